@@ -1,0 +1,1 @@
+"""The core of the local Azure: documents by ARM id, access control, long operations. No protocol, no service."""

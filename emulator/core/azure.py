@@ -1,0 +1,300 @@
+"""The dispatcher: takes an ARM request, checks access, and lets the type's service do the work.
+
+Owns what all types share (ids, parents, access, provisioning states, long operations, counting of writes). What a type
+demands and does stands in its `ResourceType` (emulator/services).
+"""
+
+import logging
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from emulator.core.errors import AzureError
+from emulator.core.ids import ResourceId
+from emulator.core.operations import Operation, Operations
+from emulator.core.rbac import AccessControl, Principal
+from emulator.core.store import Document, Store
+
+_log = logging.getLogger(__name__)
+_ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One ARM request, whatever face it came by. `path` has no query; `base` is where operation URLs shall point."""
+
+    method: str
+    path: str
+    principal: Principal
+    body: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Response:
+    """The answer; `operation` is set where work goes on."""
+
+    status: int
+    body: dict[str, Any] | None = None
+    operation: Operation | None = None
+
+
+class ResourceType:
+    """What one ARM type demands and does. Subclasses override what they need; all raise `AzureError`."""
+
+    type: ClassVar[str]
+    #: Names of envelope fields that a PUT must have.
+    required: ClassVar[tuple[str, ...]] = ()
+    #: Whether PUT and DELETE answer at once and go on beside.
+    long: ClassVar[bool] = False
+
+    def __init__(self, azure: "Azure") -> None:
+        self.azure = azure
+
+    def check(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - for subclasses
+        """Validate a PUT and fill in Azure's defaults; move secrets from the body to `private`."""
+        return new
+
+    def provision(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - for subclasses
+        """Do the real work of a PUT; the returned document is stored."""
+        return new
+
+    def patch(self, document: Document, body: dict[str, Any]) -> dict[str, Any]:
+        """The body of the PUT that a PATCH amounts to."""
+        merged = {**document.body, **body}
+        merged["properties"] = {**document.properties, **(body.get("properties") or {})}
+        return merged
+
+    def remove(self, document: Document) -> None:
+        """Do the real work of a DELETE, or refuse it. Children are already gone."""
+
+    def action(self, document: Document, name: str, request: Request) -> Response:  # noqa: ARG002 - for subclasses
+        """Answer POST {id}/{name}."""
+        raise AzureError(404, "NotFound", f"'{name}' is not an action of {self.type}")
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """What GET answers."""
+        return document.body
+
+    def resume(self, document: Document) -> None:
+        """Bring back, after a restart, what a document says exists (processes, containers)."""
+
+
+class Azure:
+    """One local Azure: a store, the types it serves, and what is going on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store(folder)
+        self.access = AccessControl(self.store)
+        self.operations = Operations()
+        self.faults: dict[str, Any] = dict(self.store.fact("faults") or {})
+        self.counts: Counter[str] = Counter()
+        self._types: dict[str, ResourceType] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self.tenant = self._once("tenant", str(uuid.uuid4()))
+        self.subscription = self._once("subscription", str(uuid.uuid4()))
+
+    def _once(self, name: str, value: str) -> str:
+        found = self.store.fact(name)
+        if found is None:
+            self.store.keep(name, value)
+            return value
+        return str(found)
+
+    def serve(self, types: Iterable[type[ResourceType]]) -> None:
+        """Add types, in the order in which `resume` shall go through them."""
+        for kind in types:
+            self._types[kind.type.lower()] = kind(self)
+
+    def service(self, type_: str) -> ResourceType:
+        """The service of an ARM type (404 as Azure words it)."""
+        found = self._types.get(type_.lower())
+        if found is None:
+            raise AzureError(404, "InvalidResourceType", f"The resource type '{type_}' could not be found")
+        return found
+
+    def resume(self) -> None:
+        """After a restart: mark half-made work as failed, and bring back what runs."""
+        for name in self._types:
+            for document in self.store.of_type(name):
+                if document.properties.get("provisioningState") in {"Creating", "Updating", "Deleting"}:
+                    document = self.store.put(document.having(provisioningState="Failed"))  # noqa: PLW2901
+                try:
+                    self._types[name].resume(document)
+                except AzureError as error:
+                    _log.warning("%s does not come back: %s", document.id.path, error)
+
+    def fault(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
+        """Set a named fault or delay; None ends it. Services ask `azure.faults.get(name)`."""
+        self.faults = {**self.faults, name: value}
+        if value is None:
+            del self.faults[name]
+        self.store.keep("faults", self.faults)
+
+    def count(self, what: str) -> None:
+        """Count a write by its type, or `builds` and `uploads`."""
+        with self._lock:
+            self.counts[what] += 1
+
+    def request(self, request: Request) -> Response:
+        """Answer one ARM request; refusals are raised as `AzureError`."""
+        method = request.method.upper()
+        if method == "POST":
+            path, _, action = request.path.rstrip("/").rpartition("/")
+            document = self.find(path)
+            kind = self.service(document.id.type)
+            self.access.demand(request.principal, f"{document.id.type}/{action}/action", document.id)
+            return kind.action(document, action, request)
+        try:
+            id_ = ResourceId.parse(request.path)
+        except AzureError:
+            if method == "GET":
+                return self._list(request)
+            raise
+        kind = self.service(id_.type)
+        verb = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}[method]
+        self.access.demand(request.principal, f"{kind.type}/{verb}", id_)
+        if method in {"GET", "HEAD"}:
+            return Response(200, kind.show(self.find(id_.path)))
+        if method == "DELETE":
+            return self._delete(id_, kind)
+        body = request.body if method == "PUT" else kind.patch(self.find(id_.path), request.body)
+        return self._put(id_, kind, body)
+
+    def find(self, path: str) -> Document:
+        """The document of an id (404 as Azure words it)."""
+        id_ = ResourceId.parse(path)
+        found = self.store.get(id_)
+        if found is not None:
+            return found
+        if id_.type == "Microsoft.Resources/resourceGroups":
+            raise AzureError(404, "ResourceGroupNotFound", f"Resource group '{id_.name}' could not be found.")
+        raise AzureError(
+            404,
+            "ResourceNotFound",
+            f"The Resource '{id_.type}/{id_.name}' under resource group '{id_.group}' was not found."
+            " For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+        )
+
+    def wait(self, response: Response) -> dict[str, Any] | None:
+        """Wait for a response's long operation; its error is raised, the finished resource's body returned."""
+        if response.operation is None:
+            return response.body
+        response.operation.done.wait()
+        if response.operation.error is not None:
+            raise response.operation.error
+        found = self.store.get(ResourceId.parse(response.operation.resource))
+        return self.service(found.id.type).show(found) if found else None
+
+    def _list(self, request: Request) -> Response:
+        path, _, collection = request.path.rstrip("/").rpartition("/")
+        namespace = path.rpartition("/providers/")[2]
+        if "/" not in namespace and "/providers/" in path:
+            path, wanted = path.rpartition("/providers/")[0], f"{namespace}/{collection}"
+        elif collection.lower() == "resourcegroups":
+            wanted = "Microsoft.Resources/resourceGroups"
+        else:
+            wanted = f"{ResourceId.parse(path).type}/{collection}"
+        kind, scope = self.service(wanted), ResourceId.parse(path)
+        self.access.demand(request.principal, f"{kind.type}/read", scope)
+        return Response(200, {"value": [kind.show(found) for found in self.store.of_type(kind.type, scope)]})
+
+    def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any]) -> Response:
+        for name in kind.required:
+            if not body.get(name):
+                raise AzureError(400, "InvalidRequestContent", f"The request for {kind.type} lacks '{name}'")
+        parent = id_.parent
+        if parent is not None and parent.type != "Microsoft.Resources/subscriptions":
+            self.find(parent.path)
+        lock = self._hold(id_)
+        try:
+            old = self.store.get(id_)
+            shown = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
+            new = Document(
+                id_ if old is None else old.id,
+                {
+                    "id": (id_ if old is None else old.id).path,
+                    "name": id_.name,
+                    "type": kind.type,
+                    **shown,
+                    "properties": dict(body.get("properties") or {}),
+                    "systemData": {
+                        "createdAt": old.body["systemData"]["createdAt"] if old else _now(),
+                        "lastModifiedAt": _now(),
+                    },
+                },
+                dict(old.private) if old else {},
+            )
+            new = kind.check(new, old)
+            self.count(kind.type)
+            if not kind.long:
+                made = kind.provision(new.having(provisioningState="Succeeded"), old)
+                self.store.put(made)
+                lock.release()
+                return Response(200 if old else 201, kind.show(made))
+            started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
+        except BaseException:
+            lock.release()
+            raise
+
+        def work() -> None:
+            try:
+                made = kind.provision(started, old)
+                self.store.put(made.having(provisioningState="Succeeded"))
+            except Exception:
+                latest = self.store.get(started.id) or started
+                self.store.put(latest.having(provisioningState="Failed"))
+                raise
+            finally:
+                lock.release()
+
+        operation = self.operations.start(id_.path, work)
+        return Response(200 if old else 201, kind.show(started), operation)
+
+    def _delete(self, id_: ResourceId, kind: ResourceType) -> Response:
+        document = self.store.get(id_)
+        if document is None:
+            return Response(204)
+        lock = self._hold(id_)
+
+        def work() -> None:
+            try:
+                for child in self.store.under(id_):
+                    self.service(child.id.type).remove(child)
+                    self.store.delete(child.id)
+                kind.remove(document)
+                self.store.delete(id_)
+            except Exception:
+                if (left := self.store.get(id_)) is not None:
+                    self.store.put(left.having(provisioningState=document.properties.get("provisioningState")))
+                raise
+            finally:
+                lock.release()
+
+        self.count(kind.type)
+        if kind.long:
+            self.store.put(document.having(provisioningState="Deleting"))
+            return Response(202, None, self.operations.start(id_.path, work))
+        work()
+        return Response(200)
+
+    def _hold(self, id_: ResourceId) -> threading.Lock:
+        """Take a resource for one operation; Azure refuses a second one meanwhile."""
+        with self._lock:
+            lock = self._locks.setdefault(id_.key, threading.Lock())
+        if not lock.acquire(blocking=False):
+            raise AzureError(
+                409, "Conflict", f"Another operation on '{id_.name}' is in progress; try again when it has finished"
+            )
+        return lock
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
