@@ -1,0 +1,1 @@
+"""The stack: configuration in, components built, outputs out."""

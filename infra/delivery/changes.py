@@ -1,0 +1,297 @@
+"""What a preview would change, read from `pulumi preview --json`. Pure; owns no wording.
+
+Both shapes are read: the classic document and the streaming one (one engine event a line,
+PULUMI_ENABLE_STREAMING_JSON_PREVIEW). https://www.pulumi.com/docs/iac/cli/commands/pulumi_preview/
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from infra.delivery.redaction import redacted
+
+QUIET = {
+    "same",
+    "read",
+    "refresh",
+    "read-discard",
+    "discard",
+    "create-replacement",
+    "delete-replaced",
+    "remove-pending-replace",
+}
+"""Operations that change nothing, or that are told by the `replace` beside them."""
+
+
+class PreviewError(ValueError):
+    """The text is no preview; one line that says why."""
+
+
+class Risk(IntEnum):
+    """How a change is ordered: what breaks clients first."""
+
+    DESTRUCTIVE = 0
+    TRAFFIC = 1
+    IMAGE = 2
+    IDENTITY = 3
+    NETWORK = 4
+    SECRET = 5
+    REST = 6
+
+
+@dataclass(frozen=True)
+class PropertyChange:
+    """One property that differs; values are already without secrets. `replaces` tells why a replacement happens."""
+
+    path: str
+    old: Any
+    new: Any
+    replaces: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one resource."""
+
+    urn: str
+    op: str
+    properties: tuple[PropertyChange, ...]
+    dependencies: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> str:
+        """The resource's type token, without its parents' types."""
+        return self.urn.split("::")[2].rsplit("$", 1)[-1]
+
+    @property
+    def name(self) -> str:
+        """The resource's logical name."""
+        return self.urn.split("::", 3)[3]
+
+    @property
+    def kind(self) -> str:
+        """The last part of the type token, such as `OnlineDeployment`."""
+        return self.type.rsplit(":", 1)[-1]
+
+    @property
+    def risk(self) -> Risk:
+        """Where the change stands among others."""
+        if self.op in {"delete", "replace"}:
+            return Risk.DESTRUCTIVE
+        roots = {_root(change.path) for change in self.properties}
+        found = (risk for risk, kinds, names in _RISKS if self.kind in kinds or (self.op == "update" and roots & names))
+        return next(found, Risk.REST)
+
+
+_RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
+    (Risk.TRAFFIC, {"EndpointTraffic"}, {"traffic", "mirrorTraffic"}),
+    (Risk.IMAGE, {"ImageBuild", "ImageImport", "Image", "RegistryImage"}, {"image", "environmentId"}),
+    (
+        Risk.IDENTITY,
+        {"RoleAssignment", "Application", "ServicePrincipal", "UserAssignedIdentity"},
+        {"identity", "identityType", "userAssignedIdentities", "authMode", "adminUserEnabled"},
+    ),
+    (
+        Risk.NETWORK,
+        set(),
+        {"publicNetworkAccess", "networkRuleSet", "networkAcls", "egressPublicNetworkAccess", "anonymousPullEnabled"},
+    ),
+    (Risk.SECRET, {"Secret", "ApplicationPassword", "WorkspaceConnection", "Connection"}, set()),
+)
+"""What makes a change risky: the kind of resource, or the property that is updated."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One stack's preview: what changes, what stays, and what the engine and the policies said."""
+
+    stack: str
+    changes: tuple[Change, ...]
+    unchanged: int = 0
+    messages: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the preview itself ended with an error."""
+        return any(severity == "error" for severity, _ in self.messages)
+
+
+def read(text: str, stack: str = "") -> Preview:
+    """Read one preview in either shape; `PreviewError` where the text is neither."""
+    stripped = text.strip()
+    if not stripped:
+        raise PreviewError("the preview is empty: give what `pulumi preview --json` printed")
+    try:
+        whole = json.loads(stripped)
+    except ValueError:
+        return _read_events(_lines(stripped), stack)
+    if isinstance(whole, dict) and ("steps" in whole or "changeSummary" in whole or "diagnostics" in whole):
+        return _read_classic(whole, stack)
+    if isinstance(whole, dict) and "sequence" in whole:
+        return _read_events(iter([whole]), stack)
+    raise PreviewError("the text is JSON, but no preview: give what `pulumi preview --json` printed")
+
+
+def _lines(text: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            raise PreviewError(
+                f"line {number} is no JSON ({line[:40]!r}): give what `pulumi preview --json` printed, and nothing else"
+            ) from None
+        if not isinstance(event, dict):
+            raise PreviewError(f"line {number} is no engine event: give what `pulumi preview --json` printed")
+        yield event
+
+
+def _read_classic(document: dict[str, Any], stack: str) -> Preview:
+    steps = document.get("steps") or []
+    changes = tuple(
+        _change(
+            step["urn"],
+            step["op"],
+            step.get("oldState") or {},
+            step.get("newState") or {},
+            _Diff(step.get("detailedDiff") or {}, step.get("replaceReasons") or [], step.get("diffReasons") or []),
+        )
+        for step in steps
+        if step["op"] not in QUIET
+    )
+    return Preview(
+        stack or _stack_of([step["urn"] for step in steps]),
+        changes,
+        sum(step["op"] == "same" for step in steps) or (document.get("changeSummary") or {}).get("same", 0),
+        tuple(_message(found) for found in document.get("diagnostics") or [] if _told(found)),
+    )
+
+
+def _read_events(events: Iterator[dict[str, Any]], stack: str) -> Preview:
+    changes: list[Change] = []
+    messages: list[tuple[str, str]] = []
+    urns: list[str] = []
+    unchanged = 0
+    for event in events:
+        if step := (event.get("resourcePreEvent") or {}).get("metadata"):
+            urns.append(step["urn"])
+            unchanged += step["op"] == "same"
+            if step["op"] not in QUIET:
+                changes.append(
+                    _change(
+                        step["urn"],
+                        step["op"],
+                        step.get("old") or {},
+                        step.get("new") or {},
+                        _Diff(step.get("detailedDiff") or {}, step.get("keys") or [], step.get("diffs") or []),
+                    )
+                )
+        elif (found := event.get("diagnosticEvent")) and _told(found):
+            messages.append(_message(found))
+        elif policy := event.get("policyEvent"):
+            severity = "error" if policy.get("enforcementLevel") == "mandatory" else "warning"
+            messages.append((severity, f"{policy.get('policyName', 'policy')}: {policy.get('message', '')}".strip()))
+    if not urns and not messages:
+        raise PreviewError("the events hold no step of a preview: give what `pulumi preview --json` printed")
+    return Preview(stack or _stack_of(urns), tuple(changes), unchanged, tuple(messages))
+
+
+def _told(diagnostic: dict[str, Any]) -> bool:
+    return diagnostic.get("severity") in {"error", "warning"} and bool((diagnostic.get("message") or "").strip())
+
+
+def _message(diagnostic: dict[str, Any]) -> tuple[str, str]:
+    return diagnostic["severity"], str(redacted(" ".join(diagnostic["message"].split())))
+
+
+def _stack_of(urns: list[str]) -> str:
+    return urns[0].split("::")[0].removeprefix("urn:pulumi:") if urns else ""
+
+
+@dataclass(frozen=True)
+class _Diff:
+    """What the engine says differs: per path, the roots that force a replacement, and the roots that differ."""
+
+    detail: dict[str, Any]
+    replacing: list[str]
+    differing: list[str]
+
+    def __iter__(self) -> Iterator[tuple[str, bool]]:
+        """Every path, with whether it forces a replacement; a root counts only where no path tells more."""
+        covered = {_root(path) for path in self.detail}
+        roots = [name for name in [*self.differing, *self.replacing] if _root(name) not in covered]
+        forcing = {_root(name) for name in self.replacing}
+        for path in dict.fromkeys([*self.detail, *roots]):
+            found = self.detail.get(path) or {}
+            kind = str(found.get("kind") or found.get("diffKind") or "")
+            yield path, "replace" in kind or (not found and _root(path) in forcing)
+
+
+def _change(urn: str, op: str, old: dict[str, Any], new: dict[str, Any], diff: _Diff) -> Change:
+    before, after = old.get("inputs") or {}, new.get("inputs") or {}
+    if op in {"update", "replace"}:
+        properties = tuple(_property(path, old, new, replaces=replaces) for path, replaces in diff)
+        properties = tuple(found for found in properties if found.old != found.new or found.replaces)
+    else:
+        properties = tuple(
+            PropertyChange(name, redacted(before.get(name), name), redacted(after.get(name), name))
+            for name in dict.fromkeys([*before, *after])
+            if not name.startswith("__")
+        )
+    state = new or old
+    return Change(urn, op, properties, tuple(state.get("dependencies") or ()))
+
+
+def _root(path: str) -> str:
+    return str(_parts(path)[0])
+
+
+def _property(path: str, old: dict[str, Any], new: dict[str, Any], *, replaces: bool) -> PropertyChange:
+    before = _at(old.get("inputs") or {}, path)
+    if before is None:
+        before = _at(old.get("outputs") or {}, path)
+    last = _parts(path)[-1]
+    return PropertyChange(
+        path,
+        redacted(before, str(last)),
+        redacted(_at(new.get("inputs") or {}, path), str(last)),
+        replaces,
+    )
+
+
+def _parts(path: str) -> list[str | int]:
+    """Split an engine's property path: `a.b[0]["c.d"]`."""
+    parts: list[str | int] = []
+    rest = path
+    while rest:
+        if rest.startswith('["'):
+            end = rest.find('"]', 2)
+            end = len(rest) if end < 0 else end
+            parts.append(rest[2:end].replace('\\"', '"'))
+            rest = rest[end + 2 :]
+        elif rest.startswith("["):
+            end = rest.find("]")
+            end = len(rest) if end < 0 else end
+            inner = rest[1:end]
+            parts.append(int(inner) if inner.isdigit() else inner)
+            rest = rest[end + 1 :]
+        else:
+            rest = rest.removeprefix(".")
+            end = next((n for n, letter in enumerate(rest) if letter in ".["), len(rest))
+            parts.append(rest[:end])
+            rest = rest[end:]
+            if end == 0 and not rest.startswith("["):
+                break
+    return parts or [path]
+
+
+def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - JSON
+    for part in _parts(path):
+        if isinstance(value, dict):
+            value = value.get(str(part))
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            return None
+    return value

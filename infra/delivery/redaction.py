@@ -1,0 +1,64 @@
+"""Takes secrets out of values before anybody sees them. Pure; owns no output format.
+
+The engine marks what it knows to be secret; this module also hides what nobody marked: credentials in URLs and
+connection strings, values under names that tell, tokens by their shape, and all of these inside JSON texts.
+"""
+
+import json
+import re
+from typing import Any
+
+HIDDEN = "[secret]"
+_SECRET_KEY = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the engine's public mark of a special value
+_SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the engine's public mark of a secret
+_NAMES = re.compile(
+    r"(password|passwd|passphrase|secret|token|credential|connection_?string|private_?key|access_?key|account_?key"
+    r"|api_?key|sas|signature)(s|value)?$",
+    re.IGNORECASE,
+)
+_HARMLESS = re.compile(r"(secret|token|key|password)_?(name|id|version|uri|expir\w*|policy)s?$", re.IGNORECASE)
+_SHAPES = (
+    re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
+    re.compile(
+        r"(?i)(?<=[?&;\s])((?:sig|code|token|access_token|client_secret|password|pwd|api[-_]?key|sharedaccesskey|accountkey)=)"
+        r"[^&;\s\"']+"
+    ),
+    re.compile(
+        r"(?i)^((?:sig|client_secret|password|pwd|sharedaccesskey|accountkey)=)[^&;\s\"']+",
+    ),
+    re.compile(r"(?i)(\bbearer\s+|\bbasic\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*)?"),
+    re.compile(r"\b[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
+    re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
+)
+
+
+def redacted(value: Any, name: str = "") -> Any:  # noqa: ANN401 - JSON
+    """Return a JSON value without its secrets; `name` is the property that holds it."""
+    if _tells(name) and value not in (None, "", [], {}) and not isinstance(value, bool):
+        return HIDDEN
+    if isinstance(value, dict):
+        if value.get(_SECRET_KEY) == _SECRET_SIGNATURE:
+            return HIDDEN
+        return {key: redacted(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [redacted(inner, name) for inner in value]
+    return _text(value) if isinstance(value, str) else value
+
+
+def _tells(name: str) -> bool:
+    bare = re.sub(r"[\[\]\"'.-]", "_", name).strip("_")
+    return bool(_NAMES.search(bare)) and not _HARMLESS.search(bare)
+
+
+def _text(text: str) -> str:
+    stripped = text.strip()
+    if stripped[:1] in {"{", "["}:
+        try:
+            return json.dumps(redacted(json.loads(stripped)))
+        except ValueError:
+            pass  # no JSON after all: a text like any other
+    for shape in _SHAPES:
+        text = shape.sub(lambda found: (found.group(1) if found.re.groups else "") + HIDDEN, text)
+    return text

@@ -1,0 +1,211 @@
+"""The reviewer's comment: one Markdown text for one or many previews. Pure; owns wording and length, no reading.
+
+Fits a pull request: what clients of the endpoint will notice first, then changes by risk, only what differs. The least
+important is left out first, and what was left out is said.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.delivery.changes import Change, Preview, PropertyChange, Risk
+from infra.delivery.markdown import code, row, text
+
+MARKER = "<!-- azureml-scoring preview -->"
+"""By this the comment is found again, to be edited in place."""
+
+GITHUB = 64_000
+AZURE_DEVOPS = 150_000
+_MOST_NODES = 30
+_MOST_PROPERTIES = 12
+_LONGEST_VALUE = 160
+
+_TITLES = {
+    Risk.DESTRUCTIVE: "Replaced or deleted",
+    Risk.TRAFFIC: "Traffic",
+    Risk.IMAGE: "Image",
+    Risk.IDENTITY: "Identity and roles",
+    Risk.NETWORK: "Network exposure",
+    Risk.SECRET: "Secrets",
+    Risk.REST: "The rest",
+}
+_OPERATIONS = {
+    "replace": "replaced",
+    "delete": "deleted",
+    "update": "updated",
+    "create": "created",
+    "import": "imported",
+}
+_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""The engine's mark of a value that is known only after the update."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A piece of the comment; of two, the one with the higher `rank` is left out first."""
+
+    rank: int
+    name: str
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+
+def render(previews: Sequence[Preview], limit: int = GITHUB) -> str:
+    """Return the comment, at most `limit` characters long."""
+    parts = [_Part(0, "", (MARKER, "## What this change would do"))]
+    for preview in previews:
+        parts += _stack_parts(preview)
+    note = 500  # what the last line may take
+    size = sum(len(part.text) + 1 for part in parts)
+    gone: set[int] = set()
+    if size > limit:
+        for position in sorted(range(len(parts)), key=lambda n: (parts[n].rank, n), reverse=True):
+            if size + note <= limit or not parts[position].rank:
+                break
+            gone.add(position)
+            size -= len(parts[position].text) + 1
+    whole = _joined(
+        [part for position, part in enumerate(parts) if position not in gone],
+        [part.name for position, part in enumerate(parts) if position in gone],
+    )
+    if len(whole) <= limit:
+        return whole
+    told = "\n\n_Cut here: the headlines alone are longer than a comment may be._\n"
+    return whole[: limit - len(told)] + told
+
+
+def _joined(parts: Iterable[_Part], left_out: list[str]) -> str:
+    body = "\n".join(part.text for part in parts)
+    if not left_out:
+        return body
+    named = ", ".join(dict.fromkeys(left_out))
+    shown = named if len(named) <= 400 else f"{len(left_out)} lines and tables"  # noqa: PLR2004 - a line's length
+    return f"{body}\n_Left out, since a comment has a limit: {shown}. The job's log has the preview in full._\n"
+
+
+def _stack_parts(preview: Preview) -> list[_Part]:
+    title = f"### {code(preview.stack)}: {headline(preview)}"
+    parts = [_Part(0, "", (title, "", counts(preview)))]
+    for n, (severity, message) in enumerate(_by_severity(preview.messages)):
+        rank = 0 if severity == "error" and n < 5 else 30  # noqa: PLR2004 - the first errors always stay
+        parts.append(_Part(rank, f"messages of {text(preview.stack)}", (f"- **{severity}**: {text(message, 500)}",)))
+    for risk in Risk:
+        found = [change for change in preview.changes if change.risk is risk]
+        if found:
+            parts += _risk_parts(preview.stack, risk, found)
+    if len(preview.changes) > 1:
+        parts.append(_Part(100, f"graph of {text(preview.stack)}", tuple(graph(preview.changes))))
+    return parts
+
+
+def _by_severity(messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return sorted(messages, key=lambda message: message[0] != "error")
+
+
+def _risk_parts(stack: str, risk: Risk, found: list[Change]) -> list[_Part]:
+    title = _TITLES[risk]
+    name = f"{title.lower()} of {text(stack)}"
+    parts = [_Part(10 + risk, name, (f"**{title}**", ""))]
+    for change in found:
+        head = f"- {code(change.name)} ({change.kind}) is **{_OPERATIONS.get(change.op, change.op)}**{_why(change)}"
+        # A change's own line outlives its details, and the details of what is risky those of the rest.
+        parts.append(_Part(20 + risk, f"changes: {name}", (head,)))
+        lines = _property_lines(change)
+        if lines:
+            parts.append(_Part(50 + risk, f"details: {name}", tuple(lines)))
+    return parts
+
+
+def _why(change: Change) -> str:
+    reasons = [found.path for found in change.properties if found.replaces]
+    return f" because {', '.join(code(reason) for reason in reasons)} cannot change in place" if reasons else ""
+
+
+def _property_lines(change: Change) -> list[str]:
+    if change.op not in {"update", "replace"} or not change.properties:
+        return []
+    shown = change.properties[:_MOST_PROPERTIES]
+    lines = ["", row("property", "old", "new"), row("---", "---", "---")]
+    lines += [row(code(found.path), _value(found.old), _value(found.new)) for found in shown]
+    if len(change.properties) > len(shown):
+        lines.append(row(f"and {len(change.properties) - len(shown)} more", "", ""))
+    return [*lines, ""]
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - JSON
+    if value is None:
+        return "none"
+    shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    if shown == _UNKNOWN:
+        return "_known after the update_"
+    return code(shown, _LONGEST_VALUE)
+
+
+def counts(preview: Preview) -> str:
+    """The line of numbers under a headline."""
+    numbers = dict.fromkeys(_OPERATIONS.values(), 0)
+    for change in preview.changes:
+        word = _OPERATIONS.get(change.op, change.op)
+        numbers[word] = numbers.get(word, 0) + 1
+    told = [f"{number} {word}" for word, number in numbers.items() if number]
+    return ", ".join([*told, f"{preview.unchanged} unchanged"])
+
+
+def headline(preview: Preview) -> str:
+    """What the endpoint's clients will notice."""
+    if preview.failed:
+        return "the preview failed"
+    kinds = {(change.kind, change.op) for change in preview.changes}
+    told = [words for wanted, words in _HEADLINES if kinds & wanted]
+    images = any(change.risk is Risk.IMAGE for change in preview.changes)
+    if images and not any("endpoint" in words for words in told):
+        told.append("clients get answers of another image")
+    told += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
+    if told:
+        return "; ".join(told)
+    return "nothing changes" if not preview.changes else "clients notice nothing"
+
+
+_HEADLINES: tuple[tuple[set[tuple[str, str]], str], ...] = (
+    ({("OnlineEndpoint", "replace")}, "the endpoint is replaced: its URL and keys change"),
+    ({("OnlineEndpoint", "delete")}, "the endpoint goes away"),
+    ({("OnlineEndpoint", "create")}, "a new endpoint"),
+)
+
+
+def _traffic(change: Change) -> str:
+    split = [found for found in change.properties if found.path.split(".")[0].split("[")[0] == "traffic"]
+    if not split:
+        return "the way traffic moves changes"
+    moved = [f"{_last(found)} {_percent(found.old)} → {_percent(found.new)}" for found in split]
+    return f"traffic moves ({', '.join(moved)})"
+
+
+def _last(found: PropertyChange) -> str:
+    return text(found.path.removeprefix("traffic").strip('.[]"') or "split")
+
+
+def _percent(value: Any) -> str:  # noqa: ANN401 - JSON
+    if value is None:
+        return "0 %"
+    return f"{value:g} %" if isinstance(value, int | float) else text(json.dumps(value, sort_keys=True))
+
+
+def graph(changes: Sequence[Change]) -> list[str]:
+    """The dependencies among what changes, as Mermaid, at most 30 nodes, the riskiest kept."""
+    shown = sorted(changes, key=lambda change: change.risk)[:_MOST_NODES]
+    number = {change.urn: f"n{position}" for position, change in enumerate(shown)}
+    lines = ["", "```mermaid", "graph LR"]
+    for change in shown:
+        name = "".join(letter if letter.isalnum() or letter in "-_ ." else " " for letter in change.name)
+        lines.append(f'  {number[change.urn]}["{name}<br/>{change.kind}: {_OPERATIONS.get(change.op, "changed")}"]')
+    for change in shown:
+        lines += [f"  {number[source]} --> {number[change.urn]}" for source in change.dependencies if source in number]
+    lines.append("```")
+    if len(changes) > len(shown):
+        lines.append(f"_The picture leaves out {len(changes) - len(shown)} less risky changes._")
+    return lines
