@@ -1,1 +1,1 @@
-"""The stack: configuration in, components built, outputs out."""
+"""The program of this project's stacks: config in, components built, outputs told."""

@@ -1,0 +1,130 @@
+"""The content key: one sha256 over everything that a build of an image reads from this side.
+
+Owns which files a build context has (`.dockerignore` honoured, as Docker does) and the key over them. The key is
+the same on every machine: order, times, owners, umask and empty folders do not count; bytes, names, links and the
+executable bit do. Refuses to own the upload and the build (`resources/`). Pure but for reading files; a file is
+read in blocks, so memory does not grow with the context's size.
+https://docs.docker.com/build/concepts/context/#dockerignore-files
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from docker.utils.build import exclude_paths
+
+from components.types import SettingsError, line
+
+TAG_LENGTH: Final = 12
+"""Characters of a content key or digest that make a tag or a version."""
+
+_BLOCK: Final = 1 << 20
+_FORMAT: Final = b"azureml-scoring content key 1\n"
+
+Progress = Callable[[int, int], None]
+"""Told after every file: how many are done, of how many."""
+
+
+@dataclass(frozen=True)
+class ContextFile:
+    """A file or a link of a build context."""
+
+    name: str
+    """Its path inside the context, with slashes."""
+    path: Path
+    executable: bool
+    link: str | None
+    """Where it points, when it is a symbolic link."""
+
+
+def check_context(context: Path, dockerfile: str = "Dockerfile", field: str = "image") -> None:
+    """Raise one line when there is nothing to build from."""
+    if not context.is_dir():
+        what = "is a file" if context.exists() else "does not exist"
+        raise SettingsError(
+            line(f"{field}.context", str(context), f"the folder {what}; name the folder that holds the Dockerfile")
+        )
+    if PurePosixPath(dockerfile).is_absolute() or ".." in PurePosixPath(dockerfile).parts:
+        remedy = "it must lie inside the context; write its path seen from there, for instance Dockerfile"
+        raise SettingsError(line(f"{field}.dockerfile", dockerfile, remedy))
+    if not (context / dockerfile).is_file():
+        remedy = f"no such file in {context}; write one there, or correct {field}.context or {field}.dockerfile"
+        raise SettingsError(line(f"{field}.dockerfile", dockerfile, remedy))
+
+
+def context_files(context: Path, dockerfile: str = "Dockerfile") -> list[ContextFile]:
+    """List what is sent to a build, by name. The Dockerfile is always among it; folders, sockets and pipes are not."""
+    check_context(context, dockerfile)
+    names = exclude_paths(str(context), _ignored(context, dockerfile), dockerfile=dockerfile)
+    found = [_entry(context, name) for name in sorted(names, key=os.fsencode)]
+    return [entry for entry in found if entry is not None]
+
+
+def content_key(  # noqa: PLR0913, PLR0917 - what a build depends on is what it is
+    context: Path,
+    dockerfile: str = "Dockerfile",
+    build_arguments: Mapping[str, str] | None = None,
+    base_digest: str | None = None,
+    platform: str = "linux/amd64",
+    target: str | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Compute the key of a build as 64 hexadecimal digits."""
+    files = context_files(context, dockerfile)
+    total = hashlib.sha256(_FORMAT)
+    facts = {"dockerfile": dockerfile, "platform": platform, "target": target or "", "base": base_digest or ""}
+    facts |= {f"argument {name}": value for name, value in (build_arguments or {}).items()}
+    for name, value in sorted(facts.items()):
+        _add(total, "fact", name, value.encode())
+    for done, entry in enumerate(files, start=1):
+        if entry.link is not None:
+            _add(total, "link", entry.name, entry.link.encode("utf-8", "surrogateescape"))
+        else:
+            _add(total, "program" if entry.executable else "file", entry.name, _digest(entry.path))
+        if progress is not None:
+            progress(done, len(files))
+    return total.hexdigest()
+
+
+def _add(total: "hashlib._Hash", kind: str, name: str, value: bytes) -> None:
+    """Add one fact; lengths stand before texts, so that no two lists of facts read the same."""
+    for part in (kind.encode(), name.encode("utf-8", "surrogateescape"), value):
+        total.update(len(part).to_bytes(8, "big"))
+        total.update(part)
+
+
+def _digest(path: Path) -> bytes:
+    found = hashlib.sha256()
+    for block in _blocks(path):
+        found.update(block)
+    return found.digest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def _ignored(context: Path, dockerfile: str) -> list[str]:
+    """Read the patterns; a Dockerfile's own ignore file goes before the context's, as BuildKit has it."""
+    for file in (context / f"{dockerfile}.dockerignore", context / ".dockerignore"):
+        if file.is_file():
+            lines = (text.strip() for text in file.read_text("utf-8-sig").splitlines())
+            return [text for text in lines if text and not text.startswith("#")]
+    return []
+
+
+def _entry(context: Path, name: str) -> ContextFile | None:
+    path = context / name
+    mode = path.lstat().st_mode
+    slashed = name.replace(os.sep, "/")
+    if stat.S_ISLNK(mode):
+        return ContextFile(slashed, path, executable=False, link=str(path.readlink()).replace(os.sep, "/"))
+    if stat.S_ISREG(mode):
+        return ContextFile(slashed, path, executable=bool(mode & 0o111), link=None)
+    return None

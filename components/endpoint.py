@@ -1,0 +1,243 @@
+"""The endpoint that answers: environments, endpoint, grant, deployments and traffic, in that order.
+
+Owns the environment versions (named from the image's digest, because Azure never lets one change), the endpoint,
+its own identity's role where the registry is the workspace's, the deployments and the split of traffic. Refuses to
+own the image and the credentials it is pulled with.
+https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/workspaces/onlineendpoints
+https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-container
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, NotRequired, TypedDict, cast
+
+import pulumi
+
+from components.content import TAG_LENGTH
+from components.image import plan_image
+from components.mixtures import AUTH_MODES, default_traffic
+from components.names import Names, environment_name
+from components.principal import assign_pull_role
+from components.resources import (
+    EndpointTraffic,
+    EndpointTrafficArgs,
+    EnvironmentVersion,
+    EnvironmentVersionArgs,
+    OnlineDeployment,
+    OnlineDeploymentArgs,
+    OnlineEndpoint,
+    OnlineEndpointArgs,
+)
+from components.types import DeploymentSettings, EndpointSettings, ImageSettings, RouteSettings, require
+
+_DEFAULT_ROUTES: Final = {"port": 5001, "liveness": "/", "readiness": "/", "scoring": "/score"}
+"""Where azureml-inference-server-http listens."""
+
+_CONTENT_TAG: Final = "image"
+"""Tag of a deployment that names its image, so that a preview shows what it is about to run."""
+
+
+class ScoringEndpointArgs(TypedDict):
+    """Inputs of `ScoringEndpoint`."""
+
+    workspace_id: pulumi.Input[str]
+    """The workspace it lives in."""
+    location: str
+    """Azure region, short form."""
+    endpoint: NotRequired[EndpointSettings]
+    """Name, authentication and traffic."""
+    deployments: dict[str, DeploymentSettings]
+    """What runs behind it, by name."""
+    image: pulumi.Input[str]
+    """host/repository@sha256:…"""
+    image_tag: pulumi.Input[str]
+    """A short name of the image's content, known in preview."""
+    repository: str
+    """Names the environment."""
+    pull_grant: NotRequired[pulumi.Input[str]]
+    """What must be there before an image can be pulled."""
+    pull_identity_id: NotRequired[pulumi.Input[str]]
+    """User-assigned identity that pulls; without it the endpoint's identity is its own."""
+    pull_registry_id: NotRequired[pulumi.Input[str]]
+    """Registry that the endpoint's own identity shall be allowed to read."""
+    role_assignment_mode: NotRequired[str]
+    """`rbac` (the default) or `abac`: how that registry reads role assignments."""
+    name_seed: NotRequired[str]
+    """Any text; another one gives another name of the endpoint."""
+    tags: NotRequired[dict[str, str]]
+    """Tags of everything that is made."""
+
+
+class ScoringEndpoint(pulumi.ComponentResource):
+    """A live scoring endpoint with its deployments and their traffic.
+
+    Owns what is needed to answer; refuses to own the image and who may pull it.
+    """
+
+    endpoint_id: pulumi.Output[str]
+    """ARM id of the endpoint."""
+    endpoint_name: pulumi.Output[str]
+    """Its name."""
+    scoring_uri: pulumi.Output[str]
+    """Where clients post."""
+    traffic: pulumi.Output[dict[str, int]]
+    """The confirmed split in percent."""
+    environment_id: pulumi.Output[str]
+    """ARM id of the environment version of the stack's image."""
+
+    def __init__(self, name: str, args: ScoringEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("azureml-scoring:index:ScoringEndpoint", name, None, opts)
+        settings = args.get("endpoint") or EndpointSettings()
+        deployments = args["deployments"]
+        tags = args.get("tags") or {}
+        endpoint_name = settings.get("name") or Names(
+            pulumi.get_project(), pulumi.get_stack(), name, args.get("name_seed", "")
+        ).of("endpoint")
+        identity = args.get("pull_identity_id")
+        endpoint = OnlineEndpoint(
+            f"{name}-endpoint",
+            OnlineEndpointArgs(
+                workspace_id=args["workspace_id"],
+                endpoint_name=require("endpoint", "endpoint.name", endpoint_name),
+                location=args["location"],
+                auth_mode=AUTH_MODES[settings.get("auth") or "key"],
+                public_network_access="Disabled" if settings.get("public_network_access") is False else "Enabled",
+                identity_type="UserAssigned" if identity is not None else "SystemAssigned",
+                user_assigned_identities=[identity] if identity is not None else None,
+                description=settings.get("description"),
+                tags=tags,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        grant = self._grant(name, args, endpoint, endpoint_name)
+        environments: dict[str, EnvironmentVersion] = {}
+        made = []
+        for key, deployment in deployments.items():
+            environment = self._environment(name, key, args, deployment, environments)
+            image = deployment.get("image")
+            made.append(
+                OnlineDeployment(
+                    f"{name}-{key}",
+                    OnlineDeploymentArgs(
+                        endpoint_id=endpoint.id,
+                        deployment_name=require("deployment", "deployments", key),
+                        location=args["location"],
+                        environment_id=environment.id,
+                        instance_type=require(
+                            "instanceType", f"deployments.{key}.instanceType", deployment["instance_type"]
+                        ),
+                        instance_count=int(deployment.get("instance_count") or 1),
+                        environment_variables=deployment.get("environment") or {},
+                        liveness_probe=_arm(deployment.get("liveness_probe")),
+                        readiness_probe=_arm(deployment.get("readiness_probe")),
+                        request_settings=_arm(deployment.get("request_settings")),
+                        app_insights_enabled=bool(deployment.get("app_insights", False)),
+                        pull_grant=grant,
+                        tags={**tags, _CONTENT_TAG: _short(image) if image else args["image_tag"]},
+                    ),
+                    # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
+                    opts=pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
+                )
+            )
+        steps = settings.get("traffic_steps")
+        traffic = EndpointTraffic(
+            f"{name}-traffic",
+            EndpointTrafficArgs(
+                endpoint_id=endpoint.id,
+                traffic=_whole(settings.get("traffic") or default_traffic(deployments)),
+                mirror_traffic=_whole(settings.get("mirror") or {}),
+                steps=[int(step) for step in steps] if steps else None,
+                bake_seconds=settings.get("bake_seconds"),
+                probe=settings.get("probe"),
+            ),
+            # Azure refuses traffic to a deployment that is not there yet, and names are all that traffic knows of them.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=made, deleted_with=endpoint),
+        )
+        self.endpoint_id = endpoint.id
+        self.endpoint_name = pulumi.Output.from_input(endpoint_name)
+        self.scoring_uri = endpoint.scoring_uri
+        self.traffic = traffic.traffic.apply(dict)
+        self.environment_id = next(iter(environments.values())).id
+        self.register_outputs(
+            {
+                "endpointId": self.endpoint_id,
+                "endpointName": self.endpoint_name,
+                "scoringUri": self.scoring_uri,
+                "traffic": self.traffic,
+                "environmentId": self.environment_id,
+            }
+        )
+
+    def _grant(
+        self, name: str, args: ScoringEndpointArgs, endpoint: OnlineEndpoint, endpoint_name: str
+    ) -> pulumi.Input[str] | None:
+        """Return what deployments wait for; let the endpoint's own identity read the workspace's registry first."""
+        registry = args.get("pull_registry_id")
+        if registry is None:
+            return args.get("pull_grant")
+        mode = args.get("role_assignment_mode") or "rbac"
+        return assign_pull_role(f"{name}-role", endpoint.principal_id, registry, mode, endpoint_name, self).id
+
+    def _environment(
+        self,
+        name: str,
+        key: str,
+        args: ScoringEndpointArgs,
+        deployment: DeploymentSettings,
+        made: dict[str, EnvironmentVersion],
+    ) -> EnvironmentVersion:
+        """Make the environment version of a deployment, or share the one of the stack's image on the same routes."""
+        routes = {**_DEFAULT_ROUTES, **(deployment.get("routes") or RouteSettings())}
+        own = deployment.get("image")
+        usual = own is None and routes == _DEFAULT_ROUTES
+        if usual and "" in made:
+            return made[""]
+        repository = plan_image(ImageSettings(reference=own)).repository if own else args["repository"]
+        suffix = "" if usual else f"-{key}"
+        version = pulumi.Output.from_input(own or args["image"]).apply(_short)
+        if routes != _DEFAULT_ROUTES:
+            version = pulumi.Output.concat(version, "-", _mark(routes))
+        environment = EnvironmentVersion(
+            f"{name}{suffix}-environment",
+            EnvironmentVersionArgs(
+                workspace_id=args["workspace_id"],
+                environment_name=environment_name(repository + suffix),
+                version=version,
+                image=own or args["image"],
+                liveness_path=str(routes["liveness"]),
+                readiness_path=str(routes["readiness"]),
+                scoring_path=str(routes["scoring"]),
+                port=int(cast("int", routes["port"])),
+                tags=args.get("tags") or {},
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        made["" if usual else key] = environment
+        return environment
+
+
+def _short(image: str) -> str:
+    """Name an image by the start of its digest."""
+    return image.rpartition("@sha256:")[2][:TAG_LENGTH]
+
+
+def _mark(routes: Mapping[str, object]) -> str:
+    text = "\n".join(f"{key} {value}" for key, value in sorted(routes.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def _whole(split: Mapping[str, float]) -> dict[str, int]:
+    """Numbers come as floats from other languages."""
+    return {name: int(percent) for name, percent in split.items()}
+
+
+def _arm(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Spell settings as ARM does: camelCase, whole numbers whole."""
+    if not settings:
+        return None
+    return {_camel(key): int(value) if isinstance(value, float) else value for key, value in settings.items()}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)

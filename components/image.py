@@ -1,0 +1,159 @@
+"""The image that serves: built from a folder into the registry, or an existing one by digest.
+
+Owns the content key, the check that there is something to build, and the choice of a builder. Refuses to own the
+registry and how ACR Tasks is driven (`resources/`). What comes out is always pinned: `host/repository@sha256:…`.
+https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NotRequired, TypedDict
+
+import pulumi
+import pulumi_docker as docker
+
+from components.content import TAG_LENGTH, check_context, content_key
+from components.resources import ImageBuild, ImageBuildArgs
+from components.types import ImageSettings, require
+
+_PLATFORM: Final = "linux/amd64"
+_DOCKERFILE: Final = "Dockerfile"
+_MANY_FILES: Final = 5000
+"""Files after which hashing a context says how far it is."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preview knows of an image, before any provider is asked."""
+
+    repository: str
+    tag: str
+    reference: str | None = None
+    """The image itself, when it exists already."""
+    content_key: str = ""
+    context: Path = field(default_factory=Path)
+
+
+class CustomImageArgs(TypedDict):
+    """Inputs of `CustomImage`."""
+
+    image: ImageSettings
+    """What to build, or which image to use."""
+    registry_id: pulumi.Input[str]
+    """The registry that gets the image; empty with `image.reference`."""
+    login_server: pulumi.Input[str]
+    """Its address; empty with `image.reference`."""
+    push_username: NotRequired[pulumi.Input[str]]
+    """Who pushes, builder docker only; without it the engine's own login (`az acr login`)."""
+    push_password: NotRequired[pulumi.Input[str]]
+    """The secret of who pushes."""
+
+
+class CustomImage(pulumi.ComponentResource):
+    """One image, named by what it was made from and pinned by digest.
+
+    Owns the build; refuses to own the registry and the image's end: what was pushed stays with the registry.
+    """
+
+    image: pulumi.Output[str]
+    """host/repository@sha256:…"""
+    digest: pulumi.Output[str]
+    """sha256:…"""
+    tag: pulumi.Output[str]
+    """The start of the content key, known in preview; of the digest for an existing image."""
+    content_key: pulumi.Output[str]
+    """The whole content key; empty for an existing image."""
+    repository: pulumi.Output[str]
+    """The repository inside the registry."""
+
+    def __init__(self, name: str, args: CustomImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("azureml-scoring:index:CustomImage", name, None, opts)
+        plan = plan_image(args["image"])
+        if plan.reference is not None:
+            image = pulumi.Output.from_input(plan.reference)
+        elif args["image"].get("builder") == "docker":
+            image = self._docker(name, args, plan)
+        else:
+            image = self._acr(name, args, plan)
+        self.image = image
+        self.digest = image.apply(lambda text: text.rpartition("@")[2])
+        self.tag = pulumi.Output.from_input(plan.tag)
+        self.content_key = pulumi.Output.from_input(plan.content_key)
+        self.repository = pulumi.Output.from_input(plan.repository)
+        self.register_outputs(
+            {
+                "image": self.image,
+                "digest": self.digest,
+                "tag": self.tag,
+                "contentKey": self.content_key,
+                "repository": self.repository,
+            }
+        )
+
+    def _acr(self, name: str, args: CustomImageArgs, plan: Plan) -> pulumi.Output[str]:
+        settings = args["image"]
+        return ImageBuild(
+            f"{name}-build",
+            ImageBuildArgs(
+                registry_id=args["registry_id"],
+                login_server=args["login_server"],
+                repository=plan.repository,
+                content_key=plan.content_key,
+                context=str(plan.context),
+                dockerfile=settings.get("dockerfile") or _DOCKERFILE,
+                build_arguments=settings.get("build_arguments") or {},
+                platform=settings.get("platform") or _PLATFORM,
+                target=settings.get("target"),
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        ).image
+
+    def _docker(self, name: str, args: CustomImageArgs, plan: Plan) -> pulumi.Output[str]:
+        settings = args["image"]
+        registry: docker.RegistryArgsDict = {"server": args["login_server"]}
+        if "push_username" in args and "push_password" in args:
+            registry["username"] = args["push_username"]
+            registry["password"] = pulumi.Output.secret(args["push_password"])
+        return docker.Image(
+            f"{name}-build",
+            image_name=pulumi.Output.concat(args["login_server"], "/", plan.repository, ":", plan.tag),
+            build=docker.DockerBuildArgs(
+                context=str(plan.context),
+                dockerfile=str(plan.context / (settings.get("dockerfile") or _DOCKERFILE)),
+                args=settings.get("build_arguments") or {},
+                platform=settings.get("platform") or _PLATFORM,
+                target=settings.get("target"),
+            ),
+            build_on_preview=False,
+            registry=registry,
+            opts=pulumi.ResourceOptions(parent=self),
+        ).repo_digest
+
+
+def plan_image(image: ImageSettings) -> Plan:
+    """Find out what a preview can know; raise one line when there is nothing to build."""
+    reference = image.get("reference")
+    if reference is not None:
+        require("imageReference", "image.reference", reference)
+        path, _, digest = reference.partition("@")
+        return Plan(path.partition("/")[2], digest.removeprefix("sha256:")[:TAG_LENGTH], reference)
+    context = Path(image.get("context") or ".").resolve()
+    dockerfile = image.get("dockerfile") or _DOCKERFILE
+    check_context(context, dockerfile)
+    key = content_key(
+        context,
+        dockerfile,
+        image.get("build_arguments"),
+        image.get("base_digest"),
+        image.get("platform") or _PLATFORM,
+        image.get("target"),
+        progress=_progress,
+    )
+    repository = image.get("repository") or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
+    return Plan(require("repository", "image.repository", repository), key[:TAG_LENGTH], None, key, context)
+
+
+def _progress(done: int, total: int) -> None:
+    if total >= _MANY_FILES and done % _MANY_FILES == 0:
+        pulumi.log.info(f"image.context: {done} of {total} files read", ephemeral=True)

@@ -1,0 +1,180 @@
+"""Mixtures of settings that Azure cannot do, each with one line: which field, why, what to use instead.
+
+Owns what may go together across sections. Refuses to own what a single text may look like (`types.py`) and a
+stack's fields (`infra/config.py`). Pure, and called before the first resource, so that nothing is half-made.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from components.types import line
+
+REGISTRY_MODES: Final = ("workspace", "standalone", "public")
+PRINCIPAL_KINDS: Final = ("service-principal", "managed-identity", "none")
+BUILDERS: Final = ("acr", "docker")
+AUTH_MODES: Final = {"key": "Key", "aml-token": "AMLToken", "aad-token": "AADToken"}
+"""How Azure ML spells each way of signing in at an endpoint."""
+
+_BUILD_FIELDS: Final = {
+    "context": "context",
+    "dockerfile": "dockerfile",
+    "repository": "repository",
+    "builder": "builder",
+    "build_arguments": "buildArguments",
+    "base_digest": "baseDigest",
+    "platform": "platform",
+    "target": "target",
+}
+_WORKSPACE_FIELDS: Final = {
+    "name": "name",
+    "resource_group": "resourceGroup",
+    "resource_group_exists": "resourceGroupExists",
+    "vault": "vault",
+    "storage_account": "storageAccount",
+    "purge_protection": "purgeProtection",
+    "soft_delete_days": "softDeleteDays",
+}
+_PASSWORDS_AT_ONCE: Final = 2
+_MIRROR_LIMIT: Final = 50
+_WHOLE: Final = 100
+
+Section = Mapping[str, Any]
+
+
+def default_principal(mode: str) -> str:
+    """Choose who pulls when nobody says: only a private registry beside the workspace needs somebody."""
+    return "service-principal" if mode == "standalone" else "none"
+
+
+def default_traffic(deployments: Section) -> dict[str, int]:
+    """Give everything to a deployment that is alone; with several, somebody has to say."""
+    return dict.fromkeys(deployments, _WHOLE) if len(deployments) == 1 else {}
+
+
+def refusals(settings: Section, now: datetime | None = None) -> list[str]:
+    """List what cannot be done, one line each. `settings` has the sections of `ScoringStackArgs`."""
+    registry: Section = settings["registry"]
+    image: Section = settings["image"]
+    principal: Section = settings.get("principal") or {"kind": default_principal(registry["mode"])}
+    return [
+        *_registry(registry),
+        *_workspace(settings.get("workspace") or {}),
+        *_principal(registry["mode"], principal, now or datetime.now(UTC)),
+        *_image(registry, image),
+        *_endpoint(settings.get("endpoint") or {}, settings["deployments"]),
+    ]
+
+
+def _registry(registry: Section) -> Iterator[str]:
+    mode = registry["mode"]
+    if mode not in REGISTRY_MODES:
+        yield line("registry.mode", mode, f"one of {', '.join(REGISTRY_MODES)}")
+        return
+    if "id" in registry and mode != "standalone":
+        yield line("registry.id", registry["id"], f"mode {mode} takes none; write registry.mode: standalone")
+    for field in ("name", "sku"):
+        if field in registry and "id" in registry:
+            yield line(f"registry.{field}", registry[field], "registry.id names a registry that exists; take out one")
+        elif field in registry and mode == "public":
+            yield line(f"registry.{field}", registry[field], "mode public makes no registry; take it out")
+    if registry.get("role_assignment_mode") == "abac" and "id" not in registry:
+        remedy = "only an existing registry can be in it; name that by registry.id, or take this out"
+        yield line("registry.roleAssignmentMode", "abac", remedy)
+
+
+def _workspace(workspace: Section) -> Iterator[str]:
+    if "id" in workspace:
+        for field, shown in _WORKSPACE_FIELDS.items():
+            if field in workspace:
+                remedy = "workspace.id names a workspace that exists; take out one of them"
+                yield line(f"workspace.{shown}", workspace[field], remedy)
+    elif workspace.get("resource_group_exists") and "resource_group" not in workspace:
+        yield line("workspace.resourceGroupExists", "true", "which one? write workspace.resourceGroup too")
+
+
+def _principal(mode: str, principal: Section, now: datetime) -> Iterator[str]:
+    kind = principal["kind"]
+    if kind not in PRINCIPAL_KINDS:
+        yield line("principal.kind", kind, f"one of {', '.join(PRINCIPAL_KINDS)}")
+    elif mode == "public" and kind != "none":
+        yield line("principal.kind", kind, "a public registry is read without one; take out principal")
+    elif mode == "workspace" and kind == "service-principal":
+        remedy = "the workspace's own registry takes no credentials; write none, or managed-identity"
+        yield line("principal.kind", kind, remedy)
+    elif mode == "standalone" and kind == "none":
+        remedy = "a standalone registry is private; write service-principal or managed-identity"
+        yield line("principal.kind", kind, remedy)
+    yield from _passwords(kind, principal, now)
+
+
+def _passwords(kind: str, principal: Section, now: datetime) -> Iterator[str]:
+    passwords: Section = principal.get("passwords") or {}
+    current = principal.get("current")
+    if kind != "service-principal" and (passwords or current):
+        yield line("principal.passwords", ", ".join(passwords) or current, f"{kind} has no password; take them out")
+        return
+    if len(passwords) > _PASSWORDS_AT_ONCE:
+        remedy = "two are enough while one takes over; take out those that nobody uses"
+        yield line("principal.passwords", ", ".join(passwords), remedy)
+    if len(passwords) > 1 and current is None:
+        yield line("principal.current", "", f"which password is in use? one of {', '.join(passwords)}")
+    if current is not None and current not in passwords:
+        known = ", ".join(passwords) or "none is listed"
+        yield line("principal.current", current, f"no such password in principal.passwords ({known})")
+    for name, password in passwords.items():
+        used = name == current or len(passwords) == 1
+        if used and "expires" in password and datetime.fromisoformat(password["expires"]) <= now:
+            remedy = "it is over; add another password and make it principal.current"
+            yield line(f"principal.passwords.{name}.expires", password["expires"], remedy)
+
+
+def _image(registry: Section, image: Section) -> Iterator[str]:
+    mode = registry["mode"]
+    if "reference" in image:
+        for field, shown in _BUILD_FIELDS.items():
+            if field in image:
+                remedy = "image.reference names an image that is built; take out one of them"
+                yield line(f"image.{shown}", image[field], remedy)
+    elif mode == "public":
+        remedy = "a public registry is only read; name the image by image.reference"
+        yield line("image.context", image.get("context", ""), remedy)
+    elif "context" not in image:
+        yield line("image.context", "", "name the folder to build from, or an existing image by image.reference")
+    elif image.get("builder", "acr") not in BUILDERS:
+        yield line("image.builder", image["builder"], f"one of {', '.join(BUILDERS)}")
+    elif registry.get("role_assignment_mode") == "abac" and image.get("builder", "acr") == "acr":
+        remedy = "ACR Tasks has no rights in a registry with roleAssignmentMode abac; write docker, or image.reference"
+        yield line("image.builder", "acr", remedy)
+
+
+def _endpoint(endpoint: Section, deployments: Section) -> Iterator[str]:
+    if not deployments:
+        yield line("deployments", "{}", "an endpoint without one answers nothing; describe at least one")
+        return
+    if endpoint.get("auth", "key") not in AUTH_MODES:
+        yield line("endpoint.auth", endpoint["auth"], f"one of {', '.join(AUTH_MODES)}")
+    traffic: Section = endpoint.get("traffic") or default_traffic(deployments)
+    mirror: Section = endpoint.get("mirror") or {}
+    for field, split in (("traffic", traffic), ("mirror", mirror)):
+        for name in split:
+            if name not in deployments:
+                known = ", ".join(deployments)
+                yield line(f"endpoint.{field}.{name}", split[name], f"no such deployment; one of {known}")
+    total = sum(traffic.values())
+    if not traffic:
+        yield line("endpoint.traffic", "{}", f"say how {', '.join(deployments)} share 100 percent")
+    elif total != _WHOLE:
+        yield line("endpoint.traffic", f"{total} percent together", "Azure takes 100; correct the shares")
+    yield from _mirror(traffic, mirror)
+
+
+def _mirror(traffic: Section, mirror: Section) -> Iterator[str]:
+    if len(mirror) > 1:
+        yield line("endpoint.mirror", ", ".join(mirror), "Azure mirrors to one deployment; take out the others")
+    for name, percent in mirror.items():
+        if percent > _MIRROR_LIMIT:
+            yield line(f"endpoint.mirror.{name}", percent, f"Azure mirrors {_MIRROR_LIMIT} percent at most")
+        if traffic.get(name):
+            remedy = f"it has {traffic[name]} percent of the live traffic; a mirror takes a deployment that has none"
+            yield line(f"endpoint.mirror.{name}", percent, remedy)

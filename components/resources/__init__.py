@@ -1,0 +1,31 @@
+"""The own resources of the plugin, as a program uses them.
+
+Owns: what `components/` and other programs import. Refuses to own: the provider side (`registry.py` leads there), so
+that a program neither loads azure-identity nor docker.
+"""
+
+from components.resources.program import (
+    EndpointTraffic,
+    EndpointTrafficArgs,
+    EnvironmentVersion,
+    EnvironmentVersionArgs,
+    ImageBuild,
+    ImageBuildArgs,
+    OnlineDeployment,
+    OnlineDeploymentArgs,
+    OnlineEndpoint,
+    OnlineEndpointArgs,
+)
+
+__all__ = [
+    "EndpointTraffic",
+    "EndpointTrafficArgs",
+    "EnvironmentVersion",
+    "EnvironmentVersionArgs",
+    "ImageBuild",
+    "ImageBuildArgs",
+    "OnlineDeployment",
+    "OnlineDeploymentArgs",
+    "OnlineEndpoint",
+    "OnlineEndpointArgs",
+]

@@ -1,0 +1,260 @@
+"""EndpointTraffic: the split of an endpoint's requests, shifted in probed steps.
+
+Owns: probing, the steps, the confirmation, and the way back when a step fails.
+Refuses to own: the endpoint and its deployments. Its end changes nothing: clients are served until the deployments go.
+
+ARM: `properties.traffic` and `mirrorTraffic` of Microsoft.MachineLearningServices/workspaces/onlineEndpoints.
+https://learn.microsoft.com/azure/machine-learning/how-to-safely-rollout-online-endpoints
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import AzureError
+from pydantic import AfterValidator, Field, model_validator
+
+from components.resources.arm import ML_API, Arm, clean, state_of
+from components.resources.fields import EndpointId, last
+from components.resources.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
+from components.resources.registry_client import is_local
+from components.resources.split import WHOLE, Split, nonzero, put_split, split_of, steps
+from components.resources.values import Plain
+
+MIRROR_LIMIT = 50
+TRIES = 5
+"""How often a deployment is probed before it counts as unable to answer."""
+PAUSE = 1.0
+"""Seconds before the second try; doubled for each further one."""
+GOOD = range(200, 300)
+
+
+def _shares(given: dict[str, int]) -> dict[str, int]:
+    for name, share in given.items():
+        if not 0 <= share <= WHOLE:
+            msg = f"the share of {name} is {share}; give 0 to 100"
+            raise ValueError(msg)
+    return given
+
+
+def _whole(given: dict[str, int]) -> dict[str, int]:
+    total = sum(given.values())
+    if not given or total not in {0, WHOLE}:
+        msg = f"the shares sum to {total}; make them 100, or all 0 to send nowhere"
+        raise ValueError(msg)
+    return given
+
+
+def _one_half(given: dict[str, int]) -> dict[str, int]:
+    if len(nonzero(given)) > 1 or sum(given.values()) > MIRROR_LIMIT:
+        msg = f"{given} mirrors too much; Azure mirrors to one deployment, at most {MIRROR_LIMIT} %"
+        raise ValueError(msg)
+    return given
+
+
+class EndpointTrafficInputs(Inputs):
+    """Who gets how much, how fast it shifts, and what must be answered first."""
+
+    endpoint_id: EndpointId = Field(description="ARM id of the endpoint.")
+    traffic: Annotated[dict[str, int], AfterValidator(_shares), AfterValidator(_whole)] = Field(
+        description="Percent by deployment; sums to 100, or to 0."
+    )
+    mirror_traffic: Annotated[dict[str, int], AfterValidator(_shares), AfterValidator(_one_half)] = Field(
+        default_factory=dict, description="Percent of live requests copied to one deployment, at most 50."
+    )
+    steps: list[Annotated[int, Field(ge=1, le=WHOLE)]] = Field(
+        default_factory=list, description="How many percent of a shift are done at each step before the last."
+    )
+    bake_seconds: float = Field(
+        default=0, ge=0, le=3600, description="How long a step must stand before the next; probed again at its end."
+    )
+    probe: Any = Field(
+        default=None, description="JSON body that every receiving deployment must answer; none: no probe."
+    )
+
+    @model_validator(mode="after")
+    def _answers_or_mirrors(self) -> "EndpointTrafficInputs":
+        for name in sorted(nonzero(self.traffic).keys() & nonzero(self.mirror_traffic).keys()):
+            msg = f"{name} stands in traffic and in mirrorTraffic; a deployment either answers or mirrors"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def split(self) -> Split:
+        """The split that is wanted."""
+        return Split(self.traffic, self.mirror_traffic)
+
+
+class EndpointTrafficOutputs(Outputs):
+    """Nothing beyond the inputs: `traffic` is the confirmed split."""
+
+
+class EndpointTraffic(Resource[EndpointTrafficInputs]):
+    """The split of an endpoint's requests over its deployments, shifted in probed steps."""
+
+    name = "EndpointTraffic"
+    inputs = EndpointTrafficInputs
+    outputs = EndpointTrafficOutputs
+    replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId"})
+    # How to shift and what to ask is only of interest when there is something to shift.
+    silent: ClassVar[frozenset[str]] = frozenset({"steps", "bakeSeconds", "probe"})
+
+    def _create(self, context: Context, inputs: EndpointTrafficInputs) -> tuple[str, Outputs]:
+        shift(context, inputs)
+        return f"{inputs.endpoint_id}/traffic", EndpointTrafficOutputs()
+
+    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: EndpointTrafficInputs) -> Outputs:
+        del resource_id, olds
+        shift(context, inputs)
+        return EndpointTrafficOutputs()
+
+    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+        endpoint_id = resource_id.removesuffix("/traffic")
+        document = context.arm.get(endpoint_id, ML_API)
+        if document is None:
+            return None
+        split = split_of(document)
+        here = {
+            **olds,
+            "endpointId": olds.get("endpointId") or endpoint_id,
+            "traffic": _seen(split.traffic, olds.get("traffic") or {}),
+            "mirrorTraffic": _seen(split.mirror, olds.get("mirrorTraffic") or {}),
+        }
+        return Found(f"{endpoint_id}/traffic", here, {**inputs, **here})
+
+    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+        """Leave the traffic alone: whoever removes the deployments removes their shares."""
+        del resource_id, olds
+        context.log("the endpoint keeps its traffic until its deployments go")
+
+
+def shift(context: Context, inputs: EndpointTrafficInputs) -> None:
+    """Go from the split that stands to the one that is wanted; on failure go back and say why."""
+    arm, endpoint_id, name = context.arm, inputs.endpoint_id, last(inputs.endpoint_id)
+    document = arm.settle(endpoint_id, ML_API)
+    if document is None:
+        msg = f"endpoint {name} does not exist; run up --refresh to make it anew"
+        raise ResourceError(msg)
+    before, wanted = split_of(document), inputs.split
+    existing = _ready(arm, endpoint_id, wanted)
+    receivers = sorted({*nonzero(wanted.traffic), *nonzero(wanted.mirror)})
+    ask = Probe(context, document, inputs.probe)
+    try:
+        ask.all(receivers)
+    except ResourceError as error:
+        msg = f"endpoint {name} keeps its traffic ({before}): {error}"
+        raise ResourceError(msg) from None
+    way = [Split(traffic, wanted.mirror) for traffic in steps(before.traffic, wanted.traffic, inputs.steps)]
+    if not way and not before.same(wanted):
+        way = [wanted]
+    touched = False
+    try:
+        for number, split in enumerate(way, start=1):
+            context.log(f"endpoint {name}: step {number} of {len(way)}, {split}")
+            touched = True
+            put_split(arm, endpoint_id, split)
+            if inputs.bake_seconds:
+                arm.sleep(inputs.bake_seconds)
+            ask.all(receivers)
+    except ResourceError as error:
+        back = _restore(context, endpoint_id, before, existing) if touched else f"it keeps {before}"
+        msg = f"endpoint {name}: the shift to {wanted} failed, {back}: {error}"
+        raise ResourceError(msg) from None
+
+
+def _ready(arm: Arm, endpoint_id: str, wanted: Split) -> set[str]:
+    """Check that every receiver is a deployment that came up; Azure would refuse later, and less clearly."""
+    found = {last(str(each.get("id") or each.get("name"))): each for each in _deployments(arm, endpoint_id)}
+    for name in {*nonzero(wanted.traffic), *nonzero(wanted.mirror)}:
+        state = state_of(found[name]) if name in found else "missing"
+        if state not in {"succeeded", ""}:
+            there = ", ".join(sorted(found)) or "none"
+            msg = f"endpoint {last(endpoint_id)}: deployment {name} is {state}; traffic needs one that runs: {there}"
+            raise ResourceError(msg)
+    return set(found)
+
+
+def _deployments(arm: Arm, endpoint_id: str) -> Iterable[dict[str, Any]]:
+    page = arm.get(f"{endpoint_id}/deployments", ML_API) or {}
+    yield from page.get("value") or []
+    while link := page.get("nextLink"):
+        page = arm.follow_page(str(link))
+        yield from page.get("value") or []
+
+
+def _restore(context: Context, endpoint_id: str, before: Split, existing: set[str]) -> str:
+    """Go back to the split that worked; say in half a sentence how that went."""
+    traffic = {name: share for name, share in before.traffic.items() if name in existing}
+    mirror = {name: share for name, share in before.mirror.items() if name in existing}
+    if not traffic:
+        # There was no split before. An empty one is never sent: name everybody, with nothing.
+        traffic = dict.fromkeys(sorted(existing), 0)
+    try:
+        return f"restored {put_split(context.arm, endpoint_id, Split(traffic, mirror))}"
+    except ResourceError as error:
+        return f"and going back to {before} failed as well ({error})"
+
+
+class Probe:
+    """Asks deployments a question, each by name, past the traffic split."""
+
+    def __init__(self, context: Context, document: dict[str, Any], body: object) -> None:
+        self._context = context
+        self._endpoint = document
+        self._body = body
+        self._key = ""
+
+    def all(self, deployments: Iterable[str]) -> None:
+        """Probe each; raise for the first that does not answer well."""
+        if self._body is not None:
+            for name in deployments:
+                self._one(name)
+
+    def _one(self, name: str) -> None:
+        arm = self._context.arm
+        properties = self._endpoint.get("properties") or {}
+        uri = str(properties.get("scoringUri") or "")
+        where = urlsplit(uri)
+        if where.scheme != "https" and not is_local(where.netloc):
+            msg = f"scoring URI {uri or '(none)'} is not https; the key is not sent there"
+            raise ResourceError(msg)
+        self._key = self._key or self._credential(str(properties.get("authMode") or "Key"))
+        headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
+        answer = "no answer"
+        for attempt in range(TRIES):
+            if attempt:
+                arm.sleep(PAUSE * 2 ** (attempt - 1))
+            try:
+                reply = arm.impatient.send("POST", uri, headers=headers, body=self._body)
+            except ResourceError as error:
+                answer = str(error)
+                continue
+            if reply.status in GOOD:
+                self._context.log(f"deployment {name} answers the probe")
+                return
+            answer = f"HTTP {reply.status} {clean(reply.content[:300].decode('utf-8', 'replace'))}"
+        msg = (
+            f"deployment {name} did not answer the probe in {TRIES} tries: {answer}; see its log, or correct the probe"
+        )
+        raise ResourceError(msg)
+
+    def _credential(self, mode: str) -> str:
+        """Return the key or token that clients would use."""
+        arm, path = self._context.arm, str(self._endpoint.get("id") or "")
+        if mode.lower() == "aadtoken":
+            try:
+                return arm.credential.get_token("https://ml.azure.com/.default").token
+            except AzureError as error:
+                msg = f"no token for the probe: {clean(str(error))}"
+                raise ResourceError(msg) from None
+        action, field = ("token", "accessToken") if mode.lower() == "amltoken" else ("listKeys", "primaryKey")
+        value = arm.post(f"{path}/{action}", ML_API).get(field)
+        if not isinstance(value, str):
+            msg = f"endpoint {last(path)} gave no {field}; give the deployer AzureML Data Scientist on the workspace"
+            raise ResourceError(msg)
+        return value
+
+
+def _seen(found: Mapping[str, int], ours: Mapping[str, int]) -> dict[str, int]:
+    """Write what Azure has the way we wrote it: a share of 0 counts only where we named it."""
+    return {**{name: found.get(name, 0) for name in ours}, **nonzero(found)}

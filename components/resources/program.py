@@ -1,0 +1,184 @@
+"""The own resources seen from a Pulumi program: argument classes and resources.
+
+Owns: names and types of inputs and outputs in Python. Refuses to own: defaults, checks and behaviour, which are the
+provider's and therefore the same from every language. An argument left at None is not given.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, cast
+
+import pulumi
+from pydantic.alias_generators import to_camel
+
+PACKAGE = "azureml-scoring"
+
+
+class _Args(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class _OwnResource(pulumi.CustomResource):
+    """A resource of this package: its properties are named as on the wire, its Python attributes read them."""
+
+    def __init__(
+        self, name: str, args: _Args, outputs: Sequence[str], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        given = {to_camel(field.name): getattr(args, field.name) for field in dataclasses.fields(args)}
+        super().__init__(f"{PACKAGE}:index:{type(self).__name__}", name, {**given, **dict.fromkeys(outputs)}, opts)
+
+    def _output(self, name: str) -> pulumi.Output[Any]:
+        return cast("pulumi.Output[Any]", pulumi.get(self, name))
+
+
+@dataclass(frozen=True)
+class ImageBuildArgs:
+    """What to build, from where, into which repository."""
+
+    registry_id: pulumi.Input[str]
+    login_server: pulumi.Input[str]
+    repository: pulumi.Input[str]
+    content_key: pulumi.Input[str]
+    context: pulumi.Input[str]
+    dockerfile: pulumi.Input[str] | None = None
+    build_arguments: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+    platform: pulumi.Input[str] | None = None
+    target: pulumi.Input[str] | None = None
+
+
+class ImageBuild(_OwnResource):
+    """An image built by ACR Tasks and named by the content it was built from: one build a content."""
+
+    def __init__(self, name: str, args: ImageBuildArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, ("image", "digest", "tag", "runId", "durationSeconds"), opts)
+
+    @property
+    def image(self) -> pulumi.Output[str]:
+        """The image by digest: `host/repository@sha256:…`."""
+        return self._output("image")
+
+    @property
+    def digest(self) -> pulumi.Output[str]:
+        """The manifest's digest, `sha256:…`."""
+        return self._output("digest")
+
+    @property
+    def tag(self) -> pulumi.Output[str]:
+        """The tag, made from the content key; known in preview."""
+        return self._output("tag")
+
+    @property
+    def run_id(self) -> pulumi.Output[str]:
+        """The ACR run that built it; empty when the registry had it already."""
+        return self._output("runId")
+
+    @property
+    def duration_seconds(self) -> pulumi.Output[float]:
+        """How long the build took; 0 when there was none."""
+        return self._output("durationSeconds")
+
+
+@dataclass(frozen=True)
+class EnvironmentVersionArgs:
+    """Which image serves, under which name and version, and on which routes."""
+
+    workspace_id: pulumi.Input[str]
+    environment_name: pulumi.Input[str]
+    version: pulumi.Input[str]
+    image: pulumi.Input[str]
+    liveness_path: pulumi.Input[str] | None = None
+    readiness_path: pulumi.Input[str] | None = None
+    scoring_path: pulumi.Input[str] | None = None
+    port: pulumi.Input[int] | None = None
+    tags: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+
+
+class EnvironmentVersion(_OwnResource):
+    """An immutable version of an Azure ML environment that points at one image."""
+
+    def __init__(self, name: str, args: EnvironmentVersionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, (), opts)
+
+
+@dataclass(frozen=True)
+class OnlineEndpointArgs:
+    """Name, place, authentication and identity of an endpoint."""
+
+    workspace_id: pulumi.Input[str]
+    endpoint_name: pulumi.Input[str]
+    location: pulumi.Input[str]
+    auth_mode: pulumi.Input[str] | None = None
+    public_network_access: pulumi.Input[str] | None = None
+    identity_type: pulumi.Input[str] | None = None
+    user_assigned_identities: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None
+    description: pulumi.Input[str] | None = None
+    tags: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+
+
+class OnlineEndpoint(_OwnResource):
+    """A managed online endpoint; its traffic belongs to `EndpointTraffic`."""
+
+    def __init__(self, name: str, args: OnlineEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, ("scoringUri", "principalId"), opts)
+
+    @property
+    def scoring_uri(self) -> pulumi.Output[str]:
+        """Where clients post."""
+        return self._output("scoringUri")
+
+    @property
+    def principal_id(self) -> pulumi.Output[str]:
+        """The system-assigned identity; empty when there is none."""
+        return self._output("principalId")
+
+
+@dataclass(frozen=True)
+class OnlineDeploymentArgs:
+    """Which environment runs behind an endpoint, on what, and how it is probed."""
+
+    endpoint_id: pulumi.Input[str]
+    deployment_name: pulumi.Input[str]
+    location: pulumi.Input[str]
+    environment_id: pulumi.Input[str]
+    instance_type: pulumi.Input[str]
+    instance_count: pulumi.Input[int] | None = None
+    environment_variables: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+    liveness_probe: pulumi.Input[Mapping[str, Any]] | None = None
+    readiness_probe: pulumi.Input[Mapping[str, Any]] | None = None
+    request_settings: pulumi.Input[Mapping[str, Any]] | None = None
+    app_insights_enabled: pulumi.Input[bool] | None = None
+    pull_grant: pulumi.Input[str] | None = None
+    tags: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+
+
+class OnlineDeployment(_OwnResource):
+    """A managed deployment: instances of one environment behind an endpoint."""
+
+    def __init__(self, name: str, args: OnlineDeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, (), opts)
+
+
+@dataclass(frozen=True)
+class EndpointTrafficArgs:
+    """Who gets how much, how fast it shifts, and what must be answered first."""
+
+    endpoint_id: pulumi.Input[str]
+    traffic: pulumi.Input[Mapping[str, pulumi.Input[int]]]
+    mirror_traffic: pulumi.Input[Mapping[str, pulumi.Input[int]]] | None = None
+    steps: pulumi.Input[Sequence[pulumi.Input[int]]] | None = None
+    bake_seconds: pulumi.Input[float] | None = None
+    probe: Any = None
+
+
+class EndpointTraffic(_OwnResource):
+    """The split of an endpoint's requests over its deployments, shifted in probed steps."""
+
+    def __init__(self, name: str, args: EndpointTrafficArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, (), opts)
+
+    @property
+    def traffic(self) -> pulumi.Output[Mapping[str, int]]:
+        """The split that was confirmed, in percent."""
+        found: pulumi.Output[Mapping[str, float]] = self._output("traffic")
+        return found.apply(lambda split: {deployment: int(percent) for deployment, percent in split.items()})

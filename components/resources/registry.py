@@ -1,0 +1,15 @@
+"""Every own resource by its token: what the plugin serves."""
+
+from typing import Any
+
+from components.resources.endpoint_traffic import EndpointTraffic
+from components.resources.environment_version import EnvironmentVersion
+from components.resources.framework import Resource
+from components.resources.image_build import ImageBuild
+from components.resources.online_deployment import OnlineDeployment
+from components.resources.online_endpoint import OnlineEndpoint
+
+RESOURCES: dict[str, Resource[Any]] = {
+    resource.token: resource
+    for resource in (ImageBuild(), EnvironmentVersion(), OnlineEndpoint(), OnlineDeployment(), EndpointTraffic())
+}

@@ -1,0 +1,92 @@
+"""Plain Python values from and to the SDK's property values.
+
+Owns: the one sentinel for "not known yet", which properties are secret, and both directions of the conversion.
+Refuses to own: what any property means.
+
+The SDK knows a `Computed` value but can neither write nor read it on the wire (its `marshal` raises, its `unmarshal`
+gives the engine's marker back as an ordinary string): both spellings are understood here, only the marker is written.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from pulumi.provider.experimental.property_value import Computed, PropertyValue
+from pulumi.runtime.rpc import UNKNOWN as MARKER
+
+
+class Unknown(Enum):
+    """The type of `UNKNOWN`: an enum with one member, so that `is` and type narrowing both work."""
+
+    UNKNOWN = "a value that is only known after the update"
+
+
+UNKNOWN = Unknown.UNKNOWN
+"""Stands in a plain dict where a value is only known after the update."""
+
+Plain = dict[str, Any]
+"""Properties by camelCase name: str, int, float, bool, None, list, dict, or UNKNOWN, nested at will."""
+
+
+@dataclass(frozen=True)
+class Plained:
+    """Properties as plain values, and the names of those that are, or contain, a secret."""
+
+    values: Plain
+    secrets: frozenset[str] = field(default_factory=frozenset)
+
+
+def plain(properties: Mapping[str, PropertyValue]) -> Plained:
+    """Turn the SDK's properties into plain values; whole numbers become ints, `__`-names of the engine are left out."""
+    kept = {name: value for name, value in properties.items() if not name.startswith("__")}
+    return Plained(
+        {name: _plain(value) for name, value in kept.items()},
+        frozenset(name for name, value in kept.items() if value.contains_secret()),
+    )
+
+
+def rich(values: Mapping[str, Any], secrets: Iterable[str] = ()) -> dict[str, PropertyValue]:
+    """Turn plain values into the SDK's properties; a property named in `secrets` is secret as a whole."""
+    hidden = frozenset(secrets)
+    return {name: _rich(value).with_secret(name in hidden) for name, value in values.items() if value is not None}
+
+
+def has_unknown(value: object) -> bool:
+    """Tell whether the value is, or anywhere contains, UNKNOWN."""
+    if isinstance(value, Mapping):
+        return any(has_unknown(item) for item in value.values())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return any(has_unknown(item) for item in value)
+    return value is UNKNOWN
+
+
+def _plain(value: PropertyValue) -> Any:  # noqa: ANN401 - JSON-like values have no narrower type
+    raw = value.value
+    if isinstance(raw, Computed) or raw == MARKER:
+        return UNKNOWN
+    if isinstance(raw, bool) or raw is None or isinstance(raw, str):
+        return raw
+    if isinstance(raw, float):
+        return int(raw) if raw.is_integer() else raw
+    if isinstance(raw, Mapping):
+        return {key: _plain(item) for key, item in raw.items()}
+    if isinstance(raw, Sequence):
+        return [_plain(item) for item in raw if isinstance(item, PropertyValue)]
+    msg = f"a {type(raw).__name__} is no value for this resource; give a string, number, list or map"
+    raise TypeError(msg)
+
+
+def _rich(value: object) -> PropertyValue:
+    if value is UNKNOWN:
+        return PropertyValue(MARKER)
+    if isinstance(value, bool) or value is None or isinstance(value, str | float):
+        return PropertyValue(value)
+    if isinstance(value, int):
+        return PropertyValue(float(value))
+    if isinstance(value, Mapping):
+        return PropertyValue({str(key): _rich(item) for key, item in value.items()})
+    if isinstance(value, Sequence):
+        return PropertyValue([_rich(item) for item in value])
+    msg = f"a {type(value).__name__} cannot be kept in the stack's state"
+    raise TypeError(msg)

@@ -1,0 +1,192 @@
+"""The whole: registry, pull identity, image and endpoint, put together.
+
+Owns the order of the four, which is stated here and nowhere else, and that nothing is begun which cannot be
+finished: all settings are checked, and the build's content is read, before the first resource. Refuses to own any
+Azure resource itself.
+"""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from components.endpoint import ScoringEndpoint, ScoringEndpointArgs
+from components.image import CustomImage, CustomImageArgs, plan_image
+from components.mixtures import default_principal, refusals
+from components.principal import PullPrincipal
+from components.registry import WorkspaceRegistry
+from components.types import (
+    DeploymentSettings,
+    EndpointSettings,
+    ImageSettings,
+    PrincipalSettings,
+    RegistrySettings,
+    SettingsError,
+    WorkspaceSettings,
+)
+
+
+class ScoringStackArgs(TypedDict):
+    """Inputs of `ScoringStack`: one section a step."""
+
+    location: str
+    """Azure region, short form: westeurope."""
+    registry: RegistrySettings
+    """Which registry holds the image."""
+    workspace: NotRequired[WorkspaceSettings]
+    """The Azure ML workspace and what Azure demands beside it."""
+    principal: NotRequired[PrincipalSettings]
+    """Who pulls the image."""
+    image: ImageSettings
+    """What to build, or which image to use."""
+    endpoint: NotRequired[EndpointSettings]
+    """Name, authentication and traffic of the endpoint."""
+    deployments: dict[str, DeploymentSettings]
+    """What runs behind the endpoint, by name."""
+    push_username: NotRequired[pulumi.Input[str]]
+    """Who pushes, builder docker only; without it the engine's own login."""
+    push_password: NotRequired[pulumi.Input[str]]
+    """The secret of who pushes."""
+    name_seed: NotRequired[str]
+    """Any text; another one gives other world-wide unique names, for when one is taken."""
+    tags: NotRequired[dict[str, str]]
+    """Tags of everything that is made."""
+
+
+class ScoringStack(pulumi.ComponentResource):
+    """A custom image behind a live scoring endpoint, with the registry it lies in and the identity that pulls it.
+
+    Owns the order of the steps; refuses to own what a step does.
+    """
+
+    scoring_uri: pulumi.Output[str]
+    """Where clients post."""
+    endpoint_name: pulumi.Output[str]
+    """Name of the endpoint."""
+    traffic: pulumi.Output[dict[str, int]]
+    """The confirmed split in percent."""
+    image: pulumi.Output[str]
+    """host/repository@sha256:…"""
+    image_tag: pulumi.Output[str]
+    """A short name of the image's content, known in preview."""
+    login_server: pulumi.Output[str]
+    """Address of the registry; empty when it is public."""
+    registry_id: pulumi.Output[str]
+    """ARM id of the registry; empty when it is public."""
+    workspace_id: pulumi.Output[str]
+    """ARM id of the workspace."""
+    workspace_name: pulumi.Output[str]
+    """Name of the workspace."""
+    resource_group_name: pulumi.Output[str]
+    """Resource group of the workspace."""
+    client_id: pulumi.Output[str]
+    """Application id of the pull principal; empty without one."""
+    principal_id: pulumi.Output[str]
+    """Object id of the pull principal; empty without one."""
+    password_expires: pulumi.Output[str]
+    """End of the principal's password; empty without one."""
+
+    def __init__(self, name: str, args: ScoringStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        if problems := refusals(args):
+            raise SettingsError("\n".join(problems))
+        plan = plan_image(args["image"])
+        super().__init__("azureml-scoring:index:ScoringStack", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        location, tags, seed = args["location"], args.get("tags") or {}, args.get("name_seed") or ""
+        mode = args["registry"]["mode"]
+        principal = args.get("principal") or PrincipalSettings(kind=default_principal(mode))
+        trust = args["registry"].get("role_assignment_mode") or "rbac"
+
+        # 1. Where the image lies and where it serves.
+        registry = WorkspaceRegistry(
+            name,
+            {
+                "location": location,
+                "registry": args["registry"],
+                "workspace": args.get("workspace") or WorkspaceSettings(),
+                "name_seed": seed,
+                "tags": tags,
+            },
+            child,
+        )
+
+        # 2. Who pulls it: by now the registry exists, which is the scope of the role.
+        puller = None
+        if principal["kind"] != "none":
+            puller = PullPrincipal(
+                name,
+                {
+                    "principal": principal,
+                    "registry_id": registry.registry_id,
+                    "login_server": registry.login_server,
+                    "workspace_id": registry.workspace_id,
+                    "vault_id": registry.vault_id,
+                    "resource_group_name": registry.resource_group_name,
+                    "location": location,
+                    "role_assignment_mode": trust,
+                    "tags": tags,
+                },
+                child,
+            )
+
+        # 3. The image; it needs the registry only, so it is built while the identity is made.
+        build: CustomImageArgs = {
+            "image": args["image"],
+            "registry_id": registry.registry_id,
+            "login_server": registry.login_server,
+        }
+        if "push_username" in args and "push_password" in args:
+            build |= {"push_username": args["push_username"], "push_password": args["push_password"]}
+        image = CustomImage(name, build, child)
+
+        # 4. The endpoint: it waits for the image and, through the grant, for role and connection.
+        serving: ScoringEndpointArgs = {
+            "location": location,
+            "name_seed": seed,
+            "tags": tags,
+            "workspace_id": registry.workspace_id,
+            "endpoint": args.get("endpoint") or EndpointSettings(),
+            "deployments": args["deployments"],
+            "image": image.image,
+            "image_tag": image.tag,
+            "repository": plan.repository,
+            "role_assignment_mode": trust,
+        }
+        if puller is not None:
+            serving["pull_grant"] = puller.grant
+            if principal["kind"] == "managed-identity":
+                serving["pull_identity_id"] = puller.identity_id
+        elif mode == "workspace":
+            serving["pull_registry_id"] = registry.registry_id
+        endpoint = ScoringEndpoint(name, serving, child)
+
+        nothing = pulumi.Output.from_input("")
+        self.scoring_uri = endpoint.scoring_uri
+        self.endpoint_name = endpoint.endpoint_name
+        self.traffic = endpoint.traffic
+        self.image = image.image
+        self.image_tag = image.tag
+        self.login_server = registry.login_server
+        self.registry_id = registry.registry_id
+        self.workspace_id = registry.workspace_id
+        self.workspace_name = registry.workspace_name
+        self.resource_group_name = registry.resource_group_name
+        self.client_id = puller.client_id if puller else nothing
+        self.principal_id = puller.principal_id if puller else nothing
+        self.password_expires = puller.password_expires if puller else nothing
+        self.register_outputs(
+            {
+                "scoringUri": self.scoring_uri,
+                "endpointName": self.endpoint_name,
+                "traffic": self.traffic,
+                "image": self.image,
+                "imageTag": self.image_tag,
+                "loginServer": self.login_server,
+                "registryId": self.registry_id,
+                "workspaceId": self.workspace_id,
+                "workspaceName": self.workspace_name,
+                "resourceGroupName": self.resource_group_name,
+                "clientId": self.client_id,
+                "principalId": self.principal_id,
+                "passwordExpires": self.password_expires,
+            }
+        )

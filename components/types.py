@@ -1,0 +1,415 @@
+"""Domain types: what a name, an id, a route or a duration may look like, and the settings that components take.
+
+Owns the rules Azure has for each kind of text, and the one line that is said when a text breaks one. Refuses to own
+physical names (`names.py`), which fields a stack has and their defaults (`infra/config.py`), and what may go together
+(`mixtures.py`). Pure: imports no Pulumi resource.
+Rules: https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NotRequired, TypedDict
+
+import pulumi
+from pydantic import AfterValidator, Field
+
+
+class SettingsError(pulumi.RunError):
+    """Settings that cannot be carried out: a line each, with field, value and remedy. No traceback is shown."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a kind of text must look, in code and in words."""
+
+    what: str
+    """The kind, as a reader would call it."""
+    pattern: str
+    """The whole text must match this."""
+    minimum: int
+    maximum: int
+    words: str
+    """What is allowed, and what to write instead."""
+    example: str
+
+    def problem(self, text: str) -> str | None:
+        """What is wrong with a text, in words; None when it is fine."""
+        if self.minimum <= len(text) <= self.maximum and re.fullmatch(self.pattern, text):
+            return None
+        return f"{self.what} takes {self.words}; for instance {self.example}"
+
+
+_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_GROUP = r"[\w().-]{0,89}[\w()-]"
+_PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
+
+RULES: Mapping[str, Rule] = {
+    "resourceGroup": Rule(
+        "a resource group", _GROUP, 1, 90, "1 to 90 letters, digits and . _ - ( ), no . at the end", "scoring-dev"
+    ),
+    "registry": Rule("a registry name", "[a-zA-Z0-9]+", 5, 50, "5 to 50 letters and digits, no dash", "scoringdev"),
+    "storageAccount": Rule("a storage account", "[a-z0-9]+", 3, 24, "3 to 24 small letters and digits", "scoringdev"),
+    "vault": Rule(
+        "a key vault",
+        "[a-zA-Z](-?[a-zA-Z0-9])*",
+        3,
+        24,
+        "3 to 24 letters, digits and single dashes, a letter first",
+        "scoring-dev",
+    ),
+    "workspace": Rule(
+        "a workspace", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 3, 33, "3 to 33 letters, digits, - and _", "scoring-dev"
+    ),
+    "logs": Rule(
+        "a log analytics workspace",
+        "[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]",
+        4,
+        63,
+        "4 to 63 letters, digits and dashes, none at an end",
+        "scoring-dev",
+    ),
+    "insights": Rule(
+        "an Application Insights component", r"[\w().-]*[\w()-]", 1, 260, "letters, digits and . _ - ( )", "scoring-dev"
+    ),
+    "identity": Rule(
+        "a managed identity",
+        "[a-zA-Z0-9][a-zA-Z0-9_-]*",
+        3,
+        128,
+        "3 to 128 letters, digits, - and _",
+        "scoring-dev-pull",
+    ),
+    "connection": Rule(
+        "a workspace connection", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 3, 33, "3 to 33 letters, digits, - and _", "scoring-pull"
+    ),
+    "secret": Rule("a vault secret", "[a-zA-Z0-9-]+", 1, 127, "1 to 127 letters, digits and dashes", "pull-password"),
+    "endpoint": Rule(
+        "an endpoint",
+        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
+        3,
+        32,
+        "3 to 32 letters, digits and dashes, a letter first",
+        "scoring-dev",
+    ),
+    "deployment": Rule(
+        "a deployment",
+        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
+        3,
+        32,
+        "3 to 32 letters, digits and dashes, a letter first",
+        "blue",
+    ),
+    "environment": Rule(
+        "an environment", "[a-zA-Z0-9][a-zA-Z0-9._-]*", 1, 255, "up to 255 letters, digits and . _ -", "sklearn-scoring"
+    ),
+    "password": Rule(
+        "a password's name",
+        "[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        1,
+        32,
+        "1 to 32 small letters, digits and dashes",
+        "2026-07",
+    ),
+    "repository": Rule(
+        "a repository",
+        f"{_PART}(/{_PART})*",
+        1,
+        255,
+        "small letters and digits, parted by . _ - or /, without a tag",
+        "scoring/sklearn",
+    ),
+    "location": Rule("a location", "[a-z]+[0-9]?", 3, 40, "Azure's short form: small letters, no blank", "westeurope"),
+    "instanceType": Rule(
+        "an instance type", "Standard_[A-Za-z0-9_]+", 10, 64, "a size's full name with Standard_", "Standard_DS3_v2"
+    ),
+    "route": Rule("a route", r"/[A-Za-z0-9._~/%-]*", 1, 256, "a path that starts with /", "/score"),
+    "duration": Rule(
+        "a duration", r"PT(?=\d)(\d+H)?(\d+M)?(\d+S)?", 4, 16, "ISO 8601: PT, then hours, minutes, seconds", "PT10S"
+    ),
+    "platform": Rule("a platform", "linux/[a-z0-9]+(/[a-z0-9]+)?", 8, 32, "linux/ and an architecture", "linux/amd64"),
+    "digest": Rule("a digest", "sha256:[0-9a-f]{64}", 71, 71, "sha256: and 64 hexadecimal digits", "sha256:3f0c…"),
+    "imageReference": Rule(
+        "an image reference",
+        f"{_HOST}/{_PART}(/{_PART})*@sha256:[0-9a-f]{{64}}",
+        1,
+        512,
+        "host/repository@sha256:… because tags move; `docker buildx imagetools inspect IMAGE` tells the digest",
+        "mcr.microsoft.com/azureml/curated/sklearn@sha256:3f0c…",
+    ),
+    "registryId": Rule(
+        "a registry's ARM id",
+        f"/subscriptions/{_UUID}/resourceGroups/{_GROUP}/providers/Microsoft.ContainerRegistry/registries/[a-zA-Z0-9]+",
+        1,
+        512,
+        "/subscriptions/…/resourceGroups/…/providers/Microsoft.ContainerRegistry/registries/NAME",
+        "what `az acr show --name NAME --query id` prints",
+    ),
+    "workspaceId": Rule(
+        "a workspace's ARM id",
+        f"/subscriptions/{_UUID}/resourceGroups/{_GROUP}"
+        "/providers/Microsoft.MachineLearningServices/workspaces/[a-zA-Z0-9][a-zA-Z0-9_-]*",
+        1,
+        512,
+        "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/NAME",
+        "what `az ml workspace show --name NAME --query id` prints",
+    ),
+    "variable": Rule(
+        "an environment variable",
+        "[A-Za-z_][A-Za-z0-9_]*",
+        1,
+        255,
+        "letters, digits and _, no digit first",
+        "LOG_LEVEL",
+    ),
+    "tagName": Rule("a tag's name", r"[^<>%&\\?/]+", 1, 512, "up to 512 characters, none of <>%&\\?/", "owner"),
+    "tagValue": Rule("a tag's value", r"[\s\S]*", 0, 256, "up to 256 characters", "data-team"),
+    "date": Rule(
+        "a date",
+        r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z",
+        20,
+        20,
+        "a moment in UTC as RFC 3339",
+        "2027-01-31T00:00:00Z",
+    ),
+}
+"""Each kind of text that Azure limits, by the name the code uses for it."""
+
+
+def checked(kind: str, text: str) -> str:
+    """Return the text when it obeys its rule; else raise a ValueError that says what the rule is."""
+    problem = RULES[kind].problem(text)
+    if problem:
+        raise ValueError(problem)
+    return text
+
+
+def require(kind: str, field: str, text: str) -> str:
+    """Return the text when it obeys its rule; else raise the one line for a component's user."""
+    problem = RULES[kind].problem(text)
+    if problem:
+        raise SettingsError(line(field, text, problem))
+    return text
+
+
+def line(field: str, value: object, remedy: str) -> str:
+    """Compose the one line of an error: which field, which value, what to do."""
+    shown = str(value) if not isinstance(value, str) else f'"{value}"'
+    return f"{field} = {shown}: {remedy}"
+
+
+def _of(kind: str) -> AfterValidator:
+    def check(text: str) -> str:
+        return checked(kind, text)
+
+    return AfterValidator(check)
+
+
+def _seconds(duration: str) -> int:
+    found = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", duration)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def at_most(seconds: int) -> Callable[[str], str]:
+    """Make the check that a duration is no longer than Azure allows."""
+
+    def check(duration: str) -> str:
+        if _seconds(duration) > seconds:
+            raise ValueError(f"Azure allows at most {seconds} seconds; write PT{seconds}S or less")
+        return duration
+
+    return check
+
+
+ResourceGroupName = Annotated[str, _of("resourceGroup")]
+RegistryName = Annotated[str, _of("registry")]
+StorageAccountName = Annotated[str, _of("storageAccount")]
+VaultName = Annotated[str, _of("vault")]
+WorkspaceName = Annotated[str, _of("workspace")]
+EndpointName = Annotated[str, _of("endpoint")]
+DeploymentName = Annotated[str, _of("deployment")]
+PasswordName = Annotated[str, _of("password")]
+Repository = Annotated[str, _of("repository")]
+Location = Annotated[str, _of("location")]
+InstanceType = Annotated[str, _of("instanceType")]
+Route = Annotated[str, _of("route")]
+Duration = Annotated[str, _of("duration")]
+RequestTimeout = Annotated[Duration, AfterValidator(at_most(180))]
+Platform = Annotated[str, _of("platform")]
+Digest = Annotated[str, _of("digest")]
+ImageReference = Annotated[str, _of("imageReference")]
+RegistryId = Annotated[str, _of("registryId")]
+WorkspaceId = Annotated[str, _of("workspaceId")]
+VariableName = Annotated[str, _of("variable")]
+TagName = Annotated[str, _of("tagName")]
+TagValue = Annotated[str, _of("tagValue")]
+Moment = Annotated[str, _of("date")]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+# -- settings: what a caller decides; what components hand to each other is in their Args ----------------------------
+
+
+class RegistrySettings(TypedDict):
+    """Which registry holds the image."""
+
+    mode: str
+    """`workspace`: the workspace's own; `standalone`: one beside it; `public`: somebody's, read without credentials."""
+    id: NotRequired[str]
+    """ARM id of an existing standalone registry; without it one is made."""
+    name: NotRequired[str]
+    """Name of the registry that is made; without it a name is computed."""
+    sku: NotRequired[str]
+    """Basic, Standard (the default) or Premium, for the registry that is made."""
+    role_assignment_mode: NotRequired[str]
+    """`rbac` (the default) or `abac`: how an existing registry reads its role assignments."""
+
+
+class WorkspaceSettings(TypedDict):
+    """The Azure ML workspace and what Azure demands beside it."""
+
+    id: NotRequired[str]
+    """ARM id of an existing workspace; without it one is made."""
+    name: NotRequired[str]
+    """Name of the workspace that is made."""
+    resource_group: NotRequired[str]
+    """Name of the resource group; without it a name is computed."""
+    resource_group_exists: NotRequired[bool]
+    """Use the resource group that is there instead of making it."""
+    vault: NotRequired[str]
+    """Name of the key vault that is made."""
+    storage_account: NotRequired[str]
+    """Name of the storage account that is made."""
+    purge_protection: NotRequired[bool]
+    """Whether nobody can purge the deleted vault before its time; cannot be taken back once on."""
+    soft_delete_days: NotRequired[int]
+    """How long a deleted vault and its secrets can be brought back: 7 to 90."""
+
+
+class PasswordSettings(TypedDict):
+    """One password of the service principal."""
+
+    expires: NotRequired[str]
+    """Its end, RFC 3339 in UTC; without it Entra's own limit of two years."""
+
+
+class PrincipalSettings(TypedDict):
+    """Who pulls the image."""
+
+    kind: str
+    """`service-principal`, `managed-identity` or `none`."""
+    passwords: NotRequired[dict[str, PasswordSettings]]
+    """The service principal's passwords by name; two while one takes over from the other."""
+    current: NotRequired[str]
+    """Name of the password in use; needed when there are two."""
+
+
+class ImageSettings(TypedDict):
+    """Which image serves: built from a folder, or an existing one by digest."""
+
+    reference: NotRequired[str]
+    """An existing image: host/repository@sha256:…"""
+    context: NotRequired[str]
+    """The folder to build from."""
+    dockerfile: NotRequired[str]
+    """The Dockerfile, seen from the context."""
+    repository: NotRequired[str]
+    """The repository that the image is pushed to."""
+    builder: NotRequired[str]
+    """`acr` (ACR Tasks, the default) or `docker` (the local engine)."""
+    build_arguments: NotRequired[dict[str, str]]
+    """Arguments of the build. They stay visible in the image: no secrets."""
+    base_digest: NotRequired[str]
+    """Digest of the base image, when a new base shall lead to a new image."""
+    platform: NotRequired[str]
+    """linux/amd64 unless said otherwise."""
+    target: NotRequired[str]
+    """The stage of the Dockerfile to build."""
+
+
+class EndpointSettings(TypedDict):
+    """The endpoint and how its traffic is split."""
+
+    name: NotRequired[str]
+    """Name of the endpoint; without it a name is computed."""
+    auth: NotRequired[str]
+    """`key` (the default), `aml-token` or `aad-token`."""
+    public_network_access: NotRequired[bool]
+    """Whether it answers from the internet."""
+    description: NotRequired[str]
+    """Shown in the studio."""
+    traffic: NotRequired[dict[str, int]]
+    """Percent of the requests by deployment, 100 together; not needed with one deployment."""
+    mirror: NotRequired[dict[str, int]]
+    """Percent of the requests copied to one more deployment, 50 at most."""
+    traffic_steps: NotRequired[list[int]]
+    """Percents at which a shift of traffic stops to look."""
+    bake_seconds: NotRequired[float]
+    """How long it looks at each step."""
+    probe: NotRequired[dict[str, Any]]
+    """A request body that every deployment must answer before it gets traffic."""
+
+
+class RouteSettings(TypedDict):
+    """Where the server inside the image listens."""
+
+    port: NotRequired[int]
+    """5001 unless said otherwise."""
+    liveness: NotRequired[str]
+    """`/` unless said otherwise."""
+    readiness: NotRequired[str]
+    """`/` unless said otherwise."""
+    scoring: NotRequired[str]
+    """`/score` unless said otherwise."""
+
+
+class ProbeSettings(TypedDict):
+    """How Azure ML asks a container whether it lives or is ready."""
+
+    initial_delay: NotRequired[str]
+    """Wait before the first probe, ISO 8601."""
+    period: NotRequired[str]
+    """Time between probes, ISO 8601."""
+    timeout: NotRequired[str]
+    """How long one probe may take, ISO 8601."""
+    failure_threshold: NotRequired[int]
+    """How many failures in a row count."""
+    success_threshold: NotRequired[int]
+    """How many successes in a row count."""
+
+
+class RequestSettings(TypedDict):
+    """Limits of scoring requests."""
+
+    max_concurrent_requests_per_instance: NotRequired[int]
+    """Requests that one instance works on at a time."""
+    request_timeout: NotRequired[str]
+    """How long a request may take, ISO 8601, at most PT180S."""
+    max_queue_wait: NotRequired[str]
+    """How long a request may wait for its turn, ISO 8601."""
+
+
+class DeploymentSettings(TypedDict):
+    """One deployment behind the endpoint."""
+
+    instance_type: str
+    """The machine, for instance Standard_DS3_v2."""
+    instance_count: NotRequired[int]
+    """How many of them; 1 unless said otherwise."""
+    image: NotRequired[str]
+    """Another image than the stack's: host/repository@sha256:…"""
+    environment: NotRequired[dict[str, str]]
+    """Environment variables. They stay visible in Azure: no secrets."""
+    routes: NotRequired[RouteSettings]
+    """Where the server inside the image listens."""
+    liveness_probe: NotRequired[ProbeSettings]
+    """Whether it lives."""
+    readiness_probe: NotRequired[ProbeSettings]
+    """Whether it is ready."""
+    request_settings: NotRequired[RequestSettings]
+    """Limits of scoring requests."""
+    app_insights: NotRequired[bool]
+    """Whether logs and metrics go to Application Insights."""

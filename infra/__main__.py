@@ -1,0 +1,36 @@
+"""The program: load the stack's config, build, tell. Owns nothing; the work is in `components/`.
+
+`components` and `infra` are importable because the project itself is installed in its virtual environment.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pulumi
+
+from components.stack import ScoringStack
+from components.types import SettingsError
+from infra import config, outputs
+
+_TOLD = 32
+"""Exit code by which the language host knows that the user has read the reason, and adds no line of its own."""
+
+
+def main() -> None:
+    """Build the stack that the config describes."""
+    # The project's own root: config names the build context from there, wherever Pulumi starts the program.
+    settings = config.load(Path(__file__).resolve().parents[1])
+    # Builder docker pushes as whoever deploys; without these, by the Docker engine's own login (`az acr login`).
+    if settings["image"].get("builder") == "docker" and {"ARM_CLIENT_ID", "ARM_CLIENT_SECRET"} <= os.environ.keys():
+        settings["push_username"] = os.environ["ARM_CLIENT_ID"]
+        settings["push_password"] = pulumi.Output.secret(os.environ["ARM_CLIENT_SECRET"])
+    outputs.export(ScoringStack("scoring", settings), settings)
+
+
+try:
+    main()
+except SettingsError as error:
+    for problem in str(error).splitlines():
+        pulumi.log.error(problem)
+    sys.exit(_TOLD)

@@ -1,0 +1,289 @@
+"""What a stack chooses: one frozen, closed model of `Pulumi.<stack>.yaml`, and the lines said when it is wrong.
+
+Owns the fields, their defaults and the error lines. Refuses to own the rules of single texts
+(`components/types.py`) and what may go together (`components/mixtures.py`). Nothing is asked of a provider before
+all of it is fine.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, cast, get_args
+
+import pulumi
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from components import types
+from components.content import check_context
+from components.mixtures import default_principal, refusals
+from components.stack import ScoringStackArgs
+from components.types import SettingsError, line
+
+NAMESPACE: Final = "scoring"
+
+
+class _Section(BaseModel):
+    """Frozen and closed; written in camelCase."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
+
+
+class Registry(_Section):
+    """Which registry holds the image."""
+
+    mode: Literal["workspace", "standalone", "public"] = "standalone"
+    id: types.RegistryId | None = None
+    name: types.RegistryName | None = None
+    sku: Literal["Basic", "Standard", "Premium"] | None = None
+    role_assignment_mode: Literal["rbac", "abac"] | None = None
+
+
+class Workspace(_Section):
+    """The workspace and what Azure demands beside it."""
+
+    id: types.WorkspaceId | None = None
+    name: types.WorkspaceName | None = None
+    resource_group: types.ResourceGroupName | None = None
+    resource_group_exists: bool | None = None
+    vault: types.VaultName | None = None
+    storage_account: types.StorageAccountName | None = None
+    purge_protection: bool | None = None
+    soft_delete_days: Annotated[int, Field(ge=7, le=90)] | None = None
+
+
+class Password(_Section):
+    """One password of the service principal."""
+
+    expires: types.Moment | None = None
+
+
+class Principal(_Section):
+    """Who pulls the image."""
+
+    kind: Literal["service-principal", "managed-identity", "none"] | None = None
+    passwords: dict[types.PasswordName, Password] | None = None
+    current: types.PasswordName | None = None
+
+
+class Image(_Section):
+    """What to build, or which image to use."""
+
+    reference: types.ImageReference | None = None
+    context: Annotated[str, Field(min_length=1)] | None = None
+    dockerfile: Annotated[str, Field(min_length=1)] | None = None
+    repository: types.Repository | None = None
+    builder: Literal["acr", "docker"] | None = None
+    build_arguments: dict[types.VariableName, str] | None = None
+    base_digest: types.Digest | None = None
+    platform: types.Platform | None = None
+    target: Annotated[str, Field(min_length=1)] | None = None
+
+
+class Endpoint(_Section):
+    """The endpoint and how its traffic is split."""
+
+    name: types.EndpointName | None = None
+    kind: Literal["managed"] = "managed"
+    auth: Literal["key", "aml-token", "aad-token"] | None = None
+    public_network_access: bool | None = None
+    description: Annotated[str, Field(max_length=256)] | None = None
+    traffic: dict[types.DeploymentName, types.Percent] | None = None
+    mirror: dict[types.DeploymentName, types.Percent] | None = None
+    traffic_steps: list[types.Percent] | None = None
+    bake_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+    probe: dict[str, Any] | None = None
+
+
+class Routes(_Section):
+    """Where the server inside the image listens."""
+
+    port: types.Port | None = None
+    liveness: types.Route | None = None
+    readiness: types.Route | None = None
+    scoring: types.Route | None = None
+
+
+class Probe(_Section):
+    """How a container is asked whether it lives or is ready."""
+
+    initial_delay: types.Duration | None = None
+    period: types.Duration | None = None
+    timeout: types.Duration | None = None
+    failure_threshold: Annotated[int, Field(ge=1)] | None = None
+    success_threshold: Annotated[int, Field(ge=1)] | None = None
+
+
+class Requests(_Section):
+    """Limits of scoring requests."""
+
+    max_concurrent_requests_per_instance: Annotated[int, Field(ge=1)] | None = None
+    request_timeout: types.RequestTimeout | None = None
+    max_queue_wait: types.Duration | None = None
+
+
+class Deployment(_Section):
+    """One deployment behind the endpoint."""
+
+    instance_type: types.InstanceType
+    instance_count: Annotated[int, Field(ge=1, le=50)] | None = None
+    image: types.ImageReference | None = None
+    environment: dict[types.VariableName, str] | None = None
+    routes: Routes | None = None
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    request_settings: Requests | None = None
+    app_insights: bool | None = None
+
+
+class Config(_Section):
+    """All that a stack chooses."""
+
+    location: types.Location
+    registry: Registry = Registry()
+    workspace: Workspace = Workspace()
+    principal: Principal = Principal()
+    image: Image
+    endpoint: Endpoint = Endpoint()
+    deployments: Annotated[dict[types.DeploymentName, Deployment], Field(max_length=20)]
+    tags: Annotated[dict[types.TagName, types.TagValue], Field(max_length=50)] = {}
+    name_seed: Annotated[str, Field(max_length=64)] = ""
+
+    def settings(self, root: Path) -> ScoringStackArgs:
+        """Return the same as settings of the components; the build context is seen from the project's root."""
+        found = self.model_dump(exclude_none=True)
+        found["principal"].setdefault("kind", default_principal(self.registry.mode))
+        found["endpoint"].pop("kind")
+        if "context" in found["image"]:
+            found["image"]["context"] = str((root / found["image"]["context"]).resolve())
+        return cast("ScoringStackArgs", found)
+
+
+def load(root: Path) -> ScoringStackArgs:
+    """Read the stack's config from Pulumi and check all of it, files included; raise its errors, one a line."""
+    return parse(_given(), root)
+
+
+def parse(given: Mapping[str, Any], root: Path) -> ScoringStackArgs:
+    """Check config that is read already."""
+    try:
+        config = Config.model_validate(given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_lines(error, given))) from None
+    settings = config.settings(root)
+    problems = refusals(settings)
+    image = settings["image"]
+    if not problems and "context" in image:
+        check_context(Path(image["context"]), image.get("dockerfile", "Dockerfile"), f"{NAMESPACE}:image")
+    if problems:
+        raise SettingsError("\n".join(f"{NAMESPACE}:{problem}" for problem in problems))
+    return settings
+
+
+def _given() -> dict[str, Any]:
+    """Collect this project's part of the stack's config, with nested values read."""
+    prefix = f"{NAMESPACE}:"
+    every: Mapping[str, str] = pulumi.runtime.get_config_env()
+    given: dict[str, Any] = {}
+    for key, text in every.items():
+        if key.startswith(prefix):
+            name = key.removeprefix(prefix)
+            given[name] = _read(name, text)
+    return given
+
+
+def _read(name: str, text: str) -> Any:  # noqa: ANN401 - JSON
+    """Read a section; a plain text (such as the location) stays one."""
+    field = next((field for key, field in Config.model_fields.items() if to_camel(key) == name), None)
+    if field is not None and field.annotation is str:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _lines(error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        yield _line(problem, given)
+
+
+def _line(problem: ErrorDetails, given: Mapping[str, Any]) -> str:
+    """Turn one of pydantic's findings into one line: field, value, remedy."""
+    path = [part for part in problem["loc"] if part != "[key]"]
+    field = f"{NAMESPACE}:{'.'.join(map(str, path))}"
+    value = problem.get("input", _at(given, path))
+    context = problem.get("ctx") or {}
+    match problem["type"]:
+        case "extra_forbidden":
+            return line(field, _shown(value), _unknown(path))
+        case "missing":
+            return f"{field} is missing: write it; see {_example(path)}"
+        case "literal_error":
+            return line(field, _shown(value), f"one of {context['expected']}".replace("'", "").replace(" or ", ", "))
+        case "value_error":
+            return line(field, _shown(value), str(context["error"]))
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return line(field, _shown(value), f"this is a section; write its fields below it, as in {_example(path)}")
+        case _:
+            return line(field, _shown(value), _plain(problem["msg"]))
+
+
+def _plain(message: str) -> str:
+    return message.replace("Input should be", "write").replace("Value should have", "it takes")
+
+
+def _shown(value: object) -> object:
+    """Show a value on one short line."""
+    if isinstance(value, str):
+        return value if len(value) <= _LONG else f"{value[:_LONG]}…"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping | list):
+        return "{…}" if isinstance(value, Mapping) else "[…]"
+    return "nothing" if value is None else value
+
+
+_LONG: Final = 120
+
+
+def _at(given: object, path: list[str | int]) -> object:
+    for part in path:
+        if not isinstance(given, Mapping) or part not in given:
+            return None
+        given = given[part]
+    return given
+
+
+def _unknown(path: list[str | int]) -> str:
+    """Name the field that was probably meant."""
+    *parents, last = path
+    known = [to_camel(key) for key in _model(parents).model_fields]
+    close = difflib.get_close_matches(str(last), known, n=1, cutoff=0.6)
+    lower = [name for name in known if name.lower() == str(last).lower().replace("_", "").replace("-", "")]
+    if lower or close:
+        return f"no such field; did you mean {(lower or close)[0]}?"
+    return f"no such field; one of {', '.join(known)}"
+
+
+def _model(path: list[str | int]) -> type[BaseModel]:
+    """Follow a path of the config to the section it leads to."""
+    model: type[BaseModel] = Config
+    for part in path:
+        field = next((field for key, field in model.model_fields.items() if to_camel(key) == part), None)
+        if field is not None:
+            model = next(_sections(field.annotation), model)
+    return model
+
+
+def _sections(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _sections(argument)
+
+
+def _example(path: list[str | int]) -> str:
+    return f"Pulumi.local.yaml, {NAMESPACE}:{path[0]}"

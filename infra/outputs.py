@@ -1,0 +1,47 @@
+"""What a stack tells: addresses, names, and who pulls.
+
+Owns the names and shape of the stack's outputs. Refuses to own secrets in plain text: the endpoint's key is wrapped
+at birth.
+"""
+
+import pulumi
+from pulumi_azure_native import machinelearningservices
+
+from components.stack import ScoringStack, ScoringStackArgs
+
+
+def export(stack: ScoringStack, settings: ScoringStackArgs) -> None:
+    """Export everything that people and tools ask a stack for."""
+    outputs: dict[str, pulumi.Input[object]] = {
+        "scoringUri": stack.scoring_uri,
+        "endpointName": stack.endpoint_name,
+        "deployments": list(settings["deployments"]),
+        "traffic": stack.traffic,
+        "image": stack.image,
+        "imageTag": stack.image_tag,
+        "registry": {"mode": settings["registry"]["mode"], "loginServer": stack.login_server, "id": stack.registry_id},
+        "principal": {
+            "clientId": stack.client_id,
+            "principalId": stack.principal_id,
+            "passwordExpires": stack.password_expires,
+        },
+        "workspaceName": stack.workspace_name,
+        "workspaceId": stack.workspace_id,
+        "resourceGroupName": stack.resource_group_name,
+    }
+    if settings.get("endpoint", {}).get("auth", "key") == "key":
+        outputs["endpointKey"] = _key(stack)
+    for name, value in outputs.items():
+        pulumi.export(name, value)
+
+
+def _key(stack: ScoringStack) -> pulumi.Output[str]:
+    """Ask for the endpoint's key once it answers."""
+    keys = machinelearningservices.list_online_endpoint_keys_output(
+        # By way of the address, so that nobody asks before there is an endpoint.
+        endpoint_name=pulumi.Output.all(stack.endpoint_name, stack.scoring_uri).apply(lambda found: found[0]),
+        resource_group_name=stack.resource_group_name,
+        workspace_name=stack.workspace_name,
+        opts=pulumi.InvokeOutputOptions(parent=stack),
+    )
+    return pulumi.Output.secret(keys.primary_key.apply(lambda key: key or ""))

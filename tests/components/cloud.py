@@ -1,0 +1,158 @@
+"""A program run against Pulumi's mocks: which resources it registers, with which inputs, in which order.
+
+Owns the recording. Refuses to own Azure's behaviour, which the local Azure has.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+from pulumi.runtime import mocks, settings
+from pulumi.runtime.stack import wait_for_rpcs
+
+from components.mixtures import default_principal
+from components.stack import ScoringStack, ScoringStackArgs
+
+SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
+DIGEST = "sha256:" + "ab" * 32
+PASSWORD = "very-secret-password"
+_TYPES = {
+    "resources:ResourceGroup": "",
+    "containerregistry:Registry": "Microsoft.ContainerRegistry/registries",
+    "keyvault:Vault": "Microsoft.KeyVault/vaults",
+    "machinelearningservices:Workspace": "Microsoft.MachineLearningServices/workspaces",
+}
+
+
+@dataclass
+class Cloud(mocks.Mocks):
+    """Answers every registration and remembers it."""
+
+    made: list[mocks.MockResourceArgs] = field(default_factory=list)
+    attached: str | None = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.ContainerRegistry/registries/oldacr"
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        self.made.append(args)
+        outputs = {**args.inputs}
+        kind = args.typ.removeprefix("azure-native:")
+        name = next((str(args.inputs[key]) for key in _NAMES if key in args.inputs), args.name)
+        id_ = args.resource_id or self._id(kind, name, args.inputs)
+        match kind:
+            case "resources:ResourceGroup":
+                outputs["name"] = name
+            case "containerregistry:Registry":
+                name = id_.rpartition("/")[2]
+                outputs |= {"name": name, "loginServer": f"{name}.azurecr.io"}
+            case "machinelearningservices:Workspace":
+                outputs |= {"name": id_.rpartition("/")[2]}
+                if args.resource_id:
+                    group = id_.rpartition("/providers/")[0]
+                    outputs["keyVault"] = f"{group}/providers/Microsoft.KeyVault/vaults/oldvault"
+                    outputs["containerRegistry"] = self.attached
+            case "azuread:index/application:Application":
+                outputs["clientId"] = "client-of-application"
+            case "azuread:index/servicePrincipal:ServicePrincipal":
+                outputs["objectId"] = "object-of-principal"
+            case "azuread:index/applicationPassword:ApplicationPassword":
+                outputs |= {"value": f"{PASSWORD}-{name}", "endDate": args.inputs.get("endDate", "2040-01-01T00:00:00Z")}
+            case "managedidentity:UserAssignedIdentity":
+                outputs |= {"clientId": "client-of-identity", "principalId": "object-of-identity"}
+            case "azureml-scoring:index:ImageBuild":
+                host = args.inputs["loginServer"]
+                outputs["image"] = f"{host}/{args.inputs['repository']}@{DIGEST}"
+            case "docker:index/image:Image":
+                outputs["repoDigest"] = f"{str(args.inputs['imageName']).rpartition(':')[0]}@{DIGEST}"
+            case "azureml-scoring:index:OnlineEndpoint":
+                outputs |= {"scoringUri": "https://endpoint/score", "principalId": "object-of-endpoint"}
+        return id_, outputs
+
+    def _id(self, kind: str, name: str, inputs: Mapping[str, Any]) -> str:
+        if kind in _TYPES:
+            group = f"{SUBSCRIPTION}/resourceGroups/{inputs.get('resourceGroupName', name)}"
+            return f"{group}/providers/{_TYPES[kind]}/{name}" if _TYPES[kind] else group
+        return f"{name}-id"
+
+    def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
+        if args.token.endswith(":getClientConfig"):
+            return {"tenantId": "the-tenant", "subscriptionId": "x", "clientId": "x", "objectId": "x"}
+        return {"primaryKey": "endpoint-key"}
+
+    def all(self, kind: str) -> list[mocks.MockResourceArgs]:
+        """Everything of a type, by the end of its token."""
+        return [made for made in self.made if made.typ.endswith(f":{kind}")]
+
+    def one(self, kind: str) -> mocks.MockResourceArgs:
+        """The one of a type."""
+        found = self.all(kind)
+        assert len(found) == 1, [made.name for made in found]
+        return found[0]
+
+    def inputs(self, kind: str) -> dict[str, Any]:
+        """The inputs of the one of a type."""
+        return cast("dict[str, Any]", self.one(kind).inputs)
+
+    def order(self, kind: str) -> int:
+        """When it was registered, compared to others."""
+        return self.made.index(self.one(kind))
+
+
+_NAMES = (
+    "resourceGroupName_",
+    "registryName",
+    "accountName",
+    "vaultName",
+    "workspaceName",
+    "endpointName",
+    "deploymentName",
+)
+
+
+def run(program: Callable[[], object], cloud: Cloud | None = None, stack: str = "test") -> Cloud:
+    """Run a program to its end against the mocks; its errors are raised as the engine would tell them."""
+    cloud = cloud or Cloud()
+    before = settings.SETTINGS
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        mocks.set_mocks(cloud, project="azureml-scoring", stack=stack, preview=False)
+
+        async def whole() -> None:
+            program()
+            await wait_for_rpcs()
+
+        loop.run_until_complete(whole())
+    finally:
+        settings.configure(before) if before is not None else None
+        asyncio.set_event_loop(None)
+        loop.close()
+    return cloud
+
+
+def context(folder: Path) -> Path:
+    """Make a small build context."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY score.py /\n")
+    (folder / "score.py").write_text("def run(x): return x\n")
+    return folder
+
+
+def arguments(folder: Path, **sections: Any) -> ScoringStackArgs:  # noqa: ANN401 - settings
+    """Settings of the usual stack, with sections replaced."""
+    registry = sections.get("registry", {"mode": "standalone"})
+    usual: dict[str, Any] = {
+        "location": "westeurope",
+        "registry": registry,
+        "principal": {"kind": default_principal(registry["mode"])},
+        "image": {"context": str(context(folder)), "repository": "scoring/sklearn"},
+        "deployments": {"blue": {"instance_type": "Standard_DS3_v2"}},
+        "tags": {"owner": "me"},
+    }
+    return cast("ScoringStackArgs", {**usual, **sections})
+
+
+def up(settings_: ScoringStackArgs, cloud: Cloud | None = None, stack: str = "test") -> Cloud:
+    """Build the whole stack."""
+    return run(lambda: ScoringStack("scoring", settings_, pulumi.ResourceOptions()), cloud, stack)
