@@ -16,17 +16,21 @@ from typing import Any, ClassVar
 
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
+from emulator.core.locations import region
 from emulator.core.operations import Operation, Operations
+from emulator.core.ports import Ports
 from emulator.core.rbac import AccessControl, Principal
 from emulator.core.store import Document, Store
 
 _log = logging.getLogger(__name__)
+_MOST_TAGS = 50
+_VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 _ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One ARM request, whatever face it came by. `path` has no query; `base` is where operation URLs shall point."""
+    """One ARM request, whatever face it came by. `path` has no query."""
 
     method: str
     path: str
@@ -52,9 +56,27 @@ class ResourceType:
     required: ClassVar[tuple[str, ...]] = ()
     #: Whether PUT and DELETE answer at once and go on beside.
     long: ClassVar[bool] = False
+    #: Whether DELETE does so though PUT does not.
+    long_delete: ClassVar[bool] = False
 
     def __init__(self, azure: "Azure") -> None:
         self.azure = azure
+
+    def admit(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
+        """Validate what all types share: required envelope fields, the location, tags."""
+        for name in self.required:
+            if not body.get(name):
+                code = "LocationRequired" if name == "location" else "InvalidRequestContent"
+                raise AzureError(400, code, f"The {name} property is required for the resource '{id_.path}'.")
+        tags = body.get("tags") or {}
+        if len(tags) > _MOST_TAGS or not all(isinstance(value, str) for value in tags.values()):
+            raise AzureError(
+                400, "InvalidTag", f"The tags of '{id_.name}' are wrong: at most {_MOST_TAGS}, and every value is a text."
+            )
+        if not isinstance(body.get("properties") or {}, dict):
+            raise AzureError(400, "InvalidRequestContent", f"The 'properties' of '{id_.name}' is not a JSON object.")
+        location = body.get("location")
+        return {**body, "location": region(str(location), self.type)} if location else body
 
     def check(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - for subclasses
         """Validate a PUT and fill in Azure's defaults; move secrets from the body to `private`."""
@@ -70,8 +92,11 @@ class ResourceType:
         merged["properties"] = {**document.properties, **(body.get("properties") or {})}
         return merged
 
+    def guard(self, document: Document) -> None:
+        """Refuse a DELETE of this very resource. Not asked when a parent goes and takes it along."""
+
     def remove(self, document: Document) -> None:
-        """Do the real work of a DELETE, or refuse it. Children are already gone."""
+        """Do the real work of a DELETE. Children are already gone."""
 
     def action(self, document: Document, name: str, request: Request) -> Response:  # noqa: ARG002 - for subclasses
         """Answer POST {id}/{name}."""
@@ -81,8 +106,19 @@ class ResourceType:
         """What GET answers."""
         return document.body
 
+    def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:  # noqa: ARG002 - for subclasses
+        """The documents that a GET of the collection below a scope answers."""
+        return self.azure.store.of_type(self.type, scope)
+
+    def log(self, document: Document) -> str | None:  # noqa: ARG002 - for subclasses
+        """What the thing behind a document has written, for `emulator logs`; None where it writes none."""
+        return None
+
     def resume(self, document: Document) -> None:
         """Bring back, after a restart, what a document says exists (processes, containers)."""
+
+    def suspend(self) -> None:
+        """End, at a clean stop, all that runs for this type (processes, containers); `resume` brings it back."""
 
 
 class Azure:
@@ -93,6 +129,7 @@ class Azure:
         self.store = Store(folder)
         self.access = AccessControl(self.store)
         self.operations = Operations()
+        self.ports = Ports(self.store)
         self.faults: dict[str, Any] = dict(self.store.fact("faults") or {})
         self.counts: Counter[str] = Counter()
         self._types: dict[str, ResourceType] = {}
@@ -107,6 +144,11 @@ class Azure:
             self.store.keep(name, value)
             return value
         return str(found)
+
+    @property
+    def url(self) -> str:
+        """Where the https face answers, without a slash at the end."""
+        return f"https://localhost:{self.ports.of('https') or 0}"
 
     def serve(self, types: Iterable[type[ResourceType]]) -> None:
         """Add types, in the order in which `resume` shall go through them."""
@@ -131,11 +173,19 @@ class Azure:
                 except AzureError as error:
                     _log.warning("%s does not come back: %s", document.id.path, error)
 
+    def suspend(self) -> None:
+        """At a clean stop: end what runs, newest kinds first. One kind's trouble does not keep the others up."""
+        for name in reversed(self._types):
+            try:
+                self._types[name].suspend()
+            except Exception:
+                _log.exception("%s does not stop cleanly", name)
+
     def fault(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
         """Set a named fault or delay; None ends it. Services ask `azure.faults.get(name)`."""
         self.faults = {**self.faults, name: value}
         if value is None:
-            del self.faults[name]
+            del self.faults[name]  # it was set by the line above, so that an unknown name does no harm
         self.store.keep("faults", self.faults)
 
     def count(self, what: str) -> None:
@@ -146,6 +196,11 @@ class Azure:
     def request(self, request: Request) -> Response:
         """Answer one ARM request; refusals are raised as `AzureError`."""
         method = request.method.upper()
+        if method not in _VERBS:
+            raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
+        parts = request.path.strip("/").split("/")
+        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() != self.subscription:
+            raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
         if method == "POST":
             path, _, action = request.path.rstrip("/").rpartition("/")
             document = self.find(path)
@@ -159,8 +214,7 @@ class Azure:
                 return self._list(request)
             raise
         kind = self.service(id_.type)
-        verb = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}[method]
-        self.access.demand(request.principal, f"{kind.type}/{verb}", id_)
+        self.access.demand(request.principal, f"{kind.type}/{_VERBS[method]}", id_)
         if method in {"GET", "HEAD"}:
             return Response(200, kind.show(self.find(id_.path)))
         if method == "DELETE":
@@ -204,12 +258,10 @@ class Azure:
             wanted = f"{ResourceId.parse(path).type}/{collection}"
         kind, scope = self.service(wanted), ResourceId.parse(path)
         self.access.demand(request.principal, f"{kind.type}/read", scope)
-        return Response(200, {"value": [kind.show(found) for found in self.store.of_type(kind.type, scope)]})
+        return Response(200, {"value": [kind.show(found) for found in kind.listing(scope, request.query)]})
 
     def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any]) -> Response:
-        for name in kind.required:
-            if not body.get(name):
-                raise AzureError(400, "InvalidRequestContent", f"The request for {kind.type} lacks '{name}'")
+        body = kind.admit(id_, body)
         parent = id_.parent
         if parent is not None and parent.type != "Microsoft.Resources/subscriptions":
             self.find(parent.path)
@@ -262,6 +314,7 @@ class Azure:
         document = self.store.get(id_)
         if document is None:
             return Response(204)
+        kind.guard(document)
         lock = self._hold(id_)
 
         def work() -> None:
@@ -279,7 +332,7 @@ class Azure:
                 lock.release()
 
         self.count(kind.type)
-        if kind.long:
+        if kind.long or kind.long_delete:
             self.store.put(document.having(provisioningState="Deleting"))
             return Response(202, None, self.operations.start(id_.path, work))
         work()

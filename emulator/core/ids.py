@@ -22,8 +22,8 @@ class ResourceId:
     def parse(cls, path: str) -> "ResourceId":
         """Read an id of a subscription, a resource group, a resource or an extension of one (400 otherwise)."""
         path = "/" + path.strip("/")
-        head, _, tail = path.rpartition("/providers/")
-        if tail:
+        head, separator, tail = path.rpartition("/providers/")
+        if separator:
             namespace, *rest = tail.split("/")
             if rest and len(rest) % 2 == 0:
                 return cls(path, "/".join([namespace, *rest[::2]]))

@@ -1,1 +1,1 @@
-"""The services of the local Azure: one module for each resource provider, on top of the core."""
+"""What each Azure service demands and does, a module a service. No protocol: that is emulator/faces."""

@@ -1,0 +1,133 @@
+"""The command line of the local Azure: `python -m emulator serve|stop|stats|reset-stats|logs|fault`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from emulator import process
+from emulator.faces import tls
+
+_FAILED = 2
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command; 2 for what cannot be done, told in one line."""
+    given = _parser().parse_args(words)
+    try:
+        result: int = given.run(given)
+    except process.CannotServeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _FAILED
+    except httpx.HTTPError as error:
+        print(
+            f"error: the local Azure of {given.state} does not answer ({type(error).__name__}): start it again",
+            file=sys.stderr,
+        )
+        return _FAILED
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m emulator", description="A local Azure, for what this project needs of it."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:  # noqa: ANN401 - a command's function
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("--state", type=Path, required=True, metavar="DIR", help="the folder that holds its state")
+        made.set_defaults(run=run)
+        return made
+
+    serve = command("serve", _serve, "Serve in the foreground until SIGTERM; DIR/ready.json says when and where.")
+    serve.add_argument(
+        "--port",
+        type=_port,
+        help=f"where https answers; default: where it did before, at first {process.DEFAULT_PORT}; 0: any that is free",
+    )
+    serve.add_argument(
+        "--scoring-port",
+        type=_port,
+        help=f"where the first endpoint is scored; default {process.DEFAULT_SCORING_PORT}; 0: any that is free",
+    )
+    command("stop", _stop, "Stop it, with all processes and containers of its own; the state stays.")
+    command("stats", _stats, "Tell, as JSON, what was written since the start or the last reset-stats.")
+    command("reset-stats", _reset, "Begin to count anew.")
+    logs = command("logs", _logs, "Print the log of a build's run or of an online deployment.")
+    logs.add_argument("name", metavar="RUN_OR_DEPLOYMENT", help="its name or its ARM id")
+    fault = command("fault", _fault, "Set a named fault or delay; without a value: end it; without a name: list them.")
+    fault.add_argument("name", nargs="?", metavar="NAME", help="e.g. principal-replication")
+    fault.add_argument("value", nargs="?", metavar="VALUE", help="JSON, or a text")
+    return parser
+
+
+def _port(text: str) -> int:
+    most = 65535
+    if not text.isdigit() or int(text) > most:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port: a number from 0 to {most}")
+    return int(text)
+
+
+def _serve(given: argparse.Namespace) -> int:
+    process.serve(given.state, process.Ports(given.port, given.scoring_port), lambda text: print(text, flush=True))
+    return 0
+
+
+def _stop(given: argparse.Namespace) -> int:
+    if not process.stop(given.state):
+        print(f"no local Azure serves {given.state}")
+    return 0
+
+
+def _stats(given: argparse.Namespace) -> int:
+    print(json.dumps(_ask(given.state, "GET", "stats").json(), indent=2))
+    return 0
+
+
+def _reset(given: argparse.Namespace) -> int:
+    _ask(given.state, "DELETE", "stats")
+    return 0
+
+
+def _logs(given: argparse.Namespace) -> int:
+    answer = _ask(given.state, "GET", f"logs/{quote(given.name.strip('/'))}")
+    sys.stdout.write(answer.text)
+    return 0
+
+
+def _fault(given: argparse.Namespace) -> int:
+    if given.name is None:
+        print(json.dumps(_ask(given.state, "GET", "faults").json(), indent=2))
+        return 0
+    _ask(given.state, "PUT", "faults", {"name": given.name, "value": _value(given.value)})
+    return 0
+
+
+def _value(text: str | None) -> object:
+    if text is None:
+        return None
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        return text
+    return found
+
+
+def _ask(state: Path, method: str, path: str, body: dict[str, object] | None = None) -> httpx.Response:
+    environment = process.ready(state)["environment"]
+    url = f"https://{environment['ARM_METADATA_HOSTNAME']}/_local/{path}"
+    headers = {"Authorization": f"Bearer {environment['ARM_CLIENT_SECRET']}"}
+    with httpx.Client(verify=tls.client_context(state), headers=headers, timeout=60, trust_env=False) as client:
+        answer = client.request(method, url, json=body)
+    if answer.is_error:
+        raise process.CannotServeError(answer.json()["error"]["message"])
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Ports of the local Azure: chosen once, kept in the state, so that URLs in other people's state stay true.
+
+Owns the choice and the binding; what answers on a port is the faces' business. Everything binds to 127.0.0.1.
+"""
+
+import errno
+import socket
+import threading
+
+from emulator.core.store import Store
+
+HOST = "127.0.0.1"
+_FACT = "ports"
+
+
+class PortInUseError(Exception):
+    """Somebody else listens on a port that is wanted; the text is one line with the remedy."""
+
+    def __init__(self, name: str, port: int) -> None:
+        super().__init__(f"port {port} ({name}) is in use: end what listens there, or choose another port")
+        self.name = name
+        self.port = port
+
+
+class Ports:
+    """The ports by name. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+
+    def of(self, name: str) -> int | None:
+        """The port kept for a name."""
+        return self._kept().get(name)
+
+    def choose(self, name: str, wanted: int = 0) -> int:
+        """The port kept for a name; at first the wanted one, or the next free one after it (0: any)."""
+        with self._lock:
+            kept = self._kept()
+            if name not in kept:
+                kept[name] = _free(wanted, set(kept.values()))
+                self._store.keep(_FACT, kept)
+            return kept[name]
+
+    def bind(self, name: str, wanted: int | None = None) -> socket.socket:
+        """A listening socket for a name: at the wanted port, else at the kept one, else at any free one.
+
+        A wanted or kept port that is taken is refused with `PortInUseError`, since URLs made earlier name it.
+        """
+        with self._lock:
+            kept = self._kept()
+            port = wanted or kept.get(name) or _free(0, set(kept.values()))
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((HOST, port))
+                listener.listen(128)
+            except OSError as error:
+                listener.close()
+                if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                    raise PortInUseError(name, port) from error
+                raise
+            if kept.get(name) != port:
+                self._store.keep(_FACT, {**kept, name: port})
+            return listener
+
+    def forget(self, name: str) -> None:
+        """Give a port back (its resource is deleted)."""
+        with self._lock:
+            self._store.keep(_FACT, {key: port for key, port in self._kept().items() if key != name})
+
+    def _kept(self) -> dict[str, int]:
+        return dict(self._store.fact(_FACT) or {})
+
+
+def _free(wanted: int, taken: set[int]) -> int:
+    """The wanted port or the next free one; any free one for 0."""
+    candidates = range(wanted, wanted + 100) if wanted else [0] * 100
+    for candidate in candidates:
+        if candidate in taken:
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, candidate))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            if found not in taken:
+                return found
+    raise PortInUseError("any of the hundred from it on", wanted)

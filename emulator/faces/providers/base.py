@@ -1,0 +1,532 @@
+"""What the doubles of Pulumi's providers share: the gRPC service, property values, diffs and previews.
+
+Owns everything that is the same whatever a resource is. What one resource type sends to the local Azure stands in its
+`Kind` (azure_native.py, azuread.py, docker.py).
+https://pulumi-developer-docs.readthedocs.io/latest/docs/architecture/providers/README.html
+"""
+
+import importlib.resources
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import grpc
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime import rpc
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+
+from emulator.core.errors import AzureError
+
+_log = logging.getLogger(__name__)
+
+UNKNOWN = rpc.UNKNOWN
+"""The engine's spelling of "known only after the update"."""
+
+Values = dict[str, Any]
+Path = tuple[str | int, ...]
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the engine's mark of a secret, not one
+_MESSAGE_LIMIT = 400 * 1024 * 1024
+_WORKERS = 64
+_OLDEST_SCHEMA = 0
+
+
+# -- property values ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Plain JSON values, and the paths of those that are secret."""
+
+    values: Values = field(default_factory=dict)
+    secrets: frozenset[Path] = frozenset()
+
+    @classmethod
+    def decode(cls, struct: struct_pb2.Struct) -> "Properties":
+        """Read the engine's form: secrets unwrapped, whole numbers as int, nulls left out."""
+        secrets: set[Path] = set()
+        values = _decode(json_format.MessageToDict(struct), (), secrets)
+        return cls(values, frozenset(secrets))
+
+    def encode(self) -> struct_pb2.Struct:
+        """Write the engine's form, with each secret wrapped where its path still leads to a value."""
+        values: Any = self.values
+        for path in sorted(self.secrets, key=len, reverse=True):
+            values = _wrapped(values, path)
+        struct = struct_pb2.Struct()
+        struct.update(values)
+        return struct
+
+    def having(self, values: Values, secrets: Iterable[Path] = ()) -> "Properties":
+        """Other values under the same secrets and more."""
+        return replace(self, values=values, secrets=self.secrets | frozenset(secrets))
+
+
+def _decode(value: Any, path: Path, secrets: set[Path]) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, dict):
+        if value.get(_SIGNATURE) == _SECRET:
+            secrets.add(path)
+            return _decode(value.get("value"), path, secrets)
+        return {
+            name: _decode(item, (*path, name), secrets)
+            for name, item in value.items()
+            if item is not None and not (name.startswith("__") and not path)
+        }
+    if isinstance(value, list):
+        return [_decode(item, (*path, index), secrets) for index, item in enumerate(value)]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _wrapped(value: Any, path: Path) -> Any:  # noqa: ANN401 - JSON
+    if not path:
+        return {_SIGNATURE: _SECRET, "value": value}
+    head, *rest = path
+    if isinstance(value, dict) and head in value:
+        return {**value, head: _wrapped(value[head], tuple(rest))}
+    if isinstance(value, list) and isinstance(head, int) and head < len(value):
+        return [_wrapped(item, tuple(rest)) if index == head else item for index, item in enumerate(value)]
+    return value
+
+
+def has_unknown(value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Tell whether a value is, or holds, one that is known only after the update."""
+    if isinstance(value, dict):
+        return any(has_unknown(item) for item in value.values())
+    if isinstance(value, list):
+        return any(has_unknown(item) for item in value)
+    return bool(value == UNKNOWN)
+
+
+# -- diffs -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """One property that differs: where, how (ADD, DELETE or UPDATE), and whether it takes a new resource."""
+
+    path: str
+    kind: str
+    replaces: bool
+
+    @property
+    def top(self) -> str:
+        """The name of the property at the top that holds it."""
+        return self.path.split(".", 1)[0].split("[", 1)[0]
+
+
+def differences(old: Values, new: Values, replaces: Iterable[str] = ()) -> list[Change]:
+    """Compare inputs; `replaces` names top properties, or paths with dots, whose change takes a new resource."""
+    found: list[Change] = []
+    _compare(old, new, "", found)
+    taken = tuple(replaces)
+    return [replace(change, replaces=_under(change.path, taken)) for change in found]
+
+
+def _under(path: str, names: tuple[str, ...]) -> bool:
+    return any(path == name or path.startswith((f"{name}.", f"{name}[")) for name in names)
+
+
+def _compare(old: Any, new: Any, path: str, found: list[Change]) -> None:  # noqa: ANN401 - JSON
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            at = f"{path}.{name}" if path else name
+            if name not in old:
+                found.append(Change(at, "ADD", replaces=False))
+            elif name not in new:
+                found.append(Change(at, "DELETE", replaces=False))
+            else:
+                _compare(old[name], new[name], at, found)
+    elif isinstance(old, list) and isinstance(new, list):
+        for index in range(max(len(old), len(new))):
+            at = f"{path}[{index}]"
+            if index >= len(old):
+                found.append(Change(at, "ADD", replaces=False))
+            elif index >= len(new):
+                found.append(Change(at, "DELETE", replaces=False))
+            else:
+                _compare(old[index], new[index], at, found)
+    elif old != new or has_unknown(new):
+        found.append(Change(path, "UPDATE", replaces=False))
+
+
+def carried(inputs: Values, before: Values, now: Values) -> Values:
+    """Carry what changed between two reads over to the inputs, so that a refresh shows drift and only drift."""
+    result = dict(inputs)
+    for name in before.keys() | now.keys():
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        given = inputs.get(name)
+        if new is None:
+            result.pop(name, None)
+        elif isinstance(given, dict) and isinstance(old, dict) and isinstance(new, dict):
+            result[name] = carried(given, old, new)
+        else:
+            result[name] = new
+    return result
+
+
+# -- resource types ----------------------------------------------------------------------------------------------------
+
+
+class Unfinished(Exception):  # noqa: N818 - it is made, but not well: the engine keeps it in its state
+    """A resource was made but its provisioning failed; what is known of it comes along."""
+
+    def __init__(self, id_: str, outputs: Values, reason: str) -> None:
+        super().__init__(reason)
+        self.id = id_
+        self.outputs = outputs
+        self.reason = reason
+
+
+class Refusal(Exception):  # noqa: N818 - what the provider itself says no to, in its own words
+    """The provider refuses; the text is one line."""
+
+
+class Wrong(Exception):  # noqa: N818 - not an error: an answer of Check
+    """An input is wrong: the property's name and a reason on one line."""
+
+    def __init__(self, property_: str, reason: str) -> None:
+        super().__init__(reason)
+        self.property = property_
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a resource type is told of one call: the urn, the name, and the seed for random names."""
+
+    urn: str
+    name: str
+    seed: bytes = b""
+
+
+class Kind(ABC):
+    """One resource type of a provider. Refusals are raised as `AzureError`."""
+
+    #: Outputs that nobody gives: unknown in a preview, and no part of what a refresh carries over to the inputs.
+    computed: frozenset[str] = frozenset()
+    #: Outputs that an update in place never changes, so that a preview may show them.
+    stable: frozenset[str] = frozenset({"name", "location"})
+    #: Inputs (top names, or paths with dots) whose change takes a new resource.
+    replaces: frozenset[str] = frozenset()
+    #: Paths of outputs that are secret whatever the inputs were.
+    secret: frozenset[Path] = frozenset()
+    #: Whether the old one goes before the new one comes.
+    delete_first: bool = True
+
+    def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002 - for subclasses
+        """Fill in what the real provider fills in; raise `Wrong` for what it refuses."""
+        return new
+
+    def ignored(self, change: Change, old: Values, new: Values) -> bool:  # noqa: ARG002 - for subclasses
+        """Tell whether a difference is none (letter case, spelling)."""
+        return False
+
+    def preview(self, new: Values, old: Values | None) -> Values:
+        """Outputs as far as they are known before the step."""
+        known = {name: old[name] for name in self.stable if old and name in old}
+        return {**dict.fromkeys(self.computed, UNKNOWN), **new, **known}
+
+    @abstractmethod
+    def create(self, step: Step, new: Values) -> tuple[str, Values]:
+        """Make it; its id and outputs."""
+
+    @abstractmethod
+    def read(self, id_: str, outputs: Values) -> Values | None:
+        """Its outputs now, None where it is gone. `outputs` are empty in an import."""
+
+    @abstractmethod
+    def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:
+        """Change it in place; its outputs."""
+
+    @abstractmethod
+    def delete(self, id_: str, outputs: Values) -> None:
+        """Take it away; gone already is fine."""
+
+    def inputs(self, id_: str, outputs: Values) -> Values:  # noqa: ARG002 - for subclasses
+        """The inputs that would lead to these outputs (for an import)."""
+        return {name: value for name, value in outputs.items() if name not in self.computed}
+
+
+Function = Callable[[Values], Properties]
+"""An invoke: arguments in, results (and which of them are secret) out."""
+
+
+# -- the gRPC service --------------------------------------------------------------------------------------------------
+
+
+def expected_version(module: str) -> str:
+    """The provider version that the SDK in this environment was made for."""
+    text = importlib.resources.files(module).joinpath("pulumi-plugin.json").read_text("utf-8")
+    return str(json.loads(text)["version"])
+
+
+class Double(provider_pb2_grpc.ResourceProviderServicer):
+    """A provider as the engine sees it. Subclasses say its name, its SDK's module, and what it knows."""
+
+    name: ClassVar[str]
+    module: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = expected_version(self.module)
+        self.kinds: Mapping[str, Kind] = {}
+        self.functions: Mapping[str, Function] = {}
+        self.settings: Values = {}
+
+    # The names of the calls are the protocol's.
+    def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:  # noqa: ARG002, N802, D102
+        return plugin_pb2.PluginInfo(version=self.version)
+
+    def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: ARG002, N802, D102
+        return empty_pb2.Empty()
+
+    def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: ARG002, N802, D102
+        return empty_pb2.Empty()
+
+    def GetSchema(  # noqa: N802, D102
+        self, request: provider_pb2.GetSchemaRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.GetSchemaResponse:
+        if request.version != _OLDEST_SCHEMA:
+            _refuse(context, f"unsupported schema version {request.version}")
+        anything = {"type": "object", "additionalProperties": {"$ref": "pulumi.json#/Any"}}
+        schema = {
+            "name": self.name,
+            "version": self.version,
+            "description": "The local Azure's stand-in for this provider: it knows only the types that are used here.",
+            "resources": {
+                token: {
+                    "properties": {name: {"$ref": "pulumi.json#/Any"} for name in sorted(kind.computed - {"id", "urn"})}
+                }
+                for token, kind in self.kinds.items()
+            },
+            "functions": {token: {"inputs": anything, "outputs": anything} for token in self.functions},
+        }
+        return provider_pb2.GetSchemaResponse(schema=json.dumps(schema))
+
+    def CheckConfig(  # noqa: N802, D102
+        self,
+        request: provider_pb2.CheckRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> provider_pb2.CheckResponse:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def DiffConfig(  # noqa: N802, D102
+        self,
+        request: provider_pb2.DiffRequest,  # noqa: ARG002
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> provider_pb2.DiffResponse:
+        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+
+    def Configure(  # noqa: N802, D102
+        self,
+        request: provider_pb2.ConfigureRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> provider_pb2.ConfigureResponse:
+        self.settings.clear()
+        self.settings.update(Properties.decode(request.args).values)
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+
+    def Invoke(  # noqa: N802, D102
+        self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.InvokeResponse:
+        function = self.functions.get(request.tok)
+        if function is None:
+            _refuse(context, f"the local Azure's {self.name} provider has no function {request.tok}")
+            raise AssertionError
+        with _one_line(context):
+            result = function(Properties.decode(request.args).values)
+        response = provider_pb2.InvokeResponse()
+        getattr(response, "return").CopyFrom(result.encode())
+        return response
+
+    def Check(  # noqa: N802, D102
+        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.CheckResponse:
+        kind, step = self._kind(request.urn, context), self._step(request.urn, request.randomSeed)
+        old, new = Properties.decode(request.olds), Properties.decode(request.news)
+        try:
+            with _one_line(context):
+                inputs = kind.check(step, old.values, new.values)
+        except Wrong as wrong:
+            failure = provider_pb2.CheckFailure(property=wrong.property, reason=wrong.reason)
+            return provider_pb2.CheckResponse(inputs=new.encode(), failures=[failure])
+        return provider_pb2.CheckResponse(inputs=new.having(inputs).encode())
+
+    def Diff(  # noqa: N802, D102
+        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.DiffResponse:
+        kind = self._kind(request.urn, context)
+        old, new = Properties.decode(request.old_inputs).values, Properties.decode(request.news).values
+        changes = [
+            change
+            for change in differences(old, new, kind.replaces)
+            if not kind.ignored(change, old, new) and not _under(change.path, tuple(request.ignoreChanges))
+        ]
+        replaces = sorted({change.top for change in changes if change.replaces})
+        response = provider_pb2.DiffResponse
+        return response(
+            changes=response.DIFF_SOME if changes else response.DIFF_NONE,
+            diffs=sorted({change.top for change in changes}),
+            replaces=replaces,
+            deleteBeforeReplace=kind.delete_first and bool(replaces),
+            hasDetailedDiff=True,
+            detailedDiff={
+                change.path: provider_pb2.PropertyDiff(
+                    kind=provider_pb2.PropertyDiff.Kind.Value(change.kind + ("_REPLACE" if change.replaces else "")),
+                    inputDiff=True,
+                )
+                for change in changes
+            },
+        )
+
+    def Create(  # noqa: N802, D102
+        self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.CreateResponse:
+        kind, new = self._kind(request.urn, context), Properties.decode(request.properties)
+        if request.preview:
+            outputs = new.having(kind.preview(new.values, None), kind.secret)
+            return provider_pb2.CreateResponse(properties=outputs.encode())
+        try:
+            with _one_line(context):
+                id_, made = kind.create(self._step(request.urn), new.values)
+        except Unfinished as unfinished:
+            _half_made(context, unfinished, new, kind)
+            raise
+        return provider_pb2.CreateResponse(id=id_, properties=new.having(made, kind.secret).encode())
+
+    def Read(  # noqa: N802, D102
+        self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.ReadResponse:
+        kind = self._kind(request.urn, context)
+        outputs, inputs = Properties.decode(request.properties), Properties.decode(request.inputs)
+        with _one_line(context):
+            now = kind.read(request.id, outputs.values)
+        if now is None:
+            return provider_pb2.ReadResponse()
+        given = (
+            carried(inputs.values, kind.inputs(request.id, outputs.values), kind.inputs(request.id, now))
+            if inputs.values
+            else kind.inputs(request.id, now)
+        )
+        secrets = inputs.secrets | outputs.secrets | kind.secret
+        return provider_pb2.ReadResponse(
+            id=str(now.get("id", request.id)),
+            properties=outputs.having(now, secrets).encode(),
+            inputs=inputs.having(given).encode(),
+        )
+
+    def Update(  # noqa: N802, D102
+        self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.UpdateResponse:
+        kind = self._kind(request.urn, context)
+        old, new = Properties.decode(request.olds), Properties.decode(request.news)
+        if request.preview:
+            outputs = new.having(kind.preview(new.values, old.values), kind.secret)
+            return provider_pb2.UpdateResponse(properties=outputs.encode())
+        try:
+            with _one_line(context):
+                made = kind.update(self._step(request.urn), request.id, old.values, new.values)
+        except Unfinished as unfinished:
+            _half_made(context, unfinished, new, kind)
+            raise
+        return provider_pb2.UpdateResponse(properties=new.having(made, kind.secret).encode())
+
+    def Delete(  # noqa: N802, D102
+        self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext
+    ) -> empty_pb2.Empty:
+        kind = self._kind(request.urn, context)
+        with _one_line(context):
+            kind.delete(request.id, Properties.decode(request.properties).values)
+        return empty_pb2.Empty()
+
+    def _kind(self, urn: str, context: grpc.ServicerContext) -> Kind:
+        token = urn.split("::")[2].rsplit("$", 1)[-1]
+        found = self.kinds.get(token)
+        if found is None:
+            _refuse(context, f"the local Azure's {self.name} provider has no resource type {token}")
+            raise AssertionError
+        return found
+
+    @staticmethod
+    def _step(urn: str, seed: bytes = b"") -> Step:
+        return Step(urn, urn.split("::", 3)[-1], seed)
+
+
+def told(error: AzureError) -> str:
+    """An error as azure-native tells it: one line."""
+    return f'Status={error.status} Code="{error.code}" Message="{" ".join(error.message.split())}"'
+
+
+class _one_line:  # noqa: N801 - used as a function
+    """Turn what goes wrong within into one line at the caller, and keep the traceback in the local Azure's own log."""
+
+    def __init__(self, context: grpc.ServicerContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, AzureError):
+            _refuse(self._context, told(error))
+        elif isinstance(error, Refusal):
+            _refuse(self._context, str(error))
+        elif isinstance(error, Exception) and not isinstance(error, Unfinished | Wrong):
+            _log.error("a fault in a provider double", exc_info=error)
+            _refuse(self._context, f"the local Azure failed: {type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _refuse(context: grpc.ServicerContext, text: str) -> None:
+    context.abort(grpc.StatusCode.UNKNOWN, text)
+
+
+@dataclass(frozen=True)
+class _Status(grpc.Status):  # type: ignore[misc] # grpc has no types here
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, bytes], ...]
+
+
+def _half_made(context: grpc.ServicerContext, unfinished: Unfinished, new: Properties, kind: Kind) -> None:
+    """Tell the engine of a resource that exists although its provisioning failed."""
+    detail = provider_pb2.ErrorResourceInitFailed(
+        id=unfinished.id,
+        properties=new.having(unfinished.outputs, kind.secret).encode(),
+        reasons=[unfinished.reason],
+        inputs=new.encode(),
+    )
+    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=unfinished.reason)
+    status.details.add().Pack(detail)
+    metadata = (("grpc-status-details-bin", status.SerializeToString()),)
+    context.abort_with_status(_Status(grpc.StatusCode.UNKNOWN, unfinished.reason, metadata))
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A double that answers on a port of the loopback."""
+
+    port: int
+    server: grpc.Server
+
+    def stop(self) -> None:
+        """Let running calls end for a moment, then close."""
+        self.server.stop(grace=1).wait()
+
+
+def listen(double: Double, port: int = 0) -> Listening:
+    """Serve a double on 127.0.0.1, on a free port unless one is given."""
+    options = [("grpc.max_receive_message_length", _MESSAGE_LIMIT), ("grpc.so_reuseport", 0)]
+    server = grpc.server(ThreadPoolExecutor(_WORKERS, thread_name_prefix=double.name), options=options)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(double, server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    return Listening(bound, server)

@@ -1,0 +1,262 @@
+"""The docker provider's double: `docker.Image` by a real `docker build` and push, `docker.RegistryImage` by a push.
+
+Owns the provider's ways (what is hashed, what counts as a change, where credentials go). Building and pushing is the
+Docker engine's. Credentials only stand in a temporary DOCKER_CONFIG folder; build arguments travel by the environment.
+https://www.pulumi.com/registry/packages/docker/api-docs/image/
+"""
+
+import base64
+import functools
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from docker.utils.build import exclude_paths
+
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.faces.providers.base import UNKNOWN, Change, Double, Kind, Step, Values, Wrong, has_unknown
+
+_BAD_REQUEST = 400
+_LAST_WITH_OWN_BUILDKIT = 22
+_SHOWN_LINES = 3
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Image(Kind):
+    """`docker.Image`; its id is the image's name."""
+
+    computed = frozenset({"baseImageName", "context", "dockerfile", "platform", "registryServer", "repoDigest"})
+    stable = frozenset()
+
+    def __init__(self, azure: Azure) -> None:
+        self._azure = azure
+
+    def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
+        """Hash the context, so that the diff sees what changed in it."""
+        build = dict(new.get("build") or {})
+        if has_unknown({name: build.get(name) for name in ("context", "dockerfile")}):
+            return {**new, "build": {**build, "contextDigest": UNKNOWN}}
+        context = Path(build.get("context") or ".")
+        dockerfile = Path(build.get("dockerfile") or context / "Dockerfile")
+        if not context.is_absolute():
+            raise Wrong(
+                "build.context", f"context '{context}' is relative: give an absolute path, this provider runs elsewhere"
+            )
+        if not dockerfile.is_file():
+            where = "absolute" if dockerfile.is_absolute() else "relative"
+            raise Wrong("build.dockerfile", f"could not open dockerfile at {where} path {dockerfile}: no such file")
+        name = str(new.get("imageName") or "")
+        if not name:
+            raise Wrong("imageName", "Missing required property 'imageName'")
+        if not new.get("skipPush") and name != UNKNOWN and "/" not in name:
+            raise Wrong("imageName", f'"{name}" must be a fully qualified image name, such as "host/{name}"')
+        build["contextDigest"] = hash_context(context, dockerfile)
+        build.setdefault("platform", f"linux/{_MACHINES.get(platform.machine(), platform.machine())}")
+        return {**new, "build": build}
+
+    def ignored(self, change: Change, old: Values, new: Values) -> bool:  # noqa: ARG002
+        """Another user or password builds no other image."""
+        return change.path in {"registry.username", "registry.password"}
+
+    def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
+        """Build, and push unless told not to."""
+        return str(new["imageName"]), self._made(new)
+
+    def read(self, id_: str, outputs: Values) -> Values | None:  # noqa: ARG002
+        """The real one looks nowhere either."""
+        return outputs
+
+    def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
+        """Build and push again."""
+        return self._made(new)
+
+    def delete(self, id_: str, outputs: Values) -> None:
+        """The real one leaves the image where it is."""
+
+    def _made(self, new: Values) -> Values:
+        build, name = new.get("build") or {}, str(new["imageName"])
+        context = Path(build.get("context") or ".")
+        dockerfile = Path(build.get("dockerfile") or context / "Dockerfile")
+        arguments = {str(key): str(value) for key, value in (build.get("args") or {}).items()}
+        command = ["build", "--file", str(dockerfile), "--tag", name, "--platform", str(build["platform"])]
+        command += [part for key in arguments for part in ("--build-arg", key)]
+        command += ["--target", str(build["target"])] if build.get("target") else []
+        command += ["--network", str(build["network"])] if build.get("network") else []
+        command += [part for host in build.get("addHosts") or [] for part in ("--add-host", str(host))]
+        registry = new.get("registry") or {}
+        with _signed_in(registry) as folder:
+            self._azure.count("builds")
+            run_docker([*command, *_network_secrets(), str(context)], folder, {**arguments, "DOCKER_BUILDKIT": "1"})
+            digest = ""
+            if not new.get("skipPush"):
+                self._azure.count("uploads")
+                digest = push(name, folder)
+        outputs = {
+            "baseImageName": name,
+            "imageName": name,
+            "context": str(context),
+            "dockerfile": str(dockerfile),
+            "platform": build["platform"],
+            "registryServer": registry.get("server") or "",
+        }
+        return {**new, **outputs, **({"repoDigest": digest} if digest else {})}
+
+
+class RegistryImage(Kind):
+    """`docker.RegistryImage`: a local image, pushed. The password comes with the resource or the provider's config."""
+
+    computed = frozenset({"sha256Digest"})
+    stable = frozenset({"sha256Digest"})
+    replaces = frozenset({"name", "triggers"})
+
+    def __init__(self, azure: Azure, settings: Mapping[str, object]) -> None:
+        self._azure = azure
+        self._settings = settings
+
+    def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
+        """The image's name must be given."""
+        if not new.get("name"):
+            raise Wrong("name", "Missing required argument: name")
+        return new
+
+    def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
+        """Push."""
+        with _signed_in(self._credentials(new)) as folder:
+            self._azure.count("uploads")
+            digest = push(str(new["name"]), folder).rpartition("@")[2]
+        return digest, {**new, "sha256Digest": digest}
+
+    def read(self, id_: str, outputs: Values) -> Values | None:  # noqa: ARG002
+        """What the state has stands."""
+        return outputs
+
+    def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
+        """What does not replace changes nothing in the registry."""
+        return {**new, "sha256Digest": old.get("sha256Digest", id_)}
+
+    def delete(self, id_: str, outputs: Values) -> None:
+        """The registry keeps it."""
+
+    def _credentials(self, new: Values) -> Values:
+        own = new.get("authConfig")
+        if isinstance(own, dict):
+            return {"server": own.get("address"), "username": own.get("username"), "password": own.get("password")}
+        given = self._settings.get("registryAuth")
+        host = str(new["name"]).split("/", 1)[0]
+        for each in json.loads(given) if isinstance(given, str) else given if isinstance(given, list) else []:
+            if str(each.get("address", "")).removeprefix("https://") == host:
+                return {"server": host, "username": each.get("username"), "password": each.get("password")}
+        return {}
+
+
+class Docker(Double):
+    """docker, with this machine's own engine."""
+
+    name: ClassVar[str] = "docker"
+    module: ClassVar[str] = "pulumi_docker"
+
+    def __init__(self, azure: Azure) -> None:
+        super().__init__()
+        self.kinds = {
+            "docker:index/image:Image": Image(azure),
+            "docker:index/registryImage:RegistryImage": RegistryImage(azure, self.settings),
+        }
+
+
+def hash_context(context: Path, dockerfile: Path) -> str:
+    """A digest of what the build would see: the names, modes and contents that .dockerignore lets through."""
+    ignore = context / ".dockerignore"
+    lines = ignore.read_text("utf-8").splitlines() if ignore.is_file() else []
+    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    total = hashlib.sha256(dockerfile.read_bytes())
+    for name in sorted(exclude_paths(str(context), patterns)):
+        path = context / name
+        if path.is_symlink():
+            total.update(f"\0{name}\0link\0{path.readlink()}".encode())
+        elif path.is_file():
+            mode = stat.S_IMODE(path.stat().st_mode)
+            total.update(f"\0{name}\0{mode:o}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def push(name: str, folder: Path) -> str:
+    """Push an image; its reference by digest."""
+    run_docker(["push", name], folder)
+    repository = name.rsplit(":", 1)[0] if ":" in name.rsplit("/", 1)[-1] else name
+    digests = json.loads(run_docker(["image", "inspect", "--format", "{{json .RepoDigests}}", name], folder))
+    for digest in digests or []:
+        if digest.startswith(f"{repository}@"):
+            return str(digest)
+    raise AzureError(_BAD_REQUEST, "PushFailed", f"{name} was pushed, but the Docker engine tells no digest for it")
+
+
+def run_docker(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run the Docker CLI with a config folder of its own; a failure is told by the last lines it wrote."""
+    done = subprocess.run(
+        [_cli(), *command],
+        env={**os.environ, **(environment or {}), "DOCKER_CONFIG": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        told = [line for line in lines if re.search(r"error|denied|fail|not found", line, re.IGNORECASE)] or lines
+        text = " | ".join(told[-_SHOWN_LINES:])
+        raise AzureError(_BAD_REQUEST, "DockerFailed", f"docker {command[0]} ended with {done.returncode}: {text}")
+    return done.stdout
+
+
+@functools.cache
+def _cli() -> str:
+    """The first Docker CLI on the PATH that builds with BuildKit: it has buildx, or is from before buildx took over."""
+    found = [
+        candidate for folder in os.get_exec_path() if (candidate := shutil.which("docker", path=folder)) is not None
+    ]
+    for candidate in found:
+        version = _told([candidate, "version", "--format", "{{.Client.Version}}"]).split(".", 1)[0]
+        if version.isdigit() and int(version) <= _LAST_WITH_OWN_BUILDKIT:
+            return candidate
+        if _told([candidate, "buildx", "version"]):
+            return candidate
+    remedy = "install the buildx plugin" if found else "install Docker"
+    raise AzureError(_BAD_REQUEST, "DockerMissing", f"no Docker CLI on the PATH can build with BuildKit: {remedy}")
+
+
+def _told(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # `docker version` also fails where the engine does not answer, after it has told of the client.
+    return done.stdout.strip() if done.returncode == 0 or "version" in command[1] else ""
+
+
+def _network_secrets() -> list[str]:
+    """The CA bundle for a package index behind a private CA, as a build secret: it never gets into the image."""
+    bundle = os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    return ["--secret", f"id=pip-ca,src={bundle}"] if bundle and Path(bundle).is_file() else []
+
+
+@contextmanager
+def _signed_in(registry: Mapping[str, object]) -> Iterator[Path]:
+    """A DOCKER_CONFIG folder with a registry's credentials, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="docker-config-") as name:
+        folder = Path(name)
+        config: Values = {"cliPluginsExtraDirs": [str(Path.home() / ".docker" / "cli-plugins")]}
+        server, user, password = (registry.get(key) for key in ("server", "username", "password"))
+        if server and user and password:
+            token = base64.b64encode(f"{user}:{password}".encode()).decode()
+            config["auths"] = {str(server).removeprefix("https://").rstrip("/"): {"auth": token}}
+        file = folder / "config.json"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            json.dump(config, stream)
+        yield folder

@@ -1,0 +1,228 @@
+"""The one process of a local Azure: starts the core and all faces in order, says that it serves, and ends cleanly.
+
+Owns that order, the listeners and the files by which others find the process (ready.json, the lock). What a request means
+is the faces' business.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from emulator.catalogue import TYPES
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.core.ports import PortInUseError
+from emulator.core.rbac import OWNER
+from emulator.faces import providers, registry_token, rest, tls
+from emulator.faces.web import RequestLog, azure_error
+from emulator.services import authorization, entra, registry_tokens, resources
+
+READY = "ready.json"
+DEFAULT_PORT = 8889
+DEFAULT_SCORING_PORT = 8890
+_LOCK = "serve.lock"
+_LOG = "emulator.log"
+_PATIENCE = 120.0
+_log = logging.getLogger(__name__)
+
+
+class CannotServeError(Exception):
+    """Why no local Azure can start (or be found) here; the text is one line with the remedy."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the command line asks for: a port, 0 for the kept one or any, None for the kept one or the default."""
+
+    https: int | None = None
+    scoring: int | None = None
+
+
+def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    with ExitStack() as stack:
+        stack.enter_context(_sole(folder))
+        (folder / READY).unlink(missing_ok=True)
+        _start_log(folder)
+        azure = Azure(folder)
+        stack.callback(azure.store.close)
+        try:
+            environment = _open(azure, ports, stack)
+        except PortInUseError as error:
+            option = {"https": " (--port)", "scoring": " (--scoring-port)"}.get(error.name, "")
+            raise CannotServeError(f"{error}{option}") from error
+        _write_ready(folder, environment)
+        stack.callback((folder / READY).unlink, missing_ok=True)
+        tell(f"The local Azure serves at {azure.url} (state: {folder})")
+        ended.wait()
+        (folder / READY).unlink(missing_ok=True)
+        tell("The local Azure stops")
+
+
+def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
+    """Open the faces, those first that others need: the realm before registries, all of them before what is resumed."""
+    https = azure.ports.bind("https", _wanted(azure, "https", ports.https, DEFAULT_PORT))
+    realm = azure.ports.bind(registry_tokens.PORT)
+    _reserve_scoring(azure, ports.scoring)
+    files = tls.prepare(azure.folder)
+    deployer = entra.deployer(azure)
+    authorization.grant(azure, deployer.object_id, OWNER, resources.make_subscription(azure))
+    azure.serve(TYPES)
+    stack.enter_context(_listener(rest.application(azure), https, files))
+    stack.enter_context(_listener(_realm(azure), realm, None))
+    stack.callback(azure.suspend)
+    azure.resume()
+    doubles = providers.serve(azure)
+    stack.callback(doubles.stop)
+    bundle = str(files.bundle)
+    return {
+        "ARM_METADATA_HOSTNAME": azure.url.removeprefix("https://"),
+        "ARM_SUBSCRIPTION_ID": azure.subscription,
+        "ARM_TENANT_ID": azure.tenant,
+        "ARM_CLIENT_ID": deployer.app_id,
+        "ARM_CLIENT_SECRET": deployer.secret,
+        "REQUESTS_CA_BUNDLE": bundle,
+        "SSL_CERT_FILE": bundle,
+        "PULUMI_DEBUG_PROVIDERS": doubles.attach,
+    }
+
+
+def _wanted(azure: Azure, name: str, given: int | None, default: int) -> int | None:
+    """The port to insist on: the given one; at the first start the default one."""
+    return given if given is not None else (None if azure.ports.of(name) else default)
+
+
+def _reserve_scoring(azure: Azure, given: int | None) -> None:
+    """Keep where endpoints' scoring ports begin; the gateway takes one for each endpoint (0: any)."""
+    if given is not None or azure.store.fact("scoring-port") is None:
+        azure.store.keep("scoring-port", DEFAULT_SCORING_PORT if given is None else given)
+
+
+def _realm(azure: Azure) -> Starlette:
+    """The plain-http listener: docker refuses an unknown certificate authority, and takes plain http for localhost."""
+    app = Starlette(
+        routes=registry_token.routes(azure),
+        exception_handlers={AzureError: azure_error},
+        middleware=[Middleware(RequestLog)],
+    )
+    app.state.challenge = None
+    return app
+
+
+@contextmanager
+def _listener(app: Starlette, listening: socket.socket, files: tls.Tls | None) -> Iterator[None]:
+    """Serve an application in a thread of its own while the context lasts."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=30,
+        ssl_certfile=str(files.certificate) if files else None,
+        ssl_keyfile=str(files.key) if files else None,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), name="listener", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _PATIENCE
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise CannotServeError(f"the listener at {listening.getsockname()} did not start; see {_LOG}")
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_PATIENCE)
+        listening.close()
+
+
+@contextmanager
+def _sole(folder: Path) -> Iterator[None]:
+    """Hold the folder: two processes on one state would ruin it."""
+    with (folder / _LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CannotServeError(
+                f"a local Azure already serves {folder}: use it, or end it with"
+                f" 'python -m emulator stop --state {folder}'"
+            ) from error
+        yield
+
+
+def runs(folder: Path) -> bool:
+    """Whether a process holds the folder."""
+    if not (folder / _LOCK).exists():
+        return False
+    with (folder / _LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def ready(folder: Path) -> dict[str, Any]:
+    """What ready.json says of the process that serves a folder."""
+    try:
+        found: dict[str, Any] = json.loads((folder / READY).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CannotServeError(
+            f"no local Azure serves {folder}: start one with 'python -m emulator serve --state {folder}'"
+        ) from error
+    return found
+
+
+def stop(folder: Path) -> bool:
+    """End the process that serves a folder, and wait for its end; False where there is none."""
+    if not runs(folder):
+        (folder / READY).unlink(missing_ok=True)
+        return False
+    os.kill(int(ready(folder)["pid"]), signal.SIGTERM)
+    deadline = time.monotonic() + _PATIENCE
+    while runs(folder):
+        if time.monotonic() > deadline:
+            raise CannotServeError(f"the local Azure of {folder} does not end; {folder / _LOG} may say why")
+        time.sleep(0.1)
+    return True
+
+
+def _write_ready(folder: Path, environment: dict[str, str]) -> None:
+    draft = folder / f"{READY}.draft"
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump({"pid": os.getpid(), "environment": environment}, file, indent=2)
+    draft.replace(folder / READY)
+
+
+def _start_log(folder: Path) -> None:
+    handler = logging.FileHandler(folder / _LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for noisy in ("httpx", "httpcore", "urllib3", "docker"):  # they log URLs with their signatures
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,495 @@
+"""Entra: applications, their passwords, service principals, and the tokens they get.
+
+Owns who exists and who has proved to be whom. What somebody may do in ARM is asked of the core's access control.
+Graph objects are kept as documents under ids like `/providers/Microsoft.Graph/applications/{objectId}`; of a password
+only a salted hash is kept.
+https://learn.microsoft.com/graph/api/resources/application
+https://learn.microsoft.com/graph/api/resources/serviceprincipal
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.core.ids import ResourceId
+from emulator.core.rbac import Principal
+from emulator.core.store import Document
+
+APPLICATIONS = "Microsoft.Graph/applications"
+PRINCIPALS = "Microsoft.Graph/servicePrincipals"
+ARM_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
+GRAPH_AUDIENCES = ("https://graph.microsoft.com",)
+VAULT_AUDIENCES = ("https://vault.azure.net",)
+REGISTRY_AUDIENCES = ("https://containerregistry.azure.net",)
+ML_AUDIENCES = ("https://ml.azure.com", "https://ai.azure.com")
+STORAGE_AUDIENCES = ("https://storage.azure.com",)
+LIFETIME = 3599
+_PASSWORD_YEARS = 2
+_KEY = "signing-key"
+
+
+# Applications
+
+
+def create_application(azure: Azure, body: dict[str, Any]) -> dict[str, Any]:
+    """Make an application; `body` as Graph's POST /applications. Two may have the same display name."""
+    if not body.get("displayName"):
+        raise _invalid("Property 'displayName' is required but is null or empty", "displayName")
+    object_id = str(uuid.uuid4())
+    made = {
+        "id": object_id,
+        "appId": str(uuid.uuid4()),
+        "displayName": body["displayName"],
+        "createdDateTime": _stamp(datetime.now(UTC)),
+        "signInAudience": "AzureADMyOrg",
+        "publisherDomain": "local.onmicrosoft.com",
+        "identifierUris": [],
+        "tags": [],
+        **_writable(body, _APPLICATION_FIELDS),
+        "passwordCredentials": [],
+        "keyCredentials": [],
+    }
+    azure.store.put(Document(_id(APPLICATIONS, object_id), made, {"passwords": {}}))
+    azure.count("azuread/Application")
+    return made
+
+
+def update_application(azure: Azure, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Change what `body` has; Graph's PATCH /applications/{id}."""
+    found = _find(azure, APPLICATIONS, object_id)
+    changed = {**found.body, **_writable(body, _APPLICATION_FIELDS)}
+    azure.store.put(Document(found.id, changed, found.private))
+    azure.count("azuread/Application")
+    return changed
+
+
+def delete_application(azure: Azure, object_id: str) -> None:
+    """Delete an application; in its home tenant its service principal goes with it."""
+    found = _find(azure, APPLICATIONS, object_id)
+    for principal in list_principals(azure):
+        if principal["appId"] == found.body["appId"]:
+            azure.store.delete(_id(PRINCIPALS, principal["id"]))
+    azure.store.delete(found.id)
+    azure.count("azuread/Application")
+
+
+def get_application(azure: Azure, object_id: str) -> dict[str, Any]:
+    """An application by its object id (404 Request_ResourceNotFound)."""
+    return _find(azure, APPLICATIONS, object_id).body
+
+
+def list_applications(azure: Azure) -> list[dict[str, Any]]:
+    """All applications, oldest first."""
+    return [found.body for found in azure.store.of_type(APPLICATIONS)]
+
+
+def add_password(
+    azure: Azure, object_id: str, display_name: str | None = None, end: str | None = None, start: str | None = None
+) -> tuple[str, str]:
+    """Make a password for an application: its key id and its secret, which is told only here. `end` is RFC 3339."""
+    found = _find(azure, APPLICATIONS, object_id)
+    begins = _moment(start) if start else datetime.now(UTC)
+    ends = _moment(end) if end else begins.replace(year=begins.year + _PASSWORD_YEARS, day=min(begins.day, 28))
+    if ends <= begins:
+        raise _invalid("Key credential end date is invalid: it is not after the start date", "endDateTime")
+    key_id, secret = str(uuid.uuid4()), _new_secret()
+    credential = {
+        "keyId": key_id,
+        "displayName": display_name,
+        "hint": secret[:3],
+        "startDateTime": _stamp(begins),
+        "endDateTime": _stamp(ends),
+        "secretText": None,
+        "customKeyIdentifier": None,
+    }
+    body = {**found.body, "passwordCredentials": [*found.body["passwordCredentials"], credential]}
+    passwords = {**found.private["passwords"], key_id: _hash(secret)}
+    azure.store.put(Document(found.id, body, {**found.private, "passwords": passwords}))
+    azure.count("azuread/ApplicationPassword")
+    return key_id, secret
+
+
+def remove_password(azure: Azure, object_id: str, key_id: str) -> None:
+    """Take a password away; it is worthless at once."""
+    found = _find(azure, APPLICATIONS, object_id)
+    if key_id not in found.private["passwords"]:
+        raise _invalid(f"No password credential found with keyId '{key_id}'", "keyId")
+    kept = [each for each in found.body["passwordCredentials"] if each["keyId"] != key_id]
+    passwords = {key: value for key, value in found.private["passwords"].items() if key != key_id}
+    body = {**found.body, "passwordCredentials": kept}
+    azure.store.put(Document(found.id, body, {**found.private, "passwords": passwords}))
+    azure.count("azuread/ApplicationPassword")
+
+
+# Service principals
+
+
+def create_service_principal(azure: Azure, app_id: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Make the service principal of an application (one an application); Graph's POST /servicePrincipals."""
+    application = next((each for each in list_applications(azure) if each["appId"] == app_id), None)
+    if application is None:
+        raise AzureError(
+            400,
+            "Request_BadRequest",
+            f"The appId '{app_id}' of the service principal does not reference a valid application object.",
+        )
+    if find_by_app(azure, app_id) is not None:
+        raise AzureError(
+            409,
+            "Request_MultipleObjectsWithSameKeyValue",
+            f"The service principal cannot be created because the service principal name {app_id} is already in use.",
+        )
+    made = _put_principal(azure, app_id, application["displayName"], "Application", body or {})
+    azure.count("azuread/ServicePrincipal")
+    return made
+
+
+def update_service_principal(azure: Azure, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Change what `body` has; Graph's PATCH /servicePrincipals/{id}."""
+    found = _find(azure, PRINCIPALS, object_id)
+    changed = {**found.body, **_writable(body, _PRINCIPAL_FIELDS)}
+    azure.store.put(Document(found.id, changed, found.private))
+    azure.count("azuread/ServicePrincipal")
+    return changed
+
+
+def get_service_principal(azure: Azure, object_id: str) -> dict[str, Any]:
+    """A service principal by its object id (404 Request_ResourceNotFound)."""
+    return _find(azure, PRINCIPALS, object_id).body
+
+
+def delete_service_principal(azure: Azure, object_id: str) -> None:
+    """Delete a service principal; its role assignments stay behind, as on Azure."""
+    azure.store.delete(_find(azure, PRINCIPALS, object_id).id)
+    azure.count("azuread/ServicePrincipal")
+
+
+def list_principals(azure: Azure) -> list[dict[str, Any]]:
+    """All service principals, those of managed identities included, oldest first."""
+    return [found.body for found in azure.store.of_type(PRINCIPALS)]
+
+
+def create_identity(azure: Azure, name: str) -> Principal:
+    """Make the service principal of a managed identity; nobody knows a password for it."""
+    return _principal(_put_principal(azure, str(uuid.uuid4()), name, "ManagedIdentity", {}))
+
+
+def delete_identity(azure: Azure, object_id: str) -> None:
+    """Delete a managed identity's service principal; nothing happens where it is gone."""
+    azure.store.delete(_id(PRINCIPALS, object_id))
+
+
+def find_principal(azure: Azure, object_id: str) -> Principal | None:
+    """Somebody by object id."""
+    found = azure.store.get(_id(PRINCIPALS, object_id)) if _plain(object_id) else None
+    return _principal(found.body) if found else None
+
+
+def find_by_app(azure: Azure, app_id: str) -> Principal | None:
+    """Somebody by client (application) id."""
+    return next((_principal(each) for each in list_principals(azure) if each["appId"] == app_id), None)
+
+
+def is_replicated(azure: Azure, object_id: str) -> bool:
+    """Whether Resource Manager knows a principal yet: fault `principal-replication` is how many seconds that takes."""
+    found = azure.store.get(_id(PRINCIPALS, object_id)) if _plain(object_id) else None
+    delay = float(azure.faults.get("principal-replication") or 0)
+    return found is not None and time.time() - float(found.private.get("made", 0)) >= delay
+
+
+# Proof
+
+
+def verify_secret(azure: Azure, app_id: str, secret: str) -> Principal | None:
+    """The service principal whose application has this password, unless that has expired."""
+    return authenticate(azure, app_id, secret).principal
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a client id and a secret fared: a principal, or the AADSTS error's number and text."""
+
+    principal: Principal | None = None
+    number: int = 0
+    text: str = ""
+
+
+def authenticate(azure: Azure, app_id: str, secret: str) -> Proof:
+    """Check a client id and a secret, and say what is wrong as Entra does."""
+    found = next((each for each in azure.store.of_type(APPLICATIONS) if each.body["appId"] == app_id), None)
+    if found is None:
+        return Proof(
+            number=700016,
+            text=f"Application with identifier '{app_id}' was not found in the directory 'Local Azure'. This can happen if"
+            " the application has not been installed by the administrator of the tenant or consented to by any user in"
+            " the tenant. You may have sent your authentication request to the wrong tenant.",
+        )
+    for credential in found.body["passwordCredentials"]:
+        if not _matches(secret, found.private["passwords"][credential["keyId"]]):
+            continue
+        if _moment(credential["endDateTime"]) <= datetime.now(UTC):
+            return Proof(
+                number=7000222,
+                text=f"The provided client secret keys for app '{app_id}' are expired. Visit the Azure portal to create new"
+                " keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added"
+                " security: https://aka.ms/certCreds.",
+            )
+        principal = find_by_app(azure, app_id)
+        if principal is None:
+            return Proof(
+                number=7000229, text=f"The client application {app_id} is missing service principal in the tenant."
+            )
+        return Proof(principal)
+    return Proof(
+        number=7000215,
+        text="Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not"
+        f" the client secret ID, for a secret added to app '{app_id}'.",
+    )
+
+
+def issue_token(azure: Azure, principal: Principal, audience: str) -> str:
+    """A signed access token for a resource."""
+    now = int(time.time())
+    claims = {
+        "aud": audience,
+        "iss": issuer(azure),
+        "iat": now,
+        "nbf": now,
+        "exp": now + LIFETIME,
+        "appid": principal.app_id,
+        "idtyp": "app",
+        "oid": principal.object_id,
+        "sub": principal.object_id,
+        "tid": azure.tenant,
+        "uti": secrets.token_urlsafe(16),
+        "ver": "1.0",
+    }
+    return jwt.encode(claims, _signing_key(azure), "RS256", {"kid": key_id(azure)})
+
+
+def verify_token(azure: Azure, token: str, audiences: Iterable[str]) -> Principal:
+    """Whose token it is; raises 401 InvalidAuthenticationToken for a bad one, and one for another audience."""
+    allowed = [form for each in audiences for form in (each.rstrip("/"), each.rstrip("/") + "/")]
+    try:
+        claims = jwt.decode(
+            token, _signing_key(azure).public_key(), ["RS256"], audience=allowed, issuer=issuer(azure), leeway=60
+        )
+    except jwt.ExpiredSignatureError as error:
+        raise AzureError(
+            401, "ExpiredAuthenticationToken", "The access token has expired; ask for a new one."
+        ) from error
+    except jwt.InvalidAudienceError as error:
+        raise AzureError(
+            401,
+            "InvalidAuthenticationTokenAudience",
+            f"The access token has been obtained for wrong audience or resource. It should be one of {sorted(allowed)}.",
+        ) from error
+    except jwt.InvalidTokenError as error:
+        raise AzureError(401, "InvalidAuthenticationToken", "The access token is invalid.") from error
+    principal = find_principal(azure, claims["oid"])
+    if principal is None:
+        raise AzureError(401, "InvalidAuthenticationToken", "The access token's principal does not exist any more.")
+    return principal
+
+
+def issuer(azure: Azure) -> str:
+    """Who signs this tenant's tokens."""
+    return f"{azure.url}/{azure.tenant}/v2.0"
+
+
+def key_id(azure: Azure) -> str:
+    """The name of the signing key."""
+    public = _signing_key(azure).public_key()
+    encoded = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(encoded).hexdigest()[:27]
+
+
+def key_set(azure: Azure) -> dict[str, Any]:
+    """The public signing key as a JSON Web Key Set."""
+    numbers = _signing_key(azure).public_key().public_numbers()
+    return {
+        "keys": [
+            {
+                "kty": "RSA",
+                "use": "sig",
+                "alg": "RS256",
+                "kid": key_id(azure),
+                "n": _number(numbers.n),
+                "e": _number(numbers.e),
+                "issuer": issuer(azure),
+            }
+        ]
+    }
+
+
+# The deployer
+
+
+@dataclass(frozen=True)
+class Deployer:
+    """Who deploys: the subscription's owner, made at the first start."""
+
+    app_id: str
+    object_id: str
+    secret: str
+
+
+def deployer(azure: Azure) -> Deployer:
+    """The deployer, made with a password and directory rights at first."""
+    kept = azure.store.fact("deployer")
+    if kept is None:
+        application = create_application(azure, {"displayName": "deployer"})
+        principal = create_service_principal(azure, application["appId"])
+        _, secret = add_password(azure, application["id"], "made at first start")
+        found = _find(azure, PRINCIPALS, principal["id"])
+        rights = {"graph": "Application.ReadWrite.All"}
+        azure.store.put(Document(found.id, found.body, {**found.private, **rights}))
+        kept = {"app_id": application["appId"], "object_id": principal["id"], "secret": secret}
+        azure.store.keep("deployer", kept)
+        azure.counts.clear()
+    return Deployer(**kept)
+
+
+def may_use_graph(azure: Azure, principal: Principal) -> bool:
+    """Whether somebody has the directory right to write applications."""
+    return bool(_find(azure, PRINCIPALS, principal.object_id).private.get("graph"))
+
+
+# Parts
+
+_APPLICATION_FIELDS = (
+    *("displayName", "description", "identifierUris", "signInAudience", "tags", "notes", "serviceManagementReference"),
+    *("api", "web", "spa", "publicClient", "requiredResourceAccess", "appRoles", "optionalClaims"),
+    *("groupMembershipClaims", "isFallbackPublicClient", "info"),
+)
+_PRINCIPAL_FIELDS = (
+    *("accountEnabled", "alternativeNames", "appRoleAssignmentRequired", "description", "displayName", "loginUrl"),
+    *("notes", "notificationEmailAddresses", "preferredSingleSignOnMode", "tags"),
+)
+
+
+def _put_principal(azure: Azure, app_id: str, name: str, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    object_id = str(uuid.uuid4())
+    made = {
+        "id": object_id,
+        "appId": app_id,
+        "displayName": name,
+        "appDisplayName": name,
+        "accountEnabled": True,
+        "alternativeNames": [],
+        "appRoleAssignmentRequired": False,
+        "appOwnerOrganizationId": azure.tenant,
+        "servicePrincipalNames": [app_id],
+        "servicePrincipalType": kind,
+        "tags": [],
+        **_writable(body, _PRINCIPAL_FIELDS),
+    }
+    azure.store.put(Document(_id(PRINCIPALS, object_id), made, {"made": time.time()}))
+    return made
+
+
+def _writable(body: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    return {name: body[name] for name in fields if body.get(name) is not None}
+
+
+def _principal(body: dict[str, Any]) -> Principal:
+    return Principal(body["id"], body["displayName"], body["appId"])
+
+
+def _plain(object_id: str) -> bool:
+    return bool(object_id) and "/" not in object_id
+
+
+def _id(type_: str, object_id: str) -> ResourceId:
+    return ResourceId.parse(f"/providers/{type_}/{object_id}")
+
+
+def _find(azure: Azure, type_: str, object_id: str) -> Document:
+    found = azure.store.get(_id(type_, object_id)) if _plain(object_id) else None
+    if found is None:
+        raise AzureError(
+            404,
+            "Request_ResourceNotFound",
+            f"Resource '{object_id}' does not exist or one of its queried reference-property objects are not present.",
+        )
+    return found
+
+
+def _invalid(text: str, field: str) -> AzureError:
+    return AzureError(400, "Request_BadRequest", f"{text} (property '{field}').")
+
+
+def _new_secret() -> str:
+    """A password of Entra's length and shape."""
+    return f"{secrets.token_urlsafe(2)[:3]}8Q~{secrets.token_urlsafe(32)[:34]}"
+
+
+def _hash(secret: str) -> str:
+    salt = secrets.token_bytes(16)
+    return f"{salt.hex()}${_stretch(secret, salt)}"
+
+
+def _matches(secret: str, hashed: str) -> bool:
+    salt, _, wanted = hashed.partition("$")
+    return hmac.compare_digest(_stretch(secret, bytes.fromhex(salt)), wanted)
+
+
+def _stretch(secret: str, salt: bytes) -> str:
+    # The secrets are long and random, so that a cheap stretch is enough; every docker login pays for it.
+    return hashlib.scrypt(secret.encode(), salt=salt, n=2**10, r=8, p=1).hex()
+
+
+def _signing_key(azure: Azure) -> rsa.RSAPrivateKey:
+    known = _KEYS.get(azure.tenant)
+    if known is not None:
+        return known
+    text = azure.store.fact(_KEY)
+    if text is None:
+        made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        text = made.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+        azure.store.keep(_KEY, text)
+    key = serialization.load_pem_private_key(text.encode(), None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("the signing key in the state is no RSA key")
+    _KEYS[azure.tenant] = key
+    return key
+
+
+#: Signing keys by tenant: reading one takes longer than signing with it.
+_KEYS: dict[str, rsa.RSAPrivateKey] = {}
+
+
+def _number(value: int) -> str:
+    return base64.urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8, "big")).rstrip(b"=").decode()
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise _invalid(f"Invalid value '{text}': not a date and time as RFC 3339 has it", "endDateTime") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def expires(hours: float) -> str:
+    """An `end` for `add_password` that many hours from now (in the past for a negative number)."""
+    return _stamp(datetime.now(UTC) + timedelta(hours=hours))

@@ -1,0 +1,264 @@
+"""Key vaults and their secrets, in the control plane and in the data plane.
+
+Owns Microsoft.KeyVault/vaults and vaults/secrets, and who may read a secret: by roles where the vault says
+`enableRbacAuthorization`, else by its access policies. Soft delete is simplified: a deleted vault or secret is gone, its
+name free. Values are sealed at rest and never shown by Resource Manager.
+https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults
+https://learn.microsoft.com/rest/api/keyvault/secrets
+"""
+
+import re
+import time
+import uuid
+from typing import Any, ClassVar
+
+from emulator.core.azure import Azure, ResourceType
+from emulator.core.errors import AzureError
+from emulator.core.ids import ResourceId
+from emulator.core.rbac import Principal
+from emulator.core.store import Document
+from emulator.services.rules import between, one_of, taken
+
+VAULTS = "Microsoft.KeyVault/vaults"
+SECRETS = "Microsoft.KeyVault/vaults/secrets"
+_VAULT_NAME = re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
+_SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")
+_LONGEST_VALUE = 25 * 1024
+#: Data actions (the roles') and what access policies call them.
+_PERMISSIONS = {"getSecret": "get", "setSecret": "set", "readMetadata": "list", "delete": "delete"}
+
+
+class Vault(ResourceType):
+    """Microsoft.KeyVault/vaults."""
+
+    type = VAULTS
+    required: ClassVar[tuple[str, ...]] = ("location", "properties")
+    long = True
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        """Name, tenant, SKU, access policies; purge protection cannot be turned off."""
+        name, given = new.id.name, new.properties
+        if not _VAULT_NAME.fullmatch(name):
+            raise AzureError(
+                400,
+                "VaultNameNotValid",
+                f"The vault name '{name}' is invalid. A vault's name must be between 3-24 alphanumeric characters. The name"
+                " must begin with a letter, end with a letter or digit, and not contain consecutive hyphens.",
+            )
+        if taken(self.azure, new):
+            raise AzureError(409, "VaultAlreadyExists", f"The name '{name}' is already in use.")
+        if str(given.get("tenantId") or "").lower() != self.azure.tenant:
+            raise AzureError(
+                400,
+                "BadRequest",
+                f"The vault's 'properties.tenantId' is '{given.get('tenantId') or ''}', but the subscription's tenant is"
+                f" '{self.azure.tenant}'.",
+            )
+        sku = given.get("sku") or {}
+        if not sku.get("name"):
+            raise AzureError(400, "BadRequest", "The vault lacks 'properties.sku.name' (standard or premium).")
+        policies = given.get("accessPolicies")
+        uses_roles = bool(given.get("enableRbacAuthorization"))
+        if policies is None and not uses_roles and old is None:
+            raise AzureError(
+                400, "BadRequest", "The parameter 'accessPolicies' is not specified, and enableRbacAuthorization is not on."
+            )
+        between("properties.softDeleteRetentionInDays", given.get("softDeleteRetentionInDays"), 7, 90)
+        known = old.properties if old else {}
+        self._stays(given, known)
+        properties = {
+            "enabledForDeployment": False,
+            "enableSoftDelete": True,
+            "softDeleteRetentionInDays": known.get("softDeleteRetentionInDays", 90),
+            "publicNetworkAccess": "Enabled",
+            "accessPolicies": known.get("accessPolicies", []),
+            **{key: value for key, value in given.items() if value is not None},
+            "enableRbacAuthorization": uses_roles,
+            "sku": {"family": "A", "name": one_of("properties.sku.name", str(sku["name"]), ("standard", "premium"))},
+            "vaultUri": f"{self.azure.url}/vaults/{name}/",
+        }
+        return Document(new.id, {**new.body, "properties": properties}, new.private)
+
+    @staticmethod
+    def _stays(given: dict[str, Any], known: dict[str, Any]) -> None:
+        if given.get("enablePurgeProtection") is False and known.get("enablePurgeProtection"):
+            raise AzureError(
+                400, "BadRequest", 'The property "enablePurgeProtection" cannot be set to false: it cannot be undone.'
+            )
+        if given.get("enableSoftDelete") is False:
+            raise AzureError(
+                400, "BadRequest", 'The property "enableSoftDelete" can be set to false only for creating new vault.'
+                if not known else 'The property "enableSoftDelete" cannot be set to false.'
+            )
+        days, before = given.get("softDeleteRetentionInDays"), known.get("softDeleteRetentionInDays")
+        if None not in (days, before) and days != before:
+            raise AzureError(
+                400, "BadRequest", 'The property "softDeleteRetentionInDays" has been set already and it can\'t be modified.'
+            )
+
+
+class Secret(ResourceType):
+    """Microsoft.KeyVault/vaults/secrets: the control plane's write-only view. It needs no data role, as on Azure."""
+
+    type = SECRETS
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        """Name and value; the value goes where Resource Manager never shows it."""
+        name, given = new.id.name, dict(new.properties)
+        _check_name(name)
+        vault = new.id.parent
+        if vault is None:
+            raise AzureError(404, "VaultNotFound", f"The secret '{name}' has no vault.")
+        value = given.pop("value", None)
+        if value is None and old is None:
+            raise AzureError(400, "BadRequest", f"The secret '{name}' lacks 'properties.value'.")
+        versions = list(new.private.get("versions", []))
+        attributes = _attributes(given.get("attributes") or {}, versions[-1]["attributes"] if versions else None)
+        if value is not None:
+            versions.append(_version(str(value), attributes, given.get("contentType"), new.body.get("tags")))
+        else:
+            versions[-1] = {**versions[-1], "attributes": attributes}
+        return _shown(self.azure, vault, new, versions)
+
+
+def vault_named(azure: Azure, name: str) -> Document:
+    """A vault by its name, which is unique in the whole of Azure."""
+    for found in azure.store.of_type(VAULTS):
+        if found.id.name.lower() == name.lower():
+            return found
+    raise AzureError(404, "VaultNotFound", f"The vault '{name}' does not exist.")
+
+
+def set_secret(azure: Azure, who: Principal, vault: Document, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The data plane's PUT: a new version."""
+    _check_name(name)
+    id_ = vault.id.child("secrets", name)
+    _demand(azure, who, vault, id_, "setSecret")
+    if not isinstance(body.get("value"), str):
+        raise AzureError(400, "BadParameter", f"Property 'value' of secret '{name}' is required.")
+    old = azure.store.get(id_)
+    made = _version(body["value"], _attributes(body.get("attributes") or {}, None), body.get("contentType"), body.get("tags"))
+    versions = [*(old.private["versions"] if old else []), made]
+    now = old.body["systemData"] if old else {"createdAt": _iso(), "lastModifiedAt": _iso()}
+    shown = {"id": id_.path, "name": name, "type": SECRETS, "location": vault.body["location"], "systemData": now}
+    document = Document(id_, {**shown, "properties": {}, **({"tags": body["tags"]} if body.get("tags") else {})})
+    azure.store.put(_shown(azure, vault.id, document, versions))
+    azure.count(SECRETS)
+    return _bundle(azure, vault, name, made, value=True)
+
+
+def get_secret(azure: Azure, who: Principal, vault: Document, name: str, version: str | None = None) -> dict[str, Any]:
+    """The data plane's GET: a version with its value, the latest where none is named."""
+    id_ = vault.id.child("secrets", name)
+    _demand(azure, who, vault, id_, "getSecret")
+    found = azure.store.get(id_)
+    for each in reversed(found.private["versions"] if found else []):
+        if version in {None, "", each["version"]}:
+            if not each["attributes"]["enabled"]:
+                raise AzureError(403, "Forbidden", "Operation get is not allowed on a disabled secret.")
+            return _bundle(azure, vault, name, each, value=True)
+    raise AzureError(
+        404, "SecretNotFound", f"A secret with (name/id) {name}/{version or ''} was not found in this key vault."
+    )
+
+
+def list_secrets(azure: Azure, who: Principal, vault: Document) -> list[dict[str, Any]]:
+    """The data plane's list: without values."""
+    _demand(azure, who, vault, vault.id, "readMetadata")
+    found = azure.store.of_type(SECRETS, vault.id)
+    return [_bundle(azure, vault, each.id.name, each.private["versions"][-1], value=False) for each in found]
+
+
+def list_versions(azure: Azure, who: Principal, vault: Document, name: str) -> list[dict[str, Any]]:
+    """The versions of one secret: without values."""
+    id_ = vault.id.child("secrets", name)
+    _demand(azure, who, vault, id_, "readMetadata")
+    found = azure.store.get(id_)
+    return [_bundle(azure, vault, name, each, value=False) for each in (found.private["versions"] if found else [])]
+
+
+def delete_secret(azure: Azure, who: Principal, vault: Document, name: str) -> dict[str, Any]:
+    """The data plane's DELETE."""
+    id_ = vault.id.child("secrets", name)
+    _demand(azure, who, vault, id_, "delete")
+    found = azure.store.get(id_)
+    if found is None:
+        raise AzureError(404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault.")
+    azure.store.delete(id_)
+    azure.count(SECRETS)
+    told = _bundle(azure, vault, name, found.private["versions"][-1], value=False)
+    now = int(time.time())
+    return {**told, "recoveryId": f"{vault.properties['vaultUri']}deletedsecrets/{name}", "deletedDate": now, "scheduledPurgeDate": now}
+
+
+def _demand(azure: Azure, who: Principal, vault: Document, scope: ResourceId, action: str) -> None:
+    full = f"{SECRETS}/{action}" if action == "delete" else f"{SECRETS}/{action}/action"
+    if vault.properties["enableRbacAuthorization"]:
+        allowed = azure.access.allows(who, full, scope, data=True)
+        reason = f"Caller is not authorized to perform action on resource. Action: '{full}'"
+    else:
+        wanted = _PERMISSIONS[action]
+        allowed = any(
+            policy.get("objectId") == who.object_id
+            and {wanted, "all"} & {str(each).lower() for each in (policy.get("permissions") or {}).get("secrets") or []}
+            for policy in vault.properties["accessPolicies"]
+        )
+        reason = f"The user, group or application does not have secrets {wanted} permission on key vault '{vault.id.name}'"
+    if not allowed:
+        raise AzureError(
+            403,
+            "Forbidden",
+            f"{reason} (caller: appid={who.app_id};oid={who.object_id}, vault: {vault.id.name}).",
+        )
+
+
+def _check_name(name: str) -> None:
+    if not _SECRET_NAME.fullmatch(name):
+        raise AzureError(
+            400, "BadParameter", f"The secret name '{name}' is invalid: 1 to 127 letters, digits and '-' (^[0-9a-zA-Z-]+$)."
+        )
+
+
+def _attributes(given: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
+    now = int(time.time())
+    times = {key: int(given[key]) for key in ("nbf", "exp") if given.get(key) is not None}
+    if times.get("exp", now) < times.get("nbf", 0):
+        raise AzureError(400, "BadParameter", "The secret's 'exp' is before its 'nbf'.")
+    created = old["created"] if old else now
+    return {"enabled": given.get("enabled") is not False, **times, "created": created, "updated": now}
+
+
+def _version(value: str, attributes: dict[str, Any], kind: str | None, tags: dict[str, str] | None) -> dict[str, Any]:
+    if len(value.encode()) > _LONGEST_VALUE:
+        raise AzureError(400, "BadParameter", f"The secret's value is longer than {_LONGEST_VALUE} bytes.")
+    version = uuid.uuid4().hex
+    return {"version": version, "value": value, "attributes": attributes, "contentType": kind, "tags": tags or {}}
+
+
+def _shown(azure: Azure, vault: ResourceId, document: Document, versions: list[dict[str, Any]]) -> Document:
+    uri = f"{azure.url}/vaults/{vault.name}/secrets/{document.id.name}"
+    latest = versions[-1]
+    properties = {
+        "attributes": latest["attributes"],
+        **({"contentType": latest["contentType"]} if latest["contentType"] else {}),
+        "secretUri": uri,
+        "secretUriWithVersion": f"{uri}/{latest['version']}",
+    }
+    found = azure.store.get(vault)
+    location = {"location": found.body["location"]} if found else {}
+    return Document(document.id, {**document.body, **location, "properties": properties}, {"versions": versions})
+
+
+def _bundle(azure: Azure, vault: Document, name: str, version: dict[str, Any], *, value: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "id": f"{azure.url}/vaults/{vault.id.name}/secrets/{name}/{version['version']}",
+        "attributes": {**version["attributes"], "recoveryLevel": "Recoverable+Purgeable", "recoverableDays": 90},
+        "tags": version["tags"],
+    }
+    if version["contentType"]:
+        told["contentType"] = version["contentType"]
+    return {**told, "value": version["value"]} if value else told
+
+
+def _iso() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,65 @@
+"""Bad input: one line that names field, value and remedy; nothing is asked of a provider, nothing is half-made."""
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.project import LocalAzure, Project
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
+    return Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("registry", "skuu"), "Basic", ("registry.skuu", "sku")),
+        (("registry", "name"), "my-registry", ("registry.name", "my-registry")),
+        (("image", "context"), "examples/nothing", ("image.context", "examples/nothing")),
+        (("image", "dockerfile"), "Dockerfile.gone", ("image.dockerfile", "Dockerfile.gone")),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_line_before_anything_is_made(
+    project: Project, path: tuple[str, str], value: str, words: tuple[str, ...]
+) -> None:
+    file = project.folder / "Pulumi.local.yaml"
+    text = file.read_text()
+    stack = yaml.safe_load(text)
+    section, field = path
+    stack["config"][f"scoring:{section}"][field] = value
+    file.write_text(yaml.safe_dump(stack))
+    try:
+        run = project.up()
+    finally:
+        file.write_text(text)
+    assert run.code != 0
+    told = [line for line in run.text.splitlines() if all(word in line for word in words)]
+    assert len(told) == 1, run.text
+    assert "Traceback" not in run.text
+    assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def test_a_base_image_that_cannot_be_had_is_told_and_names_the_image(project: Project) -> None:
+    file = project.folder / "Pulumi.local.yaml"
+    text = file.read_text()
+    stack = yaml.safe_load(text)
+    stack["config"]["scoring:image"]["buildArguments"]["BASE"] = "localhost:9/nothing:here"
+    file.write_text(yaml.safe_dump(stack))
+    try:
+        run = project.up()
+        assert run.code != 0
+        assert any("localhost:9/nothing:here" in line for line in run.text.splitlines() if "error" in line), run.text
+        assert "Traceback" not in run.text
+    finally:
+        file.write_text(text)
+        assert project.destroy().code == 0

@@ -1,0 +1,118 @@
+"""One stack from nothing to a reply and back to nothing, on the real engine: what the README promises."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.project import LocalAzure, Project, polling
+
+REGISTRY = "azure-native:containerregistry:Registry"
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
+    """The project, up once."""
+    project = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)
+    run = project.up()
+    assert run.code == 0, run.text
+    yield project
+    gone = project.destroy()
+    assert gone.code == 0, gone.text
+
+
+def _request(project: Project) -> object:
+    return json.loads((project.folder / "examples/sklearn/request.json").read_text())
+
+
+def _key(project: Project) -> str:
+    return str(project.outputs()["endpointKey"])
+
+
+def test_the_reply_is_computed_by_the_models_own_code(project: Project) -> None:
+    outputs = project.outputs()
+    replies = [
+        httpx.post(
+            outputs["scoringUri"],
+            json=body,
+            headers={"Authorization": f"Bearer {outputs['endpointKey']}"},
+            timeout=60,
+        ).json()
+        for body in (
+            _request(project),
+            {"data": [[12.0, 5.0, 2.0, 20.0, 90.0, 1.5, 0.5, 0.5, 1.0, 9.0, 0.6, 1.5, 500.0]]},
+        )
+    ]
+    assert replies[0] != replies[1], "two different wines got one reply"
+
+
+def test_a_request_without_the_key_is_refused(project: Project) -> None:
+    reply = httpx.post(project.outputs()["scoringUri"], json=_request(project), timeout=60)
+    assert reply.status_code == httpx.codes.UNAUTHORIZED
+
+
+def test_a_second_up_writes_builds_and_uploads_nothing(project: Project) -> None:
+    project.azure.tell("reset-stats")
+    run = project.up()
+    assert run.code == 0, run.text
+    assert "unchanged" in run.text
+    assert not any(word in run.text for word in ("created", "updated", "replaced", "deleted")), run.text
+    assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def test_an_edit_of_the_entry_script_builds_once_and_no_request_fails(project: Project) -> None:
+    before = project.outputs()
+    project.edit("examples/sklearn/score.py", "def run(", "# an edit\n\n\ndef run(")
+    preview = project.preview()
+    assert preview.code == 0, preview.text
+    assert "ImageBuild" in preview.text
+    assert "OnlineDeployment" in preview.text
+    project.azure.tell("reset-stats")
+    with polling(before["scoringUri"], before["endpointKey"], _request(project)) as failed:
+        run = project.up()
+        assert run.code == 0, run.text
+    after = project.outputs()
+    assert after["image"] != before["image"]
+    assert after["imageTag"] in preview.text, "the preview did not name the new content key"
+    assert project.azure.tell("stats")["builds"] == 1
+    assert failed == []
+
+
+def test_the_password_is_nowhere_in_plain_text(project: Project) -> None:
+    secrets = [project.outputs()["endpointKey"], project.azure.environment["ARM_CLIENT_SECRET"]]
+    state = json.loads(project.pulumi("stack", "export", "--show-secrets", "--stack", project.stack).text)
+    password = next(
+        resource["outputs"]["value"]
+        for resource in state["deployment"]["resources"]
+        if resource["type"].startswith("azuread:index/applicationPassword")
+    )
+    secrets.append(json.loads(password["plaintext"]) if isinstance(password, dict) else password)
+    places = [
+        *project.folder.rglob("*.yaml"),
+        *(path for path in (project.folder / ".local").rglob("*") if path.is_file()),
+        *(path for path in project.azure.folder.rglob("*") if path.is_file() and path.name != "ready.json"),
+    ]
+    assert len(places) > 5
+    found = [(path, n) for path in places for n, secret in enumerate(secrets) if secret.encode() in path.read_bytes()]
+    assert found == []
+
+
+def test_a_role_taken_away_fails_the_next_deployment_and_comes_back_by_refresh(project: Project) -> None:
+    role = project.resource("azure-native:authorization:RoleAssignment", "-role")
+    assert project.azure.request("DELETE", f"{role['id']}?api-version=2022-04-01").is_success
+    project.edit("examples/sklearn/score.py", "def run(", "# another edit\n\n\ndef run(")
+    failed = project.up()
+    assert failed.code != 0
+    told = " ".join(failed.errors)
+    assert "AcrPull" in told, failed.text
+    assert role["outputs"]["principalId"] in told or project.outputs()["principal"]["clientId"] in told, failed.text
+    mended = project.up("--refresh")
+    assert mended.code == 0, mended.text

@@ -1,0 +1,255 @@
+"""A copy of the project in a folder of its own, driven by the real Pulumi engine against a local Azure of its own.
+
+Owns the folder, the backend and the child processes of one test module. The program, the stack file and the example
+are the project's own, copied, so that a test may change them.
+"""
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tools import azure, toolchain
+
+ROOT = Path(__file__).parents[1]
+_EMULATOR = (sys.executable, "-m", "emulator")
+_EMULATOR = (sys.executable, "-m", "emulator")
+PATIENCE = 900.0
+"""Seconds that one run of Pulumi, or one wait, may take on a loaded machine."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run of a command."""
+
+    code: int
+    text: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of the run that tell an error."""
+        return [line.strip() for line in self.text.splitlines() if "error:" in line]
+
+
+@dataclass
+class LocalAzure:
+    """One local Azure process of a test."""
+
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "LocalAzure":
+        """Start it and wait until it serves."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "ready.json").unlink(missing_ok=True)
+        with (self.folder / "azure.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*_EMULATOR, "serve", "--state", str(self.folder), "--port=0", "--scoring-port=0"],
+                cwd=ROOT,
+                env={**os.environ, "PATH": f"{toolchain.ensure()}:{os.environ['PATH']}"},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until(lambda: self.ready or self.process is None or self.process.poll() is not None, "the local Azure to serve")
+        assert self.ready, (self.folder / "azure.log").read_text()[-3000:]
+        return self
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What the process says of itself; empty before it serves."""
+        file = self.folder / "ready.json"
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        return found
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that programs and clients need."""
+        found: dict[str, str] = self.ready["environment"]
+        return found
+
+    def request(self, method: str, path: str) -> httpx.Response:
+        """One ARM request as the deployer: what somebody does behind the program's back."""
+        told = self.environment
+        base = f"https://{told['ARM_METADATA_HOSTNAME']}"
+        trust = ssl.create_default_context(cafile=told["REQUESTS_CA_BUNDLE"])
+        with httpx.Client(verify=trust, timeout=60) as client:
+            token = client.post(
+                f"{base}/{told['ARM_TENANT_ID']}/oauth2/v2.0/token",
+                data={
+                    "grant_type": "client_credentials",
+                    "client_id": told["ARM_CLIENT_ID"],
+                    "client_secret": told["ARM_CLIENT_SECRET"],
+                    "scope": f"{base}/.default",
+                },
+            ).json()["access_token"]
+            return client.request(method, base + path, headers={"Authorization": f"Bearer {token}"})
+
+    def tell(self, *words: str) -> Any:  # noqa: ANN401 - JSON
+        """Run `python -m emulator WORDS` on this state; its JSON where it prints some."""
+        verb, *rest = words
+        done = subprocess.run(
+            [*_EMULATOR, verb, "--state", str(self.folder), *rest],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout) if done.stdout.lstrip().startswith("{") else done.stdout
+
+    def stop(self) -> None:
+        """Stop it cleanly, as its user would."""
+        self.end(lambda process: process.terminate())
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.end(lambda process: process.kill())
+
+    def end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        """End the process and wait for it."""
+        if self.process is not None and self.process.poll() is None:
+            how(self.process)
+            self.process.wait(timeout=PATIENCE)
+
+
+@dataclass
+class Project:
+    """A copy of the project with one stack."""
+
+    folder: Path
+    azure: LocalAzure
+    stack: str = "local"
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def copied(cls, folder: Path, local: LocalAzure, stack: str = "local") -> "Project":
+        """Copy what a user's checkout holds, and make the stack."""
+        folder.mkdir(parents=True)
+        for name in ("infra", "examples"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("Pulumi.yaml", "Pulumi.local.yaml"):
+            shutil.copy(ROOT / name, folder / name)
+        (folder / ".venv").symlink_to(Path(sys.prefix))
+        project = cls(folder, local, stack)
+        if stack != "local":
+            shutil.copy(folder / "Pulumi.local.yaml", folder / f"Pulumi.{stack}.yaml")
+        assert project.pulumi("stack", "init", stack).code == 0
+        return project
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `make env` would print for this copy."""
+        return {**os.environ, **azure.environment(self.folder, self.azure.folder), **self.extra}
+
+    def pulumi(self, *words: str) -> Run:
+        """Run the Pulumi CLI to its end."""
+        process = self.begin(*words)
+        text, _ = process.communicate(timeout=PATIENCE)
+        return Run(process.returncode, text)
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start the Pulumi CLI in a session of its own."""
+        return subprocess.Popen(
+            ["pulumi", "--non-interactive", "--color=never", *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def up(self, *words: str) -> Run:
+        """`pulumi up` without questions."""
+        return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.stack, *words)
+
+    def preview(self, *words: str) -> Run:
+        """`pulumi preview` with what differs."""
+        return self.pulumi("preview", "--diff", "--stack", self.stack, *words)
+
+    def destroy(self) -> Run:
+        """`pulumi destroy` without questions."""
+        return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.stack)
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secrets shown."""
+        found: dict[str, Any] = json.loads(
+            self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.stack).text
+        )
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """The stack's state as the engine exports it; secrets stay sealed."""
+        found: dict[str, Any] = json.loads(self.pulumi("stack", "export", "--stack", self.stack).text)
+        return found
+
+    def resource(self, type_: str, name: str = "") -> dict[str, Any]:
+        """The one resource in the state of a type, by the end of its logical name where there are several."""
+        found = [
+            resource
+            for resource in self.state()["deployment"]["resources"]
+            if resource["type"] == type_ and resource["urn"].endswith(name)
+        ]
+        assert len(found) == 1, [resource["urn"] for resource in found]
+        return dict(found[0])
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Change one text in a file of this copy."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} has no {old!r}"
+        path.write_text(text.replace(old, new, 1))
+
+
+def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait for a condition; fail with what was waited for."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.2)
+
+
+@contextmanager
+def polling(url: str, key: str, body: Any) -> Iterator[list[str]]:  # noqa: ANN401 - JSON
+    """Score all the while; what is yielded fills with whatever was not a 200."""
+    failed: list[str] = []
+    asked = 0
+    stop = threading.Event()
+
+    def ask() -> None:
+        nonlocal asked
+        with httpx.Client(timeout=60, headers={"Authorization": f"Bearer {key}"}) as client:
+            while not stop.is_set():
+                try:
+                    reply = client.post(url, json=body)
+                    if reply.status_code != HTTPStatus.OK:
+                        failed.append(f"{reply.status_code} {reply.text[:200]}")
+                except httpx.HTTPError as error:
+                    failed.append(repr(error))
+                asked += 1
+                stop.wait(0.05)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield failed
+        before = asked
+        until(lambda: asked > before, "one more request")
+    finally:
+        stop.set()
+        thread.join()
