@@ -181,14 +181,14 @@ class Plugin(ProviderServicer):
         try:
             made: provider_pb2.ConstructResponse = await self._construct(request, context)
         except InputPropertiesError as error:
-            first = "; ".join(f"{issue['property_path']}: {issue['reason']}" for issue in error.errors or [])
-            await _refuse(context, f"{request.name}: {error.message} {first}")
+            issues = "; ".join(f"{issue['property_path']}: {issue['reason']}" for issue in error.errors or [])
+            await _refuse(context, f"{error.message} {issues}")
         except InputPropertyError as error:
-            await _refuse(context, f"{request.name}: {error.property_path}: {error.reason}")
+            await _refuse(context, f"{error.property_path}: {error.reason}")
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the engine gets one line
             cause = error.inner if isinstance(error, ComponentInitError) else error
             self._engine.log("", _trace(cause), debug=True)
-            await _refuse(context, f"{request.name}: {_told(cause)}")
+            await _refuse(context, _told(cause))
         return made
 
     # -- own resources -------------------------------------------------------------------------------------------------
@@ -306,8 +306,9 @@ class Plugin(ProviderServicer):
 
 def _told(error: BaseException) -> str:
     """One line: an error's own text where it was written for the user, else with the kind of the error before it."""
-    text = " ".join(str(error).split())
-    if isinstance(error, ResourceError | ValueError) and text:
+    # The SDK puts which input of which resource it was at before the cause; the cause says it better.
+    text = " ".join(str(error).split()).rpartition(" has risen: ")[2]
+    if isinstance(error, ResourceError | pulumi.RunError | ValueError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

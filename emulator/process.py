@@ -1,7 +1,7 @@
 """The one process of a local Azure: starts the core and all faces in order, says that it serves, and ends cleanly.
 
-Owns that order, the listeners and the files by which others find the process (ready.json, the lock). What a request means
-is the faces' business.
+Owns that order, the listeners and the files by which others find the process (ready.json, the lock). What a request
+means is the faces' business.
 """
 
 import fcntl
@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -27,9 +25,10 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ports import PortInUseError
 from emulator.core.rbac import OWNER
-from emulator.faces import providers, registry_token, rest, tls
-from emulator.faces.web import RequestLog, azure_error
-from emulator.services import authorization, entra, registry_tokens, resources
+from emulator.faces import providers, registry_token, rest, tls, vaults
+from emulator.faces.gateway import Gateway
+from emulator.faces.web import RequestLog, azure_error, listening
+from emulator.services import authorization, entra, keyvault, registry_tokens, resources
 
 READY = "ready.json"
 DEFAULT_PORT = 8889
@@ -88,10 +87,16 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
     deployer = entra.deployer(azure)
     authorization.grant(azure, deployer.object_id, OWNER, resources.make_subscription(azure))
     azure.serve(TYPES)
-    stack.enter_context(_listener(rest.application(azure), https, files))
-    stack.enter_context(_listener(_realm(azure), realm, None))
+    vault = azure.service(keyvault.VAULTS)
+    if isinstance(vault, keyvault.Vault):
+        vault.doors = vaults.Doors(azure, files)
+    stack.enter_context(listening(rest.application(azure), https, files))
+    stack.enter_context(listening(_realm(azure), realm, None))
     stack.callback(azure.suspend)
     azure.resume()
+    gateway = Gateway(azure)
+    gateway.start()
+    stack.callback(gateway.stop)
     doubles = providers.serve(azure)
     stack.callback(doubles.stop)
     bundle = str(files.bundle)
@@ -127,36 +132,6 @@ def _realm(azure: Azure) -> Starlette:
     )
     app.state.challenge = None
     return app
-
-
-@contextmanager
-def _listener(app: Starlette, listening: socket.socket, files: tls.Tls | None) -> Iterator[None]:
-    """Serve an application in a thread of its own while the context lasts."""
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=3,
-        timeout_keep_alive=30,
-        ssl_certfile=str(files.certificate) if files else None,
-        ssl_keyfile=str(files.key) if files else None,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), name="listener", daemon=True)
-    thread.start()
-    deadline = time.monotonic() + _PATIENCE
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > deadline:
-            raise CannotServeError(f"the listener at {listening.getsockname()} did not start; see {_LOG}")
-        time.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(_PATIENCE)
-        listening.close()
 
 
 @contextmanager

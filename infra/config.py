@@ -92,7 +92,7 @@ class Endpoint(_Section):
     description: Annotated[str, Field(max_length=256)] | None = None
     traffic: dict[types.DeploymentName, types.Percent] | None = None
     mirror: dict[types.DeploymentName, types.Percent] | None = None
-    traffic_steps: list[types.Percent] | None = None
+    traffic_steps: list[Annotated[int, Field(ge=1, le=100)]] | None = None
     bake_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
     probe: dict[str, Any] | None = None
 

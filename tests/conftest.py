@@ -1,5 +1,6 @@
 """What all tests share: a real local Azure process in a folder of its own, one for each test worker."""
 
+import json
 import os
 import ssl
 import subprocess
@@ -15,8 +16,6 @@ from typing import Any
 import httpx
 import pytest
 from azure.identity import ClientSecretCredential
-
-from emulator import process
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 180.0
@@ -114,12 +113,13 @@ def local_azure(folder: Path) -> Iterator[Cloud]:
         running = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
     try:
         deadline = time.monotonic() + PATIENCE
-        while not (folder / process.READY).exists():
+        ready = folder / "ready.json"
+        while not ready.exists():
             told = (folder / "azure.log").read_text()
             assert running.poll() is None, told[-3000:]
             assert time.monotonic() < deadline, told[-3000:]
             time.sleep(0.05)
-        cloud = Cloud(folder, process.ready(folder)["environment"])
+        cloud = Cloud(folder, json.loads(ready.read_text())["environment"])
         yield cloud
         cloud.http.close()
     finally:

@@ -1,1 +1,4 @@
-"""Sets a machine up: Pulumi, Docker, a base image, a registry, the local Azure. Knows nothing of what stacks hold."""
+"""What has to be on a machine before the program can run: engine, language host, Docker, images, the local Azure.
+
+Owns finding, installing and starting those. Knows nothing of what the program declares.
+"""

@@ -147,8 +147,11 @@ def _ask(outputs: dict[str, Any]) -> None:
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {outputs['endpointKey']}"},
     )
     trust = ssl.create_default_context() if outputs["scoringUri"].startswith("https") else None
-    with urllib.request.urlopen(request, timeout=60, context=trust) as reply:  # noqa: S310 - as above
-        answer = reply.read().decode()
+    try:
+        with urllib.request.urlopen(request, timeout=60, context=trust) as reply:  # noqa: S310 - as above
+            answer = reply.read().decode()
+    except OSError as error:
+        raise ToolError(f"{outputs['scoringUri']} does not answer ({error}): see `make logs ARGS=blue`") from error
     print(f"POST {outputs['scoringUri']} with {_REQUEST.relative_to(azure.ROOT)}")
     print(f"  reply: {answer.strip()}")
 

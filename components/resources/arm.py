@@ -166,7 +166,7 @@ class Web:
         ]
         options: dict[str, Any] = {"transport": transport} if transport else {}
         self._client: PipelineClient[Any, Any] = PipelineClient(base_url, policies=policies, **options)
-        self._host = urlsplit(base_url).netloc
+        self._base = base_url.rstrip("/")
 
     def send(  # noqa: PLR0913 - one request has these parts
         self,
@@ -183,7 +183,7 @@ class Web:
         """Send one request and read the whole answer; only failing to get an answer raises."""
         request = HttpRequest(
             method,
-            url,
+            url if urlsplit(url).scheme else f"{self._base}{url}",
             params=dict(params or {}),
             headers=dict(headers or {}),
             json=body,
@@ -191,7 +191,7 @@ class Web:
             content=content,
         )
         place = where(method, request.url)
-        host = urlsplit(request.url).netloc or self._host
+        host = urlsplit(request.url).netloc
         try:
             response: HttpResponse = self._client.send_request(request, connection_timeout=30, read_timeout=timeout)
             return Reply(response.status_code, response.headers, response.read())
@@ -484,7 +484,7 @@ def _tell(progress: Progress | None, state: str, tick: Tick) -> None:
 def _no_sign_in(error: AzureError) -> ResourceError:
     """Name the variables; Entra's own text says which of them is wrong, and holds no secret."""
     cause = _cause(error)
-    text = cause if cause != type(error).__name__ else clean(error.message)
+    text = cause if cause != type(error).__name__ else clean(re.split(r"\s(?:Trace|Correlation) ID:", error.message)[0])
     msg = f"signing in to Azure failed: {text}; check ARM_CLIENT_ID, ARM_CLIENT_SECRET and ARM_TENANT_ID"
     return ResourceError(msg)
 

@@ -250,7 +250,12 @@ def errors_in(log: str) -> list[str]:
     """Pick the lines of a build log that say why it failed, else its last ones."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"(?i)\b(error|failed|denied|not found|no such)\b", line)]
-    return list(dict.fromkeys(telling or lines))[-SAID:]
+    told: list[str] = []
+    for line in telling or lines:
+        # Builders repeat themselves with ever more around it: the first wording is the shortest.
+        if not any(before in line or line in before for before in told):
+            told.append(line)
+    return told[-SAID:]
 
 
 def _upload_context(context: Context, inputs: ImageBuildInputs) -> str:

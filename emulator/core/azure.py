@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from emulator.core.errors import AzureError
-from emulator.core.ids import ResourceId
+from emulator.core.ids import ResourceId, split
 from emulator.core.locations import region
 from emulator.core.operations import Operation, Operations
 from emulator.core.ports import Ports
@@ -71,7 +71,9 @@ class ResourceType:
         tags = body.get("tags") or {}
         if len(tags) > _MOST_TAGS or not all(isinstance(value, str) for value in tags.values()):
             raise AzureError(
-                400, "InvalidTag", f"The tags of '{id_.name}' are wrong: at most {_MOST_TAGS}, and every value is a text."
+                400,
+                "InvalidTag",
+                f"The tags of '{id_.name}' are wrong: at most {_MOST_TAGS}, and every value is a text.",
             )
         if not isinstance(body.get("properties") or {}, dict):
             raise AzureError(400, "InvalidRequestContent", f"The 'properties' of '{id_.name}' is not a JSON object.")
@@ -135,15 +137,8 @@ class Azure:
         self._types: dict[str, ResourceType] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self.tenant = self._once("tenant", str(uuid.uuid4()))
-        self.subscription = self._once("subscription", str(uuid.uuid4()))
-
-    def _once(self, name: str, value: str) -> str:
-        found = self.store.fact(name)
-        if found is None:
-            self.store.keep(name, value)
-            return value
-        return str(found)
+        self.tenant = str(self.store.once("tenant", lambda: str(uuid.uuid4())))
+        self.subscription = str(self.store.once("subscription", lambda: str(uuid.uuid4())))
 
     @property
     def url(self) -> str:
@@ -178,7 +173,7 @@ class Azure:
         for name in reversed(self._types):
             try:
                 self._types[name].suspend()
-            except Exception:
+            except Exception:  # noqa: BLE001 - the others must end whatever this one's trouble is
                 _log.exception("%s does not stop cleanly", name)
 
     def fault(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
@@ -249,9 +244,9 @@ class Azure:
 
     def _list(self, request: Request) -> Response:
         path, _, collection = request.path.rstrip("/").rpartition("/")
-        namespace = path.rpartition("/providers/")[2]
-        if "/" not in namespace and "/providers/" in path:
-            path, wanted = path.rpartition("/providers/")[0], f"{namespace}/{collection}"
+        head, namespace = split(path)
+        if namespace and "/" not in namespace:
+            path, wanted = head, f"{namespace}/{collection}"
         elif collection.lower() == "resourcegroups":
             wanted = "Microsoft.Resources/resourceGroups"
         else:

@@ -9,6 +9,13 @@ from emulator.core.errors import AzureError
 
 _SUBSCRIPTION_PARTS = 2
 _GROUP_PARTS = 4
+_PROVIDERS = "/providers/"
+
+
+def split(path: str) -> tuple[str, str]:
+    """What stands before and after the last `/providers/`, in any case; nothing after where there is none."""
+    at = path.lower().rfind(_PROVIDERS)
+    return (path, "") if at < 0 else (path[:at], path[at + len(_PROVIDERS) :])
 
 
 @dataclass(frozen=True)
@@ -22,13 +29,13 @@ class ResourceId:
     def parse(cls, path: str) -> "ResourceId":
         """Read an id of a subscription, a resource group, a resource or an extension of one (400 otherwise)."""
         path = "/" + path.strip("/")
-        head, separator, tail = path.rpartition("/providers/")
-        if separator:
+        _, tail = split(path)
+        if tail:
             namespace, *rest = tail.split("/")
-            if rest and len(rest) % 2 == 0:
+            if rest and len(rest) % 2 == 0 and all(rest):
                 return cls(path, "/".join([namespace, *rest[::2]]))
         parts = path.strip("/").split("/")
-        if not head and parts[0].lower() == "subscriptions":
+        if not tail and parts[0].lower() == "subscriptions" and all(parts):
             if len(parts) == _SUBSCRIPTION_PARTS:
                 return cls(path, "Microsoft.Resources/subscriptions")
             if len(parts) == _GROUP_PARTS and parts[2].lower() == "resourcegroups":
@@ -59,8 +66,8 @@ class ResourceId:
     @property
     def parent(self) -> "ResourceId | None":
         """The resource this one lives in, or None for a subscription."""
-        head, separator, tail = self.path.rpartition("/providers/")
-        if separator:
+        head, tail = split(self.path)
+        if tail:
             segments = tail.split("/")
             if len(segments) > len(("namespace", "type", "name")):
                 return ResourceId.parse(f"{head}/providers/{'/'.join(segments[:-2])}")

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,15 @@ class Store:
         with self._lock:
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return json.loads(self._seal.decrypt(row[0])) if row else None
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
+        """The value kept by name, made at first use; two that ask at the same time get the same one."""
+        with self._lock:
+            found = self.fact(name)
+            if found is None:
+                found = make()
+                self.keep(name, found)
+            return found
 
     def keep(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
         """Keep a JSON value by name, sealed; None forgets it."""

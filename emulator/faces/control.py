@@ -47,7 +47,7 @@ def _log(azure: Azure, document: Document) -> str | None:
 
 
 def routes(azure: Azure) -> list[BaseRoute]:
-    """/_local/…"""
+    """All paths below /_local/."""
     secret = entra.deployer(azure).secret
 
     def guard(request: Request) -> None:

@@ -85,9 +85,16 @@ def _sign_in(azure: Azure) -> list[BaseRoute]:
     ]
 
 
-def _token(azure: Azure, tenant: str, form: dict[str, str], authorization: str) -> Response:
+def _token(  # noqa: PLR0911 - each refusal is one of Entra's
+    azure: Azure, tenant: str, form: dict[str, str], authorization: str
+) -> Response:
     if tenant.lower() not in {azure.tenant, "common", "organizations"}:
-        return _refusal(400, "invalid_request", 90002, f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID.")
+        return _refusal(
+            400,
+            "invalid_request",
+            90002,
+            f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID.",
+        )
     if form.get("grant_type") != "client_credentials":
         text = f"The request's 'grant_type' is '{form.get('grant_type', '')}'; only client_credentials is served here."
         return _refusal(400, "unsupported_grant_type", 70003, text)
@@ -99,7 +106,9 @@ def _token(azure: Azure, tenant: str, form: dict[str, str], authorization: str) 
         except ValueError:
             return _refusal(401, "invalid_client", 7000215, "Invalid client secret provided.")
     if not client:
-        return _refusal(400, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'.")
+        return _refusal(
+            400, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'."
+        )
     if not secret:
         text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
         return _refusal(401, "invalid_client", 7000218, text)
@@ -110,14 +119,17 @@ def _token(azure: Azure, tenant: str, form: dict[str, str], authorization: str) 
         return _refusal(400, "invalid_scope", 70011, text)
     if audience.rstrip("/") not in _resources(azure):
         text = (
-            f"The resource principal named {audience} was not found in the tenant named Local Azure. This can happen if the"
-            " application has not been installed by the administrator of the tenant or consented to by any user in the tenant."
+            f"The resource principal named {audience} was not found in the tenant named Local Azure. This can happen"
+            " if the application has not been installed by the administrator of the tenant or consented to by any"
+            " user in the tenant."
         )
         return _refusal(400, "invalid_resource", 500011, text)
     proof = entra.authenticate(azure, client, secret)
     if proof.principal is None:
         unknown = proof.number == _UNKNOWN_APPLICATION
-        return _refusal(400 if unknown else 401, "unauthorized_client" if unknown else "invalid_client", proof.number, proof.text)
+        return _refusal(
+            400 if unknown else 401, "unauthorized_client" if unknown else "invalid_client", proof.number, proof.text
+        )
     return JSONResponse(
         {
             "token_type": "Bearer",
@@ -239,6 +251,8 @@ def _listed(found: list[dict[str, Any]], given: dict[str, str]) -> dict[str, Any
     if asked:
         match = _FILTER.fullmatch(asked)
         if match is None:
-            raise AzureError(400, "Request_UnsupportedQuery", f"Unsupported filter '{asked}': use displayName, appId or id eq.")
+            raise AzureError(
+                400, "Request_UnsupportedQuery", f"Unsupported filter '{asked}': use displayName, appId or id eq."
+            )
         found = [each for each in found if each[match[1]] == match[2]]
     return {"value": found}

@@ -1,7 +1,7 @@
 """The metadata endpoint: where this cloud's services are.
 
-https://learn.microsoft.com/rest/api/resources/ (GET /metadata/endpoints): since 2022-09-01 it answers this one cloud as an
-object; older versions answer a list of clouds.
+https://learn.microsoft.com/rest/api/resources/ (GET /metadata/endpoints): since 2022-09-01 it answers this one cloud
+as an object; older versions answer a list of clouds.
 """
 
 from typing import Any

@@ -2,11 +2,12 @@
 
 Owns the protocol; who gets what is decided in `emulator.services.registry_tokens`.
 
-Where clients find it: GET http(s)://LOGINSERVER/v2/ answers 401 with `WWW-Authenticate: Bearer realm="…/oauth2/token",
-service="LOGINSERVER"`. A client takes the realm from there, and reaches the exchange beside it: `…/oauth2/token` becomes
-`…/oauth2/exchange`. On real Azure the realm is https://LOGINSERVER/oauth2/token, so that the same client works there. Here the
-realm is http://localhost:PORT/oauth2/token for all registries (docker refuses an unknown certificate authority, and takes plain
-http for localhost), and `service` says which registry is meant. From an Entra token to a manifest:
+Where clients find it: GET http(s)://LOGINSERVER/v2/ answers 401 with `WWW-Authenticate: Bearer
+realm="…/oauth2/token", service="LOGINSERVER"`. A client takes the realm from there, and reaches the exchange beside
+it: `…/oauth2/token` becomes `…/oauth2/exchange`. On real Azure the realm is https://LOGINSERVER/oauth2/token, so that
+the same client works there. Here the realm is http://localhost:PORT/oauth2/token for all registries (docker refuses
+an unknown certificate authority, and takes plain http for localhost), and `service` says which registry is meant.
+From an Entra token to a manifest:
 
     POST …/oauth2/exchange  grant_type=access_token & service=LOGINSERVER & access_token=ENTRA [& tenant=…]
                                                                                   → {"refresh_token"}
@@ -14,8 +15,8 @@ http for localhost), and `service` says which registry is meant. From an Entra t
                                                                                   → {"access_token"}
     GET  …/v2/NAME/manifests/TAG    Authorization: Bearer ACCESS_TOKEN
 
-Bodies are application/x-www-form-urlencoded. docker itself uses GET …/oauth2/token with basic authentication: a service
-principal's appId and secret, the admin user, or 00000000-0000-0000-0000-000000000000 and a refresh token.
+Bodies are application/x-www-form-urlencoded. docker itself uses GET …/oauth2/token with basic authentication: a
+service principal's appId and secret, the admin user, or 00000000-0000-0000-0000-000000000000 and a refresh token.
 https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md
 https://distribution.github.io/distribution/spec/auth/token/
 """

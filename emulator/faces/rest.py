@@ -20,24 +20,26 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.operations import Operation
-from emulator.faces import blobs, control, entra, metadata, vaults
+from emulator.core.rbac import Principal
+from emulator.faces import blobs, control, entra, metadata
 from emulator.faces.web import RequestLog, azure_error, bearer, json_body
 from emulator.services import entra as directory
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview|-privatepreview)?")
-_STATUS = re.compile(r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/operation(Statuses|Results)/([^/]+)", re.IGNORECASE)
+_STATUS = re.compile(
+    r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/operation(Statuses|Results)/([^/]+)", re.IGNORECASE
+)
 _EVERYTHING = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"]
 #: How long a status request waits for the end before it answers InProgress: the client then needs no short polling.
 _PATIENCE = 2.0
 
 
 def application(azure: Azure) -> Starlette:
-    """The https application: ARM, Entra, Graph, Key Vault, blobs, metadata, control."""
+    """The https application: ARM, Entra, Graph, blobs, metadata, control."""
     routes: list[BaseRoute] = [
         *metadata.routes(azure),
         *control.routes(azure),
         *blobs.routes(azure),
-        *vaults.routes(azure),
         *_arm(azure),
         *entra.routes(azure),
     ]
@@ -52,7 +54,9 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
     if status == 405:  # noqa: PLR2004 - HTTP
         return await azure_error(
             request,
-            AzureError(405, "MethodNotAllowed", f"The HTTP method {request.method} is not supported for {request.url.path}."),
+            AzureError(
+                405, "MethodNotAllowed", f"The HTTP method {request.method} is not supported for {request.url.path}."
+            ),
         )
     return await azure_error(request, AzureError(status, "NotFound", f"Nothing is at {request.url.path}."))
 
@@ -101,7 +105,7 @@ def _answer(azure: Azure, request: Request, body: dict[str, object]) -> Response
     return JSONResponse(response.body, response.status, headers)
 
 
-def _tenants(azure: Azure, path: str, principal: core.Principal) -> list[dict[str, object]]:
+def _tenants(azure: Azure, path: str, principal: Principal) -> list[dict[str, object]]:
     if path.lower() == "/tenants":
         return [{"id": f"/tenants/{azure.tenant}", "tenantId": azure.tenant, "displayName": "Local Azure"}]
     id_ = ResourceId.parse(f"/subscriptions/{azure.subscription}")

@@ -38,7 +38,7 @@ def prepare(folder: Path) -> Tls:
     files = Tls(folder / "server.pem", folder / "server.key", folder / "ca.pem", folder / "ca-bundle.pem")
     authority_key = folder / "ca.key"
     if not (_lasting(files.authority) and authority_key.exists()):
-        _write_pair(files.authority, authority_key, lambda key: _authority(key))
+        _write_pair(files.authority, authority_key, _authority)
         files.certificate.unlink(missing_ok=True)
     if not (_lasting(files.certificate) and files.key.exists()):
         signer = serialization.load_pem_private_key(authority_key.read_bytes(), None)
@@ -74,9 +74,7 @@ def _lasting(path: Path) -> bool:
     return found.not_valid_after_utc > datetime.now(UTC) + timedelta(days=_RENEW_DAYS)
 
 
-def _write_pair(
-    certificate: Path, key: Path, make: "Callable[[ec.EllipticCurvePrivateKey], x509.Certificate]"
-) -> None:
+def _write_pair(certificate: Path, key: Path, make: Callable[[ec.EllipticCurvePrivateKey], x509.Certificate]) -> None:
     made = ec.generate_private_key(ec.SECP256R1())
     text = made.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -87,7 +85,9 @@ def _write_pair(
     certificate.write_bytes(make(made).public_bytes(serialization.Encoding.PEM))
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -141,8 +141,6 @@ def _server(
         .add_extension(_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )

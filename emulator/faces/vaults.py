@@ -1,38 +1,75 @@
 """Key Vault's data plane over https: secrets.
 
-A vault is reached as `{vaultUri}secrets/NAME`, its vaultUri being `https://localhost:PORT/vaults/VAULT/` (names below
-localhost do not resolve everywhere).
+Azure gives every vault a host of its own, and clients read a secret's id as `https://HOST/secrets/NAME/VERSION`. Names
+below localhost do not resolve everywhere, so that a vault here has a port of its own: its vaultUri is `https://localhost:PORT/`.
 https://learn.microsoft.com/rest/api/keyvault/secrets
 """
 
+import threading
+from contextlib import ExitStack
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
-from emulator.faces.web import bearer, json_body
+from emulator.core.ports import PortInUseError
+from emulator.faces.tls import Tls
+from emulator.faces.web import RequestLog, azure_error, bearer, json_body, listening
 from emulator.services import entra, keyvault
 
 
-def routes(azure: Azure) -> list[BaseRoute]:
-    """/vaults/VAULT/secrets/…"""
+class Doors:
+    """The listeners of all vaults. Thread-safe."""
+
+    def __init__(self, azure: Azure, files: Tls) -> None:
+        self._azure = azure
+        self._files = files
+        self._open: dict[str, ExitStack] = {}
+        self._lock = threading.Lock()
+
+    def open(self, vault: str) -> None:
+        """Listen for a vault, where nobody does yet."""
+        with self._lock:
+            if vault.lower() in self._open:
+                return
+            try:
+                listener = self._azure.ports.bind(keyvault.port_name(vault))
+            except PortInUseError as error:
+                raise AzureError(503, "VaultNotReachable", str(error)) from error
+            stack = ExitStack()
+            stack.enter_context(listening(application(self._azure, vault), listener, self._files))
+            self._open[vault.lower()] = stack
+
+    def close(self, vault: str) -> None:
+        """Listen no more."""
+        with self._lock:
+            stack = self._open.pop(vault.lower(), None)
+        if stack is not None:
+            stack.close()
+
+
+def application(azure: Azure, vault: str) -> Starlette:
+    """The https application of one vault."""
 
     async def answer(request: Request) -> Response:
         if "authorization" not in request.headers:
             return _challenge(azure)
         body = await json_body(request)
-        return await run_in_threadpool(_answer, azure, request, body)
+        return await run_in_threadpool(_answer, azure, vault, request, body)
 
-    return [
-        Route("/vaults/{vault}/secrets", answer),
-        Route("/vaults/{vault}/secrets/{name}", answer, methods=["GET", "PUT", "PATCH", "DELETE"]),
-        Route("/vaults/{vault}/secrets/{name}/versions", answer),
-        Route("/vaults/{vault}/secrets/{name}/{version}", answer, methods=["GET"]),
+    routes = [
+        Route("/secrets", answer),
+        Route("/secrets/{name}", answer, methods=["GET", "PUT", "PATCH", "DELETE"]),
+        Route("/secrets/{name}/versions", answer),
+        Route("/secrets/{name}/{version}", answer, methods=["GET"]),
     ]
+    return Starlette(routes=routes, exception_handlers={AzureError: azure_error}, middleware=[Middleware(RequestLog)])
 
 
 def _challenge(azure: Azure) -> Response:
@@ -42,9 +79,9 @@ def _challenge(azure: Azure) -> Response:
     return JSONResponse(error.body, 401, {"WWW-Authenticate": text})
 
 
-def _answer(azure: Azure, request: Request, body: dict[str, Any]) -> Response:
+def _answer(azure: Azure, host: str, request: Request, body: dict[str, Any]) -> Response:
     principal = entra.verify_token(azure, bearer(request), entra.VAULT_AUDIENCES)
-    vault = keyvault.vault_named(azure, request.path_params["vault"])
+    vault = keyvault.vault_named(azure, host)
     name = request.path_params.get("name")
     if name is None:
         return JSONResponse({"value": keyvault.list_secrets(azure, principal, vault)})

@@ -1,18 +1,59 @@
-"""What the https faces share: reading requests, and errors as Azure sends them."""
+"""What the https faces share: listeners, reading requests, and errors as Azure sends them."""
 
 import json
 import logging
+import socket
+import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emulator.core.errors import AzureError
+from emulator.faces.tls import Tls
 
+_PATIENCE = 120.0
 _log = logging.getLogger("emulator.requests")
+
+
+class ListenerError(Exception):
+    """A listener did not start; the text is one line."""
+
+
+@contextmanager
+def listening(app: ASGIApp, listener: socket.socket, files: Tls | None) -> Iterator[None]:
+    """Serve an application at a bound socket, in a thread of its own, while the context lasts."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=30,
+        ssl_certfile=str(files.certificate) if files else None,
+        ssl_keyfile=str(files.key) if files else None,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), name="listener", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _PATIENCE
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise ListenerError(f"the listener at {listener.getsockname()} did not start; the log may say why")
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_PATIENCE)
+        listener.close()
 
 
 def bearer(request: Request) -> str:

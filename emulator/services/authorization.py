@@ -1,6 +1,7 @@
 """Role assignments: who has which role at which scope.
 
-Owns Microsoft.Authorization/roleAssignments as documents. What a role allows, and the decision, is emulator/core/rbac.py.
+Owns Microsoft.Authorization/roleAssignments as documents. What a role allows, and the decision, is
+emulator/core/rbac.py.
 https://learn.microsoft.com/rest/api/authorization/role-assignments
 """
 
@@ -20,7 +21,9 @@ _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device
 
 def grant(azure: Azure, principal_id: str, role: str, scope: ResourceId) -> ResourceId:
     """Give a role without asking who grants it: for what Azure itself sets up (the deployer)."""
-    id_ = ResourceId.parse(f"{scope.path}/providers/{ASSIGNMENTS}/{uuid.uuid5(uuid.UUID(principal_id), scope.key + role)}")
+    id_ = ResourceId.parse(
+        f"{scope.path}/providers/{ASSIGNMENTS}/{uuid.uuid5(uuid.UUID(principal_id), scope.key + role)}"
+    )
     properties = {
         "principalId": principal_id,
         "principalType": "ServicePrincipal",
@@ -44,7 +47,7 @@ class RoleAssignment(ResourceType):
     type = ASSIGNMENTS
 
     def check(self, new: Document, old: Document | None) -> Document:
-        """All of Azure's refusals: wrong ids, an unknown role or principal, the same assignment twice, a changed one."""
+        """All of Azure's refusals: wrong ids, an unknown role or principal, an assignment that exists or changes."""
         given = new.properties
         for name in ("principalId", "roleDefinitionId"):
             if not given.get(name):
@@ -80,16 +83,20 @@ class RoleAssignment(ResourceType):
 
     def _principal(self, object_id: str, kind: str | None) -> str:
         if not _is_guid(object_id):
-            raise AzureError(400, "InvalidPrincipalId", f"A valid principal ID must be provided for role assignment, not '{object_id}'.")
+            raise AzureError(
+                400,
+                "InvalidPrincipalId",
+                f"A valid principal ID must be provided for role assignment, not '{object_id}'.",
+            )
         # With a principal type Azure does not look the principal up: the documented way round the replication delay.
         if kind is None and not entra.is_replicated(self.azure, object_id):
             raise AzureError(
                 400,
                 "PrincipalNotFound",
-                f"Principal {object_id.replace('-', '')} does not exist in the directory {self.azure.tenant}. Check that you"
-                " have the correct principal ID. If you are creating this principal and then immediately assigning a role,"
-                " this error might be related to a replication delay. In this case, set the role assignment principalType"
-                " property to a value, such as ServicePrincipal, User, or Group. See"
+                f"Principal {object_id.replace('-', '')} does not exist in the directory {self.azure.tenant}. Check"
+                " that you have the correct principal ID. If you are creating this principal and then immediately"
+                " assigning a role, this error might be related to a replication delay. In this case, set the role"
+                " assignment principalType property to a value, such as ServicePrincipal, User, or Group. See"
                 " https://aka.ms/docs-principaltype",
             )
         return object_id

@@ -1,7 +1,7 @@
 """Blobs: files below the state folder, reached by signed URLs (build sources, run logs).
 
-Owns where a blob lies and who may reach it by URL. Knows no storage account: Azure's services keep such blobs in accounts of
-their own, of which a client sees only URLs with a shared access signature.
+Owns where a blob lies and who may reach it by URL. Knows no storage account: Azure's services keep such blobs in
+accounts of their own, of which a client sees only URLs with a shared access signature.
 https://learn.microsoft.com/rest/api/storageservices/create-service-sas
 """
 
@@ -84,11 +84,8 @@ def _signed(azure: Azure, name: str, permissions: str, valid: timedelta) -> str:
 
 
 def _signature(azure: Azure, name: str, permissions: str, until: str) -> str:
-    key = azure.store.fact(_KEY)
-    if key is None:
-        key = secrets.token_hex(32)
-        azure.store.keep(_KEY, key)
-    return hmac.new(bytes.fromhex(key), "\n".join((name, permissions, until)).encode(), hashlib.sha256).hexdigest()
+    key = azure.store.once(_KEY, lambda: secrets.token_hex(32))
+    return hmac.new(bytes.fromhex(key), f"{name}\n{permissions}\n{until}".encode(), hashlib.sha256).hexdigest()
 
 
 def _stamp(moment: datetime) -> str:

@@ -50,17 +50,13 @@ def inside(folder: Path, name: str, what: str) -> Path:
 
 
 def _place(opened: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, target: Path) -> None:
+    there = target.is_symlink() or target.exists()
+    if there and (target.is_symlink() or not target.is_dir() or not member.isdir()):
+        raise _bad(f"'{member.name}' is there twice")
     if member.isdir():
-        if target.is_symlink() or (target.exists() and not target.is_dir()):
-            raise _bad(f"'{member.name}' is there twice")
         target.mkdir(exist_ok=True)
         target.chmod(stat.S_IMODE(member.mode) & 0o777 | stat.S_IRWXU)
-        return
-    if target.is_symlink() or target.exists():
-        if target.is_dir() and not target.is_symlink():
-            raise _bad(f"'{member.name}' is there twice")
-        target.unlink()
-    if member.issym():
+    elif member.issym():
         # A link may point anywhere: it is only ever copied, never followed (`inside` refuses those that lead out).
         target.symlink_to(member.linkname)
     elif member.islnk():

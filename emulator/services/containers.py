@@ -1,8 +1,8 @@
 """Real containers behind online deployments: pulled, started, probed, replaced without a lost request, and removed.
 
-Owns containers and who is inside one at a moment. Knows neither ARM documents nor HTTP towards clients: what shall run is told
-by `ml_endpoints`, who may come in is asked by the gateway. Every container carries the state folder's path as a label, so that
-what a killed local Azure leaves behind is found again.
+Owns containers and who is inside one at a moment. Knows neither ARM documents nor HTTP towards clients: what shall run
+is told by `ml_endpoints`, who may come in is asked by the gateway. Every container carries the state folder's path as a
+label, so that what a killed local Azure leaves behind is found again.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ _LOG_LINES = 10_000
 _ERROR_LINES = 8
 _ERROR_LENGTH = 1500
 _DIED_WITHIN = 60.0
+_DENIAL = re.compile(r"denied|unauthorized|forbidden|authentication required|insufficient", re.IGNORECASE)
 _log = logging.getLogger(__name__)
 
 
@@ -143,13 +144,17 @@ class Docker:
         The registry is asked even where the image lies here: a deployment without the right must fail.
         """
         credentials = {"username": login.username, "password": login.password} if login else {}
+        repository, tag = _split(image)
         with self._engine() as client:
             try:
                 # An empty auth_config (not None): the user's own docker login is not the deployment's.
-                found: str = client.images.pull(*_split(image), auth_config=credentials).id
+                for line in client.api.pull(repository, tag, stream=True, decode=True, auth_config=credentials):
+                    if "error" in line:
+                        raise _pull_error(str(line["error"]))
+                separator = "@" if ":" in tag else ":"
+                found: str = client.images.get(f"{repository}{separator}{tag}").id
             except docker.errors.APIError as error:
-                text = _one_line(str(error.explanation or error))
-                raise PullError(text, denied=_is_denial(text)) from error
+                raise _pull_error(str(error.explanation or error)) from error
             return found
 
     def has(self, image_id: str) -> bool:
@@ -162,12 +167,11 @@ class Docker:
             return True
 
     def start(self, deployment: str, plan: Plan) -> Replica:
-        """Start one container; it is not ready yet."""
+        """Start one container; it is not ready yet. Raises `CrashError` where its command cannot be started."""
         slug = re.sub(r"[^a-z0-9]+", "-", "-".join(deployment.split("/")[-3::2]).lower()).strip("-")
         with self._engine() as client:
-            container = client.containers.run(
+            container = client.containers.create(
                 plan.image_id or plan.image,
-                detach=True,
                 name=f"azureml-{slug}-{uuid.uuid4().hex[:8]}",
                 environment=plan.environment,
                 ports={f"{port}/tcp": ("127.0.0.1", None) for port in plan.ports},
@@ -178,6 +182,12 @@ class Docker:
                 },
                 log_config={"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
             )
+            try:
+                container.start()
+            except docker.errors.APIError as error:
+                container.remove(force=True, v=True)
+                text = _one_line(str(error.explanation or error))
+                raise CrashError(f"User container cannot be started: {text}", "") from error
             container.reload()
             return Replica(container.id, _ports(container))
 
@@ -196,7 +206,7 @@ class Docker:
     def running(self) -> dict[str, tuple[str, str]]:
         """Our containers that run: their deployment and replica key by container id."""
         return {
-            each["Id"]: (each["Labels"].get(DEPLOYMENT_LABEL, ""), each["Labels"].get(REPLICA_LABEL, ""))
+            each["Id"]: (_deployment(each), each["Labels"].get(REPLICA_LABEL, ""))
             for each in self._ours(everything=False)
         }
 
@@ -238,15 +248,10 @@ class Docker:
             with self._engine() as client, suppress(docker.errors.NotFound):
                 client.containers.get(replica.container).remove(force=True, v=True)
 
-    def sweep(self, keep: Callable[[str, str], bool]) -> int:
-        """Remove those of our containers, running or not, whose deployment and replica key `keep` does not want."""
-        gone = [
-            Replica(each["Id"])
-            for each in self._ours(everything=True)
-            if not keep(each["Labels"].get(DEPLOYMENT_LABEL, ""), each["Labels"].get(REPLICA_LABEL, ""))
-        ]
-        self.remove(gone)
-        return len(gone)
+    def sweep(self, keep: Callable[[str, str], bool]) -> None:
+        """Remove those of our containers, running or not, that `keep` (container id, deployment) does not want."""
+        found = self._ours(everything=True)
+        self.remove(Replica(each["Id"]) for each in found if not keep(each["Id"], _deployment(each)))
 
     def _ours(self, *, everything: bool) -> list[dict[str, Any]]:
         with self._engine() as client:
@@ -256,13 +261,13 @@ class Docker:
             return found
 
     @contextmanager
-    def _engine(self) -> Any:  # noqa: ANN401 - docker has no types
+    def _engine(self) -> Iterator[Any]:
         try:
             with self._lock:
                 if self._client is None:
                     self._client = docker.from_env(timeout=900)
             yield self._client
-        except (docker.errors.NotFound, PullError):
+        except (docker.errors.NotFound, PullError, CrashError):
             raise
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise AzureError(
@@ -270,7 +275,11 @@ class Docker:
             ) from error
 
 
-def _split(image: str) -> tuple[str, str | None]:
+def _deployment(listed: dict[str, Any]) -> str:
+    return str(listed["Labels"].get(DEPLOYMENT_LABEL, ""))
+
+
+def _split(image: str) -> tuple[str, str]:
     """An image's repository, and its tag or digest. Without either Docker would fetch every tag."""
     if "@" in image:
         repository, _, digest = image.partition("@")
@@ -296,8 +305,8 @@ def _one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def _is_denial(text: str) -> bool:
-    return re.search(r"denied|unauthorized|forbidden|authentication required|insufficient", text, re.IGNORECASE) is not None
+def _pull_error(text: str) -> PullError:
+    return PullError(_one_line(text), denied=_DENIAL.search(text) is not None)
 
 
 class RetiredError(Exception):
@@ -381,17 +390,21 @@ class Fleet:
         self.stopping = threading.Event()
         self._logs = folder / "logs" / "deployments"
         self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._change = threading.Condition()
         self._working = 0
         self._watcher: threading.Thread | None = None
 
-    def deploy(self, deployment: str, plan: Plan, *, fail_probes: bool = False) -> None:
+    def deploy(self, deployment: str, plan: Plan, *, fail_probes: bool = False, resuming: bool = False) -> None:
         """Bring a plan into service: new containers start and become ready before old ones go.
 
-        Raises `CrashError` where they do not become ready; what served before then serves on.
+        Raises `CrashError` where they do not become ready; what served before then serves on. Where it only brings back
+        what served before a restart (`resuming`), it gives way to a plan that serves by now.
         """
-        with self._work():
+        with self._work(), self._held(deployment):
             old = self.pools.get(deployment)
+            if resuming and old is not None:
+                return
             kept: list[Replica] = []
             if old and old.plan.replica_key == plan.replica_key:
                 kept = [each for each in old.replicas if each.ready][: plan.replicas]
@@ -415,12 +428,13 @@ class Fleet:
 
     def drop(self, deployment: str) -> None:
         """Take a deployment out of service and remove its containers; requests inside end first."""
-        pool = self.pools.pop(deployment, None)
-        if pool is not None:
-            pool.retire(pool.plan.timeout + 1)
-        self.metrics.pop(deployment, None)
-        self.docker.sweep(lambda found, _: found != deployment)
-        self._log_file(deployment).unlink(missing_ok=True)
+        with self._held(deployment):
+            pool = self.pools.pop(deployment, None)
+            if pool is not None:
+                pool.retire(pool.plan.timeout + 1)
+            self.docker.sweep(lambda _, found: found != deployment)
+            self.metrics.pop(deployment, None)
+            self._log_file(deployment).unlink(missing_ok=True)
 
     def log(self, deployment: str, tail: int = _LOG_LINES) -> str:
         """What a deployment's containers have written; of one that has failed, what was kept of it."""
@@ -459,7 +473,7 @@ class Fleet:
         self.docker.sweep(lambda *_: False)
 
     @contextmanager
-    def _work(self) -> Any:  # noqa: ANN401 - a generator of nothing
+    def _work(self) -> Iterator[None]:
         with self._change:
             self._working += 1
         try:
@@ -470,6 +484,10 @@ class Fleet:
                 self._working -= 1
                 self._change.notify_all()
 
+    def _held(self, deployment: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(deployment, threading.Lock())
+
     def _demand_time(self) -> None:
         if self.stopping.is_set():
             raise AzureError(503, "ServiceUnavailable", "The local Azure stopped before the work was done; repeat it.")
@@ -479,7 +497,9 @@ class Fleet:
         self.pools[deployment] = pool
         if old is not None:
             old.retire(old.plan.timeout + 1)
-            self.docker.remove(each for each in old.replicas if each not in pool.replicas)
+        # Also those that earlier troubles have left behind.
+        serving = {each.container for each in pool.replicas}
+        self.docker.sweep(lambda container, found: found != deployment or container in serving)
 
     def _wait_all(self, deployment: str, replicas: list[Replica], plan: Plan) -> list[Replica]:
         ready = []
@@ -494,7 +514,7 @@ class Fleet:
         return ready
 
     def _wait(self, replica: Replica, plan: Plan, *, fail_probes: bool = False) -> None:
-        """Poll a container's probes until both have succeeded. Unlike Azure, the initial delay is no sleep but a limit."""
+        """Poll a container's probes until both have succeeded. The initial delay is no sleep, it only adds to the limit."""
         end = time.monotonic() + max(plan.liveness.limit, plan.readiness.limit)
         left = {"liveness": plan.liveness.successes, "readiness": plan.readiness.successes}
         pause, said = 0.1, "no answer yet"

@@ -8,15 +8,17 @@ https://learn.microsoft.com/graph/api/resources/serviceprincipal
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 import secrets
+import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -41,9 +43,26 @@ _PASSWORD_YEARS = 2
 _KEY = "signing-key"
 
 
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+_WRITING = threading.RLock()
+
+
+def _alone(work: Callable[Args, Result]) -> Callable[Args, Result]:
+    """One change at a time: two passwords that are added to an application side by side must both last."""
+
+    @functools.wraps(work)
+    def locked(*given: Args.args, **named: Args.kwargs) -> Result:
+        with _WRITING:
+            return work(*given, **named)
+
+    return locked
+
+
 # Applications
 
 
+@_alone
 def create_application(azure: Azure, body: dict[str, Any]) -> dict[str, Any]:
     """Make an application; `body` as Graph's POST /applications. Two may have the same display name."""
     if not body.get("displayName"):
@@ -67,6 +86,7 @@ def create_application(azure: Azure, body: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+@_alone
 def update_application(azure: Azure, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Change what `body` has; Graph's PATCH /applications/{id}."""
     found = _find(azure, APPLICATIONS, object_id)
@@ -76,6 +96,7 @@ def update_application(azure: Azure, object_id: str, body: dict[str, Any]) -> di
     return changed
 
 
+@_alone
 def delete_application(azure: Azure, object_id: str) -> None:
     """Delete an application; in its home tenant its service principal goes with it."""
     found = _find(azure, APPLICATIONS, object_id)
@@ -96,6 +117,7 @@ def list_applications(azure: Azure) -> list[dict[str, Any]]:
     return [found.body for found in azure.store.of_type(APPLICATIONS)]
 
 
+@_alone
 def add_password(
     azure: Azure, object_id: str, display_name: str | None = None, end: str | None = None, start: str | None = None
 ) -> tuple[str, str]:
@@ -122,6 +144,7 @@ def add_password(
     return key_id, secret
 
 
+@_alone
 def remove_password(azure: Azure, object_id: str, key_id: str) -> None:
     """Take a password away; it is worthless at once."""
     found = _find(azure, APPLICATIONS, object_id)
@@ -137,6 +160,7 @@ def remove_password(azure: Azure, object_id: str, key_id: str) -> None:
 # Service principals
 
 
+@_alone
 def create_service_principal(azure: Azure, app_id: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Make the service principal of an application (one an application); Graph's POST /servicePrincipals."""
     application = next((each for each in list_applications(azure) if each["appId"] == app_id), None)
@@ -157,6 +181,7 @@ def create_service_principal(azure: Azure, app_id: str, body: dict[str, Any] | N
     return made
 
 
+@_alone
 def update_service_principal(azure: Azure, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Change what `body` has; Graph's PATCH /servicePrincipals/{id}."""
     found = _find(azure, PRINCIPALS, object_id)
@@ -171,6 +196,7 @@ def get_service_principal(azure: Azure, object_id: str) -> dict[str, Any]:
     return _find(azure, PRINCIPALS, object_id).body
 
 
+@_alone
 def delete_service_principal(azure: Azure, object_id: str) -> None:
     """Delete a service principal; its role assignments stay behind, as on Azure."""
     azure.store.delete(_find(azure, PRINCIPALS, object_id).id)
@@ -182,11 +208,13 @@ def list_principals(azure: Azure) -> list[dict[str, Any]]:
     return [found.body for found in azure.store.of_type(PRINCIPALS)]
 
 
+@_alone
 def create_identity(azure: Azure, name: str) -> Principal:
     """Make the service principal of a managed identity; nobody knows a password for it."""
     return _principal(_put_principal(azure, str(uuid.uuid4()), name, "ManagedIdentity", {}))
 
 
+@_alone
 def delete_identity(azure: Azure, object_id: str) -> None:
     """Delete a managed identity's service principal; nothing happens where it is gone."""
     azure.store.delete(_id(PRINCIPALS, object_id))
@@ -233,9 +261,9 @@ def authenticate(azure: Azure, app_id: str, secret: str) -> Proof:
     if found is None:
         return Proof(
             number=700016,
-            text=f"Application with identifier '{app_id}' was not found in the directory 'Local Azure'. This can happen if"
-            " the application has not been installed by the administrator of the tenant or consented to by any user in"
-            " the tenant. You may have sent your authentication request to the wrong tenant.",
+            text=f"Application with identifier '{app_id}' was not found in the directory 'Local Azure'. This can"
+            " happen if the application has not been installed by the administrator of the tenant or consented to by"
+            " any user in the tenant. You may have sent your authentication request to the wrong tenant.",
         )
     for credential in found.body["passwordCredentials"]:
         if not _matches(secret, found.private["passwords"][credential["keyId"]]):
@@ -243,9 +271,9 @@ def authenticate(azure: Azure, app_id: str, secret: str) -> Proof:
         if _moment(credential["endDateTime"]) <= datetime.now(UTC):
             return Proof(
                 number=7000222,
-                text=f"The provided client secret keys for app '{app_id}' are expired. Visit the Azure portal to create new"
-                " keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added"
-                " security: https://aka.ms/certCreds.",
+                text=f"The provided client secret keys for app '{app_id}' are expired. Visit the Azure portal to"
+                " create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate"
+                " credentials for added security: https://aka.ms/certCreds.",
             )
         principal = find_by_app(azure, app_id)
         if principal is None:
@@ -255,8 +283,8 @@ def authenticate(azure: Azure, app_id: str, secret: str) -> Proof:
         return Proof(principal)
     return Proof(
         number=7000215,
-        text="Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not"
-        f" the client secret ID, for a secret added to app '{app_id}'.",
+        text="Invalid client secret provided. Ensure the secret being sent in the request is the client secret"
+        f" value, not the client secret ID, for a secret added to app '{app_id}'.",
     )
 
 
@@ -295,7 +323,8 @@ def verify_token(azure: Azure, token: str, audiences: Iterable[str]) -> Principa
         raise AzureError(
             401,
             "InvalidAuthenticationTokenAudience",
-            f"The access token has been obtained for wrong audience or resource. It should be one of {sorted(allowed)}.",
+            "The access token has been obtained for wrong audience or resource. It should be one of"
+            f" {sorted(allowed)}.",
         ) from error
     except jwt.InvalidTokenError as error:
         raise AzureError(401, "InvalidAuthenticationToken", "The access token is invalid.") from error
@@ -345,6 +374,11 @@ class Deployer:
     app_id: str
     object_id: str
     secret: str
+
+    @property
+    def principal(self) -> Principal:
+        """Who that is to access control."""
+        return Principal(self.object_id, "deployer", self.app_id)
 
 
 def deployer(azure: Azure) -> Deployer:
@@ -456,18 +490,19 @@ def _signing_key(azure: Azure) -> rsa.RSAPrivateKey:
     known = _KEYS.get(azure.tenant)
     if known is not None:
         return known
-    text = azure.store.fact(_KEY)
-    if text is None:
-        made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        text = made.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode()
-        azure.store.keep(_KEY, text)
+    text = azure.store.once(_KEY, _new_key)
     key = serialization.load_pem_private_key(text.encode(), None)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("the signing key in the state is no RSA key")
     _KEYS[azure.tenant] = key
     return key
+
+
+def _new_key() -> str:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
 
 
 #: Signing keys by tenant: reading one takes longer than signing with it.

@@ -18,7 +18,7 @@ _KINDS = {"none": "None", "systemassigned": "SystemAssigned", "userassigned": "U
 
 
 def assign(azure: Azure, body: dict[str, Any], old: Document | None = None) -> dict[str, Any]:
-    """The body of a PUT with its `identity` filled in: principals made, looked up or kept from `old`; dropped ones deleted.
+    """The body of a PUT with its `identity` filled in: principals made, found or kept from `old`; dropped ones deleted.
 
     Call it from a service's `check` (`new.body`, `old`), and `release` from its `remove`.
     """
@@ -48,7 +48,7 @@ def release(azure: Azure, document: Document) -> None:
 
 
 def principal_of(azure: Azure, document: Document, client_id: str | None = None) -> Principal | None:
-    """As whom a resource acts: the user-assigned identity of that client id, else its own, else its only user-assigned."""
+    """As whom a resource acts: the user-assigned identity of that client id, else its own, else its first other one."""
     identity = document.body.get("identity") or {}
     users = list((identity.get("userAssignedIdentities") or {}).values())
     if client_id is not None:
@@ -76,7 +76,8 @@ def _users(azure: Azure, wanted: dict[str, Any] | None) -> dict[str, Any]:
         raise AzureError(
             400,
             "LinkedInvalidPropertyId",
-            "Property id 'userAssignedIdentities' is empty: an identity of type UserAssigned names at least one identity.",
+            "Property id 'userAssignedIdentities' is empty: an identity of type UserAssigned names at least one"
+            " identity.",
         )
     users = {}
     for path in wanted:

@@ -1,6 +1,7 @@
 """Log Analytics workspaces and Application Insights components.
 
-Owns Microsoft.OperationalInsights/workspaces and Microsoft.Insights/components: rules, defaults, keys. Takes no telemetry.
+Owns Microsoft.OperationalInsights/workspaces and Microsoft.Insights/components: rules, defaults, keys. Takes no
+telemetry.
 https://learn.microsoft.com/rest/api/loganalytics/workspaces
 https://learn.microsoft.com/rest/api/application-insights/components
 """
@@ -79,7 +80,9 @@ class InsightsComponent(ResourceType):
         """Application type and the Log Analytics workspace behind it; keys that stay."""
         name, given, location = new.id.name, new.properties, new.body["location"]
         if not _COMPONENT_NAME.fullmatch(name):
-            raise AzureError(400, "InvalidResourceName", f"The component name '{name}' is invalid: no '%&\\?/', no '.' at its end.")
+            raise AzureError(
+                400, "InvalidResourceName", f"The component name '{name}' is invalid: no '%&\\?/', no '.' at its end."
+            )
         kind = given.get("Application_Type") or given.get("applicationType")
         if kind is None:
             raise AzureError(400, "InvalidRequestContent", "The component lacks 'properties.Application_Type'.")
@@ -95,8 +98,8 @@ class InsightsComponent(ResourceType):
                 raise AzureError(
                     400,
                     "InvalidRequestContent" if not behind else "ResourceNotFound",
-                    f"The component's 'properties.WorkspaceResourceId' is '{behind or ''}': it must name a Log Analytics"
-                    " workspace that exists (classic components are retired).",
+                    f"The component's 'properties.WorkspaceResourceId' is '{behind or ''}': it must name a Log"
+                    " Analytics workspace that exists (classic components are retired).",
                 )
         known = old.properties if old else {}
         key = known.get("InstrumentationKey") or str(uuid.uuid4())
@@ -117,7 +120,11 @@ class InsightsComponent(ResourceType):
             "AppId": app,
             "Name": name,
             "InstrumentationKey": key,
-            "ConnectionString": f"InstrumentationKey={key};IngestionEndpoint={place};LiveEndpoint={live};ApplicationId={app}",
+            "ConnectionString": f"InstrumentationKey={key};IngestionEndpoint={place};LiveEndpoint={live};ApplicationId={"
+            "a"
+            "p"
+            "p"
+            "}",
             "CreationDate": new.body["systemData"]["createdAt"],
             "TenantId": self.azure.subscription,
             "publicNetworkAccessForIngestion": _access(given, "Ingestion"),

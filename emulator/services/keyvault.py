@@ -1,8 +1,8 @@
 """Key vaults and their secrets, in the control plane and in the data plane.
 
 Owns Microsoft.KeyVault/vaults and vaults/secrets, and who may read a secret: by roles where the vault says
-`enableRbacAuthorization`, else by its access policies. Soft delete is simplified: a deleted vault or secret is gone, its
-name free. Values are sealed at rest and never shown by Resource Manager.
+`enableRbacAuthorization`, else by its access policies. Soft delete is simplified: a deleted vault or secret is gone,
+its name free. Values are sealed at rest and never shown by Resource Manager.
 https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults
 https://learn.microsoft.com/rest/api/keyvault/secrets
 """
@@ -10,7 +10,7 @@ https://learn.microsoft.com/rest/api/keyvault/secrets
 import re
 import time
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from emulator.core.azure import Azure, ResourceType
 from emulator.core.errors import AzureError
@@ -28,6 +28,16 @@ _LONGEST_VALUE = 25 * 1024
 _PERMISSIONS = {"getSecret": "get", "setSecret": "set", "readMetadata": "list", "delete": "delete"}
 
 
+class Doors(Protocol):
+    """What lets clients in: a vault is a host of its own, here a port of its own."""
+
+    def open(self, vault: str) -> None:
+        """Let clients reach a vault's data plane."""
+
+    def close(self, vault: str) -> None:
+        """Let none in any more."""
+
+
 class Vault(ResourceType):
     """Microsoft.KeyVault/vaults."""
 
@@ -42,8 +52,8 @@ class Vault(ResourceType):
             raise AzureError(
                 400,
                 "VaultNameNotValid",
-                f"The vault name '{name}' is invalid. A vault's name must be between 3-24 alphanumeric characters. The name"
-                " must begin with a letter, end with a letter or digit, and not contain consecutive hyphens.",
+                f"The vault name '{name}' is invalid. A vault's name must be between 3-24 alphanumeric characters."
+                " The name must begin with a letter, end with a letter or digit, and not contain consecutive hyphens.",
             )
         if taken(self.azure, new):
             raise AzureError(409, "VaultAlreadyExists", f"The name '{name}' is already in use.")
@@ -51,8 +61,8 @@ class Vault(ResourceType):
             raise AzureError(
                 400,
                 "BadRequest",
-                f"The vault's 'properties.tenantId' is '{given.get('tenantId') or ''}', but the subscription's tenant is"
-                f" '{self.azure.tenant}'.",
+                f"The vault's 'properties.tenantId' is '{given.get('tenantId') or ''}', but the subscription's"
+                f" tenant is '{self.azure.tenant}'.",
             )
         sku = given.get("sku") or {}
         if not sku.get("name"):
@@ -61,7 +71,9 @@ class Vault(ResourceType):
         uses_roles = bool(given.get("enableRbacAuthorization"))
         if policies is None and not uses_roles and old is None:
             raise AzureError(
-                400, "BadRequest", "The parameter 'accessPolicies' is not specified, and enableRbacAuthorization is not on."
+                400,
+                "BadRequest",
+                "The parameter 'accessPolicies' is not specified, and enableRbacAuthorization is not on.",
             )
         between("properties.softDeleteRetentionInDays", given.get("softDeleteRetentionInDays"), 7, 90)
         known = old.properties if old else {}
@@ -75,9 +87,36 @@ class Vault(ResourceType):
             **{key: value for key, value in given.items() if value is not None},
             "enableRbacAuthorization": uses_roles,
             "sku": {"family": "A", "name": one_of("properties.sku.name", str(sku["name"]), ("standard", "premium"))},
-            "vaultUri": f"{self.azure.url}/vaults/{name}/",
+            "vaultUri": f"{uri_of(self.azure, name)}/",
         }
         return Document(new.id, {**new.body, "properties": properties}, new.private)
+
+    #: Set by the process that has listeners; without one, the data plane is reached in-process only.
+    doors: Doors | None = None
+
+    def provision(self, new: Document, old: Document | None) -> Document:
+        """Open the data plane."""
+        del old
+        if self.doors is not None:
+            self.doors.open(new.id.name)
+        return new
+
+    def remove(self, document: Document) -> None:
+        """Close the data plane; its port is free again."""
+        if self.doors is not None:
+            self.doors.close(document.id.name)
+        self.azure.ports.forget(port_name(document.id.name))
+
+    def resume(self, document: Document) -> None:
+        """Open the data plane again."""
+        if self.doors is not None:
+            self.doors.open(document.id.name)
+
+    def suspend(self) -> None:
+        """Close all data planes."""
+        for document in self.azure.store.of_type(self.type):
+            if self.doors is not None:
+                self.doors.close(document.id.name)
 
     @staticmethod
     def _stays(given: dict[str, Any], known: dict[str, Any]) -> None:
@@ -87,13 +126,18 @@ class Vault(ResourceType):
             )
         if given.get("enableSoftDelete") is False:
             raise AzureError(
-                400, "BadRequest", 'The property "enableSoftDelete" can be set to false only for creating new vault.'
-                if not known else 'The property "enableSoftDelete" cannot be set to false.'
+                400,
+                "BadRequest",
+                'The property "enableSoftDelete" can be set to false only for creating new vault.'
+                if not known
+                else 'The property "enableSoftDelete" cannot be set to false.',
             )
         days, before = given.get("softDeleteRetentionInDays"), known.get("softDeleteRetentionInDays")
         if None not in (days, before) and days != before:
             raise AzureError(
-                400, "BadRequest", 'The property "softDeleteRetentionInDays" has been set already and it can\'t be modified.'
+                400,
+                "BadRequest",
+                'The property "softDeleteRetentionInDays" has been set already and it can\'t be modified.',
             )
 
 
@@ -121,6 +165,16 @@ class Secret(ResourceType):
         return _shown(self.azure, vault, new, versions)
 
 
+def port_name(vault: str) -> str:
+    """The name under which a vault's port is kept."""
+    return f"vault {vault.lower()}"
+
+
+def uri_of(azure: Azure, vault: str) -> str:
+    """Where a vault's data plane is, without a slash at the end."""
+    return f"https://localhost:{azure.ports.choose(port_name(vault))}"
+
+
 def vault_named(azure: Azure, name: str) -> Document:
     """A vault by its name, which is unique in the whole of Azure."""
     for found in azure.store.of_type(VAULTS):
@@ -137,7 +191,9 @@ def set_secret(azure: Azure, who: Principal, vault: Document, name: str, body: d
     if not isinstance(body.get("value"), str):
         raise AzureError(400, "BadParameter", f"Property 'value' of secret '{name}' is required.")
     old = azure.store.get(id_)
-    made = _version(body["value"], _attributes(body.get("attributes") or {}, None), body.get("contentType"), body.get("tags"))
+    made = _version(
+        body["value"], _attributes(body.get("attributes") or {}, None), body.get("contentType"), body.get("tags")
+    )
     versions = [*(old.private["versions"] if old else []), made]
     now = old.body["systemData"] if old else {"createdAt": _iso(), "lastModifiedAt": _iso()}
     shown = {"id": id_.path, "name": name, "type": SECRETS, "location": vault.body["location"], "systemData": now}
@@ -188,7 +244,12 @@ def delete_secret(azure: Azure, who: Principal, vault: Document, name: str) -> d
     azure.count(SECRETS)
     told = _bundle(azure, vault, name, found.private["versions"][-1], value=False)
     now = int(time.time())
-    return {**told, "recoveryId": f"{vault.properties['vaultUri']}deletedsecrets/{name}", "deletedDate": now, "scheduledPurgeDate": now}
+    return {
+        **told,
+        "recoveryId": f"{vault.properties['vaultUri']}deletedsecrets/{name}",
+        "deletedDate": now,
+        "scheduledPurgeDate": now,
+    }
 
 
 def _demand(azure: Azure, who: Principal, vault: Document, scope: ResourceId, action: str) -> None:
@@ -203,7 +264,9 @@ def _demand(azure: Azure, who: Principal, vault: Document, scope: ResourceId, ac
             and {wanted, "all"} & {str(each).lower() for each in (policy.get("permissions") or {}).get("secrets") or []}
             for policy in vault.properties["accessPolicies"]
         )
-        reason = f"The user, group or application does not have secrets {wanted} permission on key vault '{vault.id.name}'"
+        reason = (
+            f"The user, group or application does not have secrets {wanted} permission on key vault '{vault.id.name}'"
+        )
     if not allowed:
         raise AzureError(
             403,
@@ -215,7 +278,9 @@ def _demand(azure: Azure, who: Principal, vault: Document, scope: ResourceId, ac
 def _check_name(name: str) -> None:
     if not _SECRET_NAME.fullmatch(name):
         raise AzureError(
-            400, "BadParameter", f"The secret name '{name}' is invalid: 1 to 127 letters, digits and '-' (^[0-9a-zA-Z-]+$)."
+            400,
+            "BadParameter",
+            f"The secret name '{name}' is invalid: 1 to 127 letters, digits and '-' (^[0-9a-zA-Z-]+$).",
         )
 
 
@@ -236,7 +301,7 @@ def _version(value: str, attributes: dict[str, Any], kind: str | None, tags: dic
 
 
 def _shown(azure: Azure, vault: ResourceId, document: Document, versions: list[dict[str, Any]]) -> Document:
-    uri = f"{azure.url}/vaults/{vault.name}/secrets/{document.id.name}"
+    uri = f"{uri_of(azure, vault.name)}/secrets/{document.id.name}"
     latest = versions[-1]
     properties = {
         "attributes": latest["attributes"],
@@ -251,7 +316,7 @@ def _shown(azure: Azure, vault: ResourceId, document: Document, versions: list[d
 
 def _bundle(azure: Azure, vault: Document, name: str, version: dict[str, Any], *, value: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "id": f"{azure.url}/vaults/{vault.id.name}/secrets/{name}/{version['version']}",
+        "id": f"{uri_of(azure, vault.id.name)}/secrets/{name}/{version['version']}",
         "attributes": {**version["attributes"], "recoveryLevel": "Recoverable+Purgeable", "recoverableDays": 90},
         "tags": version["tags"],
     }

@@ -1,7 +1,8 @@
 """Microsoft.ContainerRegistry/registries: what a registry demands, and the real registry server behind each.
 
-Owns the ARM type with its actions and the servers' life. Who may pull or push is `registry_tokens`' decision, builds are
-`tasks`', the server process is `distribution`'s. Networks, encryption, replications and webhooks are kept, but do nothing.
+Owns the ARM type with its actions and the servers' life. Who may pull or push is `registry_tokens`' decision, builds
+are `tasks`', the server process is `distribution`'s. Networks, encryption, replications and webhooks are kept, but do
+nothing.
 https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registries
 """
 
@@ -54,7 +55,9 @@ _POLICIES: dict[str, dict[str, Any]] = {
     "retentionPolicy": {"days": 7, "status": "disabled"},
     "trustPolicy": {"status": "disabled", "type": "Notary"},
 }
-_ADMIN_DOCS = "https://docs.microsoft.com/en-us/azure/container-registry/container-registry-authentication#admin-account"
+_ADMIN_DOCS = (
+    "https://docs.microsoft.com/en-us/azure/container-registry/container-registry-authentication#admin-account"
+)
 _TAKEN_DOCS = "https://docs.microsoft.com/en-us/rest/api/containerregistry/registries/checknameavailability"
 
 
@@ -76,19 +79,21 @@ class Registry(ResourceType):
             raise AzureError(
                 400,
                 "InvalidResourceName",
-                f"The registry name '{new.id.name}' is invalid. Resource names may contain alpha numeric characters only"
-                " and must be between 5 and 50 characters.",
+                f"The registry name '{new.id.name}' is invalid. Resource names may contain alpha numeric characters"
+                " only and must be between 5 and 50 characters.",
             )
         self._refuse_taken(new)
         sku = _sku(new)
         properties = _properties(new, sku)
         known = old.properties if old else {}
-        policies = {name: {**default, **(properties.get("policies") or {}).get(name, {})} for name, default in _POLICIES.items()}
+        policies = {
+            name: {**default, **(properties.get("policies") or {}).get(name, {})} for name, default in _POLICIES.items()
+        }
         body = identity.assign(self.azure, {**new.body, "sku": {"name": sku, "tier": sku}}, old)
         private = new.private
         if "passwords" not in private:
             private = {**private, "passwords": {name: _password() for name in _PASSWORDS}}
-        kept = {name: known[name] for name in ("loginServer", "creationDate") if name in known}
+        kept: dict[str, Any] = {name: known[name] for name in ("loginServer", "creationDate") if name in known}
         stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         properties = {"creationDate": stamp, **properties, **kept, "policies": policies}
         return Document(new.id, {**body, "properties": properties}, private)
@@ -181,8 +186,8 @@ class Registry(ResourceType):
                 raise AzureError(
                     409,
                     "AlreadyInUse",
-                    f"The registry DNS name {new.id.name.lower()}.azurecr.io is already in use. You can check if the name is"
-                    f" already claimed using following API: {_TAKEN_DOCS}",
+                    f"The registry DNS name {new.id.name.lower()}.azurecr.io is already in use. You can check if the"
+                    f" name is already claimed using following API: {_TAKEN_DOCS}",
                 )
 
     def _serve(self, document: Document, *, fresh: bool) -> Document:
@@ -238,7 +243,9 @@ def _properties(new: Document, sku: str) -> dict[str, Any]:
     for name, choices in _CHOICES.items():
         found = next((choice for choice in choices if choice.lower() == str(properties[name]).lower()), None)
         if found is None:
-            raise AzureError(400, "InvalidRequestContent", f"{name} '{properties[name]}' is none of {', '.join(choices)}.")
+            raise AzureError(
+                400, "InvalidRequestContent", f"{name} '{properties[name]}' is none of {', '.join(choices)}."
+            )
         properties[name] = found
     for name in _SWITCHES:
         if not isinstance(properties[name], bool):

@@ -1,7 +1,8 @@
 """Who may do what in a registry, and the tokens that say so.
 
-Owns: proving who somebody is at a registry's door, the decision by role assignments, and the signed tokens (refresh tokens,
-which are an identity for one registry, and access tokens, which the registry server reads). The protocol is a face's.
+Owns: proving who somebody is at a registry's door, the decision by role assignments, and the signed tokens (refresh
+tokens, which are an identity for one registry, and access tokens, which the registry server reads). The protocol is a
+face's.
 https://learn.microsoft.com/azure/container-registry/container-registry-roles
 https://learn.microsoft.com/azure/container-registry/container-registry-rbac-abac-repository-permissions
 """
@@ -56,7 +57,7 @@ _DATA = {
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody at a registry's door: a principal, who gets what roles give, or somebody with `rights` of a fixed kind."""
+    """Somebody at a registry's door: a principal, who gets what roles give, or a bearer of fixed `rights`."""
 
     name: str
     principal: Principal | None = None
@@ -113,7 +114,9 @@ def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[s
         name, _, asked = rest.rpartition(":")
         actions: list[str] = []
         if kind == "repository" and name:
-            actions = [action for action in asked.split(",") if action in {"pull", "push", "delete"} and allowed(action)]
+            actions = [
+                action for action in asked.split(",") if action in {"pull", "push", "delete"} and allowed(action)
+            ]
         elif scope == "registry:catalog:*" and allowed("catalog"):
             actions = ["*"]
         if actions:
@@ -265,7 +268,7 @@ _SIGNERS: dict[str, _Signer] = {}
 
 def _signer(azure: Azure) -> _Signer:
     if azure.tenant not in _SIGNERS:
-        kept = _kept(azure)
+        kept: dict[str, str] = azure.store.once(_KEY, _new_key)
         key = serialization.load_pem_private_key(kept["key"].encode(), None)
         if not isinstance(key, rsa.RSAPrivateKey):
             raise TypeError("the registry token key in the state is of another kind")
@@ -273,26 +276,22 @@ def _signer(azure: Azure) -> _Signer:
     return _SIGNERS[azure.tenant]
 
 
-def _kept(azure: Azure) -> dict[str, str]:
-    kept: dict[str, str] | None = azure.store.fact(_KEY)
-    if kept is None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry tokens of the local Azure")])
-        now = datetime.now(UTC)
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=365 * _YEARS))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        kept = {"key": private.decode(), "certificate": made.public_bytes(serialization.Encoding.PEM).decode()}
-        azure.store.keep(_KEY, kept)
-    return kept
+def _new_key() -> dict[str, str]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry tokens of the local Azure")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365 * _YEARS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {"key": private.decode(), "certificate": made.public_bytes(serialization.Encoding.PEM).decode()}

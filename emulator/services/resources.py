@@ -42,7 +42,9 @@ class Subscription(ResourceType):
 
     def admit(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
         """Refuse every PUT and PATCH."""
-        raise AzureError(405, "MethodNotAllowed", f"The subscription '{id_.name}' cannot be written ({len(body)} fields).")
+        raise AzureError(
+            405, "MethodNotAllowed", f"The subscription '{id_.name}' cannot be written ({len(body)} fields)."
+        )
 
     def guard(self, document: Document) -> None:
         """Refuse every DELETE."""
@@ -68,14 +70,14 @@ class ResourceGroup(ResourceType):
             raise AzureError(
                 400,
                 "InvalidResourceGroup",
-                f"The provided resource group name '{name}' has these invalid characters or a dot at its end, or is longer"
-                " than 90 characters: it can have letters, digits, '_', '-', '(', ')' and '.'.",
+                f"The provided resource group name '{name}' has these invalid characters or a dot at its end, or is"
+                " longer than 90 characters: it can have letters, digits, '_', '-', '(', ')' and '.'.",
             )
         if old is not None and old.body["location"] != new.body["location"]:
             raise AzureError(
                 409,
                 "InvalidResourceGroupLocation",
-                f"Invalid resource group location '{new.body['location']}'. The Resource group already exists in location"
-                f" '{old.body['location']}'.",
+                f"Invalid resource group location '{new.body['location']}'. The Resource group already exists in"
+                f" location '{old.body['location']}'.",
             )
         return Document(new.id, {**new.body, "properties": {}}, new.private)

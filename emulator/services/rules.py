@@ -1,4 +1,4 @@
-"""Rules that several services share. Pure but for the look into the store for a name that is unique in the whole of Azure."""
+"""Rules that several services share. Pure, but for a look into the store for names that are unique in all of Azure."""
 
 from typing import Any
 
@@ -25,7 +25,9 @@ def between(field: str, value: Any, least: float, most: float) -> None:  # noqa:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise AzureError(
-            400, "InvalidRequestContent", f"The value '{value}' of '{field}' is not a number from {least:g} to {most:g}."
+            400,
+            "InvalidRequestContent",
+            f"The value '{value}' of '{field}' is not a number from {least:g} to {most:g}.",
         )
 
 

@@ -1,7 +1,7 @@
 """Storage accounts, as the workspace's default storage needs them.
 
-Owns Microsoft.Storage/storageAccounts: rules, defaults, keys. Keeps no data: what Azure's services put into accounts of their
-own is `blobs`.
+Owns Microsoft.Storage/storageAccounts: rules, defaults, keys. Keeps no data: what Azure's services put into accounts
+of their own is `blobs`.
 https://learn.microsoft.com/rest/api/storagerp/storage-accounts
 """
 
@@ -41,8 +41,8 @@ class StorageAccount(ResourceType):
             raise AzureError(
                 400,
                 "AccountNameInvalid",
-                f"{name} is not a valid storage account name. Storage account name must be between 3 and 24 characters in"
-                " length and use numbers and lower-case letters only.",
+                f"{name} is not a valid storage account name. Storage account name must be between 3 and 24"
+                " characters in length and use numbers and lower-case letters only.",
             )
         if taken(self.azure, new):
             raise AzureError(409, "StorageAccountAlreadyTaken", f"The storage account named {name} is already taken.")
@@ -67,7 +67,12 @@ class StorageAccount(ResourceType):
             "allowSharedKeyAccess": True,
             "minimumTlsVersion": "TLS1_0",
             "supportsHttpsTrafficOnly": True,
-            "networkAcls": {"bypass": "AzureServices", "defaultAction": "Allow", "ipRules": [], "virtualNetworkRules": []},
+            "networkAcls": {
+                "bypass": "AzureServices",
+                "defaultAction": "Allow",
+                "ipRules": [],
+                "virtualNetworkRules": [],
+            },
             "encryption": {"keySource": "Microsoft.Storage"},
             "creationTime": body["systemData"]["createdAt"],
             "primaryLocation": body["location"],
@@ -75,7 +80,8 @@ class StorageAccount(ResourceType):
             **kept,
             **given,
             "primaryEndpoints": {
-                part: f"https://{name}.{part}.core.windows.net/" for part in ("blob", "queue", "table", "file", "dfs", "web")
+                part: f"https://{name}.{part}.core.windows.net/"
+                for part in ("blob", "queue", "table", "file", "dfs", "web")
             },
         }
         body = {**body, "sku": {"name": sku, "tier": sku.partition("_")[0]}, "kind": kind, "properties": properties}

@@ -1,7 +1,7 @@
 """What a build agent is asked to do: the run request and its task file, read into steps. Pure.
 
-Owns the reading and every refusal that needs no engine. Task files may build and push; a `cmd` step, which runs any container,
-is refused by name.
+Owns the reading and every refusal that needs no engine. Task files may build and push; a `cmd` step, which runs any
+container, is refused by name.
 https://learn.microsoft.com/azure/container-registry/container-registry-tasks-reference-yaml
 """
 
@@ -18,8 +18,27 @@ import yaml
 from emulator.core.errors import AzureError
 
 _VALUED = {
-    *("--build-arg", "--cache-from", "--cpu-period", "--cpu-quota", "--cpu-shares", "--cpuset-cpus", "--label", "--memory"),
-    *("--memory-swap", "--platform", "--progress", "--shm-size", "--target", "--ulimit", "--file", "--tag", "--isolation"),
+    *(
+        "--build-arg",
+        "--cache-from",
+        "--cpu-period",
+        "--cpu-quota",
+        "--cpu-shares",
+        "--cpuset-cpus",
+        "--label",
+        "--memory",
+    ),
+    *(
+        "--memory-swap",
+        "--platform",
+        "--progress",
+        "--shm-size",
+        "--target",
+        "--ulimit",
+        "--file",
+        "--tag",
+        "--isolation",
+    ),
 }
 _FLAGS = {"--compress", "--force-rm", "--no-cache", "--pull", "--rm", "--quiet"}
 _SHORT = {"-t": "--tag", "-f": "--file", "-m": "--memory", "-q": "--quiet"}
@@ -158,7 +177,9 @@ def _credentials(given: dict[str, Any]) -> tuple[dict[str, tuple[str, str]], str
 
 def _docker_build(body: dict[str, Any], run: Run) -> tuple[list[Build | Push], set[str]]:
     names = [_expand(str(name), run, {}, aliases=False) for name in body.get("imageNames") or []]
-    images = tuple(_image(name if name.startswith(f"{run.registry}/") else f"{run.registry}/{name}", run) for name in names)
+    images = tuple(
+        _image(name if name.startswith(f"{run.registry}/") else f"{run.registry}/{name}", run) for name in names
+    )
     options, variables, hidden = [], {}, set()
     for found in body.get("arguments") or []:
         name, value = str(found.get("name") or ""), str(found.get("value") or "")
@@ -243,8 +264,9 @@ def _expand(text: str, run: Run, values: dict[str, str], *, aliases: bool) -> st
         return known[match[2]]
 
     if aliases:
-        text = re.sub(rf"\$({'|'.join(run.values)})\b", lambda match: run.values[match[1]], text)
-    return _TEMPLATE.sub(fill, text)
+        # `$$` is the alias language's way to write a `$`.
+        text = re.sub(rf"\$(\$|(?:{'|'.join(run.values)})\b)", lambda match: {**run.values, "$": "$"}[match[1]], text)
+    return "{{".join(_TEMPLATE.sub(fill, part) for part in text.split('{{"{{"}}'))
 
 
 def _build(what: str, text: str, run: Run, *, buildkit: bool) -> Build:
@@ -252,7 +274,11 @@ def _build(what: str, text: str, run: Run, *, buildkit: bool) -> Build:
         words = shlex.split(text)
     except ValueError as error:
         raise _bad(f"{what}: build '{text}': {error}") from error
-    images, contexts, options, variables, dockerfile = [], [], [], {}, "Dockerfile"
+    images: list[Image] = []
+    contexts: list[str] = []
+    options: list[str] = []
+    variables: dict[str, str] = {}
+    dockerfile = "Dockerfile"
     for option, value in _options(what, words):
         if option == "":
             contexts.append(value)
@@ -261,22 +287,29 @@ def _build(what: str, text: str, run: Run, *, buildkit: bool) -> Build:
         elif option == "--file":
             dockerfile = value
         elif option == "--build-arg":
-            name, equals, given = value.partition("=")
-            if not _VARIABLE.fullmatch(name) or not equals:
-                raise _bad(f"{what}: --build-arg {name} is not NAME=value")
-            if _OWN.fullmatch(name):
-                options += [option, value]
-            else:
-                options += [option, name]
-                variables[name] = given
+            told, variable = _argument(what, value)
+            options += [option, told]
+            variables |= variable
         elif option not in _DROPPED:
-            options += [option] if option in _FLAGS else [option, value]
+            options += [option, value] if value else [option]
+    return Build(tuple(images), _context(what, contexts), dockerfile, tuple(options), variables, buildkit)
+
+
+def _argument(what: str, given: str) -> tuple[str, dict[str, str]]:
+    """A build argument as the CLI gets it, and what it then finds in its environment."""
+    name, equals, value = given.partition("=")
+    if not _VARIABLE.fullmatch(name) or not equals:
+        raise _bad(f"{what}: --build-arg {name} is not NAME=value")
+    return (given, {}) if _OWN.fullmatch(name) else (name, {name: value})
+
+
+def _context(what: str, contexts: list[str]) -> str:
     if len(contexts) != 1:
         raise _bad(f"{what}: build needs exactly 1 context, such as '.', and has {len(contexts)}")
     context = contexts[0]
     if context == "-" or "://" in context or context.startswith(("git@", "github.com/")):
         raise _bad(f"{what}: the context '{context}' is not a folder in the uploaded source")
-    return Build(tuple(images), context, dockerfile, tuple(options), variables, buildkit)
+    return context
 
 
 def _options(what: str, words: list[str]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pulumi
-from pulumi.runtime import mocks, settings
+from pulumi.runtime import mocks
 from pulumi.runtime.stack import wait_for_rpcs
 
 from components.mixtures import default_principal
@@ -57,7 +57,10 @@ class Cloud(mocks.Mocks):
             case "azuread:index/servicePrincipal:ServicePrincipal":
                 outputs["objectId"] = "object-of-principal"
             case "azuread:index/applicationPassword:ApplicationPassword":
-                outputs |= {"value": f"{PASSWORD}-{name}", "endDate": args.inputs.get("endDate", "2040-01-01T00:00:00Z")}
+                outputs |= {
+                    "value": f"{PASSWORD}-{name}",
+                    "endDate": args.inputs.get("endDate", "2040-01-01T00:00:00Z"),
+                }
             case "managedidentity:UserAssignedIdentity":
                 outputs |= {"clientId": "client-of-identity", "principalId": "object-of-identity"}
             case "azureml-scoring:index:ImageBuild":
@@ -113,21 +116,14 @@ _NAMES = (
 def run(program: Callable[[], object], cloud: Cloud | None = None, stack: str = "test") -> Cloud:
     """Run a program to its end against the mocks; its errors are raised as the engine would tell them."""
     cloud = cloud or Cloud()
-    before = settings.SETTINGS
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
+
+    async def whole() -> None:
         mocks.set_mocks(cloud, project="azureml-scoring", stack=stack, preview=False)
+        program()
+        await wait_for_rpcs()
 
-        async def whole() -> None:
-            program()
-            await wait_for_rpcs()
-
-        loop.run_until_complete(whole())
-    finally:
-        settings.configure(before) if before is not None else None
-        asyncio.set_event_loop(None)
-        loop.close()
+    with asyncio.Runner() as runner:
+        runner.run(whole())
     return cloud
 
 

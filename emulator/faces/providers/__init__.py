@@ -2,7 +2,6 @@
 
 from emulator.core.azure import Azure
 from emulator.core.ports import PortInUseError
-from emulator.core.rbac import Principal
 from emulator.faces.providers.azure_native import AzureNative
 from emulator.faces.providers.azuread import AzureAd
 from emulator.faces.providers.base import Double, Listening, listen
@@ -34,8 +33,7 @@ class Doubles:
 
 def serve(azure: Azure) -> Doubles:
     """Let the engine attach; each port is chosen once and kept in the state."""
-    deployer = entra.deployer(azure)
-    principal = Principal(deployer.object_id, "deployer", deployer.app_id)
+    principal = entra.deployer(azure).principal
     doubles: tuple[Double, ...] = (AzureNative(azure, principal), AzureAd(azure, principal), Docker(azure))
     listening: dict[str, Listening] = {}
     try:

@@ -55,9 +55,16 @@ class Shape:
     secret: frozenset[Path] = frozenset()
     private: frozenset[str] = frozenset()
     """Inputs at the top of `properties` that Azure takes and never gives back."""
+    spelled: tuple[str, ...] = ()
+    """Properties that ARM spells `Like_This`, where the SDK says `likeThis`."""
     getter: str = ""
     """The function that reads it, such as `getRegistry`; derived from the token unless given."""
     parameters: tuple[str, ...] = field(init=False)
+
+    @property
+    def arm_names(self) -> dict[str, str]:
+        """ARM's spelling by the SDK's."""
+        return {name[0].lower() + name[1:].replace("_", ""): name for name in self.spelled}
 
     def __post_init__(self) -> None:
         """Find the path's parameters."""
@@ -146,6 +153,13 @@ TYPES = (
             "provisioningState",
             "tenantId",
         },
+        spelled=(
+            *("AppId", "ApplicationId", "Application_Type", "ConnectionString", "CreationDate", "DisableIpMasking"),
+            *("DisableLocalAuth", "Flow_Type", "ForceCustomerStorageForProfiler", "HockeyAppId", "HockeyAppToken"),
+            *("ImmediatePurgeDataOn30Days", "IngestionMode", "InstrumentationKey", "LaMigrationDate"),
+            *("PrivateLinkScopedResources", "Request_Source", "RetentionInDays", "SamplingPercentage", "TenantId"),
+            "WorkspaceResourceId",
+        ),
     ),
     _shape(
         "containerregistry:Registry",
@@ -368,11 +382,18 @@ class ArmKind(Kind):
             envelope["identity"] = {**identity, "userAssignedIdentities": assigned}
         if not self.shape.flat:
             return {**envelope, "properties": given.get("properties") or {}}
-        return {**envelope, "properties": {n: v for n, v in given.items() if n not in self.shape.envelope}}
+        names = self.shape.arm_names
+        return {
+            **envelope,
+            "properties": {names.get(n, n): v for n, v in given.items() if n not in self.shape.envelope},
+        }
 
     def _outputs(self, body: Values) -> Values:
+        names = {arm: sdk for sdk, arm in self.shape.arm_names.items()}
         properties = {
-            name: value for name, value in (body.get("properties") or {}).items() if name not in self.shape.private
+            names.get(name, name): value
+            for name, value in (body.get("properties") or {}).items()
+            if name not in self.shape.private
         }
         outer = {name: value for name, value in body.items() if name not in {"properties", "id"} and value is not None}
         inner = properties if self.shape.flat else {"properties": properties}

@@ -5,17 +5,13 @@ Docker engine's. Credentials only stand in a temporary DOCKER_CONFIG folder; bui
 https://www.pulumi.com/registry/packages/docker/api-docs/image/
 """
 
-import base64
-import functools
 import hashlib
 import json
 import os
 import platform
 import re
-import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +22,9 @@ from docker.utils.build import exclude_paths
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.faces.providers.base import UNKNOWN, Change, Double, Kind, Step, Values, Wrong, has_unknown
+from emulator.services import engine
 
 _BAD_REQUEST = 400
-_LAST_WITH_OWN_BUILDKIT = 22
 _SHOWN_LINES = 3
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -95,13 +91,15 @@ class Image(Kind):
         command += ["--network", str(build["network"])] if build.get("network") else []
         command += [part for host in build.get("addHosts") or [] for part in ("--add-host", str(host))]
         registry = new.get("registry") or {}
-        with _signed_in(registry) as folder:
+        with signed_in(registry) as environment:
             self._azure.count("builds")
-            run_docker([*command, *_network_secrets(), str(context)], folder, {**arguments, "DOCKER_BUILDKIT": "1"})
+            run_docker(
+                [*command, *_network_secrets(), str(context)], {**environment, **arguments, "DOCKER_BUILDKIT": "1"}
+            )
             digest = ""
             if not new.get("skipPush"):
                 self._azure.count("uploads")
-                digest = push(name, folder)
+                digest = push(name, environment)
         outputs = {
             "baseImageName": name,
             "imageName": name,
@@ -132,9 +130,9 @@ class RegistryImage(Kind):
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
         """Push."""
-        with _signed_in(self._credentials(new)) as folder:
+        with signed_in(self._credentials(new)) as environment:
             self._azure.count("uploads")
-            digest = push(str(new["name"]), folder).rpartition("@")[2]
+            digest = push(str(new["name"]), environment).rpartition("@")[2]
         return digest, {**new, "sha256Digest": digest}
 
     def read(self, id_: str, outputs: Values) -> Values | None:  # noqa: ARG002
@@ -190,24 +188,26 @@ def hash_context(context: Path, dockerfile: Path) -> str:
     return total.hexdigest()
 
 
-def push(name: str, folder: Path) -> str:
+def push(name: str, environment: Mapping[str, str]) -> str:
     """Push an image; its reference by digest."""
-    run_docker(["push", name], folder)
+    run_docker(["push", name], environment)
     repository = name.rsplit(":", 1)[0] if ":" in name.rsplit("/", 1)[-1] else name
-    digests = json.loads(run_docker(["image", "inspect", "--format", "{{json .RepoDigests}}", name], folder))
+    digests = json.loads(run_docker(["image", "inspect", "--format", "{{json .RepoDigests}}", name], environment))
     for digest in digests or []:
         if digest.startswith(f"{repository}@"):
             return str(digest)
     raise AzureError(_BAD_REQUEST, "PushFailed", f"{name} was pushed, but the Docker engine tells no digest for it")
 
 
-def run_docker(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
-    """Run the Docker CLI with a config folder of its own; a failure is told by the last lines it wrote."""
+def run_docker(command: list[str], environment: Mapping[str, str]) -> str:
+    """Run the Docker CLI; a failure is told by the last lines it wrote that say what is wrong."""
     done = subprocess.run(
-        [_cli(), *command],
-        env={**os.environ, **(environment or {}), "DOCKER_CONFIG": str(folder)},
+        [engine.cli(buildkit=True), *command],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode != 0:
@@ -218,45 +218,18 @@ def run_docker(command: list[str], folder: Path, environment: Mapping[str, str] 
     return done.stdout
 
 
-@functools.cache
-def _cli() -> str:
-    """The first Docker CLI on the PATH that builds with BuildKit: it has buildx, or is from before buildx took over."""
-    found = [
-        candidate for folder in os.get_exec_path() if (candidate := shutil.which("docker", path=folder)) is not None
-    ]
-    for candidate in found:
-        version = _told([candidate, "version", "--format", "{{.Client.Version}}"]).split(".", 1)[0]
-        if version.isdigit() and int(version) <= _LAST_WITH_OWN_BUILDKIT:
-            return candidate
-        if _told([candidate, "buildx", "version"]):
-            return candidate
-    remedy = "install the buildx plugin" if found else "install Docker"
-    raise AzureError(_BAD_REQUEST, "DockerMissing", f"no Docker CLI on the PATH can build with BuildKit: {remedy}")
-
-
-def _told(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    # `docker version` also fails where the engine does not answer, after it has told of the client.
-    return done.stdout.strip() if done.returncode == 0 or "version" in command[1] else ""
+@contextmanager
+def signed_in(registry: Mapping[str, object]) -> Iterator[dict[str, str]]:
+    """The CLI's environment with a registry's credentials; without any, the user's own logins hold."""
+    server, user, password = (str(registry.get(key) or "") for key in ("server", "username", "password"))
+    if not (server and user and password):
+        yield dict(os.environ)
+        return
+    with engine.environment({server.removeprefix("https://").rstrip("/"): (user, password)}) as environment:
+        yield environment
 
 
 def _network_secrets() -> list[str]:
     """The CA bundle for a package index behind a private CA, as a build secret: it never gets into the image."""
-    bundle = os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    bundle = os.environ.get("PIP_CERT", "")
     return ["--secret", f"id=pip-ca,src={bundle}"] if bundle and Path(bundle).is_file() else []
-
-
-@contextmanager
-def _signed_in(registry: Mapping[str, object]) -> Iterator[Path]:
-    """A DOCKER_CONFIG folder with a registry's credentials, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="docker-config-") as name:
-        folder = Path(name)
-        config: Values = {"cliPluginsExtraDirs": [str(Path.home() / ".docker" / "cli-plugins")]}
-        server, user, password = (registry.get(key) for key in ("server", "username", "password"))
-        if server and user and password:
-            token = base64.b64encode(f"{user}:{password}".encode()).decode()
-            config["auths"] = {str(server).removeprefix("https://").rstrip("/"): {"auth": token}}
-        file = folder / "config.json"
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump(config, stream)
-        yield folder

@@ -1,0 +1,237 @@
+"""importImage: an image is copied from one registry to another, without an engine.
+
+Owns the copy over the registries' own HTTP APIs: manifests (single and indexes), configurations and layers, byte for
+byte, so that digests stay. Takes from registries of this local Azure and from any that takes a user name and password
+or asks for none.
+https://learn.microsoft.com/rest/api/containerregistry/registries/import-image
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from emulator.core.azure import Azure, Request
+from emulator.core.errors import AzureError
+from emulator.core.store import Document
+from emulator.services import registry_tokens
+from emulator.services.registry_tokens import TOKEN_USER, Caller
+
+_INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+_MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+_ACCEPT = ", ".join((*_INDEXES, *_MANIFESTS))
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Side:
+    """One registry, and as whom it is asked."""
+
+    server: str
+    repository: str
+    reference: str
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is copied where."""
+
+    source: Side
+    targets: tuple[Side, ...]
+    force: bool = False
+
+
+def plan(azure: Azure, registry: Document, request: Request) -> Plan:
+    """Read an importImage request, and refuse what needs no registry to refuse."""
+    given = request.body.get("source") or {}
+    repository, reference = _split(str(given.get("sourceImage") or ""))
+    if not repository:
+        raise _bad("source.sourceImage is missing: REPOSITORY:TAG or REPOSITORY@DIGEST")
+    source = _source(azure, given, request, repository, reference)
+    caller = Caller("acr-import", rights=frozenset({"pull", "push"}), trusted=True)
+    own = (TOKEN_USER, registry_tokens.refresh_token(azure, registry, caller))
+    server = registry.properties["loginServer"]
+    names = [_split(str(name)) for name in request.body.get("targetTags") or []]
+    targets = [Side(server, name, tag, own) for name, tag in names]
+    targets += [Side(server, str(name), "", own) for name in request.body.get("untaggedTargetRepositories") or []]
+    if not targets:
+        targets = [Side(server, repository, reference if not reference.startswith("sha256:") else "", own)]
+    mode = request.body.get("mode", "NoForce")
+    if mode not in {"Force", "NoForce"}:
+        raise _bad(f"mode '{mode}' is none of Force, NoForce")
+    return Plan(source, tuple(targets), mode == "Force")
+
+
+def run(azure: Azure, plan: Plan) -> None:  # noqa: ARG001 - the shape of all work
+    """Copy."""
+    with _opened(plan.source, "pull") as source:
+        first = source.manifest(plan.source.reference)
+        for side in plan.targets:
+            with _opened(side, "pull,push") as target:
+                if side.reference and not plan.force and target.has(side.reference):
+                    name = f"{side.repository}:{side.reference}"
+                    raise AzureError(
+                        409,
+                        "Conflict",
+                        f"Tag {name} already exists in target registry. Use mode Force to overwrite it.",
+                    )
+                _copy(source, target, first, side.reference)
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    media_type: str
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
+
+
+class _Repository:
+    """A repository of a registry, over HTTP."""
+
+    def __init__(self, client: httpx.Client, side: Side, actions: str) -> None:
+        self._client = client
+        self._side = side
+        scheme = "http" if side.server.partition(":")[0] in {"localhost", "127.0.0.1"} else "https"
+        self.base = f"{scheme}://{side.server}/v2/{side.repository}"
+        self._token(f"{scheme}://{side.server}/v2/", actions)
+
+    def _token(self, url: str, actions: str) -> None:
+        reply = self._client.get(url)
+        kind, _, rest = reply.headers.get("www-authenticate", "").partition(" ")
+        if reply.status_code != HTTPStatus.UNAUTHORIZED or kind.lower() != "bearer":
+            if self._side.credentials:
+                self._client.auth = self._side.credentials
+            return
+        told = dict(_PARAMETER.findall(rest))
+        query = {"service": told.get("service", ""), "scope": f"repository:{self._side.repository}:{actions}"}
+        auth = self._side.credentials
+        answer = (
+            self._client.get(told["realm"], params=query, auth=auth)
+            if auth
+            else self._client.get(told["realm"], params=query)
+        )
+        if answer.status_code != HTTPStatus.OK:
+            raise AzureError(
+                400, "Unauthorized", f"{self._side.server} refuses the credentials: HTTP {answer.status_code}"
+            )
+        token = answer.json().get("token") or answer.json().get("access_token")
+        self._client.headers["Authorization"] = f"Bearer {token}"
+
+    def has(self, reference: str) -> bool:
+        return self._client.head(f"{self.base}/manifests/{reference}", headers={"Accept": _ACCEPT}).is_success
+
+    def manifest(self, reference: str) -> _Manifest:
+        reply = self._client.get(f"{self.base}/manifests/{reference}", headers={"Accept": _ACCEPT})
+        if not reply.is_success:
+            raise AzureError(
+                400,
+                "ManifestUnknown",
+                f"{self._side.server} does not give {self._side.repository}:{reference}: {_told(reply)}",
+            )
+        return _Manifest(reply.headers["content-type"].partition(";")[0], reply.content)
+
+    def put_manifest(self, reference: str, manifest: _Manifest) -> None:
+        headers = {"Content-Type": manifest.media_type}
+        _good(self._client.put(f"{self.base}/manifests/{reference}", content=manifest.content, headers=headers))
+
+    def has_blob(self, digest: str) -> bool:
+        return self._client.head(f"{self.base}/blobs/{digest}").is_success
+
+    @contextmanager
+    def blob(self, digest: str) -> Iterator[httpx.Response]:
+        with self._client.stream("GET", f"{self.base}/blobs/{digest}", follow_redirects=True) as reply:
+            if not reply.is_success:
+                raise AzureError(
+                    400, "BlobUnknown", f"{self._side.server} does not give {digest}: HTTP {reply.status_code}"
+                )
+            yield reply
+
+    def put_blob(self, digest: str, content: Iterator[bytes]) -> None:
+        begun = _good(self._client.post(f"{self.base}/blobs/uploads/"))
+        where = httpx.URL(self.base).join(begun.headers["location"]).copy_add_param("digest", digest)
+        _good(self._client.put(where, content=content, headers={"Content-Type": "application/octet-stream"}))
+
+
+@contextmanager
+def _opened(side: Side, actions: str) -> Iterator[_Repository]:
+    try:
+        with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+            yield _Repository(client, side, actions)
+    except httpx.HTTPError as error:
+        raise AzureError(400, "RegistryUnreachable", f"{side.server} does not answer: {error}") from error
+
+
+def _copy(source: _Repository, target: _Repository, manifest: _Manifest, reference: str) -> None:
+    body = json.loads(manifest.content)
+    if manifest.media_type in _INDEXES:
+        for child in body["manifests"]:
+            _copy(source, target, source.manifest(child["digest"]), "")
+    elif manifest.media_type in _MANIFESTS:
+        for part in [body["config"], *body["layers"]]:
+            digest = part["digest"]
+            if not target.has_blob(digest):
+                with source.blob(digest) as content:
+                    target.put_blob(digest, content.iter_bytes())
+    else:
+        raise AzureError(400, "ManifestUnsupported", f"manifests of type {manifest.media_type} cannot be imported")
+    target.put_manifest(reference or manifest.digest, manifest)
+
+
+def _source(azure: Azure, given: dict[str, Any], request: Request, repository: str, reference: str) -> Side:
+    if given.get("resourceId"):
+        other = azure.find(str(given["resourceId"]))
+        if other.id.type.lower() != registry_tokens.REGISTRIES.lower():
+            raise _bad(f"source.resourceId '{other.id.path}' is no registry")
+        if not registry_tokens.may(azure, other, request.principal):
+            # As Azure: who imports must be able to read the source.
+            azure.access.demand(request.principal, f"{registry_tokens.REGISTRIES}/pull/read", other.id)
+        return Side(
+            other.properties["loginServer"],
+            repository,
+            reference,
+            registry_tokens.login(azure, other, request.principal),
+        )
+    server = str(given.get("registryUri") or "").removeprefix("https://").rstrip("/")
+    if not server:
+        raise _bad("source has neither registryUri nor resourceId")
+    known = given.get("credentials") or {}
+    if not known.get("password"):
+        return Side(server, repository, reference)
+    return Side(server, repository, reference, (str(known.get("username") or TOKEN_USER), str(known["password"])))
+
+
+def _split(name: str) -> tuple[str, str]:
+    if "@" in name:
+        repository, _, digest = name.partition("@")
+        return repository, digest
+    repository, colon, tag = name.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (name, "latest")
+
+
+def _good(reply: httpx.Response) -> httpx.Response:
+    if not reply.is_success:
+        raise AzureError(400, "ImportFailed", f"{reply.request.url.host} refuses the image: {_told(reply)}")
+    return reply
+
+
+def _told(reply: httpx.Response) -> str:
+    try:
+        found = reply.json()["errors"][0]
+        return f"HTTP {reply.status_code} {found['code']}: {found['message']}"
+    except (ValueError, KeyError, IndexError, TypeError):
+        return f"HTTP {reply.status_code}"
+
+
+def _bad(text: str) -> AzureError:
+    return AzureError(400, "InvalidImportRequest", f"The import request is invalid: {text}.")

@@ -1,0 +1,171 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from components.mixtures import refusals
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+ACR = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/acr01"
+STANDALONE: dict[str, Any] = {
+    "registry": {"mode": "standalone"},
+    "principal": {"kind": "service-principal"},
+    "image": {"context": "."},
+    "deployments": {"blue": {}},
+}
+PUBLIC: dict[str, Any] = {
+    "registry": {"mode": "public"},
+    "principal": {"kind": "none"},
+    "image": {"reference": "host/x@sha256:0"},
+    "deployments": {"blue": {}},
+}
+TWO: dict[str, Any] = {"blue": {}, "green": {}}
+
+FINE: dict[str, dict[str, Any]] = {
+    "standalone and service principal": STANDALONE,
+    "no principal section": {name: section for name, section in STANDALONE.items() if name != "principal"},
+    "standalone and managed identity": {**STANDALONE, "principal": {"kind": "managed-identity"}},
+    "an existing registry": {**STANDALONE, "registry": {"mode": "standalone", "id": ACR}},
+    "an existing abac registry, built by docker": {
+        **STANDALONE,
+        "registry": {"mode": "standalone", "id": ACR, "role_assignment_mode": "abac"},
+        "image": {"context": ".", "builder": "docker"},
+    },
+    "the workspace's registry": {**STANDALONE, "registry": {"mode": "workspace"}, "principal": {"kind": "none"}},
+    "the workspace's registry and an identity": {
+        **STANDALONE,
+        "registry": {"mode": "workspace"},
+        "principal": {"kind": "managed-identity"},
+    },
+    "a public registry": PUBLIC,
+    "two passwords": {
+        **STANDALONE,
+        "principal": {
+            "kind": "service-principal",
+            "passwords": {"old": {"expires": "2026-05-01T00:00:00Z"}, "new": {"expires": "2027-05-01T00:00:00Z"}},
+            "current": "new",
+        },
+    },
+    "a split": {**STANDALONE, "deployments": TWO, "endpoint": {"traffic": {"blue": 90, "green": 10}}},
+    "a mirror": {**STANDALONE, "deployments": TWO, "endpoint": {"traffic": {"blue": 100}, "mirror": {"green": 50}}},
+}
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown mode": ({"registry": {"mode": "private"}}, 'registry.mode = "private": one of'),
+    "an id in mode workspace": (
+        {"registry": {"mode": "workspace", "id": ACR}, "principal": {"kind": "none"}},
+        f'registry.id = "{ACR}": mode workspace takes none; write registry.mode: standalone',
+    ),
+    "a name for an existing registry": (
+        {"registry": {"mode": "standalone", "id": ACR, "name": "acr02"}},
+        'registry.name = "acr02": registry.id names a registry that exists; take out one',
+    ),
+    "a sku in mode public": (
+        {**PUBLIC, "registry": {"mode": "public", "sku": "Basic"}},
+        'registry.sku = "Basic": mode public makes no registry; take it out',
+    ),
+    "abac for a new registry": (
+        {"registry": {"mode": "standalone", "role_assignment_mode": "abac"}, "image": {"reference": "h/x@sha256:0"}},
+        'registry.roleAssignmentMode = "abac": only an existing registry can be in it',
+    ),
+    "abac and acr tasks": (
+        {"registry": {"mode": "standalone", "id": ACR, "role_assignment_mode": "abac"}},
+        'image.builder = "acr": ACR Tasks has no rights',
+    ),
+    "a name for an existing workspace": (
+        {"workspace": {"id": "/subscriptions/…", "vault": "kv1"}},
+        'workspace.vault = "kv1": workspace.id names a workspace that exists; take out one of them',
+    ),
+    "an existing group without a name": (
+        {"workspace": {"resource_group_exists": True}},
+        'workspace.resourceGroupExists = "true": which one? write workspace.resourceGroup too',
+    ),
+    "an unknown principal": ({"principal": {"kind": "user"}}, 'principal.kind = "user": one of'),
+    "a principal for a public registry": (
+        {**PUBLIC, "principal": {"kind": "service-principal"}},
+        'principal.kind = "service-principal": a public registry is read without one; take out principal',
+    ),
+    "a service principal for the workspace's registry": (
+        {"registry": {"mode": "workspace"}},
+        'principal.kind = "service-principal": the workspace\'s own registry takes no credentials',
+    ),
+    "nobody for a standalone registry": (
+        {"principal": {"kind": "none"}},
+        'principal.kind = "none": a standalone registry is private; write service-principal or managed-identity',
+    ),
+    "passwords of a managed identity": (
+        {"principal": {"kind": "managed-identity", "passwords": {"a": {}}}},
+        'principal.passwords = "a": managed-identity has no password; take them out',
+    ),
+    "three passwords": (
+        {"principal": {"kind": "service-principal", "passwords": {"a": {}, "b": {}, "c": {}}, "current": "a"}},
+        'principal.passwords = "a, b, c": two are enough while one takes over',
+    ),
+    "two passwords and none in use": (
+        {"principal": {"kind": "service-principal", "passwords": {"a": {}, "b": {}}}},
+        'principal.current = "": which password is in use? one of a, b',
+    ),
+    "an unknown password in use": (
+        {"principal": {"kind": "service-principal", "passwords": {"a": {}}, "current": "b"}},
+        'principal.current = "b": no such password in principal.passwords (a)',
+    ),
+    "an expired password in use": (
+        {"principal": {"kind": "service-principal", "passwords": {"a": {"expires": "2026-05-31T23:59:59Z"}}}},
+        'principal.passwords.a.expires = "2026-05-31T23:59:59Z": it is over; add another password',
+    ),
+    "reference and context": (
+        {"image": {"reference": "h/x@sha256:0", "context": "."}},
+        'image.context = ".": image.reference names an image that is built; take out one of them',
+    ),
+    "neither reference nor context": ({"image": {}}, 'image.context = "": name the folder to build from'),
+    "a build for a public registry": (
+        {**PUBLIC, "image": {"context": "."}},
+        'image.context = ".": a public registry is only read; name the image by image.reference',
+    ),
+    "an unknown builder": (
+        {"image": {"context": ".", "builder": "kaniko"}},
+        'image.builder = "kaniko": one of acr, docker',
+    ),
+    "no deployment": ({"deployments": {}}, 'deployments = "{}": an endpoint without one answers nothing'),
+    "an unknown way to sign in": ({"endpoint": {"auth": "basic"}}, 'endpoint.auth = "basic": one of key, '),
+    "traffic to nobody": (
+        {"endpoint": {"traffic": {"green": 100}}},
+        "endpoint.traffic.green = 100: no such deployment; one of blue",
+    ),
+    "traffic of 90 percent": (
+        {"endpoint": {"traffic": {"blue": 90}}},
+        'endpoint.traffic = "90 percent together": Azure takes 100; correct the shares',
+    ),
+    "two deployments and no split": (
+        {"deployments": TWO},
+        'endpoint.traffic = "{}": say how blue, green share 100 percent',
+    ),
+    "a mirror of live traffic": (
+        {"deployments": TWO, "endpoint": {"traffic": {"blue": 90, "green": 10}, "mirror": {"green": 10}}},
+        "endpoint.mirror.green = 10: it has 10 percent of the live traffic",
+    ),
+    "a mirror of 60 percent": (
+        {"deployments": TWO, "endpoint": {"traffic": {"blue": 100}, "mirror": {"green": 60}}},
+        "endpoint.mirror.green = 60: Azure mirrors 50 percent at most",
+    ),
+    "two mirrors": (
+        {
+            "deployments": {**TWO, "red": {}},
+            "endpoint": {"traffic": {"blue": 100}, "mirror": {"green": 5, "red": 5}},
+        },
+        'endpoint.mirror = "green, red": Azure mirrors to one deployment; take out the others',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FINE)
+def test_what_azure_can_do_is_not_refused(case: str) -> None:
+    assert refusals(FINE[case], NOW) == []
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_azure_cannot_do_is_refused_in_one_line_with_the_remedy(case: str) -> None:
+    sections, words = REFUSED[case]
+    told = refusals({**STANDALONE, **sections}, NOW)
+    assert [text[: len(words)] for text in told] == [words]
+    assert "\n" not in told[0]

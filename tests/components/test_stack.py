@@ -1,0 +1,371 @@
+import copy
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from components.content import content_key
+from components.stack import ScoringStackArgs
+from components.types import SettingsError
+from tests.components.cloud import DIGEST, PASSWORD, SUBSCRIPTION, Cloud, arguments, up
+
+ACR = f"{SUBSCRIPTION}/resourceGroups/shared/providers/Microsoft.ContainerRegistry/registries/sharedacr"
+OLD = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.MachineLearningServices/workspaces/oldml"
+SECRET = "1b47061264138c4ac30d75fd1eb44270"
+ELSEWHERE = f"mcr.microsoft.com/azureml/served@sha256:{'cd' * 32}"
+
+
+@pytest.fixture
+def usual(tmp_path: Path) -> ScoringStackArgs:
+    return arguments(tmp_path / "context")
+
+
+@pytest.fixture
+def cloud(usual: ScoringStackArgs) -> Cloud:
+    return up(usual)
+
+
+# -- order -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_steps_come_in_the_order_registry_identity_image_endpoint(cloud: Cloud) -> None:
+    registry = next(made for made in cloud.made if made.name == "scoring-registry")
+    at = cloud.made.index
+    assert at(registry) < cloud.order("RoleAssignment") < cloud.order("OnlineDeployment")
+    assert at(registry) < cloud.order("ImageBuild") < cloud.order("EnvironmentVersion")
+    assert cloud.order("EnvironmentVersion") < cloud.order("OnlineDeployment") < cloud.order("EndpointTraffic")
+
+
+def test_a_deployment_waits_for_the_role_and_for_the_connection(cloud: Cloud) -> None:
+    assert cloud.order("WorkspaceConnection") < cloud.order("OnlineDeployment")
+    role, connection = cloud.inputs("OnlineDeployment")["pullGrant"].split(" ")
+    assert role == "scoring-role-id"
+    assert connection
+
+
+def test_traffic_comes_after_every_deployment(tmp_path: Path) -> None:
+    two = {name: {"instance_type": "Standard_DS3_v2"} for name in ("blue", "green")}
+    cloud = up(arguments(tmp_path, deployments=two, endpoint={"traffic": {"blue": 80, "green": 20}}))
+    last = max(cloud.made.index(made) for made in cloud.all("OnlineDeployment"))
+    assert last < cloud.order("EndpointTraffic")
+    assert cloud.inputs("EndpointTraffic")["traffic"] == {"blue": 80, "green": 20}
+
+
+# -- registry and workspace --------------------------------------------------------------------------------------------
+
+
+def test_every_registry_has_no_admin_and_no_anonymous_reader(cloud: Cloud) -> None:
+    registries = cloud.all("Registry")
+    assert {made.name for made in registries} == {"scoring-registry", "scoring-own-registry"}
+    for made in registries:
+        assert made.inputs["adminUserEnabled"] is False
+        assert made.inputs["anonymousPullEnabled"] is False
+
+
+def test_the_workspace_always_gets_a_registry_so_that_azure_makes_none(cloud: Cloud) -> None:
+    workspace = next(made for made in cloud.made if made.name == "scoring-workspace")
+    own = next(made for made in cloud.made if made.name == "scoring-own-registry")
+    assert workspace.inputs["containerRegistry"].endswith(own.inputs["registryName"])
+    assert workspace.inputs["identity"] == {"type": "SystemAssigned"}
+    assert all(workspace.inputs[key] for key in ("keyVault", "storageAccount", "applicationInsights"))
+
+
+def test_the_vault_is_opened_by_roles_only(cloud: Cloud) -> None:
+    properties = cloud.inputs("Vault")["properties"]
+    assert properties["enableRbacAuthorization"] is True
+    assert properties["tenantId"] == "the-tenant"
+    assert "enablePurgeProtection" not in properties
+    assert "accessPolicies" not in properties
+
+
+def test_purge_protection_is_a_choice(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, workspace={"purge_protection": True, "soft_delete_days": 30}))
+    properties = cloud.inputs("Vault")["properties"]
+    assert (properties["enablePurgeProtection"], properties["softDeleteRetentionInDays"]) == (True, 30)
+
+
+def test_an_existing_registry_is_read_and_never_made(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, registry={"mode": "standalone", "id": ACR}))
+    registry = next(made for made in cloud.all("Registry") if made.name == "scoring-registry")
+    assert registry.resource_id == ACR
+    assert cloud.inputs("RoleAssignment")["scope"] == ACR
+    assert cloud.inputs("ImageBuild")["loginServer"] == "sharedacr.azurecr.io"
+
+
+def test_an_existing_resource_group_is_used_and_never_made(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, workspace={"resource_group": "theirs", "resource_group_exists": True}))
+    assert cloud.all("ResourceGroup") == []
+    assert cloud.inputs("Vault")["resourceGroupName"] == "theirs"
+
+
+def test_in_mode_workspace_one_registry_serves_both_and_nobody_gets_a_password(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, registry={"mode": "workspace"}))
+    registry = cloud.one("Registry")
+    workspace = next(made for made in cloud.made if made.name == "scoring-workspace")
+    assert workspace.inputs["containerRegistry"].endswith(registry.inputs["registryName"])
+    assert not [made for made in cloud.made if made.typ.startswith("azuread:")]
+    assert cloud.all("WorkspaceConnection") == []
+
+
+def test_in_mode_workspace_the_endpoints_own_identity_reads_before_the_first_pull(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, registry={"mode": "workspace"}))
+    role = cloud.inputs("RoleAssignment")
+    assert role["principalId"] == "object-of-endpoint"
+    assert "/registries/" in role["scope"]
+    assert cloud.order("OnlineEndpoint") < cloud.order("RoleAssignment") < cloud.order("OnlineDeployment")
+    assert cloud.inputs("OnlineDeployment")["pullGrant"] == "scoring-role-id"
+
+
+def test_in_mode_public_nobody_is_asked_who_pulls(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, registry={"mode": "public"}, image={"reference": ELSEWHERE}))
+    assert cloud.one("Registry").name == "scoring-own-registry"
+    assert cloud.all("RoleAssignment") == []
+    assert cloud.all("ImageBuild") == []
+    assert "pullGrant" not in cloud.inputs("OnlineDeployment")
+    assert cloud.inputs("EnvironmentVersion")["image"] == ELSEWHERE
+    assert cloud.inputs("EnvironmentVersion")["version"] == "cd" * 6
+
+
+def test_an_existing_workspace_brings_its_registry_and_vault(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, registry={"mode": "workspace"}, workspace={"id": OLD}))
+    assert cloud.one("Registry").resource_id == Cloud().attached
+    assert cloud.all("Vault") == []
+    assert cloud.inputs("OnlineEndpoint")["workspaceId"] == OLD
+
+
+def test_an_existing_workspace_without_a_registry_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as told:
+        up(arguments(tmp_path, registry={"mode": "workspace"}, workspace={"id": OLD}), Cloud(attached=None))
+    assert str(told.value).startswith(f'workspace.id = "{OLD}": it has no container registry yet')
+    assert "\n" not in str(told.value)
+
+
+# -- identity ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_principal_has_one_role_that_reads_on_the_registry_and_nowhere_else(cloud: Cloud) -> None:
+    role = cloud.inputs("RoleAssignment")
+    assert role["scope"].endswith(f"/registries/{_named(cloud, 'scoring-registry')['registryName']}")
+    assert role["roleDefinitionId"].endswith("/7f951dda-4ed3-4680-a7ca-43fe172d538d")
+    assert role["principalId"] == "object-of-principal"
+    assert role["principalType"] == "ServicePrincipal"
+
+
+def test_an_abac_registry_gets_the_repository_reader_role(tmp_path: Path) -> None:
+    registry = {"mode": "standalone", "id": ACR, "role_assignment_mode": "abac"}
+    cloud = up(arguments(tmp_path, registry=registry, image={"reference": ELSEWHERE}))
+    assert cloud.inputs("RoleAssignment")["roleDefinitionId"].endswith("/b93aa761-3e63-49ed-ac28-beffa264f7ac")
+
+
+def test_the_password_travels_only_as_a_secret(cloud: Cloud) -> None:
+    seen = [made for made in cloud.made if PASSWORD in str(made.inputs)]
+    assert {made.name for made in seen} == {"scoring-secret", "scoring-connection"}
+    for made in seen:
+        assert SECRET in made.inputs["properties"].values()
+
+
+def test_the_connection_offers_client_id_and_password_for_the_registry(cloud: Cloud) -> None:
+    properties = cloud.inputs("WorkspaceConnection")["properties"]["value"]
+    assert properties["category"] == "ContainerRegistry"
+    assert properties["authType"] == "UsernamePassword"
+    assert properties["target"] == f"{_named(cloud, 'scoring-registry')['registryName']}.azurecr.io"
+    assert properties["credentials"]["username"] == "client-of-application"
+
+
+def test_two_passwords_overlap_and_the_current_one_is_offered(tmp_path: Path) -> None:
+    passwords = {"old": {"expires": "2099-01-01T00:00:00Z"}, "new": {"expires": "2100-01-01T00:00:00Z"}}
+    principal = {"kind": "service-principal", "passwords": passwords, "current": "new"}
+    cloud = up(arguments(tmp_path, principal=principal))
+    assert {made.name for made in cloud.all("ApplicationPassword")} == {"scoring-password-old", "scoring-password-new"}
+    ends = {made.inputs["endDate"] for made in cloud.all("ApplicationPassword")}
+    assert ends == {"2099-01-01T00:00:00Z", "2100-01-01T00:00:00Z"}
+    offered = cloud.inputs("WorkspaceConnection")["properties"]["value"]["credentials"]["password"]
+    assert offered == cloud.inputs("Secret")["properties"]["value"]["value"] == f"{PASSWORD}-scoring-password-new"
+
+
+def test_a_managed_identity_needs_no_password_and_is_the_endpoints(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, principal={"kind": "managed-identity"}))
+    assert not [made for made in cloud.made if made.typ.startswith("azuread:")]
+    assert cloud.all("Secret") == []
+    assert cloud.inputs("RoleAssignment")["principalId"] == "object-of-identity"
+    endpoint = cloud.inputs("OnlineEndpoint")
+    assert endpoint["identityType"] == "UserAssigned"
+    assert endpoint["userAssignedIdentities"] == [cloud.one("UserAssignedIdentity").name + "-id"]
+
+
+# -- image -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_build_is_named_by_its_content(cloud: Cloud, usual: ScoringStackArgs) -> None:
+    key = content_key(Path(usual["image"]["context"]))
+    build = cloud.inputs("ImageBuild")
+    assert build["contentKey"] == key
+    assert build["repository"] == "scoring/sklearn"
+    assert cloud.inputs("OnlineDeployment")["tags"]["image"] == key[:12]
+
+
+def test_builder_docker_pushes_the_same_content_to_the_same_place(tmp_path: Path) -> None:
+    settings = arguments(tmp_path / "context")
+    settings["image"]["builder"] = "docker"
+    settings["push_username"], settings["push_password"] = "deployer", "deployers-secret"
+    cloud = up(settings)
+    assert cloud.all("ImageBuild") == []
+    image = cloud.inputs("Image")
+    key = content_key(tmp_path / "context")
+    assert re.fullmatch(rf"azureml\w+\.azurecr\.io/scoring/sklearn:{key[:12]}", image["imageName"])
+    assert SECRET in image["registry"].values()
+    assert cloud.inputs("EnvironmentVersion")["image"].endswith(f"/scoring/sklearn@{DIGEST}")
+
+
+@pytest.mark.parametrize(
+    ("image", "line"),
+    [
+        ({"context": "/nowhere"}, 'image.context = "/nowhere": the folder does not exist'),
+        (
+            {"reference": "scoring:v1"},
+            'image.reference = "scoring:v1": an image reference takes host/repository@sha256',
+        ),
+        ({"context": "@", "dockerfile": "x/Dockerfile"}, 'image.dockerfile = "x/Dockerfile": no such file'),
+        ({"context": "@", "repository": "Scoring"}, 'image.repository = "Scoring": a repository takes small letters'),
+    ],
+)
+def test_an_image_that_cannot_be_made_is_told_before_anything_is_registered(
+    tmp_path: Path, image: dict[str, str], line: str
+) -> None:
+    settings = arguments(tmp_path / "context")
+    context = settings["image"]["context"]
+    settings["image"] = cast("Any", {**image, **({"context": context} if image.get("context") == "@" else {})})
+    cloud = Cloud()
+    with pytest.raises(SettingsError) as told:
+        up(settings, cloud)
+    assert str(told.value).startswith(line)
+    assert cloud.made == []
+
+
+def test_a_mixture_that_azure_cannot_do_is_told_before_anything_is_registered(tmp_path: Path) -> None:
+    cloud = Cloud()
+    with pytest.raises(SettingsError, match=r"principal\.kind"):
+        up(arguments(tmp_path, principal={"kind": "none"}), cloud)
+    assert cloud.made == []
+
+
+# -- endpoint ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_environment_is_named_after_the_digest(cloud: Cloud) -> None:
+    environment = cloud.inputs("EnvironmentVersion")
+    assert environment["environmentName"] == "scoring-sklearn"
+    assert environment["version"] == DIGEST.removeprefix("sha256:")[:12]
+    assert environment["image"].endswith(DIGEST)
+
+
+def test_the_inference_servers_routes_are_the_default(cloud: Cloud) -> None:
+    environment = cloud.inputs("EnvironmentVersion")
+    routes = tuple(environment[key] for key in ("port", "livenessPath", "readinessPath", "scoringPath"))
+    assert routes == (5001, "/", "/", "/score")
+
+
+def test_other_routes_are_another_version_because_azure_lets_none_change(tmp_path: Path) -> None:
+    blue = {"instance_type": "Standard_DS3_v2", "routes": {"port": 8080.0, "scoring": "/predict"}}
+    environment = up(arguments(tmp_path, deployments={"blue": blue})).inputs("EnvironmentVersion")
+    assert re.fullmatch(r"(ab){6}-[0-9a-f]{6}", environment["version"])
+    assert (environment["port"], environment["scoringPath"]) == (8080, "/predict")
+
+
+def test_deployments_of_one_image_share_an_environment_and_another_image_has_its_own(tmp_path: Path) -> None:
+    machine = {"instance_type": "Standard_DS3_v2"}
+    deployments = {"blue": machine, "green": machine, "red": {**machine, "image": ELSEWHERE}}
+    cloud = up(arguments(tmp_path, deployments=deployments, endpoint={"traffic": {"blue": 100}}))
+    environments = {made.name: made.inputs for made in cloud.all("EnvironmentVersion")}
+    assert set(environments) == {"scoring-environment", "scoring-red-environment"}
+    assert environments["scoring-red-environment"]["image"] == ELSEWHERE
+    used = {made.name: made.inputs["environmentId"] for made in cloud.all("OnlineDeployment")}
+    assert used["scoring-blue"] == used["scoring-green"] != used["scoring-red"]
+
+
+def test_probes_and_limits_are_spelt_as_arm_does_and_numbers_from_other_languages_are_whole(tmp_path: Path) -> None:
+    blue = {
+        "instance_type": "Standard_DS3_v2",
+        "instance_count": 2.0,
+        "liveness_probe": {"initial_delay": "PT10S", "failure_threshold": 30.0},
+        "request_settings": {"max_concurrent_requests_per_instance": 4.0, "request_timeout": "PT60S"},
+        "environment": {"LOG_LEVEL": "info"},
+    }
+    deployment = up(arguments(tmp_path, deployments={"blue": blue})).inputs("OnlineDeployment")
+    assert deployment["instanceCount"] == 2
+    assert deployment["livenessProbe"] == {"initialDelay": "PT10S", "failureThreshold": 30}
+    assert deployment["requestSettings"] == {"maxConcurrentRequestsPerInstance": 4, "requestTimeout": "PT60S"}
+    assert deployment["environmentVariables"] == {"LOG_LEVEL": "info"}
+
+
+def test_a_deployment_that_is_alone_gets_everything(cloud: Cloud) -> None:
+    assert cloud.inputs("EndpointTraffic")["traffic"] == {"blue": 100}
+
+
+@pytest.mark.parametrize(("auth", "mode"), [("key", "Key"), ("aml-token", "AMLToken"), ("aad-token", "AADToken")])
+def test_every_way_to_sign_in_is_spelt_as_azure_does(tmp_path: Path, auth: str, mode: str) -> None:
+    assert up(arguments(tmp_path, endpoint={"auth": auth})).inputs("OnlineEndpoint")["authMode"] == mode
+
+
+# -- all of it ---------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_auto_named(cloud: Cloud) -> None:
+    names = {
+        "ResourceGroup": "resourceGroupName",
+        "Registry": "registryName",
+        "StorageAccount": "accountName",
+        "Vault": "vaultName",
+        "Secret": "secretName",
+        "Workspace": "workspaceName",
+        "Component": "resourceName",
+        "WorkspaceConnection": "connectionName",
+        "RoleAssignment": "roleAssignmentName",
+        "OnlineEndpoint": "endpointName",
+        "OnlineDeployment": "deploymentName",
+        "EnvironmentVersion": "environmentName",
+        "Application": "displayName",
+    }
+    for kind, field in names.items():
+        assert cloud.all(kind), kind
+        for made in cloud.all(kind):
+            assert made.inputs.get(field), f"{made.name} has no {field}"
+
+
+def test_the_same_stack_gets_the_same_names_and_another_stack_others(usual: ScoringStackArgs) -> None:
+    first, again, other = (up(copy.deepcopy(usual), stack=stack) for stack in ("one", "one", "two"))
+    assert _all_named(first) == _all_named(again)
+    assert not set(_all_named(first).values()) & set(_all_named(other).values())
+
+
+def test_everything_that_can_carries_the_tags(cloud: Cloud) -> None:
+    untagged = {
+        made.typ.rpartition(":")[2]
+        for made in cloud.made
+        if made.inputs and made.inputs.get("tags", {}).get("owner") != "me"
+    }
+    assert untagged == {
+        "Application",
+        "ServicePrincipal",
+        "ApplicationPassword",
+        "RoleAssignment",
+        "Secret",
+        "WorkspaceConnection",
+        "ImageBuild",
+        "EndpointTraffic",
+    }
+
+
+def _named(cloud: Cloud, name: str) -> dict[str, Any]:
+    return next(made for made in cloud.made if made.name == name).inputs
+
+
+def _all_named(cloud: Cloud) -> dict[str, str]:
+    fields = ("registryName", "accountName", "vaultName", "endpointName", "roleAssignmentName")
+    return {
+        made.name: str(made.inputs[field])
+        for made in cloud.made
+        for field in fields
+        if field in made.inputs and made.typ.rpartition(":")[2] not in {"Secret", "OnlineDeployment"}
+    }

@@ -1,0 +1,53 @@
+"""The core and its services in this process, for tests that need no protocol."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.catalogue import TYPES
+from emulator.core.azure import Azure, Request
+from emulator.core.rbac import OWNER, Principal
+from emulator.services import authorization, entra, resources
+
+
+@dataclass(frozen=True)
+class Inner:
+    """An Azure in this process with its deployer and a resource group `rg`."""
+
+    azure: Azure
+    deployer: Principal
+
+    @property
+    def group(self) -> str:
+        """The resource group's ARM id."""
+        return f"/subscriptions/{self.azure.subscription}/resourceGroups/rg"
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None, who: Principal | None = None) -> Any:  # noqa: ANN401
+        """One request (below the group, or of a whole id) to its end: the body that the finished resource shows."""
+        whole = path if path.startswith("/") else f"{self.group}/{path}"
+        return self.azure.wait(self.azure.request(Request(method, whole, who or self.deployer, body or {})))
+
+    def somebody(self, name: str = "somebody") -> Principal:
+        """A service principal without any role."""
+        application = entra.create_application(self.azure, {"displayName": name})
+        made = entra.create_service_principal(self.azure, application["appId"])
+        found = entra.find_principal(self.azure, made["id"])
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def inner(tmp_path: Path) -> Iterator[Inner]:
+    """A fresh one for each test."""
+    azure = Azure(tmp_path / "state")
+    azure.ports.choose("https")
+    made = entra.deployer(azure)
+    authorization.grant(azure, made.object_id, OWNER, resources.make_subscription(azure))
+    azure.serve(TYPES)
+    found = Inner(azure, made.principal)
+    found.ask("PUT", found.group, {"location": "westeurope"})
+    yield found
+    azure.store.close()
