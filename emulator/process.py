@@ -118,9 +118,15 @@ def _wanted(azure: Azure, name: str, given: int | None, default: int) -> int | N
 
 
 def _reserve_scoring(azure: Azure, given: int | None) -> None:
-    """Keep where endpoints' scoring ports begin; the gateway takes one for each endpoint (0: any)."""
-    if given is not None or azure.store.fact("scoring-port") is None:
-        azure.store.keep("scoring-port", DEFAULT_SCORING_PORT if given is None else given)
+    """Keep where endpoints' scoring ports begin; the gateway takes one for each endpoint (0: any).
+
+    Where no endpoint has its port yet, the first one must be free: better told now than by an endpoint at another port.
+    """
+    kept = azure.store.fact("scoring-port")
+    first = given if given is not None else (DEFAULT_SCORING_PORT if kept is None else int(kept))
+    if first and first not in azure.ports.numbers():
+        azure.ports.demand("scoring", first)
+    azure.store.keep("scoring-port", first)
 
 
 def _realm(azure: Azure) -> Starlette:

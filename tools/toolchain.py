@@ -1,125 +1,140 @@
-"""The Pulumi command line of the SDK's version, with its Python language host: found, installed or built.
+"""The Pulumi engine and its Python language host, of the version that the Python SDK is pinned to.
 
-In this order: what is on PATH, what the cache has, the official bundle, a build from the Go modules. Owns the cached
-tools; never touches the user's login, plugins or PATH.
+Owns finding them (PATH, official bundle, build from Go modules, in this order) and keeping them in the cache. Refuses to
+touch the user's own Pulumi: no login, no plugin folder, no installation outside the cache.
 """
 
+import importlib.metadata
+import os
 import re
 import shutil
-import subprocess
-import tempfile
-from importlib.metadata import version
+import sys
 from pathlib import Path
 
-from tools.shell import ToolError, alone, cache, run, say
+from tools import gobuild
+from tools.console import ToolError, cache_folder, lock, one_line, progress, run, say, scratch, which
 
-VERSION = version("pulumi")
-"""The engine's version: the Python SDK's, which uv.lock pins."""
+_SHOWN_VERSION = re.compile(r"\bv?(\d+)\.(\d+)\.(\d+)\b")
+_OFFICIAL_SECONDS = 300
+_ENGINE = "pulumi"
+_LANGUAGE_HOST = "pulumi-language-python"
+# What the language host starts beside itself: the program runner and the provider of dynamic resources.
+_SHIMS = ("pulumi-language-python-exec", "pulumi-resource-pulumi-python")
+_SDK = "github.com/pulumi/pulumi/sdk/v3"
 
-HOST = "v3.79.0"
-"""The newest SDK module whose own Python language host can be built apart from Pulumi's repository."""
+Version = tuple[int, int, int]
 
-_NAMES = ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python")
-_MODULES = {
-    "cli": f"""module toolchain/cli
-go 1.25
-require github.com/pulumi/pulumi/pkg/v3 v{VERSION}
-replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e
-""",
-    "host": f"""module toolchain/host
-go 1.24
-require github.com/pulumi/pulumi/sdk/v3 {HOST}
-""",
-}
-_PACKAGES = {
-    "cli": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-    "host": "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
-}
+
+def parse_version(text: str) -> Version:
+    """`v3.259.0`, `3.259.1-dev` or a line that holds one."""
+    found = _SHOWN_VERSION.search(text)
+    if found is None:
+        raise ToolError(f"version: {one_line(text)[:80]!r} is none; expected something like v3.259.0")
+    major, minor, patch = (int(part) for part in found.groups())
+    return major, minor, patch
+
+
+def wanted() -> str:
+    """The version of the Python SDK: engine and SDK belong together."""
+    return importlib.metadata.version("pulumi")
+
+
+def fits(version: Version, pinned: Version) -> bool:
+    """Whether an engine of that version can serve the pinned SDK: same minor version."""
+    return version[:2] == pinned[:2]
 
 
 def ensure() -> Path:
-    """Return the folder that holds `pulumi` and its Python language host, making it where it is missing."""
-    found = on_path()
-    if found:
-        return found
-    with alone("toolchain"):
-        folder = cache() / "toolchain" / VERSION
-        if complete(folder / "bin"):
-            return folder / "bin"
-        return _official(folder) or _built(folder)
+    """The folder that holds a fitting `pulumi` with its Python language host."""
+    on_path = _on_path()
+    if on_path is not None:
+        return on_path
+    place = cache_folder() / "toolchain" / wanted()
+    if _complete(place / "bin"):
+        return place / "bin"
+    with lock("toolchain"):
+        if not _complete(place / "bin"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
+            with scratch("toolchain") as folder:
+                if not _official(folder / "official"):
+                    _build(folder / "built" / "bin")
+                    (folder / "built").rename(place)
+                else:
+                    (folder / "official").rename(place)
+            if not _complete(place / "bin"):
+                raise ToolError(f"{place}: the Pulumi {wanted()} put there does not run; remove the folder and try again")
+    return place / "bin"
 
 
-def on_path() -> Path | None:
-    """The folder of the user's own Pulumi, where it has the right version and a Python language host."""
-    pulumi, host = shutil.which("pulumi"), shutil.which("pulumi-language-python")
-    if not pulumi or not host:
+def known() -> Path | None:
+    """The folder as `ensure` would give it, if everything is there already."""
+    on_path = _on_path()
+    if on_path is not None:
+        return on_path
+    folder = cache_folder() / "toolchain" / wanted() / "bin"
+    return folder if (folder / _ENGINE).exists() and (folder / _LANGUAGE_HOST).exists() else None
+
+
+def _on_path() -> Path | None:
+    engine, host = which(_ENGINE), which(_LANGUAGE_HOST)
+    if engine is None or host is None:
         return None
-    told = subprocess.run([pulumi, "version"], capture_output=True, text=True, timeout=60, check=False).stdout
-    return Path(pulumi).parent if same_minor(told) else None
+    cached = cache_folder() / "toolchain"
+    if not engine.is_relative_to(cached) and not _is_right(engine):
+        return None
+    return engine.parent
 
 
-def same_minor(told: str) -> bool:
-    """Whether a `pulumi version` is of the SDK's minor version."""
-    found = re.match(r"v?(\d+\.\d+)\.", told.strip())
-    return bool(found) and VERSION.startswith(f"{found[1]}." if found else "")
+def _is_right(engine: Path) -> bool:
+    try:
+        shown = run([engine, "version"], what="pulumi version", environment=_QUIET, timeout=60)
+        return fits(parse_version(shown), parse_version(wanted()))
+    except ToolError:
+        return False
 
 
-def complete(folder: Path) -> bool:
-    """Whether a folder has every tool."""
-    return all((folder / name).exists() for name in _NAMES[:3])
+def _complete(folder: Path) -> bool:
+    programs = (_ENGINE, _LANGUAGE_HOST, _SHIMS[0])
+    return all(os.access(folder / program, os.X_OK) for program in programs) and _is_right(folder / _ENGINE)
 
 
-def _official(folder: Path) -> Path | None:
-    say(f"Pulumi {VERSION} is not here: asking for the official bundle")
-    program = (
-        "import sys; from pulumi.automation import PulumiCommand; from semver import VersionInfo;"
+_QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+
+def _official(folder: Path) -> bool:
+    """Pulumi's own bundle; False where it cannot be had."""
+    install = (
+        "import sys; from pulumi.automation import PulumiCommand; from semver import VersionInfo; "
         "PulumiCommand.install(root=sys.argv[1], version=VersionInfo.parse(sys.argv[2]))"
     )
     try:
-        subprocess.run(
-            [shutil.which("python") or "python3", "-c", program, str(folder), VERSION],
-            capture_output=True,
-            timeout=300,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError):
-        return None
-    return folder / "bin" if complete(folder / "bin") else None
+        with progress(f"Getting the official Pulumi {wanted()}"):
+            run(
+                [sys.executable, "-c", install, folder, wanted()],
+                what="official Pulumi",
+                environment=_QUIET,
+                timeout=_OFFICIAL_SECONDS,
+            )
+    except ToolError as error:
+        say(f"  {str(error)[:200]}; building it instead")
+        return False
+    return _complete(folder / "bin")
 
 
-def _built(folder: Path) -> Path:
-    if not shutil.which("go"):
+def _build(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    version = wanted()
+    stamp = f"-s -w -X {_SDK}/go/common/version.Version={version}"
+    gobuild.build("pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", folder / _ENGINE, flags=stamp)
+    if not _is_right(folder / _ENGINE):
         raise ToolError(
-            f"Pulumi {VERSION} can neither be found nor downloaded: install it from"
-            " https://www.pulumi.com/docs/install/, or install Go so that it can be built"
+            f"tools/go/pulumi/go.mod: builds another version than the pinned SDK's {version}; "
+            "bring go.mod and pyproject.toml to the same version"
         )
-    say(f"no download of Pulumi is reachable: building {VERSION} from its Go modules, once (3 to 8 minutes)")
-    (folder / "bin").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = Path(scratch) / "bin"
-        made.mkdir()
-        for part in _MODULES:
-            _build(part, Path(scratch) / part, made)
-        sdk = f"github.com/pulumi/pulumi/sdk/v3@v{VERSION}"
-        module = run("the SDK's module", ["go", "list", "-m", "-mod=mod", "-f", "{{.Dir}}", sdk], Path(scratch) / "cli")
-        python = Path(module.strip().splitlines()[-1]) / "python"
-        for place in ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python"):
-            shutil.copyfile(python / place, made / Path(place).name)
-            (made / Path(place).name).chmod(0o755)
-        for tool in made.iterdir():
-            tool.replace(folder / "bin" / tool.name)
-    return folder / "bin"
-
-
-def _build(part: str, folder: Path, made: Path) -> None:
-    folder.mkdir()
-    (folder / "go.mod").write_text(_MODULES[part])
-    package = _PACKAGES[part]
-    (folder / "tools.go").write_text(f'//go:build tools\n\npackage tools\n\nimport _ "{package}"\n')
-    name = package.rsplit("/", 1)[1]
-    run(f"the modules of {name}", ["go", "mod", "tidy"], folder)
-    stamp = f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{VERSION}"
-    stamp += f" -X github.com/pulumi/pulumi/pkg/v3/version.Version=v{VERSION}"
-    # A memory limit for the compiler's collector would slow it; two at a time is what small machines bear.
-    options = ["-mod=mod", "-trimpath", "-ldflags", f"-s -w {stamp}", "-o", str(made / name)]
-    run(f"building {name}", ["go", "build", *options, package], folder, {"CGO_ENABLED": "0"})
+    gobuild.build("language-python", f"{_SDK}/python/cmd/{_LANGUAGE_HOST}", folder / _LANGUAGE_HOST)
+    source = gobuild.module_folder("pulumi", _SDK) / "python"
+    for shim in _SHIMS:
+        (found,) = [path for path in (source / "cmd" / shim, source / "dist" / shim) if path.exists()]
+        shutil.copyfile(found, folder / shim)
+        (folder / shim).chmod(0o755)

@@ -47,6 +47,8 @@ PUBLIC_HOST = "management.azure.com"
 LONGEST = 3600.0
 """Seconds a long operation may take before we give up on it."""
 TEXT_LIMIT = 1200
+SPOKEN_EVERY = 10.0
+"""Seconds between two lines about the same state."""
 LONGEST_PAUSE = 30.0
 OK, ACCEPTED, BAD_REQUEST, NOT_FOUND, CONFLICT = 200, 202, 400, 404, 409
 GOING_ON = frozenset(
@@ -113,6 +115,18 @@ class Reply:
         except ValueError:
             return {}
         return body if isinstance(body, dict) else {"value": body}
+
+
+def spoken(log: Callable[[str], None], thing: str) -> Progress:
+    """Tell progress as lines such as `deployment blue: Updating, 40 s`: at a change of state, else now and then."""
+    last: list[tuple[str, float]] = []
+
+    def tell(state: str, seconds: float) -> None:
+        if not last or last[-1][0] != state or seconds - last[-1][1] >= SPOKEN_EVERY:
+            last[:] = [(state, seconds)]
+            log(f"{thing}: {state}, {seconds:.0f} s")
+
+    return tell
 
 
 def redact(text: str) -> str:

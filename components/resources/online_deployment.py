@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from components.resources.arm import ML_API, Arm, ArmError, Progress, clean, state_of
+from components.resources.arm import ML_API, Arm, ArmError, Progress, clean, spoken, state_of
 from components.resources.fields import (
     DeploymentName,
     EndpointId,
@@ -204,4 +204,4 @@ def _remove(context: Context, path: str) -> None:
 
 
 def _progress(context: Context, name: str) -> Progress:
-    return lambda state, seconds: context.log(f"deployment {name}: {state}, {seconds:.0f} s")
+    return spoken(context.log, f"deployment {name}")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from components.resources.arm import ML_API, Progress
+from components.resources.arm import ML_API, Progress, spoken
 from components.resources.fields import EndpointName, Location, Tags, WorkspaceId, as_written, kept_tags
 from components.resources.framework import Context, Found, Inputs, Outputs, Resource
 from components.resources.values import Plain
@@ -154,4 +154,4 @@ def _put(context: Context, path: str, inputs: OnlineEndpointInputs) -> OnlineEnd
 
 
 def _progress(context: Context, name: str) -> Progress:
-    return lambda state, seconds: context.log(f"endpoint {name}: {state}, {seconds:.0f} s")
+    return spoken(context.log, f"endpoint {name}")

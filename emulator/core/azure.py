@@ -167,6 +167,8 @@ class Azure:
                     self._types[name].resume(document)
                 except AzureError as error:
                     _log.warning("%s does not come back: %s", document.id.path, error)
+                except Exception:  # noqa: BLE001 - the others must come back whatever this one's trouble is
+                    _log.exception("%s does not come back", document.id.path)
 
     def suspend(self) -> None:
         """At a clean stop: end what runs, newest kinds first. One kind's trouble does not keep the others up."""
@@ -260,6 +262,7 @@ class Azure:
         parent = id_.parent
         if parent is not None and parent.type != "Microsoft.Resources/subscriptions":
             self.find(parent.path)
+            self._lasting(id_)
         lock = self._hold(id_)
         try:
             old = self.store.get(id_)
@@ -332,6 +335,18 @@ class Azure:
             return Response(202, None, self.operations.start(id_.path, work))
         work()
         return Response(200)
+
+    def _lasting(self, id_: ResourceId) -> None:
+        """Refuse to make anything in a resource group that is being deleted."""
+        if not id_.group:
+            return
+        group = self.find("/".join(id_.path.split("/")[:5]))
+        if group.properties.get("provisioningState") == "Deleting":
+            raise AzureError(
+                409,
+                "ResourceGroupBeingDeleted",
+                f"The resource group '{group.id.name}' is in deprovisioning state and cannot perform this operation.",
+            )
 
     def _hold(self, id_: ResourceId) -> threading.Lock:
         """Take a resource for one operation; Azure refuses a second one meanwhile."""

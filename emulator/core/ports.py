@@ -33,6 +33,15 @@ class Ports:
         """The port kept for a name."""
         return self._kept().get(name)
 
+    def numbers(self) -> set[int]:
+        """All ports that are kept."""
+        return set(self._kept().values())
+
+    @staticmethod
+    def demand(name: str, port: int) -> None:
+        """Refuse a port that is taken now; it is neither bound nor kept."""
+        _listening(name, port).close()
+
     def choose(self, name: str, wanted: int = 0) -> int:
         """The port kept for a name; at first the wanted one, or the next free one after it (0: any)."""
         with self._lock:
@@ -50,16 +59,7 @@ class Ports:
         with self._lock:
             kept = self._kept()
             port = wanted or kept.get(name) or _free(0, set(kept.values()))
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((HOST, port))
-                listener.listen(128)
-            except OSError as error:
-                listener.close()
-                if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-                    raise PortInUseError(name, port) from error
-                raise
+            listener = _listening(name, port)
             if kept.get(name) != port:
                 self._store.keep(_FACT, {**kept, name: port})
             return listener
@@ -71,6 +71,20 @@ class Ports:
 
     def _kept(self) -> dict[str, int]:
         return dict(self._store.fact(_FACT) or {})
+
+
+def _listening(name: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            raise PortInUseError(name, port) from error
+        raise
+    return listener
 
 
 def _free(wanted: int, taken: set[int]) -> int:

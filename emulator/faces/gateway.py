@@ -13,9 +13,8 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import uvicorn
@@ -40,31 +39,19 @@ from emulator.services.ml_endpoints import (
     token_is_valid,
 )
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 DEPLOYMENT = "azureml-model-deployment"
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 _WHOLE = 100
 _ATTEMPTS = 20
 _PAUSE = 0.05
 _PATIENCE = 30.0
-_NOT_FORWARDED = frozenset(
-    [
-        "authorization",
-        "connection",
-        "content-length",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-request-id",
-    ]
-) | {DEPLOYMENT}
-_NOT_RETURNED = frozenset(
-    ["connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "upgrade", "x-request-id"]
-)
+_HOP_BY_HOP = {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+_NOT_FORWARDED = _HOP_BY_HOP | {"authorization", "host", "proxy-authorization", "x-request-id", DEPLOYMENT}
+# httpx has decoded the content.
+_NOT_RETURNED = _HOP_BY_HOP | {"content-encoding", "date", "server", "x-request-id", DEPLOYMENT}
 _TRACE = re.compile(r"[\w-]{1,40}")
 _log = logging.getLogger(__name__)
 
@@ -124,7 +111,7 @@ class Gateway:
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._servers: dict[str, tuple[uvicorn.Server, Future[None]]] = {}
         self._splits: dict[str, _Split] = {}
-        self._mirrored: set[asyncio.Task[None]] = set()
+        self._mirrored: set[asyncio.Task[Response | None]] = set()
         self._lock = threading.Lock()
         self._client: httpx.AsyncClient | None = None
 
@@ -190,8 +177,8 @@ class Gateway:
             server.should_exit = True
             try:
                 ended.result(_PATIENCE)
-            except Exception:
-                _log.exception("the port of %s does not close cleanly", key)
+            except Exception:  # noqa: BLE001 - it is logged, and the other ports close
+                _log.warning("the port of %s does not close cleanly", key, exc_info=True)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -209,7 +196,7 @@ class Gateway:
             await self._admit(route, request)
             response = await self._forward(route, request, await request.body(), headers)
         except _RefusedError as error:
-            response = JSONResponse({"error": {"code": error.code, "message": str(error)}}, error.status)
+            response = _error(error.status, error.code, str(error))
         response.headers.update(headers)
         return response
 
@@ -260,77 +247,68 @@ class Gateway:
         name = wanted or split.traffic.next()
         for attempt in range(_ATTEMPTS):
             if name is None:
-                raise _RefusedError(
-                    404, "NotFound", "The endpoint doesn't have any valid deployment with positive weight."
-                )
-            self._demand_known(route, name)
-            pool = self._fleet.pools.get(route.deployment(name))
-            try:
-                if pool is None:
-                    raise AbsentError
-                replica = pool.enter()
-            except FullError:
-                self._fleet.record(route.deployment(name), 0, failed=True)
-                raise _RefusedError(
-                    429,
-                    "TooManyRequests",
-                    f"Deployment '{name}' has too many pending requests (at most {pool.plan.limit}).",
-                ) from None
-            except (AbsentError, RetiredError):
-                # It goes or changes at this very moment: look again by the rules of now.
-                pool = None
-            if pool is not None:
+                text = "The endpoint doesn't have any valid deployment with positive weight."
+                raise _RefusedError(404, "NotFound", text)
+            place = self._place(route, name)
+            if place is not None:
+                sent = _Sent(request, body, headers)
                 if attempt == 0 and not wanted:
-                    self._mirror(route, split, request, body, headers)
-                answer = await self._exchange(route, name, pool, replica, _Sent(request, body, headers))
+                    self._mirror(route, split, sent)
+                answer = await self._exchange(route, name, place, sent)
                 if answer is not None:
                     return answer
+            elif wanted:
+                self._demand_known(route, name)
+            # It goes or changes at this very moment: look again by the rules of now.
             await asyncio.sleep(_PAUSE)
             route = self._route(route.id)
             split.follow(route)
             if not wanted and not route.traffic.get(name):
                 name = split.traffic.next()
-        self._fleet.record(route.deployment(name or ""), 0, failed=True)
-        raise _RefusedError(
-            503, "ServiceUnavailable", f"Deployment '{name}' has no container that is ready; try again later."
-        )
+        self._fleet.record(route.deployment(str(name)), 0, failed=True)
+        text = f"Deployment '{name}' has no container that is ready; try again later."
+        raise _RefusedError(503, "ServiceUnavailable", text)
+
+    def _place(self, route: Route, name: str) -> "_Place | None":
+        """A place in a container of a deployment; None where there is none now. Refused where too many are inside."""
+        key = route.deployment(name)
+        pool = self._fleet.pools.get(key)
+        if pool is None:
+            return None
+        try:
+            return _Place(pool, pool.enter())
+        except (AbsentError, RetiredError):
+            return None
+        except FullError:
+            self._fleet.record(key, 0, failed=True)
+            text = f"Deployment '{name}' has too many pending requests (at most {pool.plan.limit})."
+            raise _RefusedError(429, "TooManyRequests", text) from None
 
     def _demand_known(self, route: Route, name: str) -> None:
-        known = route.deployment(name) in self._fleet.pools
-        if not known and self._azure.store.get(route.id.child("deployments", name)) is None:
+        if self._azure.store.get(route.id.child("deployments", name)) is None:
             raise _RefusedError(404, "NotFound", f"Deployment '{name}' does not exist in endpoint '{route.id.name}'.")
 
-    async def _exchange(self, route: Route, name: str, pool: Pool, replica: Replica, sent: "_Sent") -> Response | None:
+    async def _exchange(self, route: Route, name: str, place: "_Place", sent: "_Sent") -> Response | None:
         """One request to one container; None where it could not be reached, so that another may be asked."""
-        key, begun = route.deployment(name), time.monotonic()
-        headers = {DEPLOYMENT: name}
+        key, begun, plan = route.deployment(name), time.monotonic(), place.pool.plan
         try:
-            async with asyncio.timeout(pool.plan.timeout):
-                answer = await self._send(replica.ports[pool.plan.port], sent)
-        except TimeoutError:
-            self._fleet.record(key, time.monotonic() - begun, failed=True)
-            told = f"Deployment '{name}' took longer than its requestTimeout of {pool.plan.timeout:g} s."
-            return JSONResponse({"error": {"code": "RequestTimeout", "message": told}}, 408, headers)
+            async with asyncio.timeout(plan.timeout):
+                answer = await self._send(place.replica.ports[plan.port], sent)
         except (httpx.ConnectError, KeyError):
             return None
+        except TimeoutError:
+            response = _error(408, "RequestTimeout", f"Deployment '{name}' took longer than {plan.timeout:g} s.")
         except httpx.HTTPError as error:
-            self._fleet.record(key, time.monotonic() - begun, failed=True)
-            told = f"Deployment '{name}' broke the connection off: {type(error).__name__}."
-            return JSONResponse({"error": {"code": "BadGateway", "message": told}}, 502, headers)
+            text = f"Deployment '{name}' broke the connection off: {type(error).__name__}."
+            response = _error(502, "BadGateway", text)
+        else:
+            failing = self._azure.faults.get("scoring-fails")
+            response = _returned(answer, failing=failing is True or failing == name)
         finally:
-            pool.leave(replica)
-        failing = self._azure.faults.get("scoring-fails")
-        broken = answer.is_error or failing is True or (failing is not None and failing == name)
-        self._fleet.record(key, time.monotonic() - begun, failed=broken)
-        response = Response(answer.content, 424 if broken else answer.status_code)
-        for header, value in answer.headers.multi_items():
-            if header.lower() not in _NOT_RETURNED and header.lower() != "content-encoding":
-                response.headers.append(header, value)
-        if broken:
-            headers["ms-azureml-model-error-statuscode"] = str(answer.status_code if answer.is_error else 500)
-            headers["ms-azureml-model-error-reason"] = "model_error"
-        headers["ms-azureml-model-time"] = str(round(1000 * (time.monotonic() - begun)))
-        response.headers.update(headers)
+            place.pool.leave(place.replica)
+        taken = time.monotonic() - begun
+        self._fleet.record(key, taken, failed=response.status_code >= httpx.codes.BAD_REQUEST)
+        response.headers.update({DEPLOYMENT: name, "ms-azureml-model-time": str(round(1000 * taken))})
         return response
 
     async def _send(self, port: int, sent: "_Sent") -> httpx.Response:
@@ -346,24 +324,27 @@ class Gateway:
             headers=[*kept, *sent.headers.items()],
         )
 
-    def _mirror(self, route: Route, split: _Split, request: Request, body: bytes, headers: dict[str, str]) -> None:
+    def _mirror(self, route: Route, split: _Split, sent: "_Sent") -> None:
         """Send a copy to the deployment that traffic is mirrored to, if it is its turn; nobody waits for the answer."""
         name = split.mirror.next()
-        pool = self._fleet.pools.get(route.deployment(name)) if name else None
-        if not name or pool is None:
+        if not name:
             return
         try:
-            replica = pool.enter()
-        except (AbsentError, FullError, RetiredError):
-            self._fleet.record(route.deployment(name), 0, failed=True)
+            place = self._place(route, name)
+        except _RefusedError:
             return
+        if place is not None:
+            task = asyncio.get_running_loop().create_task(self._exchange(route, name, place, sent))
+            self._mirrored.add(task)
+            task.add_done_callback(self._mirrored.discard)
 
-        async def copy() -> None:
-            await self._exchange(route, name, pool, replica, _Sent(request, body, headers))
 
-        task = asyncio.get_running_loop().create_task(copy())
-        self._mirrored.add(task)
-        task.add_done_callback(self._mirrored.discard)
+@dataclass(frozen=True)
+class _Place:
+    """A place in a container, until `pool.leave(replica)`."""
+
+    pool: Pool
+    replica: Replica
 
 
 @dataclass(frozen=True)
@@ -375,8 +356,26 @@ class _Sent:
     headers: dict[str, str]
 
 
+def _error(status: int, code: str, text: str) -> Response:
+    return JSONResponse({"error": {"code": code, "message": text}}, status)
+
+
+def _returned(answer: httpx.Response, *, failing: bool) -> Response:
+    """A container's answer as Azure hands it on: a failure of the model becomes 424."""
+    status = httpx.codes.INTERNAL_SERVER_ERROR if failing else answer.status_code
+    broken = status >= httpx.codes.BAD_REQUEST
+    response = Response(answer.content, 424 if broken else status)
+    for name, value in answer.headers.multi_items():
+        if name.lower() not in _NOT_RETURNED:
+            response.headers.append(name, value)
+    if broken:
+        response.headers["ms-azureml-model-error-statuscode"] = str(int(status))
+        response.headers["ms-azureml-model-error-reason"] = "model_error"
+    return response
+
+
 async def _new_client() -> httpx.AsyncClient:
-    # No connection is kept: one that the container closes at the same moment would fail a request, which nobody may repeat.
+    # No connection is kept: one that the container closes at that moment would fail a request, which nobody may repeat.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncClient(trust_env=False, timeout=None, limits=limits)  # noqa: S113 - each exchange has its own
 

@@ -514,7 +514,7 @@ class Fleet:
         return ready
 
     def _wait(self, replica: Replica, plan: Plan, *, fail_probes: bool = False) -> None:
-        """Poll a container's probes until both have succeeded. The initial delay is no sleep, it only adds to the limit."""
+        """Poll a container's probes until both have succeeded. The initial delay is not slept, it adds to the limit."""
         end = time.monotonic() + max(plan.liveness.limit, plan.readiness.limit)
         left = {"liveness": plan.liveness.successes, "readiness": plan.readiness.successes}
         pause, said = 0.1, "no answer yet"

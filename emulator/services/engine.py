@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import docker
@@ -67,12 +67,10 @@ def pull(image: str, credentials: tuple[str, str] | None = None) -> str:
 
 
 def forget(images: list[str]) -> None:
-    """Take names off images in the engine, as far as they are there and nobody needs them."""
+    """Take names off images in the engine, as far as it answers, they are there, and no container needs them."""
     for image in images:
-        try:
+        with suppress(APIError, AzureError):
             client().images.remove(image)
-        except APIError:
-            continue
 
 
 def names_in(login_server: str) -> list[str]:

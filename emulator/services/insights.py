@@ -104,8 +104,10 @@ class InsightsComponent(ResourceType):
         known = old.properties if old else {}
         key = known.get("InstrumentationKey") or str(uuid.uuid4())
         app = known.get("AppId") or str(uuid.uuid4())
-        place = f"https://{location}-0.in.applicationinsights.azure.com/"
-        live = f"https://{location}.livediagnostics.monitor.azure.com/"
+        ingestion = (
+            f"IngestionEndpoint=https://{location}-0.in.applicationinsights.azure.com/"
+            f";LiveEndpoint=https://{location}.livediagnostics.monitor.azure.com/"
+        )
         properties = {
             "Flow_Type": "Bluefield",
             "Request_Source": "rest",
@@ -120,11 +122,7 @@ class InsightsComponent(ResourceType):
             "AppId": app,
             "Name": name,
             "InstrumentationKey": key,
-            "ConnectionString": f"InstrumentationKey={key};IngestionEndpoint={place};LiveEndpoint={live};ApplicationId={"
-            "a"
-            "p"
-            "p"
-            "}",
+            "ConnectionString": f"InstrumentationKey={key};{ingestion};ApplicationId={app}",
             "CreationDate": new.body["systemData"]["createdAt"],
             "TenantId": self.azure.subscription,
             "publicNetworkAccessForIngestion": _access(given, "Ingestion"),

@@ -12,9 +12,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jwt
 
@@ -27,6 +26,9 @@ from emulator.services import authorization, entra, identity, registry_tokens
 from emulator.services.containers import MOST_REPLICAS, CrashError, Fleet, Login, Plan, Probe, PullError
 from emulator.services.ml_environment import ROUTES, VERSIONS
 from emulator.services.ml_workspace import CONNECTIONS, WORKSPACES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ENDPOINTS = f"{WORKSPACES}/onlineEndpoints"
 DEPLOYMENTS = f"{ENDPOINTS}/deployments"
@@ -459,7 +461,7 @@ class OnlineDeployment(ResourceType):
                 raise AzureError(
                     400,
                     "ResourceNotFound",
-                    f"'{field_}' of deployment '{name}' was not found: the local Azure has no models and no code assets;"
+                    f"'{field_}' of deployment '{name}' was not found: the local Azure has no such assets;"
                     " put both into the image",
                 )
 

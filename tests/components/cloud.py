@@ -5,6 +5,7 @@ Owns the recording. Refuses to own Azure's behaviour, which the local Azure has.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -116,14 +117,27 @@ _NAMES = (
 def run(program: Callable[[], object], cloud: Cloud | None = None, stack: str = "test") -> Cloud:
     """Run a program to its end against the mocks; its errors are raised as the engine would tell them."""
     cloud = cloud or Cloud()
+    # Pulumi's mocks work in the loop's threads and want a loop in each of them; whoever makes loops closes them.
+    loops = [asyncio.new_event_loop()]
+
+    def looped() -> None:
+        loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(loops[-1])
 
     async def whole() -> None:
-        mocks.set_mocks(cloud, project="azureml-scoring", stack=stack, preview=False)
         program()
         await wait_for_rpcs()
 
-    with asyncio.Runner() as runner:
-        runner.run(whole())
+    asyncio.set_event_loop(loops[0])
+    try:
+        with ThreadPoolExecutor(4, initializer=looped) as threads:
+            loops[0].set_default_executor(threads)
+            mocks.set_mocks(cloud, project="azureml-scoring", stack=stack, preview=False)
+            loops[0].run_until_complete(whole())
+    finally:
+        asyncio.set_event_loop(None)
+        for loop in loops:
+            loop.close()
     return cloud
 
 

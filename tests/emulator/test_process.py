@@ -54,6 +54,15 @@ def test_a_port_in_use_is_told_in_one_line_with_the_remedy(tmp_path: Path) -> No
     )
 
 
+def test_a_scoring_port_in_use_is_told_likewise(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        done = _emulator("serve", "--state", str(tmp_path / "azure"), "--port=0", f"--scoring-port={port}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: port {port} (scoring) is in use: ")
+    assert done.stderr.endswith("(--scoring-port)\n")
+
+
 def test_a_second_process_on_one_folder_is_refused(azure: Cloud) -> None:
     done = _emulator("serve", "--state", str(azure.folder), "--port", "0")
     assert done.returncode == 2

@@ -33,6 +33,7 @@ class Slow(ResourceType):
             raise AzureError(409, "Guarded", document.id.name)
 
     def remove(self, document: Document) -> None:
+        assert self.gate.wait(120)
         self.removed.append(document.id.name)
 
 
@@ -101,6 +102,17 @@ def test_a_deleted_group_takes_everything_along_newest_first(azure: Azure) -> No
     azure.wait(_ask(azure, "DELETE", group))
     assert Slow.removed == ["part", "thing"]
     assert azure.store.under(ResourceId.parse(group)) == []
+
+
+def test_nothing_is_made_in_a_group_that_is_being_deleted(azure: Azure) -> None:
+    group = _group(azure)
+    azure.wait(_ask(azure, "PUT", _thing(azure)))
+    Slow.gate.clear()
+    going = _ask(azure, "DELETE", group)
+    with pytest.raises(AzureError, match="ResourceGroupBeingDeleted"):
+        _ask(azure, "PUT", _thing(azure, "late"))
+    Slow.gate.set()
+    azure.wait(going)
 
 
 def test_a_refused_delete_changes_nothing(azure: Azure) -> None:

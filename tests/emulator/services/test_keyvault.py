@@ -105,7 +105,7 @@ def test_a_vaults_name_is_unique_in_the_whole_of_azure(inner: Inner) -> None:
 
 def test_a_secret_needs_a_value_and_a_plain_name(inner: Inner) -> None:
     inner.ask("PUT", PATH, _vault(inner))
-    with pytest.raises(AzureError, match="lacks 'properties.value'"):
+    with pytest.raises(AzureError, match=r"lacks 'properties.value'"):
         inner.ask("PUT", f"{PATH}/secrets/pull", {"properties": {}})
     with pytest.raises(AzureError, match="secret name 'a_b'"):
         inner.ask("PUT", f"{PATH}/secrets/a_b", {"properties": {"value": "x"}})

@@ -63,8 +63,9 @@ def test_the_sdk_creates_changes_and_deletes_a_registry(sdk: ContainerRegistryMa
     server = str(made.properties.login_server)
     assert httpx.get(f"http://{server}/v2/", trust_env=False).status_code == 401
     change = RegistryUpdateParameters(properties=RegistryPropertiesUpdateParameters(admin_user_enabled=True))
-    assert sdk.registries.begin_update(group, name, change).result().properties.admin_user_enabled
-    assert sdk.registries.get(group, name).properties.login_server == server
+    changed = sdk.registries.begin_update(group, name, change).result().properties
+    assert changed is not None
+    assert (changed.admin_user_enabled, changed.login_server) == (True, server)
     assert [found.name for found in sdk.registries.list_by_resource_group(group)] == [name]
     told = sdk.registries.list_credentials(group, name)
     assert told.username == name

@@ -92,10 +92,14 @@ def test_without_buildkit_mounts_do_not_work_as_on_azure(shop: Shop) -> None:
     assert "BuildKit" in run["runErrorMessage"]
 
 
-def test_the_certificates_of_this_machine_are_an_optional_build_secret(shop: Shop) -> None:
-    text = f"FROM {BASE}\nRUN --mount=type=secret,id=pip-ca test ! -e /etc/pip-ca && ls -l /run/secrets || true\n"
-    run_id = _schedule(shop, "secret", {"Dockerfile": text})
-    assert shop.wait(run_id)["status"] == "Succeeded", shop.log(run_id).text
+def test_the_certificates_of_this_machine_are_a_build_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ca.pem").write_text("the bundle of this machine")
+    monkeypatch.setenv("PIP_CERT", str(tmp_path / "ca.pem"))
+    text = f"FROM {BASE}\nRUN --mount=type=secret,id=pip-ca grep -q 'the bundle of' /run/secrets/pip-ca && ls /run\n"
+    with local_azure(tmp_path / "state") as azure, opened(azure) as shop:
+        run_id = _schedule(shop, "secret", {"Dockerfile": text})
+        log = shop.log(run_id)
+        assert shop.wait(run_id)["status"] == "Succeeded", log.text
 
 
 def test_a_docker_build_request_builds_and_hides_secret_arguments(shop: Shop) -> None:
@@ -215,7 +219,7 @@ def test_no_credential_stands_in_the_arguments_of_a_command(shop: Shop) -> None:
     while "started" not in shop.log(run_id).text:
         assert time.monotonic() < end
         time.sleep(0.1)
-    seen = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    seen = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     commands = [line for line in seen.splitlines() if f"{shop.login_server}/built:args" in line]
     assert commands
     encoded = base64.b64encode(registries.TOKEN_USER.encode()).decode()[:20]
