@@ -3,34 +3,40 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azureml-scoring
 WORKERS ?= 4
 ARGS ?=
-PYTHON := .venv/bin/python
+TOOLS := .venv/bin/python -m tools
 
+.DEFAULT_GOAL := help
 .PHONY: help up preview down env state logs ready test lint bench
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: .venv/ready ## take the local stack up and ask it a question
-	@$(PYTHON) -m tools up
+up: .venv/ready ## take the local stack up and ask it a question (AZURE_PORT=, SCORING_PORT= choose ports)
+	@$(TOOLS) up
 preview: .venv/ready ## show what an up would change
-	@$(PYTHON) -m tools preview
-down: .venv/ready ## take everything away
-	@$(PYTHON) -m tools down
+	@$(TOOLS) preview
+down: .venv/ready ## take everything away (ARGS=--force: even what Pulumi cannot destroy)
+	@$(TOOLS) down $(ARGS)
 env: .venv/ready ## print the environment: eval "$(make -s env)"
-	@$(PYTHON) -m tools env
+	@$(TOOLS) env
 state: .venv/ready ## tell what runs
-	@$(PYTHON) -m tools state
-logs: .venv/ready ## print a build's or a deployment's log (ARGS=name)
-	@$(PYTHON) -m tools logs $(ARGS)
+	@$(TOOLS) state
+logs: .venv/ready ## print a build's or a deployment's log (ARGS=name), or the local Azure's own
+	@$(TOOLS) logs $(ARGS)
 ready: .venv/ready ## set the machine up without running anything
-	@$(PYTHON) -m tools ready
-lint: .venv/ready ## style, types, imports
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy . && .venv/bin/lint-imports
-test: lint ready ## pass every test (ARGS=tests/... for some)
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
-bench: ready ## measure, as ratios within one run
-	@$(PYTHON) -m tests.performance.bench
+	@$(TOOLS) ready
+lint: .venv/ready ## check style, types and imports
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy .
+	@.venv/bin/lint-imports
+test: lint ## pass every test (ARGS=tests/... for some, WORKERS=4)
+	@$(TOOLS) ready
+	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+bench: .venv/ready ## measure, as ratios within one run
+	@$(TOOLS) ready
+	@$(TOOLS) run .venv/bin/python -m tests.performance.bench
 
 # One virtual environment from the lock file; uv itself is found, or kept in the cache.
 .venv/ready: pyproject.toml uv.lock tools/bootstrap.sh
-	@tools/bootstrap.sh "$(CACHE)" >&2
+	@bash tools/bootstrap.sh "$(CACHE)" >&2
 	@touch $@

@@ -1,7 +1,7 @@
 """The endpoint that answers: environments, endpoint, grant, deployments and traffic, in that order.
 
 Owns the environment versions (named from the image's digest, because Azure never lets one change), the endpoint,
-its own identity's role where the registry is the workspace's, the deployments and the split of traffic. Refuses to
+its own identity's role where Azure ML gives it none, the deployments and the split of traffic. Refuses to
 own the image and the credentials it is pulled with.
 https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/workspaces/onlineendpoints
 https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-container
@@ -171,7 +171,7 @@ class ScoringEndpoint(pulumi.ComponentResource):
     def _grant(
         self, name: str, args: ScoringEndpointArgs, endpoint: OnlineEndpoint, endpoint_name: str
     ) -> pulumi.Input[str] | None:
-        """Return what deployments wait for; let the endpoint's own identity read the workspace's registry first."""
+        """Return what deployments wait for; let the endpoint's own identity read a registry first where asked to."""
         registry = args.get("pull_registry_id")
         if registry is None:
             return args.get("pull_grant")

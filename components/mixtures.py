@@ -58,7 +58,7 @@ def refusals(settings: Section, now: datetime | None = None) -> list[str]:
     image: Section = settings["image"]
     principal: Section = settings.get("principal") or {"kind": default_principal(registry["mode"])}
     return [
-        *_registry(registry),
+        *_registry(registry, settings.get("workspace") or {}),
         *_workspace(settings.get("workspace") or {}),
         *_principal(registry["mode"], principal, now or datetime.now(UTC)),
         *_image(registry, image),
@@ -66,7 +66,7 @@ def refusals(settings: Section, now: datetime | None = None) -> list[str]:
     ]
 
 
-def _registry(registry: Section) -> Iterator[str]:
+def _registry(registry: Section, workspace: Section) -> Iterator[str]:
     mode = registry["mode"]
     if mode not in REGISTRY_MODES:
         yield line("registry.mode", mode, f"one of {', '.join(REGISTRY_MODES)}")
@@ -78,7 +78,8 @@ def _registry(registry: Section) -> Iterator[str]:
             yield line(f"registry.{field}", registry[field], "registry.id names a registry that exists; take out one")
         elif field in registry and mode == "public":
             yield line(f"registry.{field}", registry[field], "mode public makes no registry; take it out")
-    if registry.get("role_assignment_mode") == "abac" and "id" not in registry:
+    existing = "id" in registry or (mode == "workspace" and "id" in workspace)
+    if registry.get("role_assignment_mode") == "abac" and not existing:
         remedy = "only an existing registry can be in it; name that by registry.id, or take this out"
         yield line("registry.roleAssignmentMode", "abac", remedy)
 
@@ -90,7 +91,11 @@ def _workspace(workspace: Section) -> Iterator[str]:
                 remedy = "workspace.id names a workspace that exists; take out one of them"
                 yield line(f"workspace.{shown}", workspace[field], remedy)
     elif workspace.get("resource_group_exists") and "resource_group" not in workspace:
-        yield line("workspace.resourceGroupExists", "true", "which one? write workspace.resourceGroup too")
+        yield line(
+            "workspace.resourceGroupExists",
+            workspace["resource_group_exists"],
+            "which one? write workspace.resourceGroup too",
+        )
 
 
 def _principal(mode: str, principal: Section, now: datetime) -> Iterator[str]:
@@ -150,7 +155,7 @@ def _image(registry: Section, image: Section) -> Iterator[str]:
 
 def _endpoint(endpoint: Section, deployments: Section) -> Iterator[str]:
     if not deployments:
-        yield line("deployments", "{}", "an endpoint without one answers nothing; describe at least one")
+        yield line("deployments", {}, "an endpoint without one answers nothing; describe at least one")
         return
     if endpoint.get("auth", "key") not in AUTH_MODES:
         yield line("endpoint.auth", endpoint["auth"], f"one of {', '.join(AUTH_MODES)}")
@@ -163,7 +168,7 @@ def _endpoint(endpoint: Section, deployments: Section) -> Iterator[str]:
                 yield line(f"endpoint.{field}.{name}", split[name], f"no such deployment; one of {known}")
     total = sum(traffic.values())
     if not traffic:
-        yield line("endpoint.traffic", "{}", f"say how {', '.join(deployments)} share 100 percent")
+        yield line("endpoint.traffic", {}, f"say how {', '.join(deployments)} share 100 percent")
     elif total != _WHOLE:
         yield line("endpoint.traffic", f"{total} percent together", "Azure takes 100; correct the shares")
     yield from _mirror(traffic, mirror)

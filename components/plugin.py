@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -35,6 +35,9 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provid
 from components.resources.framework import PACKAGE, Context, Resource, ResourceError
 from components.resources.values import plain, rich
 from components.schema import hosted, package_schema, version
+
+if TYPE_CHECKING:
+    from components.resources.arm import Arm
 
 _T = TypeVar("_T")
 _WORKERS = 32
@@ -108,7 +111,8 @@ class Plugin(ProviderServicer):
         self._engine = Engine(engine_address)
         self._resources = resources
         self._threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="step")
-        self._cancelled = False
+        self._cancelled = threading.Event()
+        self._step_state = threading.local()
 
     @property
     def resources(self) -> Mapping[str, Resource[Any]]:
@@ -130,8 +134,7 @@ class Plugin(ProviderServicer):
         return plugin_pb2.PluginInfo(version=version())
 
     async def Cancel(self, request: empty_pb2.Empty, context: grpc.aio.ServicerContext) -> empty_pb2.Empty:  # noqa: ARG002, D102, N802
-        # What runs is let finish, or die with the process: half a step is worse than a late end. Nothing new begins.
-        self._cancelled = True
+        self._cancelled.set()
         return empty_pb2.Empty()
 
     async def GetSchema(  # noqa: D102, N802
@@ -289,14 +292,37 @@ class Plugin(ProviderServicer):
         return found
 
     def _step(self, urn: str, *, preview: bool = False) -> Context:
-        return Context(urn, preview, lambda text: self._engine.log(urn, text))
+        return Context(urn, preview, lambda text: self._engine.log(urn, text), self._connect)
+
+    def _connect(self) -> "Arm":
+        from components.resources.arm import connect  # noqa: PLC0415 - azure-identity is slow to import
+
+        arm = connect()
+        arm.sleep = self.pause
+        return arm
+
+    def pause(self, seconds: float) -> None:
+        """Wait between two looks at Azure; end the step when the update is cancelled meanwhile.
+
+        A step is ended once: what it then does to leave things in order may wait as it needs.
+        """
+        if getattr(self._step_state, "ended", False):
+            time.sleep(seconds)
+        elif self._cancelled.wait(seconds):
+            self._step_state.ended = True
+            raise ResourceError("cancelled while Azure was still at work; run it again to finish")
 
     async def _guarded(self, context: grpc.aio.ServicerContext, urn: str, step: Callable[[], _T]) -> _T:
         """Run a blocking step in a thread; what goes wrong becomes one line at the engine."""
-        if self._cancelled:
+        if self._cancelled.is_set():
             await _refuse(context, "the update was cancelled before this step began; run it again to finish")
+
+        def run() -> _T:
+            self._step_state.ended = False
+            return step()
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, step)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         except ResourceError as error:
             await _refuse(context, str(error))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the engine gets one line

@@ -155,7 +155,9 @@ class ScoringStack(pulumi.ComponentResource):
             serving["pull_grant"] = puller.grant
             if principal["kind"] == "managed-identity":
                 serving["pull_identity_id"] = puller.identity_id
-        elif mode == "workspace":
+        elif mode == "workspace" and trust == "abac":
+            # Azure ML itself gives an endpoint's own identity AcrPull on the workspace's registry, and a second assignment
+            # of it is refused; it knows nothing of registries in ABAC mode.
             serving["pull_registry_id"] = registry.registry_id
         endpoint = ScoringEndpoint(name, serving, child)
 

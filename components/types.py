@@ -9,7 +9,7 @@ Rules: https://learn.microsoft.com/azure/azure-resource-manager/management/resou
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import pulumi
 from pydantic import AfterValidator, Field
@@ -40,7 +40,10 @@ class Rule:
         return f"{self.what} takes {self.words}; for instance {self.example}"
 
 
-_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_LONG: Final = 200
+"""Characters of a value that an error shows."""
+
+_UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _GROUP = r"[\w().-]{0,89}[\w()-]"
 _PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
@@ -195,8 +198,25 @@ def require(kind: str, field: str, text: str) -> str:
 
 def line(field: str, value: object, remedy: str) -> str:
     """Compose the one line of an error: which field, which value, what to do."""
-    shown = str(value) if not isinstance(value, str) else f'"{value}"'
-    return f"{field} = {shown}: {remedy}"
+    return f"{field} = {_shown(value)}: {remedy}"
+
+
+def _shown(value: object) -> str:
+    """Show a value on one short line, as it stands in YAML."""
+    match value:
+        case str():
+            text = " ".join(value.split()) if "\n" in value else value
+            return f'"{text}"' if len(text) <= _LONG else f'"{text[:_LONG]}…"'
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case Mapping():
+            return "{…}" if value else "{}"
+        case list():
+            return "[…]" if value else "[]"
+        case _:
+            return str(value)
 
 
 def _of(kind: str) -> AfterValidator:

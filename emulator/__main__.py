@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from emulator import process
-from emulator.faces import tls
+from emulator import presence
 
 _FAILED = 2
 
@@ -20,7 +19,7 @@ def main(words: list[str] | None = None) -> int:
     given = _parser().parse_args(words)
     try:
         result: int = given.run(given)
-    except process.CannotServeError as error:
+    except presence.CannotServeError as error:
         print(f"error: {error}", file=sys.stderr)
         return _FAILED
     except httpx.HTTPError as error:
@@ -48,12 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--port",
         type=_port,
-        help=f"where https answers; default: where it did before, at first {process.DEFAULT_PORT}; 0: any that is free",
+        help=f"where https answers; default: where it did before, at first {presence.DEFAULT_PORT}; 0: any that is"
+        " free",
     )
     serve.add_argument(
         "--scoring-port",
         type=_port,
-        help=f"where the first endpoint is scored; default {process.DEFAULT_SCORING_PORT}; 0: any that is free",
+        help=f"where the first endpoint is scored; default {presence.DEFAULT_SCORING_PORT}; 0: any that is free",
     )
     command("stop", _stop, "Stop it, with all processes and containers of its own; the state stays.")
     command("stats", _stats, "Tell, as JSON, what was written since the start or the last reset-stats.")
@@ -74,12 +74,14 @@ def _port(text: str) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
+    from emulator import process  # noqa: PLC0415 - all services and faces: the other commands need not wait for them
+
     process.serve(given.state, process.Ports(given.port, given.scoring_port), lambda text: print(text, flush=True))
     return 0
 
 
 def _stop(given: argparse.Namespace) -> int:
-    if not process.stop(given.state):
+    if not presence.stop(given.state):
         print(f"no local Azure serves {given.state}")
     return 0
 
@@ -119,13 +121,13 @@ def _value(text: str | None) -> object:
 
 
 def _ask(state: Path, method: str, path: str, body: dict[str, object] | None = None) -> httpx.Response:
-    environment = process.ready(state)["environment"]
+    environment = presence.ready(state)["environment"]
     url = f"https://{environment['ARM_METADATA_HOSTNAME']}/_local/{path}"
     headers = {"Authorization": f"Bearer {environment['ARM_CLIENT_SECRET']}"}
-    with httpx.Client(verify=tls.client_context(state), headers=headers, timeout=60, trust_env=False) as client:
+    with httpx.Client(verify=presence.client_context(state), headers=headers, timeout=60, trust_env=False) as client:
         answer = client.request(method, url, json=body)
     if answer.is_error:
-        raise process.CannotServeError(answer.json()["error"]["message"])
+        raise presence.CannotServeError(answer.json()["error"]["message"])
     return answer
 
 

@@ -1,21 +1,18 @@
 """The one process of a local Azure: starts the core and all faces in order, says that it serves, and ends cleanly.
 
-Owns that order, the listeners and the files by which others find the process (ready.json, the lock). What a request
-means is the faces' business.
+Owns that order and the listeners. How others find the process is `presence`; what a request means is the faces'
+business.
 """
 
-import fcntl
 import json
 import logging
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -28,19 +25,10 @@ from emulator.core.rbac import OWNER
 from emulator.faces import providers, registry_token, rest, tls, vaults
 from emulator.faces.gateway import Gateway
 from emulator.faces.web import RequestLog, azure_error, listening
+from emulator.presence import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
 from emulator.services import authorization, entra, keyvault, registry_tokens, resources
 
-READY = "ready.json"
-DEFAULT_PORT = 8889
-DEFAULT_SCORING_PORT = 8890
-_LOCK = "serve.lock"
-_LOG = "emulator.log"
-_PATIENCE = 120.0
 _log = logging.getLogger(__name__)
-
-
-class CannotServeError(Exception):
-    """Why no local Azure can start (or be found) here; the text is one line with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +48,7 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     with ExitStack() as stack:
-        stack.enter_context(_sole(folder))
+        stack.enter_context(sole(folder))
         (folder / READY).unlink(missing_ok=True)
         _start_log(folder)
         azure = Azure(folder)
@@ -140,57 +128,6 @@ def _realm(azure: Azure) -> Starlette:
     return app
 
 
-@contextmanager
-def _sole(folder: Path) -> Iterator[None]:
-    """Hold the folder: two processes on one state would ruin it."""
-    with (folder / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CannotServeError(
-                f"a local Azure already serves {folder}: use it, or end it with"
-                f" 'python -m emulator stop --state {folder}'"
-            ) from error
-        yield
-
-
-def runs(folder: Path) -> bool:
-    """Whether a process holds the folder."""
-    if not (folder / _LOCK).exists():
-        return False
-    with (folder / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
-def ready(folder: Path) -> dict[str, Any]:
-    """What ready.json says of the process that serves a folder."""
-    try:
-        found: dict[str, Any] = json.loads((folder / READY).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CannotServeError(
-            f"no local Azure serves {folder}: start one with 'python -m emulator serve --state {folder}'"
-        ) from error
-    return found
-
-
-def stop(folder: Path) -> bool:
-    """End the process that serves a folder, and wait for its end; False where there is none."""
-    if not runs(folder):
-        (folder / READY).unlink(missing_ok=True)
-        return False
-    os.kill(int(ready(folder)["pid"]), signal.SIGTERM)
-    deadline = time.monotonic() + _PATIENCE
-    while runs(folder):
-        if time.monotonic() > deadline:
-            raise CannotServeError(f"the local Azure of {folder} does not end; {folder / _LOG} may say why")
-        time.sleep(0.1)
-    return True
-
-
 def _write_ready(folder: Path, environment: dict[str, str]) -> None:
     draft = folder / f"{READY}.draft"
     draft.unlink(missing_ok=True)
@@ -200,7 +137,7 @@ def _write_ready(folder: Path, environment: dict[str, str]) -> None:
 
 
 def _start_log(folder: Path) -> None:
-    handler = logging.FileHandler(folder / _LOG, encoding="utf-8")
+    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -151,13 +151,11 @@ class Config(_Section):
     tags: Annotated[dict[types.TagName, types.TagValue], Field(max_length=50)] = {}
     name_seed: Annotated[str, Field(max_length=64)] = ""
 
-    def settings(self, root: Path) -> ScoringStackArgs:
-        """Return the same as settings of the components; the build context is seen from the project's root."""
+    def settings(self) -> ScoringStackArgs:
+        """Return the same as settings of the components, with only what was said."""
         found = self.model_dump(exclude_none=True)
         found["principal"].setdefault("kind", default_principal(self.registry.mode))
         found["endpoint"].pop("kind")
-        if "context" in found["image"]:
-            found["image"]["context"] = str((root / found["image"]["context"]).resolve())
         return cast("ScoringStackArgs", found)
 
 
@@ -167,18 +165,19 @@ def load(root: Path) -> ScoringStackArgs:
 
 
 def parse(given: Mapping[str, Any], root: Path) -> ScoringStackArgs:
-    """Check config that is read already."""
+    """Check config that is read already; the build context is seen from the project's root."""
     try:
         config = Config.model_validate(given)
     except ValidationError as error:
         raise SettingsError("\n".join(_lines(error, given))) from None
-    settings = config.settings(root)
-    problems = refusals(settings)
-    image = settings["image"]
-    if not problems and "context" in image:
-        check_context(Path(image["context"]), image.get("dockerfile", "Dockerfile"), f"{NAMESPACE}:image")
-    if problems:
+    settings = config.settings()
+    if problems := refusals(settings):
         raise SettingsError("\n".join(f"{NAMESPACE}:{problem}" for problem in problems))
+    image = settings["image"]
+    if "context" in image:
+        context = (root / image["context"]).resolve()
+        check_context(context, image.get("dockerfile", "Dockerfile"), f"{NAMESPACE}:image")
+        image["context"] = str(context)
     return settings
 
 
@@ -218,35 +217,36 @@ def _line(problem: ErrorDetails, given: Mapping[str, Any]) -> str:
     context = problem.get("ctx") or {}
     match problem["type"]:
         case "extra_forbidden":
-            return line(field, _shown(value), _unknown(path))
+            return line(field, value, _unknown(path))
         case "missing":
             return f"{field} is missing: write it; see {_example(path)}"
         case "literal_error":
-            return line(field, _shown(value), f"one of {context['expected']}".replace("'", "").replace(" or ", ", "))
+            return line(field, value, f"one of {context['expected']}".replace("'", "").replace(" or ", ", "))
         case "value_error":
-            return line(field, _shown(value), str(context["error"]))
+            return line(field, value, str(context["error"]))
         case "dict_type" | "model_type" | "model_attributes_type":
-            return line(field, _shown(value), f"this is a section; write its fields below it, as in {_example(path)}")
-        case _:
-            return line(field, _shown(value), _plain(problem["msg"]))
+            return line(field, value, f"this is a section; write its fields below it, as in {_example(path)}")
+        case kind:
+            return line(field, value, _REMEDIES.get(kind) or _plain(problem["msg"]))
+
+
+_REMEDIES: Final = {
+    "int_parsing": "write a whole number",
+    "int_type": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_parsing": "write a number",
+    "float_type": "write a number",
+    "bool_parsing": "write true or false",
+    "bool_type": "write true or false",
+    "string_type": "write a text, in quotes where it looks like a number",
+    "string_too_short": "write at least one character, or take it out",
+    "list_type": "write a list, such as [10, 50, 100]",
+}
+"""What to write, by what pydantic finds wrong."""
 
 
 def _plain(message: str) -> str:
     return message.replace("Input should be", "write").replace("Value should have", "it takes")
-
-
-def _shown(value: object) -> object:
-    """Show a value on one short line."""
-    if isinstance(value, str):
-        return value if len(value) <= _LONG else f"{value[:_LONG]}…"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping | list):
-        return "{…}" if isinstance(value, Mapping) else "[…]"
-    return "nothing" if value is None else value
-
-
-_LONG: Final = 120
 
 
 def _at(given: object, path: list[str | int]) -> object:

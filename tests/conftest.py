@@ -108,12 +108,13 @@ class Cloud:
 def local_azure(folder: Path) -> Iterator[Cloud]:
     """Start the real process in a folder on free ports, and end it cleanly."""
     folder.mkdir(parents=True, exist_ok=True)
+    ready = folder / "ready.json"
+    ready.unlink(missing_ok=True)  # a killed process left it
     with (folder / "azure.log").open("ab") as log:
         command = [sys.executable, "-m", "emulator", "serve", "--state", str(folder), "--port=0", "--scoring-port=0"]
         running = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
     try:
         deadline = time.monotonic() + PATIENCE
-        ready = folder / "ready.json"
         while not ready.exists():
             told = (folder / "azure.log").read_text()
             assert running.poll() is None, told[-3000:]

@@ -1,34 +1,40 @@
-"""`python -m tools`: what the Makefile calls."""
+"""`python -m tools`: what the Makefile calls. Owns the order of the steps and what the user sees of them."""
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from tools import azure, base_image, engine, registry, toolchain
-from tools.shell import ToolError, say
+from tools.shell import ToolError, last_line, one_line, say
 
 STACK = "local"
+_LOCAL = azure.ROOT / ".local"
 _REQUEST = azure.ROOT / "examples" / "sklearn" / "request.json"
 _LABEL = f"azureml-scoring.state={azure.STATE}"
+_LOG_LINES = 100
+_SCORE_SECONDS = 60
 
 
 def ready() -> None:
-    """Set the machine up: Pulumi, a Docker engine, a base image, a registry."""
-    toolchain.ensure()
-    registry.ensure()
-    engine.ensure()
-    base_image.ensure()
+    """Set the machine up: Pulumi, a Docker engine, a base image, a registry program."""
+    # Building Pulumi takes minutes of processor time, installing Docker waits for the network: side by side.
+    with ThreadPoolExecutor() as pool:
+        steps: list[Future[Any]] = [pool.submit(toolchain.ensure), pool.submit(_ready_engine)]
+    for step in steps:
+        step.result()
 
 
 def start() -> None:
-    """Start the local Azure."""
+    """Set the machine up and start the local Azure."""
     ready()
     azure.start()
 
@@ -40,9 +46,9 @@ def up() -> None:
     azure.tell(azure.STATE, "reset-stats")
     _pulumi("up", "--yes", "--skip-preview", "--stack", STACK)
     outputs = _outputs()
-    _table(outputs)
+    _show(outputs)
     _ask(outputs)
-    print(f"This run: {counts(json.loads(azure.tell(azure.STATE, 'stats')))}.")
+    print(f"\nThis run: {counts(json.loads(azure.tell(azure.STATE, 'stats')))}.")
 
 
 def preview() -> None:
@@ -52,17 +58,17 @@ def preview() -> None:
     _pulumi("preview", "--diff", "--stack", STACK)
 
 
-def down() -> None:
+def down(*, force: bool = False) -> None:
     """Take the local stack and the local Azure away; nothing stays."""
-    engine.ensure()
-    if (azure.ROOT / ".local" / "state").exists() and azure.STATE.exists():
-        azure.start()
-        _select()
-        _pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK)
-    azure.stop()
-    engine.remove_containers(_LABEL)
-    shutil.rmtree(azure.ROOT / ".local", ignore_errors=True)
-    print("Nothing is left: no resource, no container, no process, no state.")
+    if _LOCAL.exists():
+        if (_LOCAL / "state").exists() and azure.STATE.exists():
+            _destroy(force=force)
+        azure.stop()
+    # Without an engine there is nothing to remove; none is installed for it.
+    if engine.answers():
+        engine.remove_leftovers(_LABEL)
+    shutil.rmtree(_LOCAL, ignore_errors=True)
+    print("Nothing is left: no resource, no container, no volume, no process, no state.")
 
 
 def env() -> None:
@@ -70,9 +76,19 @@ def env() -> None:
     print(azure.exports(azure.environment()))
 
 
-def logs() -> None:
-    """Print what the local stack's deployments log."""
-    print(azure.tell(azure.STATE, "logs", *sys.argv[2:]), end="")
+def logs(name: str | None = None) -> None:
+    """Print the log of a build (by run id) or of a deployment (by name); without a name the local Azure's own."""
+    if name is not None:
+        print(azure.tell(azure.STATE, "logs", name), end="")
+        return
+    told = False
+    for file in (azure.STATE / "azure.log", azure.STATE / "emulator.log"):
+        if file.exists():
+            told = True
+            print(f"== {file}")
+            print("\n".join(file.read_text(errors="replace").splitlines()[-_LOG_LINES:]))
+    if not told:
+        raise ToolError(f"{azure.STATE} has no log; start the local Azure with `make up`")
 
 
 def state() -> None:
@@ -80,18 +96,71 @@ def state() -> None:
     if not azure.running():
         print("The local Azure does not run; `make up` starts it.")
         return
-    _table(_outputs())
+    told = azure.ready()
+    print(f"The local Azure runs: https://{told['environment']['ARM_METADATA_HOSTNAME']}, process {told['pid']}.")
+    _select()
+    _show(_outputs())
 
 
-COMMANDS: dict[str, Callable[[], None]] = {
-    command.__name__: command for command in (ready, start, up, preview, down, env, logs, state)
+def run(command: Sequence[str]) -> None:
+    """Run a command with the project's programs on PATH."""
+    if not command:
+        raise ToolError("run: no command; give one, as in `python -m tools run pytest`")
+    os.environ.update(azure.machine())
+    program = shutil.which(command[0])
+    if program is None:
+        raise ToolError(f"run: {command[0]} is not on PATH; install it")
+    os.execv(program, list(command))  # noqa: S606 - the user's own command
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    command.__name__: command for command in (ready, start, up, preview, down, env, logs, state, run)
 }
 
 
-def counts(stats: dict[str, Any]) -> str:
+def counts(stats: Mapping[str, Any]) -> str:
     """The counts of a run in words."""
     writes = sum(stats["writes"].values())
-    return f"{writes} provider writes, {stats['builds']} image builds, {stats['uploads']} uploads"
+    return f"{writes} provider writes, {stats['builds']} builds, {stats['uploads']} uploads"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows in aligned columns."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(f"  {line.rstrip()}" for line in lines)
+
+
+def existing(deployment: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Type and physical name of everything a stack's state holds, without what only groups or configures."""
+    rows: list[tuple[str, str]] = []
+    for resource in deployment.get("resources", []):
+        type_, id_ = str(resource["type"]), str(resource.get("id", ""))
+        if not resource.get("custom") or type_.startswith("pulumi:"):
+            continue
+        module, _, kind = type_.rpartition(":")
+        package, _, part = module.partition(":")
+        part = part.split("/")[0]
+        short = f"{package}.{kind}" if part in {"", "index"} else f"{part}.{kind}"
+        rows.append((short, id_.rstrip("/").rpartition("/")[2] or resource["urn"].rpartition("::")[2]))
+    return rows
+
+
+def _ready_engine() -> None:
+    registry.ensure()
+    engine.ensure()
+    base_image.ensure()
+
+
+def _destroy(*, force: bool) -> None:
+    try:
+        start()
+        _select()
+        _pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK)
+    except ToolError as error:
+        if not force:
+            raise ToolError(f"{error}; or remove the local Azure with all it holds: make down ARGS=--force") from error
+        say(f"{error}; removing the local Azure with all it holds")
 
 
 def _select() -> None:
@@ -100,14 +169,13 @@ def _select() -> None:
 
 def _pulumi(*words: str, quiet: bool = False) -> str:
     command = ["pulumi", *words]
-    variables = {**os.environ, **azure.environment()}
     if not sys.stdout.isatty():
         command += ["--non-interactive", "--color=never"]
     pipe = subprocess.PIPE if quiet else None
     done = subprocess.run(
         command,
         cwd=azure.ROOT,
-        env=variables,
+        env={**os.environ, **azure.environment()},
         stdin=subprocess.DEVNULL,
         stdout=pipe,
         stderr=pipe,
@@ -115,8 +183,8 @@ def _pulumi(*words: str, quiet: bool = False) -> str:
         check=False,
     )
     if done.returncode:
-        told = f": {done.stderr.strip().splitlines()[-1]}" if quiet and done.stderr.strip() else ""
-        raise ToolError(f"pulumi {words[0]} did not succeed{told}: mend what it names and run this again")
+        told = f": {last_line(done.stderr)}" if quiet and done.stderr.strip() else ""
+        raise ToolError(f"pulumi {words[0]} did not succeed{told}; mend what it names and try again")
     return done.stdout or ""
 
 
@@ -126,53 +194,89 @@ def _outputs() -> dict[str, Any]:
     return found
 
 
-def _table(outputs: dict[str, Any]) -> None:
-    shown = {name: _cell(value) for name, value in outputs.items() if "key" not in name.lower()}
-    width = max((len(name) for name in shown), default=0)
+def _show(outputs: Mapping[str, Any]) -> None:
+    exported = json.loads(_pulumi("stack", "export", "--stack", STACK, quiet=True))
+    rows = existing(exported.get("deployment") or {})
     print()
-    for name, value in shown.items():
-        print(f"  {name.ljust(width)}  {value}")
-    print()
+    print(table([("WHAT", "NAME"), *rows]) if rows else "  nothing exists")
+    shown = [(name, _cell(value)) for name, value in outputs.items() if not _secret(name)]
+    if shown:
+        print()
+        print(table([("OUTPUT", "VALUE"), *shown]))
+
+
+def _secret(name: str) -> bool:
+    return any(word in name.lower() for word in ("key", "password", "secret", "token"))
 
 
 def _cell(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _ask(outputs: dict[str, Any]) -> None:
-    body = _REQUEST.read_bytes()
-    request = urllib.request.Request(  # noqa: S310 - the URL is the stack's own
-        outputs["scoringUri"],
-        data=body,
-        headers={"Content-Type": "application/json", "Authorization": f"Bearer {outputs['endpointKey']}"},
+def _ask(outputs: Mapping[str, Any]) -> None:
+    address, key = outputs.get("scoringUri"), outputs.get("endpointKey")
+    if not isinstance(address, str) or not isinstance(key, str):
+        say("the stack tells no scoringUri and endpointKey: no sample request is sent")
+        return
+    request = urllib.request.Request(  # noqa: S310 - the address is the stack's own
+        address,
+        data=_REQUEST.read_bytes(),
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
     )
-    trust = ssl.create_default_context() if outputs["scoringUri"].startswith("https") else None
+    # The endpoint is on this machine: a proxy cannot reach it.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(request, timeout=60, context=trust) as reply:  # noqa: S310 - as above
+        with opener.open(request, timeout=_SCORE_SECONDS) as reply:
             answer = reply.read().decode()
+    except urllib.error.HTTPError as error:
+        text = one_line(error.read().decode(errors="replace"))[:300]
+        raise ToolError(f"{address} answers {error.code}: {text}; see `make logs ARGS=DEPLOYMENT`") from error
     except OSError as error:
-        raise ToolError(f"{outputs['scoringUri']} does not answer ({error}): see `make logs ARGS=blue`") from error
-    print(f"POST {outputs['scoringUri']} with {_REQUEST.relative_to(azure.ROOT)}")
+        raise ToolError(f"{address} does not answer ({error}); see `make logs`") from error
+    print(f"\nScoring URL: {address}")
+    print(f"POST {_REQUEST.relative_to(azure.ROOT)}")
     print(f"  reply: {answer.strip()}")
 
 
-def main() -> int:
-    """Run one command; an error is one line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools", description="The local Azure and its stack.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        added = commands.add_parser(name, help=command.__doc__)
+        added = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
         if name == "logs":
             added.add_argument("name", nargs="?", help="a build's run id or a deployment's name")
-    wanted = parser.parse_args()
+        elif name == "down":
+            added.add_argument(
+                "--force", action="store_true", help="remove everything even if Pulumi cannot destroy it"
+            )
+        elif name == "run":
+            added.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run")
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; an error is one line."""
+    given = _parser().parse_args(words)
     try:
-        COMMANDS[wanted.command]()
+        match given.command:
+            case "logs":
+                logs(given.name)
+            case "down":
+                down(force=given.force)
+            case "run":
+                run(given.words)
+            case name:
+                COMMANDS[name]()
     except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         say("stopped; running it again goes on")
         return 130
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 0
     return 0
 
 

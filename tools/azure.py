@@ -1,127 +1,211 @@
-"""The local Azure as a background process, and the environment by which Pulumi and Azure's clients reach it."""
+"""The local Azure as a background process, and the environment by which Pulumi and Azure's clients reach it.
 
+Owns starting and stopping the process and composing that environment. What the local Azure does is its own business.
+"""
+
+import contextlib
+import functools
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tools import engine, registry, toolchain
-from tools.shell import ToolError, say
+from tools.shell import ToolError, bin_folder, cache, last_line, link, progress, which
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".local" / "azure"
-_PATIENCE = 180.0
+PORTS = {"AZURE_PORT": "--port", "SCORING_PORT": "--scoring-port"}
+"""Variables by which a user chooses other ports, and the local Azure's options for them."""
+
+_PATIENCE = 240.0
+_PULUMI = {
+    "PULUMI_CONFIG_PASSPHRASE": "local",
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    # The local Azure attaches its own providers: a download would only ever be a mistake.
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    "PYTHONWARNINGS": "ignore",
+}
 
 
-def search_path() -> str:
-    """PATH with the project's Python, Pulumi, the registry, and a docker command that can build in front."""
-    folders = [Path(sys.prefix) / "bin", toolchain.ensure(), registry.ensure(), engine.builder()]
-    return os.pathsep.join([*dict.fromkeys(str(folder) for folder in folders if folder), os.environ.get("PATH", "")])
+def path_of(folders: list[Path], path: str) -> str:
+    """PATH with some folders in front, each once."""
+    named = [*map(str, folders), *(folder for folder in path.split(os.pathsep) if folder)]
+    return os.pathsep.join(dict.fromkeys(named))
 
 
+@functools.cache
 def machine() -> dict[str, str]:
-    """The variables that depend on the machine alone."""
-    return {"PATH": search_path()}
+    """The variables that depend on the machine alone: PATH with the project's Python, Pulumi and programs in front."""
+    folders = [Path(sys.prefix) / "bin", toolchain.ensure(), registry.ensure()]
+    engine.builder()
+    own_uv = cache() / "uv" / "bin" / "uv"
+    if which("uv") is None and own_uv.exists():
+        link("uv", own_uv)
+    # Services often run without the system's own folders on PATH.
+    return {"PATH": path_of([*folders, bin_folder()], f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin")}
 
 
 def environment(project: Path = ROOT, state: Path = STATE) -> dict[str, str]:
     """All that Pulumi needs in `project` to meet the local Azure of `state`, apart from the user's own set-up."""
-    home = project / ".local" / "pulumi"
-    backend = project / ".local" / "state"
-    home.mkdir(parents=True, exist_ok=True)
-    backend.mkdir(parents=True, exist_ok=True)
     told: dict[str, str] = ready(state)["environment"]
-    return {
-        **machine(),
-        "PULUMI_HOME": str(home),
-        "PULUMI_BACKEND_URL": f"file://{backend}",
-        "PULUMI_CONFIG_PASSPHRASE": "local",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PYTHONWARNINGS": "ignore",
-        **told,
-    }
+    local = local_pulumi(project)
+    Path(local["PULUMI_HOME"]).mkdir(parents=True, exist_ok=True)
+    Path(local["PULUMI_BACKEND_URL"].removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+    return {**machine(), **local, **told}
 
 
-def exports(variables: dict[str, str]) -> str:
+def local_pulumi(project: Path) -> dict[str, str]:
+    """Pulumi's own settings: home and state inside the project, so that the user's stay untouched."""
+    folder = project / ".local"
+    return {"PULUMI_HOME": str(folder / "pulumi"), "PULUMI_BACKEND_URL": f"file://{folder / 'state'}", **_PULUMI}
+
+
+def exports(variables: Mapping[str, str]) -> str:
     """Lines for a shell's `eval`."""
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    return "\n".join(f"export {name}={quoted(value)}" for name, value in variables.items())
+
+
+def quoted(value: str) -> str:
+    """A value for a shell, quoted whether it needs it or not."""
+    text = shlex.quote(value)
+    return text if text.startswith("'") else f"'{text}'"
 
 
 def ready(state: Path = STATE) -> dict[str, Any]:
     """What a running local Azure says of itself (one line where none runs)."""
-    file = state / "ready.json"
-    if not running(state):
-        raise ToolError("the local Azure does not run: start it with `make up` or `python -m tools start`")
-    found: dict[str, Any] = json.loads(file.read_text())
+    found = _told(state)
+    if not found or not running(state):
+        raise ToolError(f"no local Azure runs on {state}: start it with `make up`")
     return found
 
 
 def running(state: Path = STATE) -> bool:
     """Whether the process that wrote ready.json lives."""
-    file = state / "ready.json"
-    if not file.exists():
-        return False
-    pid = int(json.loads(file.read_text())["pid"])
-    command = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self").exists():
-        return command.exists() and b"emulator" in command.read_bytes()
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+    pid = _told(state).get("pid")
+    return isinstance(pid, int) and _lives(pid)
 
 
 def start(state: Path = STATE) -> None:
     """Start the local Azure where it does not run, and wait until it serves."""
     if running(state):
         return
-    say("starting the local Azure")
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     (state / "ready.json").unlink(missing_ok=True)
     log = state / "azure.log"
     at = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "emulator", "serve", "--state", str(state)],
-            cwd=ROOT,
-            env={**os.environ, **machine()},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
-    end = time.monotonic() + _PATIENCE
-    while not running(state):
-        if process.poll() is not None or time.monotonic() > end:
-            lines = [line for line in log.read_bytes()[at:].decode(errors="replace").splitlines() if line.strip()]
-            raise ToolError(f"{lines[-1] if lines else 'the local Azure did not start'} (its log: {log})")
-        time.sleep(0.2)
+    with progress("Starting the local Azure"):
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "emulator", "serve", "--state", str(state), *port_options(os.environ)],
+                cwd=ROOT,
+                env={**os.environ, **machine()},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        end = time.monotonic() + _PATIENCE
+        while not running(state) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+    if not running(state):
+        if process.poll() is None:
+            process.terminate()
+        raise ToolError(f"{start_problem(log.read_bytes()[at:].decode(errors='replace'))} (log: {log})")
+
+
+def port_options(variables: Mapping[str, str]) -> list[str]:
+    """The local Azure's options for the ports that the user chose."""
+    options: list[str] = []
+    for name, option in PORTS.items():
+        value = variables.get(name, "")
+        if not value:
+            continue
+        most = 65535
+        if not value.isdigit() or int(value) > most:
+            raise ToolError(f"{name}={value}: not a port; give a number from 0 (any free one) to {most}")
+        options += [option, value]
+    return options
+
+
+def start_problem(log: str) -> str:
+    """Why the local Azure ended, from what it wrote; its options are told as the variables that set them."""
+    told = last_line(log).removeprefix("error: ")
+    # The longer option first: the shorter one is a part of it.
+    for name, option in sorted(PORTS.items(), key=lambda pair: -len(pair[1])):
+        told = told.replace(f"({option})", f"(make up {name}=NUMBER)")
+    return f"the local Azure did not start: {told}"
 
 
 def stop(state: Path = STATE) -> None:
-    """Stop the local Azure where it runs, and wait until it has."""
-    if running(state):
-        tell(state, "stop")
-    end = time.monotonic() + _PATIENCE
-    while running(state):
-        if time.monotonic() > end:
-            raise ToolError(
-                f"the local Azure does not stop: end process {json.loads((state / 'ready.json').read_text())['pid']}"
-            )
-        time.sleep(0.2)
+    """Stop the local Azure where it runs, and wait until it has; one that does not answer is ended."""
+    pid = _told(state).get("pid")
+    if not isinstance(pid, int) or not _lives(pid):
+        return
+    with progress("Stopping the local Azure"):
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            if not _lives(pid):
+                break
+            if number is None:
+                with contextlib.suppress(ToolError):
+                    tell(state, "stop")
+            else:
+                os.kill(pid, number)
+            end = time.monotonic() + _PATIENCE / 4
+            while _lives(pid) and time.monotonic() < end:
+                time.sleep(0.1)
+    if _lives(pid):
+        raise ToolError(f"the local Azure (process {pid}) cannot be stopped; end it by hand")
 
 
-def tell(state: Path, *words: str) -> str:
-    """Run `python -m emulator WORDS` on a local Azure; its output."""
-    verb, *rest = words
-    command = [sys.executable, "-m", "emulator", verb, "--state", str(state), *rest]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+def tell(state: Path, verb: str, *words: str) -> str:
+    """Run `python -m emulator VERB` on a local Azure; its output."""
+    command = [sys.executable, "-m", "emulator", verb, "--state", str(state), *words]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            # It may have to take containers away or start processes: it needs the same programs.
+            env={**os.environ, **machine()},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(
+            f"the local Azure does not answer `{verb}` within {_PATIENCE:.0f} s; see `make logs`"
+        ) from error
     if done.returncode:
-        raise ToolError((done.stderr or done.stdout).strip().splitlines()[-1])
+        raise ToolError(last_line(done.stderr or done.stdout).removeprefix("error: "))
     return done.stdout
+
+
+def _told(state: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((state / "ready.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process lives and is a local Azure; a killed one that nobody has waited for does not count."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    process = Path(f"/proc/{pid}")
+    if not Path("/proc/self").exists():
+        return True
+    try:
+        return b"emulator" in (process / "cmdline").read_bytes()
+    except OSError:
+        return False

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.console import ToolError, lock, progress, run, say, which
+from tools.shell import ToolError, alone, progress, run, say, which
 
 _ATTEMPTS = 3
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C.UTF-8"}
@@ -20,7 +20,7 @@ def can_install() -> bool:
 def install(packages: Sequence[str], *, reason: str) -> None:
     """Install packages; says which and why."""
     names = " ".join(packages)
-    with lock("apt"), progress(f"Installing Debian packages {names} ({reason})"):
+    with alone("apt"), progress(f"Installing Debian packages {names} ({reason})"):
         _patiently(
             ["apt-get", *_PATIENT, "install", "--yes", "--no-install-recommends", *packages],
             what=f"apt-get install {names}",
@@ -29,7 +29,7 @@ def install(packages: Sequence[str], *, reason: str) -> None:
 
 def unpack(package: str, folder: Path) -> None:
     """Download a package and unpack it into a folder: nothing is installed on the system."""
-    with lock("apt"):
+    with alone("apt"):
         _patiently(["apt-get", *_PATIENT, "download", package], what=f"apt-get download {package}", folder=folder)
     archives = sorted(folder.glob(f"{package}_*.deb"))
     if not archives:

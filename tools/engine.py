@@ -1,114 +1,221 @@
-"""The Docker engine: the one that runs, else Debian's packages, started here. Elsewhere one line says what to do."""
+"""The Docker engine: the one that answers, else Debian's packages, started here. Elsewhere one line says what to do.
+
+Owns starting an engine and choosing a client that can build with BuildKit. Never stops or configures an engine that
+somebody else runs.
+"""
 
 import os
-import shutil
+import re
 import signal
+import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from tools.shell import ToolError, alone, cache, debian_root, install, run, say
+from tools import debian
+from tools.shell import ToolError, alone, cache, every, last_line, link, one_line, progress, run, say, succeeds, which
 
-_RUN = Path("/run/azureml-scoring")
-_PATIENCE = 180.0
+_PATIENCE = 240.0
+"""Seconds that a starting engine gets on a slow machine."""
+
+_PLUGIN_SINCE = 23
+"""From this version on, the docker client leaves BuildKit to its buildx plugin."""
+
+_PACKAGES = {"dockerd": "docker.io", "runc": "runc", "iptables": "iptables"}
+_PID = Path("/run/docker.pid")
+_CONTAINERD = Path("/run/docker/containerd")
+_SYSTEM_CONTAINERD = Path("/run/containerd/containerd.sock")
 
 
 def answers() -> bool:
     """Whether a Docker engine answers."""
-    docker = shutil.which("docker")
-    if not docker:
-        return False
-    try:
-        asked = subprocess.run(
-            [docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, timeout=60, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return asked.returncode == 0
+    docker = which("docker")
+    return docker is not None and succeeds([docker, "version", "--format", "{{.Server.Version}}"], timeout=60)
 
 
 def ensure() -> None:
-    """Return when an engine answers; start Debian's as root on Debian."""
-    if answers():
-        return
-    with alone("engine"):
-        if answers():
+    """Return when an engine answers and a client that can build with BuildKit is at hand."""
+    if not answers():
+        with alone("engine"):
+            if not answers():
+                _provide()
+    client()
+
+
+def client() -> Path:
+    """A docker client that can build with BuildKit, offered in the cache's program folder where it is not the first."""
+    candidates = every("docker")
+    chosen = next((docker for docker in candidates if _builds(docker)), None)
+    if chosen is None and debian.can_install():
+        debian.install(["docker.io"], reason="a docker client that can build with BuildKit")
+        chosen = next((docker for docker in every("docker") if _builds(docker)), None)
+    if chosen is None:
+        named = candidates[0] if candidates else "docker"
+        raise ToolError(f"{named} cannot build with BuildKit: install the buildx plugin (docker-buildx) and try again")
+    return link("docker", chosen)
+
+
+def builder() -> Path | None:
+    """The folder of a docker client that can build with BuildKit; None where there is none."""
+    chosen = next((docker for docker in every("docker") if _builds(docker)), None)
+    return link("docker", chosen).parent if chosen else None
+
+
+def has_image(reference: str) -> bool:
+    """Whether the engine has an image."""
+    return succeeds(["docker", "image", "inspect", reference], timeout=120)
+
+
+def remove_leftovers(label: str) -> None:
+    """Take away every container and volume that has a label."""
+    for kind, remove in (("ps", ["rm", "--force", "--volumes"]), ("volume ls", ["volume", "rm", "--force"])):
+        listing = ["docker", *kind.split(), "--quiet", "--filter", f"label={label}"]
+        if kind == "ps":
+            listing.append("--all")
+        if found := run(listing, what=f"docker {kind}", timeout=120).split():
+            run(["docker", *remove, *found], what=f"docker {remove[0]}", timeout=300)
+
+
+def builds_without_plugin(shown: str) -> bool:
+    """Whether the client of a `docker --version` brings BuildKit itself."""
+    found = re.search(r"version (\d+)\.", shown)
+    return found is not None and int(found[1]) < _PLUGIN_SINCE
+
+
+def _builds(docker: Path) -> bool:
+    try:
+        shown = run([docker, "--version"], what="docker --version", timeout=60)
+    except ToolError:
+        return False
+    return builds_without_plugin(shown) or succeeds([docker, "buildx", "version"], timeout=60)
+
+
+def _provide() -> None:
+    if host := os.environ.get("DOCKER_HOST"):
+        raise ToolError(f"DOCKER_HOST={host}: no Docker engine answers there; start it, or unset DOCKER_HOST")
+    if not debian.can_install() and not (os.geteuid() == 0 and which("dockerd")):
+        raise ToolError(
+            "no Docker engine answers; start Docker (or install it: https://docs.docker.com/engine/install/)"
+        )
+    missing = [package for program, package in _PACKAGES.items() if which(program) is None]
+    if missing and debian.can_install():
+        debian.install(missing, reason="no Docker engine answers")
+        # Where a service manager runs, the package has started the engine.
+        if _soon(answers, 10):
             return
-        if not debian_root():
-            raise ToolError("no Docker engine answers: start Docker (or set DOCKER_HOST) and run this again")
-        missing = [
-            package
-            for package, program in (("docker.io", "dockerd"), ("runc", "runc"), ("iptables", "iptables"))
-            if not shutil.which(program)
-        ]
-        if missing:
-            install(missing)
-        _start()
+    with progress("Starting the Docker engine"):
+        try:
+            _start()
+        except ToolError as error:
+            if "iptables" not in str(error) or not _use_legacy_iptables():
+                raise
+            say(f"{error}; trying again with iptables-legacy")
+            _start()
 
 
 def _start() -> None:
-    say("starting the Docker engine")
-    _RUN.mkdir(parents=True, exist_ok=True)
-    log = cache() / "dockerd.log"
     _clear()
+    if _alive(_PID, "dockerd"):
+        if _soon(answers, _PATIENCE):
+            return
+        raise ToolError(f"dockerd (process {_PID.read_text().strip()}) runs but does not answer; end it and try again")
+    dockerd = which("dockerd")
+    if dockerd is None:
+        raise ToolError("dockerd is not on PATH; install Debian's docker.io")
+    log = cache() / "dockerd.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
+        # A session of its own: the engine outlives the terminal (and the job) that started it.
         process = subprocess.Popen(
-            ["dockerd", "--pidfile", str(_RUN / "dockerd.pid")],
+            [dockerd, "--pidfile", _PID],
+            cwd="/",
+            env={**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin:/usr/bin:/sbin:/bin"])},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             start_new_session=True,
         )
-    end = time.monotonic() + _PATIENCE
-    while not answers():
-        if process.poll() is not None or time.monotonic() > end:
-            lines = log.read_text(errors="replace").splitlines()
-            told = next((line for line in reversed(lines) if "fail" in line.lower()), lines[-1] if lines else "")
-            raise ToolError(f"the Docker engine did not start ({told[-400:]}); its log is {log}")
-        time.sleep(0.3)
+    _soon(lambda: process.poll() is not None or answers(), _PATIENCE)
+    if process.poll() is not None:
+        raise ToolError(f"the Docker engine did not start: {reason(log.read_text(errors='replace'))}; its log: {log}")
+    if not answers():
+        raise ToolError(f"the Docker engine does not answer within {_PATIENCE:.0f} s; its log: {log}")
+
+
+def reason(log: str) -> str:
+    """Why an engine ended, from its log: the last line that tells a failure."""
+    told = [line for line in log.splitlines() if re.search(r"fail|error|fatal|denied", line, re.IGNORECASE)]
+    return one_line(told[-1] if told else last_line(log))[:400]
 
 
 def _clear() -> None:
-    """Take away what a killed engine of ours left: its pid file, and a containerd that outlived it."""
-    (_RUN / "dockerd.pid").unlink(missing_ok=True)
-    left = Path("/var/run/docker/containerd/containerd.pid")
-    if not left.exists():
-        return
-    pid = int(left.read_text() or 0)
-    command = Path(f"/proc/{pid}/cmdline")
-    if command.exists() and b"/var/run/docker/containerd" in command.read_bytes():
+    """Take away what a killed engine left: files that name processes which are gone or are somebody else by now.
+
+    A number in a pid file is soon given to another process, and dockerd would believe that it runs already.
+    """
+    if not _alive(_PID, "dockerd"):
+        _PID.unlink(missing_ok=True)
+        # A containerd that outlived its dockerd holds the new one's files.
+        _end(_CONTAINERD / "containerd.pid", "containerd")
+    if _SYSTEM_CONTAINERD.exists() and not _listens(_SYSTEM_CONTAINERD):
+        # dockerd takes the mere file for a running service and waits for it.
+        _SYSTEM_CONTAINERD.unlink(missing_ok=True)
+
+
+def _pid(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _alive(file: Path, name: str) -> bool:
+    """Whether the process that a pid file names lives and bears that name."""
+    pid = _pid(file)
+    if pid is None:
+        return False
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    # A killed process whose parent has not asked for it is a zombie: gone, but for its number.
+    return fields.get("Name") == name and not fields.get("State", "").startswith("Z")
+
+
+def _end(file: Path, name: str) -> None:
+    pid = _pid(file)
+    if pid is not None and _alive(file, name):
         os.kill(pid, signal.SIGKILL)
-        end = time.monotonic() + 10
-        while command.exists() and command.read_bytes() and time.monotonic() < end:
-            time.sleep(0.1)
-    left.unlink(missing_ok=True)
+        _soon(lambda: not _alive(file, name), 30)
+    file.unlink(missing_ok=True)
 
 
-def builder() -> Path | None:
-    """The folder of a docker command that can build with BuildKit, where the first one on PATH cannot."""
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        docker = Path(folder) / "docker"
-        if docker.is_file() and os.access(docker, os.X_OK) and _builds(docker):
-            return docker.parent
-    return None
+def _listens(place: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(10)
+        try:
+            probe.connect(str(place))
+        except OSError:
+            return False
+    return True
 
 
-def _builds(docker: Path) -> bool:
-    told = subprocess.run([str(docker), "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
-    number = told.removeprefix("Docker version ").split(".")[0]
-    if number.isdigit() and int(number) < 23:  # noqa: PLR2004 - before 23, BuildKit needs no plugin
-        return True
-    asked = subprocess.run([str(docker), "buildx", "version"], capture_output=True, timeout=60, check=False)
-    return asked.returncode == 0
+def _use_legacy_iptables() -> bool:
+    """Old kernels have no nf_tables: Debian keeps the older tool beside the newer."""
+    switched = [
+        succeeds(["update-alternatives", "--set", tool, f"/usr/sbin/{tool}-legacy"])
+        for tool in ("iptables", "ip6tables")
+        if Path(f"/usr/sbin/{tool}-legacy").exists()
+    ]
+    return any(switched)
 
 
-def image(reference: str) -> bool:
-    """Whether the engine has an image."""
-    return subprocess.run(["docker", "image", "inspect", reference], capture_output=True, check=False).returncode == 0
-
-
-def remove_containers(label: str) -> None:
-    """Take away every container that has a label."""
-    ids = run("listing containers", ["docker", "ps", "--all", "--quiet", "--filter", f"label={label}"]).split()
-    if ids:
-        run("removing containers", ["docker", "rm", "--force", "--volumes", *ids])
+def _soon(true: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.3)
+    return True

@@ -1,9 +1,9 @@
-"""Builds pinned Go programs from their modules: each folder below `tools/go` pins one program with go.mod and go.sum."""
+"""Builds pinned Go programs: each folder below `tools/go` pins one program by go.mod and go.sum."""
 
 import os
 from pathlib import Path
 
-from tools.console import ToolError, progress, run, scratch, which
+from tools.shell import ToolError, progress, run, scratch, which
 
 _MODULES = Path(__file__).resolve().parent / "go"
 
@@ -14,7 +14,7 @@ def build(module: str, package: str, target: Path, *, flags: str = "-s -w") -> N
     if go is None:
         raise ToolError(
             f"{target.name} is neither on PATH nor to be had as a download, and there is no Go to build it with; "
-            "install Go 1.24 or newer, or put the program on PATH"
+            "install Go 1.25 or newer, or put the program on PATH"
         )
     # A copy: a newer Go may want to note its version in go.mod, and the tree must stay as it is.
     with scratch(f"go-{module}") as folder:
@@ -34,7 +34,7 @@ def module_folder(module: str, path: str) -> Path:
     """Where Go keeps the source of a module that a program's module depends on; downloaded if need be."""
     go = which("go")
     if go is None:
-        raise ToolError(f"no Go to get {path} with; install Go 1.24 or newer")
+        raise ToolError(f"no Go to get {path} with; install Go 1.25 or newer")
     with scratch(f"go-{module}") as folder:
         for name in ("go.mod", "go.sum", "doc.go"):
             (folder / name).write_bytes((_MODULES / module / name).read_bytes())

@@ -1,51 +1,67 @@
-"""The OCI registry program (CNCF distribution) that the local Azure runs: found, unpacked from Debian, or built."""
+"""The OCI registry program (CNCF distribution) that the local Azure runs: found, unpacked from Debian, or built.
+
+Owns the program only; starting registries is the local Azure's business.
+"""
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
-from tools.shell import ToolError, alone, cache, run, say
+from tools import debian, gobuild
+from tools.shell import ToolError, alone, cache, link, progress, run, say, scratch, which
 
-_DISTRIBUTION = "github.com/distribution/distribution/v3"
-_VERSION = "v3.0.0"
+_NAME = "docker-registry"
+_PACKAGE = "github.com/distribution/distribution/v3/cmd/registry"
 
 
 def ensure() -> Path:
-    """Return the folder that holds `docker-registry`."""
-    found = shutil.which("docker-registry")
-    if found:
-        return Path(found).parent
-    folder = cache() / "registry"
-    with alone("registry"):
-        if not (folder / "docker-registry").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                made = _unpacked(Path(scratch)) or _built(Path(scratch))
-                made.chmod(0o755)
-                made.replace(folder / "docker-registry")
-    return folder
+    """The folder that holds `docker-registry`."""
+    found = _on_path()
+    if found is not None:
+        return link(_NAME, found).parent
+    place = cache() / "registry" / _NAME
+    if not place.exists():
+        with alone("registry"):
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with scratch("registry") as folder:
+                    made = _unpacked(folder) or _built(folder)
+                    made.chmod(0o755)
+                    made.replace(place)
+    return link(_NAME, place).parent
 
 
-def _unpacked(scratch: Path) -> Path | None:
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+def is_distribution(shown: str) -> bool:
+    """Whether a `registry --version` is distribution's: other programs bear that name too."""
+    return "distribution" in shown
+
+
+def _on_path() -> Path | None:
+    for name in (_NAME, "registry"):
+        program = which(name)
+        if program is None:
+            continue
+        try:
+            if is_distribution(run([program, "--version"], what=name, timeout=60)):
+                return program
+        except ToolError:
+            continue
+    return None
+
+
+def _unpacked(folder: Path) -> Path | None:
+    """Debian's program without its service: nothing is installed on the system."""
+    if not debian.can_install():
         return None
-    say("unpacking Debian's docker-registry into the cache")
     try:
-        if os.geteuid() == 0:
-            run("apt-get update", ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "update"])
-        run("downloading docker-registry", ["apt-get", "-qq", "download", "docker-registry"], scratch)
-    except ToolError:
+        with progress("Unpacking Debian's docker-registry into the cache"):
+            debian.unpack(_NAME, folder)
+    except ToolError as error:
+        say(f"{str(error)[:200]}; building it instead")
         return None
-    package = next(scratch.glob("docker-registry_*.deb"))
-    run("unpacking docker-registry", ["dpkg-deb", "--extract", str(package), str(scratch / "root")])
-    return scratch / "root/usr/bin/docker-registry"
+    program = folder / "usr/bin" / _NAME
+    return program if os.access(program, os.X_OK) else None
 
 
-def _built(scratch: Path) -> Path:
-    if not shutil.which("go"):
-        raise ToolError("the OCI registry is missing: put docker-registry on PATH, or install Go to build it")
-    say("building the OCI registry from its Go module, once (a minute)")
-    command = ["go", "install", f"{_DISTRIBUTION}/cmd/registry@{_VERSION}"]
-    run("building the registry", command, scratch, {"GOBIN": str(scratch), "CGO_ENABLED": "0"})
-    return scratch / "registry"
+def _built(folder: Path) -> Path:
+    gobuild.build("registry", _PACKAGE, folder / _NAME)
+    return folder / _NAME

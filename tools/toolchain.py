@@ -1,7 +1,7 @@
 """The Pulumi engine and its Python language host, of the version that the Python SDK is pinned to.
 
-Owns finding them (PATH, official bundle, build from Go modules, in this order) and keeping them in the cache. Refuses to
-touch the user's own Pulumi: no login, no plugin folder, no installation outside the cache.
+Owns finding them (PATH, official bundle, build from Go modules, in this order) and keeping them in the cache. Refuses
+to touch the user's own Pulumi: no login, no plugin folder, no installation outside the cache.
 """
 
 import importlib.metadata
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from tools import gobuild
-from tools.console import ToolError, cache_folder, lock, one_line, progress, run, say, scratch, which
+from tools.shell import ToolError, alone, cache, one_line, progress, run, say, scratch, which
 
 _SHOWN_VERSION = re.compile(r"\bv?(\d+)\.(\d+)\.(\d+)\b")
 _OFFICIAL_SECONDS = 300
@@ -49,10 +49,10 @@ def ensure() -> Path:
     on_path = _on_path()
     if on_path is not None:
         return on_path
-    place = cache_folder() / "toolchain" / wanted()
+    place = cache() / "toolchain" / wanted()
     if _complete(place / "bin"):
         return place / "bin"
-    with lock("toolchain"):
+    with alone("toolchain"):
         if not _complete(place / "bin"):
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(place, ignore_errors=True)
@@ -63,27 +63,15 @@ def ensure() -> Path:
                 else:
                     (folder / "official").rename(place)
             if not _complete(place / "bin"):
-                raise ToolError(f"{place}: the Pulumi {wanted()} put there does not run; remove the folder and try again")
+                raise ToolError(f"{place}: Pulumi {wanted()} does not run there; remove the folder and try again")
     return place / "bin"
-
-
-def known() -> Path | None:
-    """The folder as `ensure` would give it, if everything is there already."""
-    on_path = _on_path()
-    if on_path is not None:
-        return on_path
-    folder = cache_folder() / "toolchain" / wanted() / "bin"
-    return folder if (folder / _ENGINE).exists() and (folder / _LANGUAGE_HOST).exists() else None
 
 
 def _on_path() -> Path | None:
     engine, host = which(_ENGINE), which(_LANGUAGE_HOST)
     if engine is None or host is None:
         return None
-    cached = cache_folder() / "toolchain"
-    if not engine.is_relative_to(cached) and not _is_right(engine):
-        return None
-    return engine.parent
+    return engine.parent if _is_right(engine) else None
 
 
 def _is_right(engine: Path) -> bool:

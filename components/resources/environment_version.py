@@ -74,8 +74,9 @@ class EnvironmentVersion(Resource[EnvironmentVersionInputs]):
         if found is None or found["properties"].get("isArchived"):
             return None
         here = {**olds, **as_inputs(resource_id, found)}
-        tags = kept_tags(olds.get("tags") or {}, found["properties"].get("tags"))
-        here = {key: value for key, value in here.items() if key != "tags"} | ({"tags": tags} if tags else {})
+        if olds:
+            here = {name: value for name, value in here.items() if name != "tags"}
+            here |= kept_tags(olds, found["properties"].get("tags"))
         return Found(resource_id, here, {**inputs, **here})
 
     def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:

@@ -68,13 +68,19 @@ def last(resource_id: str) -> str:
     return resource_id.rsplit("/", 1)[-1]
 
 
-def kept_tags(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return what Azure has of the tags we set; tags that a policy or a colleague added are theirs."""
-    here = {key: str((found or {})[key]) for key in wanted if key in (found or {})}
-    return here if here or wanted else None
+def kept_tags(olds: Mapping[str, Any], found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what Azure has of the tags we set, as the property `tags`; a policy's or colleague's tags are theirs."""
+    if "tags" not in olds:
+        return {}
+    return {"tags": {key: str((found or {})[key]) for key in olds["tags"] if key in (found or {})}}
 
 
 def as_written(ours: object, found: object) -> object:
-    """Return our spelling where Azure only changed the case, else what Azure has."""
-    same = isinstance(ours, str) and isinstance(found, str) and ours.lower() == found.lower()
-    return ours if same else found
+    """Return our spelling where Azure only changed case or order, else what Azure has."""
+    return ours if ours is not None and _folded(ours) == _folded(found) else found
+
+
+def _folded(value: object) -> object:
+    if isinstance(value, str):
+        return value.lower()
+    return sorted(str(one).lower() for one in value) if isinstance(value, list) else value

@@ -156,7 +156,7 @@ def as_inputs(path: str, document: dict[str, Any], olds: Plain) -> Plain:
         here |= {key: properties.get(key) or None for key in ("livenessProbe", "readinessProbe", "requestSettings")}
         here |= {"environmentVariables": properties.get("environmentVariables"), "tags": document.get("tags") or None}
     else:
-        here["tags"] = kept_tags(olds["tags"], document.get("tags")) if olds.get("tags") is not None else None
+        here |= kept_tags(olds, document.get("tags"))
     return {key: value for key, value in here.items() if value is not None}
 
 

@@ -86,8 +86,8 @@ class OnlineEndpoint(Resource[OnlineEndpointInputs]):
         here = as_inputs(resource_id, found)
         given = {name: as_written(olds.get(name), value) for name, value in here.items()}
         if olds:
-            tags = kept_tags(olds.get("tags") or {}, found.get("tags"))
-            given = {name: value for name, value in given.items() if name != "tags"} | ({"tags": tags} if tags else {})
+            given = {name: value for name, value in given.items() if name != "tags"}
+            given |= kept_tags(olds, found.get("tags"))
         return Found(resource_id, {**given, **outputs_of(found).plain()}, {**inputs, **given})
 
     def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:

@@ -31,7 +31,7 @@ def stats(azure: Azure) -> dict[str, Any]:
 def log_of(azure: Azure, name: str) -> str:
     """The log of a run or a deployment, by its name or its ARM id (404 where there is none)."""
     for document in reversed(azure.store.everything()):
-        if name.lower() in {document.id.name.lower(), document.id.key}:
+        if name.lower().strip("/") in {document.id.name.lower(), document.id.key.strip("/")}:
             text = _log(azure, document)
             if text is not None:
                 return text

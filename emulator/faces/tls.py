@@ -4,7 +4,6 @@ Owns both and the bundle with which clients trust them beside the public authori
 """
 
 import os
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -48,11 +47,6 @@ def prepare(folder: Path) -> Tls:
         _write_pair(files.certificate, files.key, lambda key: _server(key, issuer, signer))
     files.bundle.write_bytes(_public_bundle(folder).read_bytes().rstrip() + b"\n" + files.authority.read_bytes())
     return files
-
-
-def client_context(folder: Path) -> ssl.SSLContext:
-    """A context for clients that talk to this state folder's https face only."""
-    return ssl.create_default_context(cafile=folder / "ca.pem")
 
 
 def _public_bundle(folder: Path) -> Path:

@@ -147,7 +147,9 @@ class Docker:
         repository, tag = _split(image)
         with self._engine() as client:
             try:
-                # An empty auth_config (not None): the user's own docker login is not the deployment's.
+                # Docker itself does not ask for what it has by digest. An empty auth_config (not None) keeps the user's own
+                # docker login out of it.
+                client.api.inspect_distribution(image, auth_config=credentials)
                 for line in client.api.pull(repository, tag, stream=True, decode=True, auth_config=credentials):
                     if "error" in line:
                         raise _pull_error(str(line["error"]))

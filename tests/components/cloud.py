@@ -4,6 +4,7 @@ Owns the recording. Refuses to own Azure's behaviour, which the local Azure has.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from components.stack import ScoringStack, ScoringStackArgs
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
 DIGEST = "sha256:" + "ab" * 32
 PASSWORD = "very-secret-password"
+ENDPOINT_KEY = "the-endpoints-key"
 _TYPES = {
     "resources:ResourceGroup": "",
     "containerregistry:Registry": "Microsoft.ContainerRegistry/registries",
@@ -27,51 +29,59 @@ _TYPES = {
     "machinelearningservices:Workspace": "Microsoft.MachineLearningServices/workspaces",
 }
 
+# A program that fails leaves outputs that nobody will ever know; Pulumi's language host silences asyncio on it, too.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
 
 @dataclass
 class Cloud(mocks.Mocks):
     """Answers every registration and remembers it."""
 
     made: list[mocks.MockResourceArgs] = field(default_factory=list)
+    asked: list[mocks.MockCallArgs] = field(default_factory=list)
     attached: str | None = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.ContainerRegistry/registries/oldacr"
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         self.made.append(args)
-        outputs = {**args.inputs}
         kind = args.typ.removeprefix("azure-native:")
         name = next((str(args.inputs[key]) for key in _NAMES if key in args.inputs), args.name)
         id_ = args.resource_id or self._id(kind, name, args.inputs)
-        match kind:
-            case "resources:ResourceGroup":
-                outputs["name"] = name
-            case "containerregistry:Registry":
-                name = id_.rpartition("/")[2]
-                outputs |= {"name": name, "loginServer": f"{name}.azurecr.io"}
-            case "machinelearningservices:Workspace":
-                outputs |= {"name": id_.rpartition("/")[2]}
-                if args.resource_id:
-                    group = id_.rpartition("/providers/")[0]
-                    outputs["keyVault"] = f"{group}/providers/Microsoft.KeyVault/vaults/oldvault"
-                    outputs["containerRegistry"] = self.attached
-            case "azuread:index/application:Application":
-                outputs["clientId"] = "client-of-application"
-            case "azuread:index/servicePrincipal:ServicePrincipal":
-                outputs["objectId"] = "object-of-principal"
-            case "azuread:index/applicationPassword:ApplicationPassword":
-                outputs |= {
-                    "value": f"{PASSWORD}-{name}",
-                    "endDate": args.inputs.get("endDate", "2040-01-01T00:00:00Z"),
-                }
-            case "managedidentity:UserAssignedIdentity":
-                outputs |= {"clientId": "client-of-identity", "principalId": "object-of-identity"}
-            case "azureml-scoring:index:ImageBuild":
-                host = args.inputs["loginServer"]
-                outputs["image"] = f"{host}/{args.inputs['repository']}@{DIGEST}"
-            case "docker:index/image:Image":
-                outputs["repoDigest"] = f"{str(args.inputs['imageName']).rpartition(':')[0]}@{DIGEST}"
-            case "azureml-scoring:index:OnlineEndpoint":
-                outputs |= {"scoringUri": "https://endpoint/score", "principalId": "object-of-endpoint"}
-        return id_, outputs
+        if args.resource_id or kind in _TYPES:
+            name = id_.rpartition("/")[2]
+        return id_, {**args.inputs, **self._outputs(kind, name, args)}
+
+    def _outputs(self, kind: str, name: str, args: mocks.MockResourceArgs) -> dict[str, Any]:
+        """What Azure adds."""
+        inputs: Mapping[str, Any] = args.inputs
+        known: dict[str, dict[str, Any]] = {
+            "resources:ResourceGroup": {"name": name},
+            "containerregistry:Registry": {"name": name, "loginServer": f"{name}.azurecr.io"},
+            "machinelearningservices:Workspace": {"name": name},
+            "azuread:index/application:Application": {"clientId": "client-of-application"},
+            "azuread:index/servicePrincipal:ServicePrincipal": {"objectId": "object-of-principal"},
+            "azuread:index/applicationPassword:ApplicationPassword": {
+                "value": f"{PASSWORD}-{name}",
+                "endDate": inputs.get("endDate", "2040-01-01T00:00:00Z"),
+            },
+            "managedidentity:UserAssignedIdentity": {
+                "clientId": "client-of-identity",
+                "principalId": "object-of-identity",
+            },
+            "azureml-scoring:index:ImageBuild": {
+                "image": f"{inputs.get('loginServer')}/{inputs.get('repository')}@{DIGEST}"
+            },
+            "docker:index/image:Image": {"repoDigest": f"{str(inputs.get('imageName')).rpartition(':')[0]}@{DIGEST}"},
+            "azureml-scoring:index:OnlineEndpoint": {
+                "scoringUri": "https://endpoint/score",
+                "principalId": "object-of-endpoint",
+            },
+        }
+        outputs = known.get(kind, {})
+        if kind == "machinelearningservices:Workspace" and args.resource_id:
+            group = args.resource_id.rpartition("/providers/")[0]
+            outputs["keyVault"] = f"{group}/providers/Microsoft.KeyVault/vaults/oldvault"
+            outputs["containerRegistry"] = self.attached
+        return outputs
 
     def _id(self, kind: str, name: str, inputs: Mapping[str, Any]) -> str:
         if kind in _TYPES:
@@ -79,10 +89,11 @@ class Cloud(mocks.Mocks):
             return f"{group}/providers/{_TYPES[kind]}/{name}" if _TYPES[kind] else group
         return f"{name}-id"
 
-    def call(self, args: mocks.MockCallArgs) -> dict[Any, Any]:
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        self.asked.append(args)
         if args.token.endswith(":getClientConfig"):
-            return {"tenantId": "the-tenant", "subscriptionId": "x", "clientId": "x", "objectId": "x"}
-        return {"primaryKey": "endpoint-key"}
+            return {"tenantId": "the-tenant", "subscriptionId": "x", "clientId": "x", "objectId": "x"}, []
+        return {"primaryKey": ENDPOINT_KEY}, []
 
     def all(self, kind: str) -> list[mocks.MockResourceArgs]:
         """Everything of a type, by the end of its token."""

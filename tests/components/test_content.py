@@ -74,6 +74,11 @@ def test_a_copy_elsewhere_has_the_same_key(folder: Path, tmp_path: Path) -> None
     assert content_key(tmp_path / "other" / "place") == content_key(folder)
 
 
+def _link(path: Path, to: str) -> Path:
+    path.symlink_to(to)
+    return path
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "one byte": lambda folder: (folder / "model" / "weights").write_bytes(bytes(range(255)) + b"\0"),
     "the Dockerfile": lambda folder: (folder / "Dockerfile").write_text("FROM scratch\n\n"),
@@ -81,8 +86,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a file gone": lambda folder: (folder / "score.py").unlink(),
     "another name": lambda folder: (folder / "score.py").rename(folder / "scoring.py"),
     "the executable bit": lambda folder: (folder / "start.sh").chmod(0o644),
-    "where a link points": lambda folder: ((folder / "link").unlink(), (folder / "link").symlink_to("start.sh")),
-    "a file for a link": lambda folder: ((folder / "link").unlink(), (folder / "link").write_text("score.py")),
+    "where a link points": lambda folder: _link(folder / "other", "start.sh").replace(folder / "link"),
+    "a file for a link": lambda folder: (folder / "score.py").replace(folder / "link"),
     "a byte moved to the next file": lambda folder: (
         (folder / "model" / "weights").write_bytes(bytes(range(255))),
         (folder / "score.py").write_bytes(b"\xffx = 1\n"),

@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an existing group without a name": (
         {"workspace": {"resource_group_exists": True}},
-        'workspace.resourceGroupExists = "true": which one? write workspace.resourceGroup too',
+        "workspace.resourceGroupExists = true: which one? write workspace.resourceGroup too",
     ),
     "an unknown principal": ({"principal": {"kind": "user"}}, 'principal.kind = "user": one of'),
     "a principal for a public registry": (
@@ -126,7 +126,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"image": {"context": ".", "builder": "kaniko"}},
         'image.builder = "kaniko": one of acr, docker',
     ),
-    "no deployment": ({"deployments": {}}, 'deployments = "{}": an endpoint without one answers nothing'),
+    "no deployment": ({"deployments": {}}, "deployments = {}: an endpoint without one answers nothing"),
     "an unknown way to sign in": ({"endpoint": {"auth": "basic"}}, 'endpoint.auth = "basic": one of key, '),
     "traffic to nobody": (
         {"endpoint": {"traffic": {"green": 100}}},
@@ -138,7 +138,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "two deployments and no split": (
         {"deployments": TWO},
-        'endpoint.traffic = "{}": say how blue, green share 100 percent',
+        "endpoint.traffic = {}: say how blue, green share 100 percent",
     ),
     "a mirror of live traffic": (
         {"deployments": TWO, "endpoint": {"traffic": {"blue": 90, "green": 10}, "mirror": {"green": 10}}},

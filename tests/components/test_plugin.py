@@ -61,8 +61,21 @@ class Kettle(Resource[KettleInputs]):
             raise ResourceError("litres 13 brings\nbad luck; take 12")
         if inputs.litres == 99:
             raise KeyError("boiler")
+        if inputs.litres == 50:
+            self._boil(context)
         context.log("water is boiling")
         return "kettle-1", KettleOutputs(serial="s1")
+
+    def _boil(self, context: Context) -> None:
+        """Wait for ever, and take time to leave things in order."""
+        context.log("waiting")
+        try:
+            self.wait(3600)
+        finally:
+            self.wait(0.01)
+            context.log("left in order")
+
+    wait: Callable[[float], None]
 
     def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
         del context
@@ -264,6 +277,23 @@ def test_a_cancelled_update_begins_no_new_step(stub: Stub) -> None:
     stub.Cancel(empty_pb2.Empty())
     text = refusal(lambda: stub.Create(provider_pb2.CreateRequest(urn=URN, properties=struct({"litres": 2}))))
     assert "cancelled" in text
+
+
+def test_a_step_that_waits_ends_when_the_update_is_cancelled_and_leaves_things_in_order(engine: FakeEngine) -> None:
+    kettle = Kettle()
+
+    def plugin() -> Plugin:
+        made = Plugin(address, {kettle.token: kettle})
+        kettle.wait = made.pause
+        return made
+
+    with listening(engine) as address, serving(plugin) as stub:
+        request = provider_pb2.CreateRequest(urn=URN, properties=struct({"litres": 50}))
+        running = stub.Create.future(request, timeout=PATIENCE)
+        assert until(lambda: (URN, "waiting") in engine.heard)
+        stub.Cancel(empty_pb2.Empty())
+        assert "cancelled while Azure was still at work" in refusal(running.result)
+        assert engine.heard[-1] == (URN, "left in order")
 
 
 # -- the plugin as a whole ---------------------------------------------------------------------------------------------

@@ -108,11 +108,21 @@ def test_in_mode_workspace_one_registry_serves_both_and_nobody_gets_a_password(t
     assert cloud.all("WorkspaceConnection") == []
 
 
-def test_in_mode_workspace_the_endpoints_own_identity_reads_before_the_first_pull(tmp_path: Path) -> None:
+def test_in_mode_workspace_azure_ml_itself_grants_the_role_and_a_second_grant_is_not_tried(tmp_path: Path) -> None:
     cloud = up(arguments(tmp_path, registry={"mode": "workspace"}))
+    assert cloud.all("RoleAssignment") == []
+    assert cloud.inputs("OnlineEndpoint")["identityType"] == "SystemAssigned"
+
+
+def test_a_workspaces_abac_registry_is_opened_to_the_endpoints_own_identity_before_the_first_pull(
+    tmp_path: Path,
+) -> None:
+    registry = {"mode": "workspace", "role_assignment_mode": "abac"}
+    cloud = up(arguments(tmp_path, registry=registry, workspace={"id": OLD}, image={"reference": ELSEWHERE}))
     role = cloud.inputs("RoleAssignment")
     assert role["principalId"] == "object-of-endpoint"
-    assert "/registries/" in role["scope"]
+    assert role["scope"] == cloud.attached
+    assert role["roleDefinitionId"].endswith("/b93aa761-3e63-49ed-ac28-beffa264f7ac")
     assert cloud.order("OnlineEndpoint") < cloud.order("RoleAssignment") < cloud.order("OnlineDeployment")
     assert cloud.inputs("OnlineDeployment")["pullGrant"] == "scoring-role-id"
 

@@ -20,8 +20,10 @@ GOOD = {
     "variable": ["LOG_LEVEL", "_x"],
     "date": ["2027-01-31T00:00:00Z"],
     "registryId": [
-        "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"
-        "/providers/Microsoft.ContainerRegistry/registries/acr01"
+        (
+            "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg"
+            "/providers/Microsoft.ContainerRegistry/registries/acr01"
+        )
     ],
 }
 BAD = {

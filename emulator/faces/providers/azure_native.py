@@ -72,6 +72,7 @@ class Shape:
 
 
 _GROUP = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
+_WORKSPACE = _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}"
 
 
 def _shape(token: str, path: str, version: str, **more: Any) -> Shape:  # noqa: ANN401 - the fields of Shape
@@ -177,7 +178,7 @@ TYPES = (
     ),
     _shape(
         "machinelearningservices:Workspace",
-        _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}",
+        _WORKSPACE,
         "2025-12-01",
         envelope={"location", "tags", "sku", "kind", "identity"},
         computed={
@@ -203,9 +204,22 @@ TYPES = (
         private={"credentials"},
     ),
     _shape(
+        "machinelearningservices:EnvironmentVersion",
+        _WORKSPACE + "/environments/{name}/versions/{version}",
+        "2025-12-01",
+        envelope=set(),
+        flat=False,
+    ),
+    _shape(
         "machinelearningservices:OnlineEndpoint",
-        _GROUP
-        + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}/onlineEndpoints/{endpointName}",
+        _WORKSPACE + "/onlineEndpoints/{endpointName}",
+        "2025-12-01",
+        envelope={"location", "tags", "sku", "kind", "identity"},
+        flat=False,
+    ),
+    _shape(
+        "machinelearningservices:OnlineDeployment",
+        _WORKSPACE + "/onlineEndpoints/{endpointName}/deployments/{deploymentName}",
         "2025-12-01",
         envelope={"location", "tags", "sku", "kind", "identity"},
         flat=False,
@@ -235,7 +249,7 @@ class ArmKind(Kind):
         self._principal = principal
         self._settings = settings
         self.shape = shape
-        self.computed = _COMMON - {"id"} | shape.computed | ({"properties"} if not shape.flat else frozenset())
+        self.computed = _COMMON - {"id"} | shape.computed | (frozenset() if shape.flat else {"properties"})
         self.replaces = frozenset({*shape.parameters, *shape.replaces, "location"})
         self.secret = shape.secret
 
@@ -462,6 +476,9 @@ def _actions(rows: Mapping[str, ArmKind]) -> dict[str, Function]:
         ),
         "azure-native:machinelearningservices:listOnlineEndpointKeys": lambda given: _all_secret(
             endpoint.post("listKeys", given)
+        ),
+        "azure-native:machinelearningservices:getOnlineEndpointToken": lambda given: _all_secret(
+            endpoint.post("token", given)
         ),
         "azure-native:machinelearningservices:listWorkspaceKeys": lambda given: _all_secret(
             workspace.post("listKeys", given)

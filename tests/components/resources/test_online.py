@@ -160,6 +160,26 @@ def test_a_refresh_sees_what_changed_and_ignores_foreign_tags() -> None:
     assert OnlineEndpoint().diff("", found.state, given).changed == {"publicNetworkAccess"}
 
 
+@pytest.mark.parametrize("tags", [None, {}, {"a": "b"}])
+def test_a_refresh_of_what_stands_is_no_change(tags: dict[str, str] | None) -> None:
+    azure = FakeAzure()
+    identity = f"{WORKSPACE.rsplit('/providers', 1)[0]}/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
+    for resource, news in (
+        (EnvironmentVersion(), environment(tags=tags)),
+        (
+            OnlineEndpoint(),
+            endpoint(tags=tags, identityType="UserAssigned", userAssignedIdentities=[f"{identity}/{n}" for n in "ba"]),
+        ),
+        (OnlineDeployment(), deployment(tags=tags, environmentVariables={}, livenessProbe={})),
+        (EndpointTraffic(), traffic({"blue": 100})),
+    ):
+        resource_id, state = resource.create(azure.context(), news)
+        found = resource.read(azure.context(), resource_id, state, news)
+        assert found is not None
+        assert not resource.diff("", found.state, news).changed
+        assert found.inputs == news
+
+
 def test_an_endpoint_can_be_imported() -> None:
     azure = FakeAzure()
     OnlineEndpoint().create(azure.context(), endpoint())

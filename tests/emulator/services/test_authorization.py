@@ -106,3 +106,13 @@ def test_a_deleted_principals_assignment_stays(inner: Inner) -> None:
     inner.ask("PUT", path, _assignment(inner, somebody.object_id))
     entra.delete_service_principal(inner.azure, somebody.object_id)
     assert inner.ask("GET", path)["properties"]["principalId"] == somebody.object_id
+
+
+def test_an_assignment_goes_with_the_resource_it_was_made_on(inner: Inner) -> None:
+    account = "providers/Microsoft.Storage/storageAccounts/sttest"
+    inner.ask("PUT", account, {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"})
+    path = f"{account}/{_path()}"
+    inner.ask("PUT", path, _assignment(inner, inner.somebody().object_id))
+    inner.ask("DELETE", account)
+    with pytest.raises(AzureError, match="ResourceNotFound"):
+        inner.ask("GET", path)

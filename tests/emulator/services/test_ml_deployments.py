@@ -1,0 +1,274 @@
+"""Deployments of a running local Azure: real pulls, real containers."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+
+from tests.conftest import PATIENCE, ROOT, Cloud
+from tests.registries import PULL, Somebody
+from tests.scoring import Endpoint, Stage, make_image, stage, until
+
+
+@pytest.fixture(scope="module")
+def scene(azure: Cloud) -> Iterator[Stage]:
+    with stage(azure) as made:
+        yield made
+
+
+def _containers(found: Endpoint, name: str = "blue") -> list[dict[str, Any]]:
+    key = f"{found.id}/deployments/{name}".lower()
+    return [each for each in found.stage.containers if each["Labels"]["azureml-scoring.deployment"] == key]
+
+
+def _error(told: dict[str, Any]) -> str:
+    assert told["status"] == "Failed", told
+    text = f"{told['error']['code']}: {told['error']['message']}"
+    assert "\n" not in text
+    return text
+
+
+def test_a_deployment_answers_once_traffic_is_sent_to_it_and_leaves_nothing(scene: Stage) -> None:
+    with scene.endpoint() as endpoint:
+        assert endpoint.score().status_code == 404
+        assert endpoint.deploy()["status"] == "Succeeded"
+        assert endpoint.score().status_code == 404
+        assert endpoint.send({"blue": 100}).status_code == 200
+        answer = endpoint.score({"x": 1})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["name"] == "blue"
+        assert answer.json()["asked"] == {"x": 1}
+        assert answer.headers["azureml-model-deployment"] == "blue"
+        told = scene.cloud.ask("POST", f"{endpoint.id}/deployments/blue/getLogs", {"tail": 5}).json()
+        assert told["content"].startswith("scorer starts")
+        assert scene.cloud.tell("logs", f"{endpoint.id}/deployments/blue").startswith("scorer starts")
+    assert not _containers(endpoint)
+
+
+def test_a_pull_without_the_role_fails_and_names_principal_and_role(scene: Stage) -> None:
+    with scene.endpoint() as endpoint:
+        cloud = scene.cloud
+        assignments = f"{scene.shop.id}/providers/Microsoft.Authorization/roleAssignments"
+        held = [
+            each["id"]
+            for each in cloud.ask("GET", assignments).json()["value"]
+            if each["properties"]["principalId"] == scene.puller.object_id
+        ]
+        for each in held:
+            assert cloud.ask("DELETE", each).is_success
+        try:
+            text = _error(endpoint.deploy())
+        finally:
+            scene.shop.grant(scene.puller, PULL)
+        assert text.startswith("ImagePullFailure: Deployment 'blue'")
+        for part in (scene.puller.app_id, scene.puller.object_id, "lacks role 'AcrPull'", scene.shop.id):
+            assert part in text
+        assert scene.puller.secret not in text
+        refused = endpoint.ask_deploy()
+        assert refused.status_code == 400
+        assert "unrecoverable state. Delete and re-create." in refused.text
+        cloud.finish(cloud.ask("DELETE", f"{endpoint.id}/deployments/blue"))
+        assert endpoint.deploy()["status"] == "Succeeded"
+
+
+def test_a_user_assigned_identity_with_the_role_pulls(scene: Stage) -> None:
+    cloud, group = scene.cloud, scene.workspace.split("/providers/", maxsplit=1)[0]
+    path = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller"
+    made = cloud.put(path, {"location": "westeurope"})["properties"]
+    identity = {"type": "UserAssigned", "userAssignedIdentities": {path: {}}}
+    connection = f"{scene.workspace}/connections/registry"
+    kept = cloud.ask("POST", f"{connection}/listsecrets").json()["properties"]
+    assert cloud.ask("DELETE", connection).is_success
+    try:
+        with scene.endpoint(identity) as endpoint:
+            text = _error(endpoint.deploy())
+            assert "ImagePullFailure" in text
+            assert made["clientId"] in text
+            assert "lacks role 'AcrPull'" in text
+            cloud.finish(cloud.ask("DELETE", f"{endpoint.id}/deployments/blue"))
+            scene.shop.grant(Somebody(made["principalId"], made["clientId"], ""), PULL)
+            assert endpoint.deploy()["status"] == "Succeeded"
+    finally:
+        cloud.put(connection, {"properties": kept})
+
+
+def test_an_image_that_only_lies_here_or_nowhere_is_refused(scene: Stage) -> None:
+    make_image("scorer-only-here:1")
+    client = docker.from_env()
+    try:
+        missing = scene.image.rpartition("@")[0] + "@sha256:" + "0" * 64
+        with scene.endpoint() as endpoint:
+            for name, image in (("here", "scorer-only-here:1"), ("nowhere", missing)):
+                text = _error(endpoint.deploy(name, environmentId=scene.register(name, image)))
+                assert f"ImagePullFailure: Deployment '{name}'" in text
+                assert image in text
+                assert "AcrPull" not in text or name == "here"
+    finally:
+        client.images.remove("scorer-only-here:1")
+        client.close()
+
+
+def test_a_container_that_ends_is_told_with_its_last_lines(scene: Stage) -> None:
+    with scene.endpoint() as endpoint:
+        text = _error(endpoint.deploy(variables={"FAIL": "1"}))
+        assert text.startswith("ResourceNotReady: Deployment 'blue'")
+        assert "User container has crashed or terminated (exit code 1)" in text
+        assert "scorer starts | scorer: cannot load the model" in text
+        assert not _containers(endpoint)
+        told = scene.cloud.ask("POST", f"{endpoint.id}/deployments/blue/getLogs").json()
+        assert "cannot load the model" in told["content"]
+
+
+def test_a_container_that_is_never_ready_is_given_up_after_its_probes_limit(scene: Stage) -> None:
+    with scene.endpoint() as endpoint:
+        probe = {"initialDelay": "PT1S", "period": "PT1S", "timeout": "PT5S", "failureThreshold": 2}
+        changes = {"livenessProbe": probe, "readinessProbe": probe, "variables": {"NEVER_READY": "1"}}
+        text = _error(endpoint.deploy(**changes))
+        assert "is not ready after 3 s" in text
+        assert "HTTP 503" in text
+
+
+def test_an_update_fails_no_request_and_a_failed_update_keeps_what_serves(scene: Stage) -> None:
+    with scene.endpoint() as endpoint, ThreadPoolExecutor() as pool:
+        assert endpoint.deploy()["status"] == "Succeeded"
+        assert endpoint.send({"blue": 100}).is_success
+        key, ended = endpoint.keys["primaryKey"], threading.Event()
+
+        def poll() -> list[tuple[int, str]]:
+            seen = []
+            while not ended.is_set():
+                answer = endpoint.score({"sleep": 0.05}, key)
+                seen.append((answer.status_code, answer.json().get("name", "")))
+            return seen
+
+        polling = pool.submit(poll)
+        first = [each["Id"] for each in _containers(endpoint)]
+        assert endpoint.deploy(variables={"NAME": "second"})["status"] == "Succeeded"
+        second = [each["Id"] for each in _containers(endpoint)]
+        assert len(second) == 1
+        assert first != second
+        assert "cannot load the model" in _error(endpoint.deploy(variables={"FAIL": "1"}))
+        assert [each["Id"] for each in _containers(endpoint)] == second
+        assert endpoint.score(key=key).json()["name"] == "second"
+        assert endpoint.deploy(variables={"NAME": "third"})["status"] == "Succeeded"
+        ended.set()
+        seen = polling.result(PATIENCE)
+        assert {status for status, _ in seen} == {200}
+        assert seen[0][1] == "blue"
+        assert endpoint.score(key=key).json()["name"] == "third"
+
+
+def test_a_change_that_no_container_sees_starts_none(scene: Stage) -> None:
+    with scene.endpoint() as endpoint:
+        assert endpoint.deploy()["status"] == "Succeeded"
+        before = _containers(endpoint)
+        assert endpoint.deploy(requestSettings={"requestTimeout": "PT1S"})["status"] == "Succeeded"
+        assert [each["Id"] for each in _containers(endpoint)] == [each["Id"] for each in before]
+        assert endpoint.send({"blue": 100}).is_success
+        assert endpoint.score({"sleep": 3}).status_code == 408
+
+
+def test_instances_are_containers_up_to_two(scene: Stage) -> None:
+    with scene.endpoint() as endpoint:
+        for capacity, containers in ((1, 1), (3, 2), (1, 1)):
+            assert endpoint.deploy(capacity=capacity)["status"] == "Succeeded"
+            assert len(_containers(endpoint)) == containers
+
+
+def test_a_container_that_crashes_is_started_again(scene: Stage) -> None:
+    with scene.endpoint() as endpoint:
+        assert endpoint.deploy()["status"] == "Succeeded"
+        assert endpoint.send({"blue": 100}).is_success
+        key = endpoint.keys["primaryKey"]
+        assert endpoint.score({"crash": True}, key).status_code == 502
+        until(lambda: endpoint.score(key=key).status_code == 200, "the container to serve again")
+
+
+def test_a_stop_takes_the_containers_and_a_start_brings_them_back(tmp_path: Path) -> None:
+    folder = tmp_path / "azure"
+    with Process(folder) as process, stage(process.cloud) as scene, scene.endpoint() as endpoint:
+        assert endpoint.deploy()["status"] == "Succeeded"
+        assert endpoint.send({"blue": 100}).is_success
+        key = endpoint.keys["primaryKey"]
+        assert len(scene.containers) == 1
+        process.end(signal.SIGTERM)
+        assert not scene.containers
+        process.start()
+        until(lambda: _status(endpoint, key) == 200, "the deployment to come back")
+        kept = [each["Id"] for each in scene.containers]
+        process.end(signal.SIGKILL)
+        assert [each["Id"] for each in scene.containers] == kept
+        process.start()
+        until(lambda: _status(endpoint, key) == 200, "the container to be taken over")
+        assert [each["Id"] for each in scene.containers] == kept
+
+
+def test_a_delete_that_was_killed_leaves_no_container_after_the_next_start(tmp_path: Path) -> None:
+    with Process(tmp_path / "azure") as process, stage(process.cloud) as scene:
+        with scene.endpoint() as endpoint:
+            assert endpoint.deploy()["status"] == "Succeeded"
+            process.end(signal.SIGKILL)
+            client = docker.from_env()
+            labels = scene.containers[0]["Labels"]
+            labels["azureml-scoring.deployment"] += "-gone"
+            left = client.containers.run(scene.containers[0]["ImageID"], detach=True, labels=labels)
+            client.close()
+            process.start()
+            until(lambda: left.id not in {each["Id"] for each in scene.containers}, "the leftover to go")
+            until(lambda: len(_containers(endpoint)) == 1, "the container that is wanted to stay")
+
+
+@dataclass
+class Process:
+    """A local Azure that the test stops, kills and starts; all at the same ports."""
+
+    folder: Path
+    running: "subprocess.Popen[bytes] | None" = None
+
+    def __enter__(self) -> "Process":
+        self.folder.mkdir()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cloud.http.close()
+        self.end(signal.SIGTERM)
+
+    @cached_property
+    def cloud(self) -> Cloud:
+        return Cloud(self.folder, json.loads((self.folder / "ready.json").read_text())["environment"])
+
+    def start(self) -> None:
+        (self.folder / "ready.json").unlink(missing_ok=True)
+        command = [sys.executable, "-m", "emulator", "serve", "--state", str(self.folder)]
+        with (self.folder / "azure.log").open("ab") as log:
+            running = subprocess.Popen([*command, "--port=0", "--scoring-port=0"], cwd=ROOT, stdout=log, stderr=log)
+        self.running = running
+        until(lambda: (self.folder / "ready.json").exists() or running.poll() is not None, "the local Azure to serve")
+        assert running.poll() is None, (self.folder / "azure.log").read_text()[-2000:]
+
+    def end(self, number: signal.Signals) -> None:
+        assert self.running is not None
+        self.running.send_signal(number)
+        self.running.wait(PATIENCE)
+
+
+def _status(endpoint: Endpoint, key: str) -> int:
+    time.sleep(0.1)
+    try:
+        return endpoint.score(key=key).status_code
+    except httpx.ConnectError:
+        return 0
+

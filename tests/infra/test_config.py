@@ -1,0 +1,422 @@
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from components.types import SettingsError
+from infra.config import Config, load, parse
+
+ROOT = Path(__file__).parents[2]
+ACR = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/shared"
+    "/providers/Microsoft.ContainerRegistry/registries/sharedacr"
+)
+REFERENCE = f"mcr.microsoft.com/azureml/served@sha256:{'cd' * 32}"
+REMOVED = object()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text("FROM scratch\n")
+    return tmp_path
+
+
+def usual() -> dict[str, Any]:
+    return {
+        "location": "westeurope",
+        "registry": {"mode": "standalone"},
+        "image": {"context": "app", "repository": "scoring/app"},
+        "deployments": {"blue": {"instanceType": "Standard_DS3_v2"}},
+    }
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """The usual config with one field written, or taken out."""
+    given = usual()
+    *parents, last = path.split("/")
+    section = given
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    if value is REMOVED:
+        del section[last]
+    else:
+        section[last] = value
+    return given
+
+
+BAD: list[tuple[str, object, str]] = [
+    # misspelt fields
+    ("registri", {}, "scoring:registri = {}: no such field; did you mean registry?"),
+    ("registry/modus", "x", 'scoring:registry.modus = "x": no such field; did you mean mode?'),
+    (
+        "registry/colour",
+        1,
+        "scoring:registry.colour = 1: no such field; one of mode, id, name, sku, roleAssignmentMode",
+    ),
+    (
+        "image/build_arguments",
+        {"A": "1"},
+        "scoring:image.build_arguments = {…}: no such field; did you mean buildArguments?",
+    ),
+    (
+        "deployments/blue/instancetype",
+        "Standard_DS3_v2",
+        'scoring:deployments.blue.instancetype = "Standard_DS3_v2": no such field; did you mean instanceType?',
+    ),
+    (
+        "deployments/blue/livenessProbe",
+        {"initialDelai": "PT1S"},
+        'scoring:deployments.blue.livenessProbe.initialDelai = "PT1S": no such field; did you mean initialDelay?',
+    ),
+    (
+        "principal/passwords",
+        {"first": {"expire": "2030-01-01T00:00:00Z"}},
+        'scoring:principal.passwords.first.expire = "2030-01-01T00:00:00Z": no such field; did you mean expires?',
+    ),
+    # missing fields
+    ("location", REMOVED, "scoring:location is missing: write it; see Pulumi.local.yaml, scoring:location"),
+    ("deployments", REMOVED, "scoring:deployments is missing: write it; see Pulumi.local.yaml, scoring:deployments"),
+    (
+        "deployments/blue/instanceType",
+        REMOVED,
+        "scoring:deployments.blue.instanceType is missing: write it; see Pulumi.local.yaml, scoring:deployments",
+    ),
+    # names
+    (
+        "registry/name",
+        "my-registry",
+        (
+            'scoring:registry.name = "my-registry": a registry name takes 5 to 50 letters and digits, no dash; '
+            "for instance scoringdev"
+        ),
+    ),
+    (
+        "registry/id",
+        "sharedacr",
+        (
+            'scoring:registry.id = "sharedacr": a registry\'s ARM id takes '
+            "/subscriptions/…/resourceGroups/…/providers/Microsoft.ContainerRegistry/registries/NAME; "
+            "for instance what `az acr show --name NAME --query id` prints"
+        ),
+    ),
+    (
+        "workspace/storageAccount",
+        "My-Storage",
+        (
+            'scoring:workspace.storageAccount = "My-Storage": a storage account takes 3 to 24 small '
+            "letters and digits; "
+            "for instance scoringdev"
+        ),
+    ),
+    (
+        "workspace/vault",
+        "a-vault-with-much-too-long-a-name",
+        (
+            'scoring:workspace.vault = "a-vault-with-much-too-long-a-name": a key vault takes 3 to '
+            "24 letters, digits and "
+            "single dashes, a letter first; for instance scoring-dev"
+        ),
+    ),
+    (
+        "workspace/resourceGroup",
+        "ends.",
+        (
+            'scoring:workspace.resourceGroup = "ends.": a resource group takes 1 to 90 letters, digits and . _ - ( ), '
+            "no . at the end; for instance scoring-dev"
+        ),
+    ),
+    (
+        "endpoint/name",
+        "1endpoint",
+        (
+            'scoring:endpoint.name = "1endpoint": an endpoint takes 3 to 32 letters, digits and '
+            "dashes, a letter first; "
+            "for instance scoring-dev"
+        ),
+    ),
+    (
+        "deployments/blue_1",
+        {"instanceType": "Standard_DS3_v2"},
+        (
+            'scoring:deployments.blue_1 = "blue_1": a deployment takes 3 to 32 letters, digits and '
+            "dashes, a letter first; "
+            "for instance blue"
+        ),
+    ),
+    (
+        "location",
+        "West Europe",
+        (
+            'scoring:location = "West Europe": a location takes Azure\'s short form: small letters, no blank; '
+            "for instance westeurope"
+        ),
+    ),
+    (
+        "image/repository",
+        "Scoring:v1",
+        (
+            'scoring:image.repository = "Scoring:v1": a repository takes small letters and digits, '
+            "parted by . _ - or /, "
+            "without a tag; for instance scoring/sklearn"
+        ),
+    ),
+    (
+        "image/platform",
+        "amd64",
+        'scoring:image.platform = "amd64": a platform takes linux/ and an architecture; for instance linux/amd64',
+    ),
+    (
+        "image/buildArguments",
+        {"1A": "x"},
+        (
+            'scoring:image.buildArguments.1A = "1A": an environment variable takes letters, digits '
+            "and _, no digit first; "
+            "for instance LOG_LEVEL"
+        ),
+    ),
+    (
+        "deployments/blue/instanceType",
+        "DS3_v2",
+        (
+            'scoring:deployments.blue.instanceType = "DS3_v2": an instance type takes a size\'s '
+            "full name with Standard_; "
+            "for instance Standard_DS3_v2"
+        ),
+    ),
+    (
+        "deployments/blue/image",
+        "mcr.microsoft.com/a:latest",
+        (
+            'scoring:deployments.blue.image = "mcr.microsoft.com/a:latest": an image reference takes '
+            "host/repository@sha256:… because tags move; `docker buildx imagetools inspect IMAGE` tells the digest; "
+            "for instance mcr.microsoft.com/azureml/curated/sklearn@sha256:3f0c…"
+        ),
+    ),
+    # choices
+    (
+        "registry/mode",
+        "private",
+        'scoring:registry.mode = "private": one of workspace, standalone, public',
+    ),
+    ("registry/sku", "basic", 'scoring:registry.sku = "basic": one of Basic, Standard, Premium'),
+    (
+        "principal/kind",
+        "user",
+        'scoring:principal.kind = "user": one of service-principal, managed-identity, none',
+    ),
+    ("image/builder", "kaniko", 'scoring:image.builder = "kaniko": one of acr, docker'),
+    ("endpoint/auth", "basic", 'scoring:endpoint.auth = "basic": one of key, aml-token, aad-token'),
+    ("endpoint/kind", "kubernetes", 'scoring:endpoint.kind = "kubernetes": one of managed'),
+    # numbers, durations, moments
+    (
+        "deployments/blue/instanceCount",
+        0,
+        "scoring:deployments.blue.instanceCount = 0: write greater than or equal to 1",
+    ),
+    (
+        "deployments/blue/instanceCount",
+        "two",
+        'scoring:deployments.blue.instanceCount = "two": write a whole number',
+    ),
+    (
+        "deployments/blue/routes",
+        {"port": 70000},
+        "scoring:deployments.blue.routes.port = 70000: write less than or equal to 65535",
+    ),
+    (
+        "deployments/blue/routes",
+        {"scoring": "score"},
+        (
+            'scoring:deployments.blue.routes.scoring = "score": a route takes a path that starts with '
+            "/; for instance /score"
+        ),
+    ),
+    (
+        "deployments/blue/requestSettings",
+        {"requestTimeout": "PT5M"},
+        (
+            'scoring:deployments.blue.requestSettings.requestTimeout = "PT5M": Azure allows at most 180 seconds; '
+            "write PT180S or less"
+        ),
+    ),
+    (
+        "deployments/blue/readinessProbe",
+        {"period": "10s"},
+        (
+            'scoring:deployments.blue.readinessProbe.period = "10s": a duration takes ISO 8601: PT, '
+            "then hours, minutes, "
+            "seconds; for instance PT10S"
+        ),
+    ),
+    (
+        "workspace/softDeleteDays",
+        3,
+        "scoring:workspace.softDeleteDays = 3: write greater than or equal to 7",
+    ),
+    (
+        "endpoint/traffic",
+        {"blue": 120},
+        "scoring:endpoint.traffic.blue = 120: write less than or equal to 100",
+    ),
+    (
+        "principal/passwords",
+        {"first": {"expires": "2030-01-01"}},
+        (
+            'scoring:principal.passwords.first.expires = "2030-01-01": a date takes a moment in UTC as RFC 3339; '
+            "for instance 2027-01-31T00:00:00Z"
+        ),
+    ),
+    # shapes
+    (
+        "registry",
+        "standalone",
+        (
+            'scoring:registry = "standalone": this is a section; write its fields below it, as in Pulumi.local.yaml, '
+            "scoring:registry"
+        ),
+    ),
+    (
+        "deployments/blue",
+        None,
+        (
+            "scoring:deployments.blue = nothing: this is a section; write its fields below it, as "
+            "in Pulumi.local.yaml, "
+            "scoring:deployments"
+        ),
+    ),
+    (
+        "tags/a?b",
+        "x",
+        'scoring:tags.a?b = "a?b": a tag\'s name takes up to 512 characters, none of <>%&\\?/; for instance owner',
+    ),
+    # mixtures, and files
+    (
+        "registry/id",
+        "@",
+        'scoring:registry.name = "sharedacr2": registry.id names a registry that exists; take out one',
+    ),
+    (
+        "endpoint/traffic",
+        {"green": 100},
+        "scoring:endpoint.traffic.green = 100: no such deployment; one of blue",
+    ),
+    (
+        "endpoint/traffic",
+        {"blue": 90},
+        'scoring:endpoint.traffic = "90 percent together": Azure takes 100; correct the shares',
+    ),
+    (
+        "principal/kind",
+        "none",
+        (
+            'scoring:principal.kind = "none": a standalone registry is private; '
+            "write service-principal or managed-identity"
+        ),
+    ),
+    (
+        "image/reference",
+        REFERENCE,
+        'scoring:image.context = "app": image.reference names an image that is built; take out one of them',
+    ),
+    (
+        "image/dockerfile",
+        "Dockerfile.gone",
+        (
+            'scoring:image.dockerfile = "Dockerfile.gone": no such file in {root}/app; write one there, '
+            "or correct scoring:image.context or scoring:image.dockerfile"
+        ),
+    ),
+    (
+        "image/context",
+        "nowhere",
+        (
+            'scoring:image.context = "{root}/nowhere": the folder does not exist; name the folder '
+            "that holds the Dockerfile"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "line"), BAD, ids=[f"{path}-{n}" for n, (path, _, _) in enumerate(BAD)])
+def test_a_bad_config_is_one_line_with_field_value_and_remedy(path: str, value: object, line: str, root: Path) -> None:
+    given = changed(path, value)
+    if value == "@":
+        given["registry"] |= {"id": ACR, "name": "sharedacr2"}
+    told = _told(given, root)
+    assert line.replace("{root}", str(root)) in told
+    # The repository's own field is shown as a full path; what goes with the one finding may only be a mixture of it.
+    assert all("\n" not in text and text.startswith("scoring:") for text in told)
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(BAD) >= 25
+
+
+def test_several_errors_are_several_lines(root: Path) -> None:
+    given = changed("registry/modus", "x")
+    given["endpoint"] = {"auth": "basic"}
+    given["deployments"]["blue"]["instanceCount"] = -1
+    assert [text.partition(" = ")[0] for text in _told(given, root)] == [
+        "scoring:registry.modus",
+        "scoring:endpoint.auth",
+        "scoring:deployments.blue.instanceCount",
+    ]
+
+
+def test_the_context_is_seen_from_the_projects_root(root: Path) -> None:
+    assert parse(usual(), root)["image"]["context"] == str(root / "app")
+
+
+def test_who_pulls_follows_from_the_registry(root: Path) -> None:
+    assert parse(usual(), root)["principal"]["kind"] == "service-principal"
+    assert parse(changed("registry/mode", "workspace"), root)["principal"]["kind"] == "none"
+    public = {**usual(), "registry": {"mode": "public"}, "image": {"reference": REFERENCE}}
+    assert parse(public, root)["principal"]["kind"] == "none"
+
+
+def test_settings_hold_only_what_was_said(root: Path) -> None:
+    settings = parse(usual(), root)
+    assert settings["registry"] == {"mode": "standalone"}
+    assert settings["deployments"] == {"blue": {"instance_type": "Standard_DS3_v2"}}
+    assert settings["endpoint"] == {}
+
+
+def test_the_model_is_frozen_and_closed() -> None:
+    config = Config.model_validate(usual())
+    with pytest.raises(ValueError, match="frozen"):
+        config.registry.mode = "public"
+
+
+def test_config_cannot_be_changed_by_reading_it(root: Path) -> None:
+    given = usual()
+    before = copy.deepcopy(given)
+    parse(given, root)
+    assert given == before
+
+
+@pytest.mark.parametrize("stack", sorted(path.name for path in ROOT.glob("Pulumi.*.yaml")))
+def test_every_stack_file_of_the_project_is_good(stack: str) -> None:
+    text = yaml.safe_load((ROOT / stack).read_text())["config"]
+    given = {key.removeprefix("scoring:"): value for key, value in text.items() if key.startswith("scoring:")}
+    assert parse(given, ROOT)
+
+
+def test_config_is_read_as_pulumi_hands_it_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed = {f"scoring:{name}": value if name == "location" else json.dumps(value) for name, value in usual().items()}
+    handed |= {"azure-native:location": "elsewhere", "scoring:nameSeed": "42"}
+    monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: handed)
+    settings = load(root)
+    assert settings["name_seed"] == "42"
+    assert settings["location"] == "westeurope"
+    assert settings["image"]["repository"] == "scoring/app"
+
+
+def _told(given: dict[str, Any], root: Path) -> list[str]:
+    with pytest.raises(SettingsError) as told:
+        parse(given, root)
+    return str(told.value).splitlines()

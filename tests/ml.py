@@ -1,0 +1,199 @@
+"""Workspaces, endpoints and deployments in this process, with containers that are stood in for by servers of the test."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+
+from emulator.core.ids import ResourceId
+from emulator.faces.gateway import Gateway
+from emulator.services.containers import Fleet, Plan, Pool, Replica
+from emulator.services.ml_endpoints import deployments
+from tests.conftest import PATIENCE
+from tests.emulator.conftest import Inner
+from tests.scoring import PORT, QUICK_PROBE, ROUTES
+
+ML = "providers/Microsoft.MachineLearningServices/workspaces"
+WORKSPACE = f"{ML}/ml-test"
+ENVIRONMENT = f"{WORKSPACE}/environments/scorer"
+ENDPOINT = f"{WORKSPACE}/onlineEndpoints/score"
+BLUE = f"{ENDPOINT}/deployments/blue"
+PLACE = {"location": "westeurope"}
+CONNECTION: dict[str, Any] = {
+    "category": "ContainerRegistry",
+    "authType": "UsernamePassword",
+    "target": "shop.azurecr.io",
+    "credentials": {"username": "somebody", "password": "pass-word"},
+}
+
+
+def workspace_body(inner: Inner) -> dict[str, Any]:
+    """What is PUT for a workspace; what it needs is made."""
+    group = f"{inner.group}/providers"
+    logs = f"{group}/Microsoft.OperationalInsights/workspaces/logs-test"
+    linked = {
+        "storageAccount": f"{group}/Microsoft.Storage/storageAccounts/sttest",
+        "keyVault": f"{group}/Microsoft.KeyVault/vaults/kvtest",
+        "applicationInsights": f"{group}/Microsoft.Insights/components/insights-test",
+    }
+    vault = {"tenantId": inner.azure.tenant, "sku": {"name": "standard"}, "enableRbacAuthorization": True}
+    insights = {"Application_Type": "web", "WorkspaceResourceId": logs}
+    inner.ask("PUT", linked["storageAccount"], {**PLACE, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}})
+    inner.ask("PUT", linked["keyVault"], {**PLACE, "properties": vault})
+    inner.ask("PUT", logs, {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}})
+    inner.ask("PUT", linked["applicationInsights"], {**PLACE, "kind": "web", "properties": insights})
+    return {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": linked}
+
+
+def make_workspace(inner: Inner) -> dict[str, Any]:
+    """A workspace."""
+    made: dict[str, Any] = inner.ask("PUT", WORKSPACE, workspace_body(inner))
+    return made
+
+
+def endpoint_body(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """What is PUT for an endpoint."""
+    return {**PLACE, "properties": {"authMode": "Key", **properties}}
+
+
+def deployment_body(inner: Inner, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """What is PUT for a deployment."""
+    told = {
+        "endpointComputeType": "Managed",
+        "instanceType": "Standard_DS3_v2",
+        "environmentId": f"{inner.group}/{ENVIRONMENT}/versions/1",
+        "livenessProbe": QUICK_PROBE,
+        "readinessProbe": QUICK_PROBE,
+        "requestSettings": {"maxConcurrentRequestsPerInstance": 50, "requestTimeout": "PT60S"},
+        **properties,
+    }
+    return {**PLACE, "sku": {"name": "Default", "capacity": 1}, "properties": told}
+
+
+@dataclass
+class Model:
+    """A server of the test that stands for one deployment's container."""
+
+    name: str
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    status: int = 200
+    hold: threading.Event | None = None
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    @contextmanager
+    def serve(self) -> Iterator[int]:
+        """Serve on a free port."""
+        model = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                model.asked.append((self.path, {key.lower(): value for key, value in self.headers.items()}))
+                model.entered.release()
+                if model.hold is not None:
+                    model.hold.wait(PATIENCE)
+                told = json.dumps({"name": model.name, "asked": json.loads(content)}).encode()
+                try:
+                    self.send_response(model.status)
+                    self.send_header("Content-Length", str(len(told)))
+                    self.end_headers()
+                    self.wfile.write(told)
+                except BrokenPipeError:  # the gateway has given up
+                    return
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the name is the library's
+                del format, args
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join(PATIENCE)
+
+
+@dataclass
+class Scene:
+    """An endpoint `score` in this process; its deployments are the test's `models`."""
+
+    inner: Inner
+    ports: dict[str, int]
+
+    @property
+    def fleet(self) -> Fleet:
+        """What serves."""
+        return deployments(self.inner.azure).fleet
+
+    def key(self, name: str) -> str:
+        """A deployment's key in the fleet."""
+        return ResourceId.parse(f"{self.inner.group}/{ENDPOINT}/deployments/{name}").key
+
+    def deploy(self, name: str, **properties: Any) -> Any:  # noqa: ANN401 - JSON
+        """PUT a deployment and wait."""
+        path = f"{ENDPOINT}/deployments/{name}"
+        return self.inner.ask("PUT", path, deployment_body(self.inner, **properties))
+
+    def send(self, traffic: dict[str, int], **properties: Any) -> Any:  # noqa: ANN401 - JSON
+        """PUT the endpoint with a traffic split."""
+        return self.inner.ask("PUT", ENDPOINT, endpoint_body(traffic=traffic, **properties))
+
+    @property
+    def uri(self) -> str:
+        """Where the endpoint is scored."""
+        return str(self.inner.ask("GET", ENDPOINT)["properties"]["scoringUri"])
+
+    @property
+    def key_value(self) -> str:
+        """The endpoint's primary key."""
+        return str(self.inner.ask("POST", f"{ENDPOINT}/listKeys")["primaryKey"])
+
+    def score(self, key: str | None = None, **headers: str) -> httpx.Response:
+        """One request."""
+        told = {"Authorization": f"Bearer {key or self.key_value}"}
+        told.update({name.replace("_", "-"): value for name, value in headers.items()})
+        return httpx.post(self.uri, json={"x": 1}, headers=told, timeout=PATIENCE, trust_env=False)
+
+
+@contextmanager
+def scene(inner: Inner, *models: Model, listen: bool = True, **properties: Any) -> Iterator[Scene]:  # noqa: ANN401
+    """An endpoint without deployments; each `deploy` of a model's name is served by that model."""
+    make_workspace(inner)
+    version = {"properties": {"image": "shop.azurecr.io/team/scorer:1", "inferenceConfig": ROUTES}}
+    inner.ask("PUT", f"{ENVIRONMENT}/versions/1", version)
+    inner.azure.store.keep("scoring-port", 0)
+    made = Scene(inner, {})
+    fleet = made.fleet
+
+    def deploy(key: str, plan: Plan, **_: bool) -> None:
+        name = key.rsplit("/", 1)[1]
+        old = fleet.pools.get(key)
+        fleet.pools[key] = Pool(plan, [Replica(name, {PORT: made.ports.get(name, 0)}, ready=name in made.ports)])
+        if old is not None:
+            old.retire(PATIENCE)
+
+    def drop(key: str) -> None:
+        pool = fleet.pools.pop(key, None)
+        if pool is not None:
+            pool.retire(PATIENCE)
+
+    fleet.deploy, fleet.drop = deploy, drop  # type: ignore[method-assign]
+    fleet.docker.pull = lambda *_: "sha256:0"  # type: ignore[method-assign]
+    fleet.docker.sweep = lambda _: None  # type: ignore[method-assign]
+    fleet.watch = lambda: None  # type: ignore[method-assign]
+    with ExitStack() as stack:
+        for model in models:
+            made.ports[model.name] = stack.enter_context(model.serve())
+        if listen:
+            gateway = Gateway(inner.azure)
+            gateway.start()
+            stack.callback(gateway.stop)
+        inner.ask("PUT", ENDPOINT, endpoint_body(**properties))
+        yield made

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from tools import __main__ as tools
+from tools import azure, debian
+from tools.shell import ToolError
+
+
+def test_counts_of_an_unchanged_run_read_as_zeros() -> None:
+    assert tools.counts({"writes": {}, "builds": 0, "uploads": 0}) == "0 provider writes, 0 builds, 0 uploads"
+
+
+def test_writes_of_all_types_are_summed() -> None:
+    told = tools.counts({"writes": {"a": 2, "b": 3}, "builds": 1, "uploads": 4})
+    assert told == "5 provider writes, 1 builds, 4 uploads"
+
+
+def test_table_names_resources_but_neither_stack_nor_providers_nor_components() -> None:
+    resources = [
+        {"type": "pulumi:pulumi:Stack", "urn": "urn:x::stack"},
+        {"type": "pulumi:providers:azure-native", "custom": True, "id": "1", "urn": "urn:x::default"},
+        {"type": "azureml-scoring:index:ScoringStack", "urn": "urn:x::scoring"},
+        {
+            "type": "azure-native:containerregistry:Registry",
+            "custom": True,
+            "id": "/subscriptions/s/providers/Microsoft.ContainerRegistry/registries/mine",
+            "urn": "urn:x::r",
+        },
+        {"type": "azuread:index/application:Application", "custom": True, "id": "/applications/1", "urn": "urn:x::a"},
+        {"type": "azureml-scoring:index:ImageBuild", "custom": True, "id": "", "urn": "urn:x::image-build"},
+    ]
+    assert tools.existing({"resources": resources}) == [
+        ("containerregistry.Registry", "mine"),
+        ("azuread.Application", "1"),
+        ("azureml-scoring.ImageBuild", "image-build"),
+    ]
+
+
+def test_table_is_aligned() -> None:
+    assert tools.table([("A", "B"), ("long", "x")]) == "  A     B\n  long  x"
+
+
+def test_unknown_command_is_refused_with_the_ones_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tools.main(["uup"])
+    assert ended.value.code == 2
+    assert "'uup'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", sorted(tools.COMMANDS))
+def test_every_command_has_a_help_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tools.main([command, "--help"])
+    assert ended.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 2
+
+
+def test_error_is_one_line_and_an_exit_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(azure, "ready", no_azure)
+    assert tools.main(["env"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == f"error: no local Azure on {tmp_path.anchor}\n"
+
+
+def test_run_without_a_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tools.main(["run"]) == 1
+    assert capsys.readouterr().err.startswith("error: run: no command; give one")
+
+
+def test_mirror_is_the_machine_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = "http://security/ bookworm-security main\nhttp://near/debian/ bookworm main\n"
+    monkeypatch.setattr(debian, "run", lambda *_, **__: listed)
+    assert debian.mirror("bookworm") == "http://near/debian/"
+    assert debian.mirror("trixie") == "http://deb.debian.org/debian"
+
+
+def no_azure(*_: object) -> None:
+    raise ToolError("no local Azure on /")
