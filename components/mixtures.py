@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from components.types import line
 
-REGISTRY_MODES: Final = ("workspace", "standalone", "public")
+REGISTRY_MODES: Final = ("workspace", "standalone", "public", "private")
 PRINCIPAL_KINDS: Final = ("service-principal", "managed-identity", "none")
 BUILDERS: Final = ("acr", "docker")
 AUTH_MODES: Final = {"key": "Key", "aml-token": "AMLToken", "aad-token": "AADToken"}
@@ -35,6 +35,13 @@ _WORKSPACE_FIELDS: Final = {
     "purge_protection": "purgeProtection",
     "soft_delete_days": "softDeleteDays",
 }
+_READ_ONLY: Final = ("public", "private")
+"""Modes in which the registry is somebody else's: nothing is made there."""
+_NAMES_IT: Final = {"id": "registry.id", "login_server": "registry.loginServer"}
+_PRIVATE: Final = {
+    "address": "which registry? write its host, such as ghcr.io",
+    "username": "who reads it? write a user name",
+}
 _PASSWORDS_AT_ONCE: Final = 2
 _MIRROR_LIMIT: Final = 50
 _WHOLE: Final = 100
@@ -43,7 +50,7 @@ Section = Mapping[str, Any]
 
 
 def default_principal(mode: str) -> str:
-    """Choose who pulls when nobody says: only a private registry beside the workspace needs somebody."""
+    """Choose who pulls when nobody says: only a registry beside the workspace needs somebody."""
     return "service-principal" if mode == "standalone" else "none"
 
 
@@ -59,6 +66,7 @@ def refusals(settings: Section, now: datetime | None = None) -> list[str]:
     principal: Section = settings.get("principal") or {"kind": default_principal(registry["mode"])}
     return [
         *_registry(registry, settings.get("workspace") or {}),
+        *_elsewhere(registry, image, password="registry_password" in settings),
         *_workspace(settings.get("workspace") or {}),
         *_principal(registry["mode"], principal, now or datetime.now(UTC)),
         *_image(registry, image),
@@ -71,17 +79,51 @@ def _registry(registry: Section, workspace: Section) -> Iterator[str]:
     if mode not in REGISTRY_MODES:
         yield line("registry.mode", mode, f"one of {', '.join(REGISTRY_MODES)}")
         return
-    if "id" in registry and mode != "standalone":
+    if "id" in registry and mode == "workspace" and "id" not in workspace:
+        remedy = "mode workspace takes none unless workspace.id names an existing one; write registry.mode: standalone"
+        yield line("registry.id", registry["id"], remedy)
+    elif "id" in registry and mode not in {"standalone", "workspace"}:
         yield line("registry.id", registry["id"], f"mode {mode} takes none; write registry.mode: standalone")
+    if "login_server" in registry and mode != "standalone":
+        remedy = f"mode {mode} takes none; write registry.mode: standalone"
+        yield line("registry.loginServer", registry["login_server"], remedy)
+    elif "login_server" in registry and "id" in registry:
+        remedy = "registry.id names the registry already; take out one of them"
+        yield line("registry.loginServer", registry["login_server"], remedy)
+    existing = bool({"id", "login_server"} & registry.keys()) or (mode == "workspace" and "id" in workspace)
     for field in ("name", "sku"):
-        if field in registry and "id" in registry:
-            yield line(f"registry.{field}", registry[field], "registry.id names a registry that exists; take out one")
-        elif field in registry and mode == "public":
-            yield line(f"registry.{field}", registry[field], "mode public makes no registry; take it out")
-    existing = "id" in registry or (mode == "workspace" and "id" in workspace)
+        if field not in registry:
+            continue
+        if mode in _READ_ONLY:
+            yield line(f"registry.{field}", registry[field], f"mode {mode} makes no registry; take it out")
+        elif existing:
+            named = next((word for key, word in _NAMES_IT.items() if key in registry), "workspace.id")
+            yield line(f"registry.{field}", registry[field], f"{named} names a registry that exists; take out one")
     if registry.get("role_assignment_mode") == "abac" and not existing:
         remedy = "only an existing registry can be in it; name that by registry.id, or take this out"
         yield line("registry.roleAssignmentMode", "abac", remedy)
+
+
+def _elsewhere(registry: Section, image: Section, *, password: bool) -> Iterator[str]:
+    """Check the fields of a private registry: all of them there, none of them anywhere else."""
+    mode = registry["mode"]
+    if mode != "private":
+        for field in ("address", "username"):
+            if field in registry:
+                yield line(f"registry.{field}", registry[field], f"mode {mode} takes none; write registry.mode: private")
+        if password:
+            yield line("registry.password", "[hidden]", f"mode {mode} takes none; write registry.mode: private")
+        return
+    for field, remedy in _PRIVATE.items():
+        if field not in registry:
+            yield line(f"registry.{field}", "", remedy)
+    if not password:
+        remedy = "write it by `pulumi config set --secret --path scoring:registry.password`"
+        yield line("registry.password", "", remedy)
+    address = registry.get("address")
+    if address and "reference" in image and not image["reference"].startswith(f"{address}/"):
+        remedy = f"the credentials are for registry.address {address}; name an image there"
+        yield line("image.reference", image["reference"], remedy)
 
 
 def _workspace(workspace: Section) -> Iterator[str]:
@@ -104,6 +146,8 @@ def _principal(mode: str, principal: Section, now: datetime) -> Iterator[str]:
         yield line("principal.kind", kind, f"one of {', '.join(PRINCIPAL_KINDS)}")
     elif mode == "public" and kind != "none":
         yield line("principal.kind", kind, "a public registry is read without one; take out principal")
+    elif mode == "private" and kind != "none":
+        yield line("principal.kind", kind, "registry.username reads a private registry; take out principal")
     elif mode == "workspace" and kind == "service-principal":
         remedy = "the workspace's own registry takes no credentials; write none, or managed-identity"
         yield line("principal.kind", kind, remedy)
@@ -141,8 +185,8 @@ def _image(registry: Section, image: Section) -> Iterator[str]:
             if field in image:
                 remedy = "image.reference names an image that is built; take out one of them"
                 yield line(f"image.{shown}", image[field], remedy)
-    elif mode == "public":
-        remedy = "a public registry is only read; name the image by image.reference"
+    elif mode in _READ_ONLY:
+        remedy = f"a {mode} registry is only read; name the image by image.reference"
         yield line("image.context", image.get("context", ""), remedy)
     elif "context" not in image:
         yield line("image.context", "", "name the folder to build from, or an existing image by image.reference")

@@ -45,6 +45,10 @@ class PullPrincipalArgs(TypedDict):
     """Azure region of a managed identity."""
     role_assignment_mode: NotRequired[str]
     """`rbac` (the default) or `abac`: how the registry reads role assignments."""
+    username: NotRequired[str]
+    """Who reads a private registry that is not ours; with it nobody is made and no role given."""
+    password: NotRequired[pulumi.Input[str]]
+    """The password that goes with it."""
     tags: NotRequired[dict[str, str]]
     """Tags of a managed identity."""
 
@@ -56,9 +60,9 @@ class PullPrincipal(pulumi.ComponentResource):
     """
 
     client_id: pulumi.Output[str]
-    """Application id: the user name at the registry."""
+    """Application id: the user name at the registry; empty where a user name was given."""
     principal_id: pulumi.Output[str]
-    """Object id: what the role is assigned to."""
+    """Object id: what the role is assigned to; empty where a user name was given."""
     identity_id: pulumi.Output[str]
     """ARM id of the managed identity; empty for a service principal."""
     password_expires: pulumi.Output[str]
@@ -69,7 +73,9 @@ class PullPrincipal(pulumi.ComponentResource):
     def __init__(self, name: str, args: PullPrincipalArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("azureml-scoring:index:PullPrincipal", name, None, opts)
         names = Names(pulumi.get_project(), pulumi.get_stack(), name)
-        if args["principal"]["kind"] == "managed-identity":
+        if "username" in args and "password" in args:
+            self._given(name, args, args["username"], args["password"], names)
+        elif args["principal"]["kind"] == "managed-identity":
             self._managed_identity(name, args, names)
         else:
             self._service_principal(name, args, names)
@@ -127,17 +133,46 @@ class PullPrincipal(pulumi.ComponentResource):
         role = assign_pull_role(
             f"{name}-role", principal.object_id, args["registry_id"], _mode(args), names.of("application"), self
         )
+        what = "password of the service principal that pulls images"
+        connection = self._connection(name, args, names, application.client_id, secret, what)
+        self.client_id = application.client_id
+        self.principal_id = principal.object_id
+        self.identity_id = pulumi.Output.from_input("")
+        self.password_expires = current.end_date.apply(_told)
+        self.grant = pulumi.Output.concat(role.id, " ", connection.id)
+
+
+    def _given(
+        self, name: str, args: PullPrincipalArgs, username: str, password: pulumi.Input[str], names: Names
+    ) -> None:
+        """Hand on credentials for a registry that is somebody else's."""
+        nothing = pulumi.Output.from_input("")
+        secret: pulumi.Output[str] = pulumi.Output.secret(password)
+        what = "password of the private registry that images are pulled from"
+        self.grant = self._connection(name, args, names, username, secret, what).id
+        self.client_id = self.principal_id = self.identity_id = self.password_expires = nothing
+
+    def _connection(  # noqa: PLR0913, PLR0917 - whose credentials, where they are kept, and under which names
+        self,
+        name: str,
+        args: PullPrincipalArgs,
+        names: Names,
+        username: pulumi.Input[str],
+        password: pulumi.Output[str],
+        what: str,
+    ) -> machinelearningservices.WorkspaceConnection:
+        """Keep credentials in the vault, and offer them to the workspace for this registry."""
         vault = pulumi.Output.from_input(args["vault_id"]).apply(_vault_of)
         keyvault.Secret(
             f"{name}-secret",
             secret_name=names.of("secret"),
             vault_name=vault.apply(lambda id_: id_.name),
             resource_group_name=vault.apply(lambda id_: id_.resource_group),
-            properties={"value": secret, "content_type": "password of the service principal that pulls images"},
-            opts=child,
+            properties={"value": password, "content_type": what},
+            opts=pulumi.ResourceOptions(parent=self),
         )
         workspace = pulumi.Output.from_input(args["workspace_id"]).apply(ArmId.parse)
-        connection = machinelearningservices.WorkspaceConnection(
+        return machinelearningservices.WorkspaceConnection(
             f"{name}-connection",
             connection_name=names.of("connection"),
             workspace_name=workspace.apply(lambda id_: id_.name),
@@ -148,16 +183,11 @@ class PullPrincipal(pulumi.ComponentResource):
                 target=args["login_server"],
                 is_shared_to_all=True,
                 credentials=machinelearningservices.WorkspaceConnectionUsernamePasswordArgs(
-                    username=application.client_id, password=secret
+                    username=username, password=password
                 ),
             ),
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        self.client_id = application.client_id
-        self.principal_id = principal.object_id
-        self.identity_id = pulumi.Output.from_input("")
-        self.password_expires = current.end_date.apply(_told)
-        self.grant = pulumi.Output.concat(role.id, " ", connection.id)
 
 
 def assign_pull_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is named

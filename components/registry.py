@@ -24,6 +24,8 @@ from pulumi_azure_native import (
 )
 
 from components.names import ArmId, Names
+from components.resources import RegistryAttachment, RegistryAttachmentArgs
+from components.resources.framework import ResourceError
 from components.types import RegistrySettings, SettingsError, WorkspaceSettings, line, require
 
 _SKU: Final = "Standard"
@@ -55,7 +57,7 @@ class WorkspaceRegistry(pulumi.ComponentResource):
     """
 
     registry_id: pulumi.Output[str]
-    """ARM id of the registry that holds the image; empty in mode public."""
+    """ARM id of the registry that holds the image; empty in modes public and private."""
     login_server: pulumi.Output[str]
     """Its address; empty in mode public."""
     workspace_id: pulumi.Output[str]
@@ -92,16 +94,25 @@ class WorkspaceRegistry(pulumi.ComponentResource):
             vault = _vault(place, choices)
             workspace = _workspace(place, choices, own, vault)
             vault_id = vault.id
+            workspace_id = workspace.id
         else:
             workspace = machinelearningservices.Workspace.get(f"{name}-workspace", adopted, opts=place.opts)
-            registry_id = pulumi.Output.all(workspace.container_registry, adopted).apply(_attached)
+            workspace_id = workspace.id
             vault_id = workspace.key_vault.apply(lambda id_: id_ or "")
             if mode == "workspace":
+                wanted = settings.get("id")
+                registry_id = pulumi.Output.all(workspace.container_registry, adopted, wanted).apply(_attached)
                 scoring = containerregistry.Registry.get(f"{name}-registry", registry_id, opts=place.opts)
+                if wanted is not None:
+                    # What follows takes the workspace from here: Azure ML lets an endpoint's identity read the registry
+                    # that the workspace has when the endpoint is made.
+                    workspace_id = RegistryAttachment(
+                        f"{name}-attachment", RegistryAttachmentArgs(workspace.id, registry_id), opts=place.opts
+                    ).workspace_id
 
         self.registry_id = scoring.id if scoring else pulumi.Output.from_input("")
-        self.login_server = scoring.login_server if scoring else pulumi.Output.from_input("")
-        self.workspace_id = workspace.id
+        self.login_server = scoring.login_server if scoring else pulumi.Output.from_input(settings.get("address") or "")
+        self.workspace_id = workspace_id
         self.workspace_name = workspace.name
         self.resource_group_name = pulumi.Output.from_input(group)
         self.vault_id = vault_id
@@ -150,7 +161,7 @@ def _resource_group(
 
 
 def _standalone(place: _Place, settings: RegistrySettings) -> containerregistry.Registry:
-    existing = settings.get("id")
+    existing = settings.get("id") or _found(settings.get("login_server"))
     if existing is None:
         return _registry(place, "registry", settings)
     require("registryId", "registry.id", existing)
@@ -255,14 +266,30 @@ def _workspace(
     )
 
 
+def _found(login_server: str | None) -> str | None:
+    """Return the ARM id of an existing registry by its address: everything else needs the id."""
+    if login_server is None:
+        return None
+    # Most stacks name no address, and then need no client of their own.
+    from components.resources.arm import connect  # noqa: PLC0415
+    from components.resources.lookup import registry_at  # noqa: PLC0415
+
+    try:
+        return registry_at(connect(), login_server)
+    except ResourceError as error:
+        raise SettingsError(str(error)) from None
+
+
 def _attached(found: list[str | None]) -> str:
-    """Return the registry of a workspace; without one, say how it gets one."""
-    registry, workspace = found
-    if not registry:
-        remedy = (
-            "it has no container registry yet (Azure ML makes one when it first needs it); "
-            "attach one with `az ml workspace update --container-registry REGISTRY_ID --update-dependent-resources`, "
-            "or write registry.mode: standalone"
-        )
-        raise SettingsError(line("workspace.id", workspace, remedy))
-    return registry
+    """Return the registry of a workspace, or the one it shall get; without either, say how it gets one."""
+    registry, workspace, wanted = found
+    if registry and wanted and registry.lower() != wanted.lower():
+        remedy = f"the workspace has another registry already; take it out, or write {registry}"
+        raise SettingsError(line("registry.id", wanted, remedy))
+    if registry or wanted:
+        return wanted or registry or ""
+    remedy = (
+        "it has no container registry yet (Azure ML makes one when it first needs it, with the admin account on); "
+        "name one by registry.id and it is attached, or write registry.mode: standalone"
+    )
+    raise SettingsError(line("workspace.id", workspace, remedy))

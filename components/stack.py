@@ -12,7 +12,7 @@ import pulumi
 from components.endpoint import ScoringEndpoint, ScoringEndpointArgs
 from components.image import CustomImage, CustomImageArgs, plan_image
 from components.mixtures import default_principal, refusals
-from components.principal import PullPrincipal
+from components.principal import PullPrincipal, PullPrincipalArgs
 from components.registry import WorkspaceRegistry
 from components.types import (
     DeploymentSettings,
@@ -42,6 +42,8 @@ class ScoringStackArgs(TypedDict):
     """Name, authentication and traffic of the endpoint."""
     deployments: dict[str, DeploymentSettings]
     """What runs behind the endpoint, by name."""
+    registry_password: NotRequired[pulumi.Input[str]]
+    """The password of `registry.username`; mode private only."""
     push_username: NotRequired[pulumi.Input[str]]
     """Who pushes, builder docker only; without it the engine's own login."""
     push_password: NotRequired[pulumi.Input[str]]
@@ -111,22 +113,21 @@ class ScoringStack(pulumi.ComponentResource):
 
         # 2. Who pulls it: by now the registry exists, which is the scope of the role.
         puller = None
-        if principal["kind"] != "none":
-            puller = PullPrincipal(
-                name,
-                {
-                    "principal": principal,
-                    "registry_id": registry.registry_id,
-                    "login_server": registry.login_server,
-                    "workspace_id": registry.workspace_id,
-                    "vault_id": registry.vault_id,
-                    "resource_group_name": registry.resource_group_name,
-                    "location": location,
-                    "role_assignment_mode": trust,
-                    "tags": tags,
-                },
-                child,
-            )
+        if principal["kind"] != "none" or mode == "private":
+            pulling: PullPrincipalArgs = {
+                "principal": principal,
+                "registry_id": registry.registry_id,
+                "login_server": registry.login_server,
+                "workspace_id": registry.workspace_id,
+                "vault_id": registry.vault_id,
+                "resource_group_name": registry.resource_group_name,
+                "location": location,
+                "role_assignment_mode": trust,
+                "tags": tags,
+            }
+            if mode == "private" and "username" in args["registry"] and "registry_password" in args:
+                pulling |= {"username": args["registry"]["username"], "password": args["registry_password"]}
+            puller = PullPrincipal(name, pulling, child)
 
         # 3. The image; it needs the registry only, so it is built while the identity is made.
         build: CustomImageArgs = {
@@ -156,8 +157,8 @@ class ScoringStack(pulumi.ComponentResource):
             if principal["kind"] == "managed-identity":
                 serving["pull_identity_id"] = puller.identity_id
         elif mode == "workspace" and trust == "abac":
-            # Azure ML itself gives an endpoint's own identity AcrPull on the workspace's registry, and a second assignment
-            # of it is refused; it knows nothing of registries in ABAC mode.
+            # Azure ML itself gives an endpoint's own identity AcrPull on the workspace's registry, and refuses a second
+            # assignment of it; of registries in ABAC mode it knows nothing.
             serving["pull_registry_id"] = registry.registry_id
         endpoint = ScoringEndpoint(name, serving, child)
 

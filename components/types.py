@@ -149,6 +149,14 @@ RULES: Mapping[str, Rule] = {
         "/subscriptions/…/resourceGroups/…/providers/Microsoft.ContainerRegistry/registries/NAME",
         "what `az acr show --name NAME --query id` prints",
     ),
+    "registryAddress": Rule(
+        "a registry's address",
+        _HOST,
+        1,
+        255,
+        "a host name, with a port where it has one, without https:// and path",
+        "ghcr.io",
+    ),
     "workspaceId": Rule(
         "a workspace's ARM id",
         f"/subscriptions/{_UUID}/resourceGroups/{_GROUP}"
@@ -261,6 +269,7 @@ Platform = Annotated[str, _of("platform")]
 Digest = Annotated[str, _of("digest")]
 ImageReference = Annotated[str, _of("imageReference")]
 RegistryId = Annotated[str, _of("registryId")]
+RegistryAddress = Annotated[str, _of("registryAddress")]
 WorkspaceId = Annotated[str, _of("workspaceId")]
 VariableName = Annotated[str, _of("variable")]
 TagName = Annotated[str, _of("tagName")]
@@ -277,9 +286,17 @@ class RegistrySettings(TypedDict):
     """Which registry holds the image."""
 
     mode: str
-    """`workspace`: the workspace's own; `standalone`: one beside it; `public`: somebody's, read without credentials."""
+    """`workspace`: the workspace's own; `standalone`: one beside it; `public`: somebody's, read without credentials;
+    `private`: somebody's, read with a user name and a password."""
     id: NotRequired[str]
-    """ARM id of an existing standalone registry; without it one is made."""
+    """ARM id of an existing standalone registry; without it one is made. In mode workspace, with `workspace.id`: the
+    registry that the workspace has, or gets where it has none."""
+    login_server: NotRequired[str]
+    """Address of an existing standalone Azure registry, instead of its ARM id."""
+    address: NotRequired[str]
+    """Address of a private registry that is not Azure's, or not ours."""
+    username: NotRequired[str]
+    """Who reads the private registry."""
     name: NotRequired[str]
     """Name of the registry that is made; without it a name is computed."""
     sku: NotRequired[str]

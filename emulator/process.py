@@ -73,7 +73,9 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
     _reserve_scoring(azure, ports.scoring)
     files = tls.prepare(azure.folder)
     deployer = entra.deployer(azure)
-    authorization.grant(azure, deployer.object_id, OWNER, resources.make_subscription(azure))
+    for subscription, title in ((azure.subscription, "Local Azure"), (azure.other_subscription, "Local Azure, other")):
+        made = resources.make_subscription(azure, subscription, title)
+        authorization.grant(azure, deployer.object_id, OWNER, made)
     azure.serve(TYPES)
     vault = azure.service(keyvault.VAULTS)
     if isinstance(vault, keyvault.Vault):

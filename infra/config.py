@@ -7,12 +7,13 @@ all of it is fine.
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast, get_args
 
 import pulumi
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
@@ -24,6 +25,12 @@ from components.types import SettingsError, line
 
 NAMESPACE: Final = "scoring"
 
+_IN_PLAIN_TEXT: Final = (
+    "it is in plain text; change it at the registry, then `pulumi config set --secret --path scoring:registry.password`"
+)
+_SECRET: Final = re.compile(r"(?i)registry\..*(pass|pwd|secret|token)")
+"""Fields whose values are not shown, misspelt ones included."""
+
 
 class _Section(BaseModel):
     """Frozen and closed; written in camelCase."""
@@ -34,8 +41,12 @@ class _Section(BaseModel):
 class Registry(_Section):
     """Which registry holds the image."""
 
-    mode: Literal["workspace", "standalone", "public"] = "standalone"
+    mode: Literal["workspace", "standalone", "public", "private"] = "standalone"
     id: types.RegistryId | None = None
+    login_server: types.RegistryAddress | None = None
+    address: types.RegistryAddress | None = None
+    username: Annotated[str, Field(min_length=1)] | None = None
+    password: Annotated[SecretStr, Field(min_length=1)] | None = None
     name: types.RegistryName | None = None
     sku: Literal["Basic", "Standard", "Premium"] | None = None
     role_assignment_mode: Literal["rbac", "abac"] | None = None
@@ -156,12 +167,19 @@ class Config(_Section):
         found = self.model_dump(exclude_none=True)
         found["principal"].setdefault("kind", default_principal(self.registry.mode))
         found["endpoint"].pop("kind")
+        if (password := found["registry"].pop("password", None)) is not None:
+            found["registry_password"] = password.get_secret_value()
         return cast("ScoringStackArgs", found)
 
 
 def load(root: Path) -> ScoringStackArgs:
     """Read the stack's config from Pulumi and check all of it, files included; raise its errors, one a line."""
-    return parse(_given(), root)
+    settings = parse(_given(), root)
+    if "registry_password" in settings:
+        if not pulumi.runtime.is_config_secret(f"{NAMESPACE}:registry"):
+            raise SettingsError(line(f"{NAMESPACE}:registry.password", "[hidden]", _IN_PLAIN_TEXT))
+        settings["registry_password"] = pulumi.Output.secret(settings["registry_password"])
+    return settings
 
 
 def parse(given: Mapping[str, Any], root: Path) -> ScoringStackArgs:
@@ -213,7 +231,7 @@ def _line(problem: ErrorDetails, given: Mapping[str, Any]) -> str:
     """Turn one of pydantic's findings into one line: field, value, remedy."""
     path = [part for part in problem["loc"] if part != "[key]"]
     field = f"{NAMESPACE}:{'.'.join(map(str, path))}"
-    value = problem.get("input", _at(given, path))
+    value = "[hidden]" if _SECRET.search(field) else problem.get("input", _at(given, path))
     context = problem.get("ctx") or {}
     match problem["type"]:
         case "extra_forbidden":

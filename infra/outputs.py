@@ -38,8 +38,8 @@ def export(stack: ScoringStack, settings: ScoringStackArgs) -> None:
 def _key(stack: ScoringStack) -> pulumi.Output[str]:
     """Ask for the endpoint's key once it answers."""
     keys = machinelearningservices.list_online_endpoint_keys_output(
-        # By way of the address, so that nobody asks before there is an endpoint.
-        endpoint_name=pulumi.Output.all(stack.endpoint_name, stack.scoring_uri).apply(lambda found: found[0]),
+        # By way of the traffic, which comes last: asked while another step fails, the engine's end breaks the call.
+        endpoint_name=pulumi.Output.all(stack.endpoint_name, stack.traffic).apply(lambda found: found[0]),
         resource_group_name=stack.resource_group_name,
         workspace_name=stack.workspace_name,
         opts=pulumi.InvokeOutputOptions(parent=stack),

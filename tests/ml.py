@@ -1,4 +1,4 @@
-"""Workspaces, endpoints and deployments in this process, with containers that are stood in for by servers of the test."""
+"""Workspaces, endpoints and deployments in this process; servers of the test stand for containers."""
 
 import json
 import threading
@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest import mock
 
 import httpx
 
@@ -184,11 +185,15 @@ def scene(inner: Inner, *models: Model, listen: bool = True, **properties: Any) 
         if pool is not None:
             pool.retire(PATIENCE)
 
-    fleet.deploy, fleet.drop = deploy, drop  # type: ignore[method-assign]
-    fleet.docker.pull = lambda *_: "sha256:0"  # type: ignore[method-assign]
-    fleet.docker.sweep = lambda _: None  # type: ignore[method-assign]
-    fleet.watch = lambda: None  # type: ignore[method-assign]
     with ExitStack() as stack:
+        for holder, name, stand_in in (
+            (fleet, "deploy", deploy),
+            (fleet, "drop", drop),
+            (fleet, "watch", lambda: None),
+            (fleet.docker, "pull", lambda *_: "sha256:0"),
+            (fleet.docker, "sweep", lambda _: None),
+        ):
+            stack.enter_context(mock.patch.object(holder, name, stand_in))
         for model in models:
             made.ports[model.name] = stack.enter_context(model.serve())
         if listen:

@@ -242,8 +242,7 @@ def push(shop: Shop) -> str:
         client.good("push", name)
         told = json.loads(client.good("image", "inspect", name))[0]["RepoDigests"]
         client.good("rmi", name)
-    found = next(str(each) for each in told if each.startswith(shop.login_server))
-    return found
+    return next(str(each) for each in told if each.startswith(shop.login_server))
 
 
 def _shop(cloud: Cloud, path: str) -> Shop:

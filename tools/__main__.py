@@ -147,9 +147,14 @@ def existing(deployment: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _ready_engine() -> None:
-    registry.ensure()
-    engine.ensure()
-    base_image.ensure()
+    try:
+        registry.ensure()
+        engine.ensure()
+        base_image.ensure()
+    except ToolError as error:
+        # Told at once: a build that goes on beside this takes minutes more before the run ends.
+        say(f"{error} (ends when what runs beside it has ended)")
+        raise
 
 
 def _destroy(*, force: bool) -> None:

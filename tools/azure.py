@@ -96,6 +96,7 @@ def start(state: Path = STATE) -> None:
     """Start the local Azure where it does not run, and wait until it serves."""
     if running(state):
         return
+    ports = port_options(os.environ)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     (state / "ready.json").unlink(missing_ok=True)
     log = state / "azure.log"
@@ -103,7 +104,7 @@ def start(state: Path = STATE) -> None:
     with progress("Starting the local Azure"):
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "emulator", "serve", "--state", str(state), *port_options(os.environ)],
+                [sys.executable, "-m", "emulator", "serve", "--state", str(state), *ports],
                 cwd=ROOT,
                 env={**os.environ, **machine()},
                 stdin=subprocess.DEVNULL,

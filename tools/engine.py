@@ -4,6 +4,7 @@ Owns starting an engine and choosing a client that can build with BuildKit. Neve
 somebody else runs.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -105,13 +106,15 @@ def _provide() -> None:
         if _soon(answers, 10):
             return
     with progress("Starting the Docker engine"):
-        try:
-            _start()
-        except ToolError as error:
-            if "iptables" not in str(error) or not _use_legacy_iptables():
-                raise
-            say(f"{error}; trying again with iptables-legacy")
-            _start()
+        for tried in (False, True):
+            try:
+                _start()
+            except ToolError as error:
+                if tried or not _mend(str(error)):
+                    raise
+                say(f"{error}; mended, trying again")
+            else:
+                return
 
 
 def _start() -> None:
@@ -156,8 +159,10 @@ def _clear() -> None:
     """
     if not _alive(_PID, "dockerd"):
         _PID.unlink(missing_ok=True)
-        # A containerd that outlived its dockerd holds the new one's files.
-        _end(_CONTAINERD / "containerd.pid", "containerd")
+        _end_orphaned_proxies()
+    # One that outlived its dockerd is taken over by the next: only it can end what it runs.
+    if not _alive(_CONTAINERD / "containerd.pid", "containerd"):
+        (_CONTAINERD / "containerd.pid").unlink(missing_ok=True)
     if _SYSTEM_CONTAINERD.exists() and not _listens(_SYSTEM_CONTAINERD):
         # dockerd takes the mere file for a running service and waits for it.
         _SYSTEM_CONTAINERD.unlink(missing_ok=True)
@@ -173,23 +178,35 @@ def _pid(file: Path) -> int | None:
 def _alive(file: Path, name: str) -> bool:
     """Whether the process that a pid file names lives and bears that name."""
     pid = _pid(file)
-    if pid is None:
-        return False
+    return pid is not None and _name(pid) == name
+
+
+def _status(pid: int) -> dict[str, str]:
+    """What the kernel says of a process; nothing of one that is gone."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
-        return False
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def _name(pid: int) -> str:
+    status = _status(pid)
     # A killed process whose parent has not asked for it is a zombie: gone, but for its number.
-    return fields.get("Name") == name and not fields.get("State", "").startswith("Z")
+    return "" if status.get("State", "Z").startswith("Z") else status.get("Name", "")
 
 
-def _end(file: Path, name: str) -> None:
-    pid = _pid(file)
-    if pid is not None and _alive(file, name):
-        os.kill(pid, signal.SIGKILL)
-        _soon(lambda: not _alive(file, name), 30)
-    file.unlink(missing_ok=True)
+def _parent(pid: int) -> int:
+    return int(_status(pid).get("PPid", "0"))
+
+
+def _end_orphaned_proxies() -> None:
+    """A dead engine's port forwarders hold ports for containers that are gone."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        pid = int(folder.name)
+        if _name(pid) == "docker-proxy" and _name(_parent(pid)) != "dockerd":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _listens(place: Path) -> bool:
@@ -200,6 +217,17 @@ def _listens(place: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def _mend(problem: str) -> bool:
+    """Mend what keeps an engine from starting on machines without a service manager; False where there is no remedy."""
+    if "iptables" in problem:
+        return _use_legacy_iptables()
+    if "cgroup" in problem and debian.can_install():
+        if which("cgroupfs-mount") is None:
+            debian.install(["cgroupfs-mount"], reason="the kernel's control groups are not mounted")
+        return succeeds(["cgroupfs-mount"], timeout=60)
+    return False
 
 
 def _use_legacy_iptables() -> bool:

@@ -15,6 +15,8 @@ from components.resources.program import (
     OnlineDeploymentArgs,
     OnlineEndpoint,
     OnlineEndpointArgs,
+    RegistryAttachment,
+    RegistryAttachmentArgs,
 )
 
 __all__ = [
@@ -28,4 +30,6 @@ __all__ = [
     "OnlineDeploymentArgs",
     "OnlineEndpoint",
     "OnlineEndpointArgs",
+    "RegistryAttachment",
+    "RegistryAttachmentArgs",
 ]

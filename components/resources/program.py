@@ -102,6 +102,26 @@ class EnvironmentVersion(_OwnResource):
 
 
 @dataclass(frozen=True)
+class RegistryAttachmentArgs:
+    """Which workspace gets which registry."""
+
+    workspace_id: pulumi.Input[str]
+    registry_id: pulumi.Input[str]
+
+
+class RegistryAttachment(_OwnResource):
+    """The container registry of a workspace that had none. It stays when this goes."""
+
+    def __init__(self, name: str, args: RegistryAttachmentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, (), opts)
+
+    @property
+    def workspace_id(self) -> pulumi.Output[str]:
+        """The workspace, once it has the registry."""
+        return self._output("workspaceId")
+
+
+@dataclass(frozen=True)
 class OnlineEndpointArgs:
     """Name, place, authentication and identity of an endpoint."""
 

@@ -8,8 +8,9 @@ from components.resources.framework import Resource
 from components.resources.image_build import ImageBuild
 from components.resources.online_deployment import OnlineDeployment
 from components.resources.online_endpoint import OnlineEndpoint
+from components.resources.registry_attachment import RegistryAttachment
 
 RESOURCES: dict[str, Resource[Any]] = {
     resource.token: resource
-    for resource in (ImageBuild(), EnvironmentVersion(), OnlineEndpoint(), OnlineDeployment(), EndpointTraffic())
+    for resource in (ImageBuild(), EnvironmentVersion(), OnlineEndpoint(), OnlineDeployment(), EndpointTraffic(), RegistryAttachment())
 }

@@ -139,6 +139,8 @@ class Azure:
         self._lock = threading.Lock()
         self.tenant = str(self.store.once("tenant", lambda: str(uuid.uuid4())))
         self.subscription = str(self.store.once("subscription", lambda: str(uuid.uuid4())))
+        #: Another one of the same tenant, for what stands beside what is deployed.
+        self.other_subscription = str(self.store.once("other-subscription", lambda: str(uuid.uuid4())))
 
     @property
     def url(self) -> str:
@@ -196,7 +198,8 @@ class Azure:
         if method not in _VERBS:
             raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
         parts = request.path.strip("/").split("/")
-        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() != self.subscription:
+        known = {self.subscription, self.other_subscription}
+        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in known:
             raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
         if method == "POST":
             path, _, action = request.path.rstrip("/").rpartition("/")

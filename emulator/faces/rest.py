@@ -108,9 +108,8 @@ def _answer(azure: Azure, request: Request, body: dict[str, object]) -> Response
 def _tenants(azure: Azure, path: str, principal: Principal) -> list[dict[str, object]]:
     if path.lower() == "/tenants":
         return [{"id": f"/tenants/{azure.tenant}", "tenantId": azure.tenant, "displayName": "Local Azure"}]
-    id_ = ResourceId.parse(f"/subscriptions/{azure.subscription}")
-    seen = azure.access.allows(principal, f"{id_.type}/read", id_)
-    return [azure.find(id_.path).body] if seen else []
+    every = [ResourceId.parse(f"/subscriptions/{one}") for one in (azure.subscription, azure.other_subscription)]
+    return [azure.find(id_.path).body for id_ in every if azure.access.allows(principal, f"{id_.type}/read", id_)]
 
 
 def _progress(azure: Azure, request: Request, operation: Operation) -> dict[str, str]:

@@ -147,8 +147,8 @@ class Docker:
         repository, tag = _split(image)
         with self._engine() as client:
             try:
-                # Docker itself does not ask for what it has by digest. An empty auth_config (not None) keeps the user's own
-                # docker login out of it.
+                # Docker itself does not ask for what it has by digest. An empty auth_config (not None) keeps the user's
+                # own docker login out of it.
                 client.api.inspect_distribution(image, auth_config=credentials)
                 for line in client.api.pull(repository, tag, stream=True, decode=True, auth_config=credentials):
                     if "error" in line:
@@ -254,6 +254,13 @@ class Docker:
         """Remove those of our containers, running or not, that `keep` (container id, deployment) does not want."""
         found = self._ours(everything=True)
         self.remove(Replica(each["Id"]) for each in found if not keep(each["Id"], _deployment(each)))
+
+    def close(self) -> None:
+        """Close the connection to the engine; the next call opens another."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
     def _ours(self, *, everything: bool) -> list[dict[str, Any]]:
         with self._engine() as client:
@@ -473,6 +480,7 @@ class Fleet:
                 self._keep_log(deployment, "".join(self.docker.log(each) for each in pool.replicas))
         self.pools.clear()
         self.docker.sweep(lambda *_: False)
+        self.docker.close()
 
     @contextmanager
     def _work(self) -> Iterator[None]:

@@ -206,14 +206,12 @@ class OnlineEndpoint(ResourceType):
         endpoint = self.azure.store.get(parent) if parent else None
         if endpoint is None:
             return
+        gone = deployment.id.name.lower()
         shares = {
-            name: {
-                key: value for key, value in (endpoint.properties.get(name) or {}).items() if key != deployment.id.name
-            }
+            name: {key: share for key, share in (endpoint.properties.get(name) or {}).items() if key.lower() != gone}
             for name in ("traffic", "mirrorTraffic")
         }
-        if any(shares[name] != endpoint.properties.get(name) for name in shares):
-            self._publish(self.azure.store.put(endpoint.having(**shares)))
+        self._publish(self.azure.store.put(endpoint.having(**shares)))
 
     def _publish(self, document: Document) -> None:
         given = document.properties

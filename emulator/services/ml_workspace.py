@@ -43,7 +43,7 @@ class Workspace(ResourceType):
     long = True
 
     def check(self, new: Document, old: Document | None) -> Document:
-        """Demand what Azure does: storage, vault and insights that exist, an identity; and no change of what is fixed."""
+        """Demand what Azure does: storage, vault and insights that exist, an identity, no change of what is fixed."""
         if not _NAME.fullmatch(new.id.name):
             raise _invalid(f"Workspace name '{new.id.name}' is invalid: 2 to 255 letters, digits, '-' and '_'")
         given = new.properties

@@ -1,6 +1,6 @@
 """Subscriptions and resource groups.
 
-Owns Microsoft.Resources/subscriptions (one, made with the state) and Microsoft.Resources/resourceGroups. What a group's
+Owns Microsoft.Resources/subscriptions (two, made with the state: the deployer's, and another one) and Microsoft.Resources/resourceGroups. What a group's
 deletion takes along is the core's business.
 https://learn.microsoft.com/rest/api/resources/resource-groups
 """
@@ -18,15 +18,15 @@ GROUPS = "Microsoft.Resources/resourceGroups"
 _GROUP_NAME = re.compile(r"[-\w._()]{0,89}[-\w_()]")
 
 
-def make_subscription(azure: Azure) -> ResourceId:
-    """The one subscription, made where it does not exist."""
-    id_ = ResourceId.parse(f"/subscriptions/{azure.subscription}")
+def make_subscription(azure: Azure, subscription: str, title: str) -> ResourceId:
+    """A subscription, made where it does not exist."""
+    id_ = ResourceId.parse(f"/subscriptions/{subscription}")
     if azure.store.get(id_) is None:
         body = {
             "id": id_.path,
-            "subscriptionId": azure.subscription,
+            "subscriptionId": subscription,
             "tenantId": azure.tenant,
-            "displayName": "Local Azure",
+            "displayName": title,
             "state": "Enabled",
             "authorizationSource": "RoleBased",
             "subscriptionPolicies": {"spendingLimit": "Off", "quotaId": "Local_2014-09-01"},

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import docker
 import httpx
 import pytest
+from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 
 from tests.conftest import PATIENCE, ROOT, Cloud
 from tests.registries import PULL, Somebody
@@ -134,7 +135,7 @@ def test_a_container_that_ends_is_told_with_its_last_lines(scene: Stage) -> None
 def test_a_container_that_is_never_ready_is_given_up_after_its_probes_limit(scene: Stage) -> None:
     with scene.endpoint() as endpoint:
         probe = {"initialDelay": "PT1S", "period": "PT1S", "timeout": "PT5S", "failureThreshold": 2}
-        changes = {"livenessProbe": probe, "readinessProbe": probe, "variables": {"NEVER_READY": "1"}}
+        changes: dict[str, Any] = {"livenessProbe": probe, "readinessProbe": probe, "variables": {"NEVER_READY": "1"}}
         text = _error(endpoint.deploy(**changes))
         assert "is not ready after 3 s" in text
         assert "HTTP 503" in text
@@ -216,18 +217,17 @@ def test_a_stop_takes_the_containers_and_a_start_brings_them_back(tmp_path: Path
 
 
 def test_a_delete_that_was_killed_leaves_no_container_after_the_next_start(tmp_path: Path) -> None:
-    with Process(tmp_path / "azure") as process, stage(process.cloud) as scene:
-        with scene.endpoint() as endpoint:
-            assert endpoint.deploy()["status"] == "Succeeded"
-            process.end(signal.SIGKILL)
-            client = docker.from_env()
-            labels = scene.containers[0]["Labels"]
-            labels["azureml-scoring.deployment"] += "-gone"
-            left = client.containers.run(scene.containers[0]["ImageID"], detach=True, labels=labels)
-            client.close()
-            process.start()
-            until(lambda: left.id not in {each["Id"] for each in scene.containers}, "the leftover to go")
-            until(lambda: len(_containers(endpoint)) == 1, "the container that is wanted to stay")
+    with Process(tmp_path / "azure") as process, stage(process.cloud) as scene, scene.endpoint() as endpoint:
+        assert endpoint.deploy()["status"] == "Succeeded"
+        process.end(signal.SIGKILL)
+        client = docker.from_env()
+        labels = scene.containers[0]["Labels"]
+        labels["azureml-scoring.deployment"] += "-gone"
+        left = client.containers.run(scene.containers[0]["ImageID"], detach=True, labels=labels)
+        client.close()
+        process.start()
+        until(lambda: left.id not in {each["Id"] for each in scene.containers}, "the leftover to go")
+        until(lambda: len(_containers(endpoint)) == 1, "the container that is wanted to stay")
 
 
 @dataclass
@@ -237,7 +237,7 @@ class Process:
     folder: Path
     running: "subprocess.Popen[bytes] | None" = None
 
-    def __enter__(self) -> "Process":
+    def __enter__(self) -> Self:
         self.folder.mkdir()
         self.start()
         return self
@@ -272,3 +272,19 @@ def _status(endpoint: Endpoint, key: str) -> int:
     except httpx.ConnectError:
         return 0
 
+
+def test_the_sdk_reads_a_workspace_and_its_keys(scene: Stage) -> None:
+    cloud = scene.cloud
+    group, name = scene.workspace.split("/")[4], scene.workspace.rsplit("/", 1)[1]
+    client = MachineLearningServicesMgmtClient(
+        cloud.credential(),
+        cloud.environment["ARM_SUBSCRIPTION_ID"],
+        base_url=cloud.url,
+        credential_scopes=[f"{cloud.url}/.default"],
+        connection_verify=cloud.environment["REQUESTS_CA_BUNDLE"],
+    )
+    with client:
+        found = client.workspaces.get(group, name)
+        assert (found.name, found.location, found.provisioning_state) == (name, "westeurope", "Succeeded")
+        assert [each.name for each in client.workspaces.list_by_resource_group(group)] == [name]
+        assert client.workspaces.list_keys(group, name).user_storage_key

@@ -1,12 +1,15 @@
 """What Azure demands of endpoints and deployments; no container runs."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emulator.core.errors import AzureError
-from emulator.services import entra
-from emulator.services.containers import CrashError, Plan
+from emulator.core.ids import ResourceId
+from emulator.core.store import Document
+from emulator.services import entra, registry_tokens
+from emulator.services.containers import CrashError, Docker, Plan
 from emulator.services.ml_endpoints import INSTANCE_TYPES, registry_host, seconds
 from tests.emulator.conftest import Inner
 from tests.ml import BLUE, ENDPOINT, ENVIRONMENT, WORKSPACE, deployment_body, endpoint_body, make_workspace, scene
@@ -56,6 +59,20 @@ def test_an_endpoint_has_an_identity_that_goes_with_it(inner: Inner) -> None:
         assert "primaryKey" not in str(made)
         inner.ask("DELETE", ENDPOINT)
         assert entra.find_principal(inner.azure, made["identity"]["principalId"]) is None
+
+
+def test_an_endpoints_own_identity_may_pull_from_the_workspaces_registry(inner: Inner) -> None:
+    make_workspace(inner)
+    registry = ResourceId.parse(f"{inner.group}/providers/Microsoft.ContainerRegistry/registries/shop")
+    document = inner.azure.store.put(Document(registry, {"properties": {"loginServer": "shop.azurecr.io"}}))
+    inner.ask("PATCH", WORKSPACE, {"properties": {"containerRegistry": registry.path}})
+    made = inner.ask("PUT", ENDPOINT, endpoint_body())
+    principal = entra.find_principal(inner.azure, made["identity"]["principalId"])
+    assert principal is not None
+    assert registry_tokens.may(inner.azure, document, principal, "pull")
+    assert not registry_tokens.may(inner.azure, document, principal, "push")
+    inner.ask("DELETE", ENDPOINT)
+    assert not registry_tokens.may(inner.azure, document, principal, "pull")
 
 
 def test_an_endpoint_without_keys_has_none_to_list(inner: Inner) -> None:
@@ -113,7 +130,10 @@ def test_a_deployment_gets_azures_defaults(inner: Inner) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"endpointComputeType": "AKS"}, "endpointComputeType 'AKS' of deployment 'blue' is none of Managed, Kubernetes"),
+        (
+            {"endpointComputeType": "AKS"},
+            "endpointComputeType 'AKS' of deployment 'blue' is none of Managed, Kubernetes",
+        ),
         ({"instanceType": "Standard_DS3"}, "instanceType 'Standard_DS3' of deployment 'blue' is not supported"),
         ({"environmentId": None}, "lacks 'environmentId'"),
         ({"environmentId": f"/{ENVIRONMENT}/versions/9"}, "versions/9' of deployment 'blue' was not found"),
@@ -150,7 +170,7 @@ def test_a_failed_first_provisioning_is_unrecoverable_and_gets_no_traffic(inner:
             found.deploy("blue")
         inner.azure.fault("deployment-fails", None)
         assert inner.ask("GET", BLUE)["properties"]["provisioningState"] == "Failed"
-        with pytest.raises(AzureError, match="unrecoverable state. Delete and re-create."):
+        with pytest.raises(AzureError, match=r"unrecoverable state\. Delete and re-create\."):
             found.deploy("blue")
         with pytest.raises(AzureError, match="only one that has succeeded can get traffic"):
             found.send({"blue": 100})
@@ -158,7 +178,7 @@ def test_a_failed_first_provisioning_is_unrecoverable_and_gets_no_traffic(inner:
         assert found.deploy("blue")["properties"]["provisioningState"] == "Succeeded"
 
 
-def test_a_failed_update_can_be_repeated_and_keeps_its_traffic(inner: Inner) -> None:
+def test_a_failed_update_can_be_repeated_and_keeps_its_traffic(inner: Inner, monkeypatch: pytest.MonkeyPatch) -> None:
     with scene(inner, listen=False) as found:
         found.deploy("blue")
         found.send({"blue": 100})
@@ -166,12 +186,14 @@ def test_a_failed_update_can_be_repeated_and_keeps_its_traffic(inner: Inner) -> 
         def crash(key: str, plan: Plan, **_: bool) -> None:
             raise CrashError(f"User container has crashed ({key} {plan.image})", "")
 
-        works, found.fleet.deploy = found.fleet.deploy, crash  # type: ignore[method-assign]
-        with pytest.raises(AzureError, match="ResourceNotReady: Deployment 'blue' of endpoint 'score': User container"):
-            found.deploy("blue", environmentVariables={"A": "1"})
+        with monkeypatch.context() as patched:
+            patched.setattr(found.fleet, "deploy", crash)
+            with pytest.raises(
+                AzureError, match="ResourceNotReady: Deployment 'blue' of endpoint 'score': User contai"
+            ):
+                found.deploy("blue", environmentVariables={"A": "1"})
         assert inner.ask("GET", BLUE)["properties"]["provisioningState"] == "Failed"
         found.send({"blue": 100})
-        found.fleet.deploy = works  # type: ignore[method-assign]
         assert found.deploy("blue")["properties"]["provisioningState"] == "Succeeded"
 
 
@@ -211,3 +233,13 @@ def test_an_images_registry_is_read_as_docker_reads_it(image: str, host: str) ->
 
 def test_the_common_instance_types_are_known() -> None:
     assert {"Standard_DS3_v2", "Standard_F4s_v2", "Standard_NC24ads_A100_v4"} <= INSTANCE_TYPES
+
+
+def test_a_docker_engine_that_is_away_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    engine = Docker(tmp_path)
+    with pytest.raises(AzureError, match="DockerUnavailable: The Docker engine does not do its work: ") as refused:
+        engine.running()
+    engine.close()
+    assert "\n" not in str(refused.value)
+    assert refused.value.status == 503
