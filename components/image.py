@@ -14,13 +14,17 @@ import pulumi
 import pulumi_docker as docker
 
 from components.content import TAG_LENGTH, check_context, content_key
+from components.requirements import Checks, Finding, before, named
+from components.requirements import reference as judge_reference
 from components.resources import ImageBuild, ImageBuildArgs
-from components.types import ImageSettings, require
+from components.types import ImageSettings, SettingsError, require
 
 _PLATFORM: Final = "linux/amd64"
 _DOCKERFILE: Final = "Dockerfile"
 _MANY_FILES: Final = 5000
 """Files after which hashing a context says how far it is."""
+_TEXT_LIMIT: Final = 4 << 20
+"""Bytes of a Dockerfile or requirements file that are read."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Plan:
     """The image itself, when it exists already."""
     content_key: str = ""
     context: Path = field(default_factory=Path)
+    findings: tuple[Finding, ...] = ()
+    """What the checks before the build have to say."""
 
 
 class CustomImageArgs(TypedDict):
@@ -70,6 +76,9 @@ class CustomImage(pulumi.ComponentResource):
     def __init__(self, name: str, args: CustomImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("azureml-scoring:index:CustomImage", name, None, opts)
         plan = plan_image(args["image"])
+        for finding in plan.findings:
+            tell = pulumi.log.warn if finding.level == "warning" else pulumi.log.info
+            tell(f"image: {finding}", self)
         if plan.reference is not None:
             image = pulumi.Output.from_input(plan.reference)
         elif args["image"].get("builder") == "docker":
@@ -105,6 +114,7 @@ class CustomImage(pulumi.ComponentResource):
                 build_arguments=settings.get("build_arguments") or {},
                 platform=settings.get("platform") or _PLATFORM,
                 target=settings.get("target"),
+                requirements=settings.get("requirements"),
             ),
             opts=pulumi.ResourceOptions(parent=self),
         ).image
@@ -137,10 +147,12 @@ def plan_image(image: ImageSettings) -> Plan:
     if reference is not None:
         require("imageReference", "image.reference", reference)
         path, _, digest = reference.partition("@")
-        return Plan(path.partition("/")[2], digest.removeprefix("sha256:")[:TAG_LENGTH], reference)
+        found = _refused(judge_reference(reference, image.get("requirements")))
+        return Plan(path.partition("/")[2], digest.removeprefix("sha256:")[:TAG_LENGTH], reference, findings=found)
     context = Path(image.get("context") or ".").resolve()
     dockerfile = image.get("dockerfile") or _DOCKERFILE
     check_context(context, dockerfile)
+    found = _refused(judge(image, context, dockerfile))
     key = content_key(
         context,
         dockerfile,
@@ -151,7 +163,30 @@ def plan_image(image: ImageSettings) -> Plan:
         progress=_progress,
     )
     repository = image.get("repository") or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
-    return Plan(require("repository", "image.repository", repository), key[:TAG_LENGTH], None, key, context)
+    return Plan(require("repository", "image.repository", repository), key[:TAG_LENGTH], None, key, context, found)
+
+
+def judge(image: ImageSettings, context: Path, dockerfile: str) -> list[Finding]:
+    """Read the Dockerfile and the requirements files that it names, and check them."""
+    text = _text(context / dockerfile)
+    arguments = image.get("build_arguments")
+    files = {name: _text(context / name) for name in named(text, arguments) if (context / name).is_file()}
+    checks = Checks(image.get("requirements") or {}, image.get("target"), image.get("platform") or _PLATFORM)
+    return before(text, files, arguments, checks)
+
+
+def _text(path: Path) -> str:
+    """Read a text; a huge one is no list of requirements, and its start is enough."""
+    with path.open("rb") as file:
+        return file.read(_TEXT_LIMIT).decode("utf-8", "replace")
+
+
+def _refused(found: list[Finding]) -> tuple[Finding, ...]:
+    """Raise what forbids the build, a line each; return the rest."""
+    if errors := [finding for finding in found if finding.level == "error"]:
+        lines = (f"image: {finding}; image.requirements.{finding.id}: warning lets it pass" for finding in errors)
+        raise SettingsError("\n".join(lines))
+    return tuple(found)
 
 
 def _progress(done: int, total: int) -> None:

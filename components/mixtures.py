@@ -79,17 +79,7 @@ def _registry(registry: Section, workspace: Section) -> Iterator[str]:
     if mode not in REGISTRY_MODES:
         yield line("registry.mode", mode, f"one of {', '.join(REGISTRY_MODES)}")
         return
-    if "id" in registry and mode == "workspace" and "id" not in workspace:
-        remedy = "mode workspace takes none unless workspace.id names an existing one; write registry.mode: standalone"
-        yield line("registry.id", registry["id"], remedy)
-    elif "id" in registry and mode not in {"standalone", "workspace"}:
-        yield line("registry.id", registry["id"], f"mode {mode} takes none; write registry.mode: standalone")
-    if "login_server" in registry and mode != "standalone":
-        remedy = f"mode {mode} takes none; write registry.mode: standalone"
-        yield line("registry.loginServer", registry["login_server"], remedy)
-    elif "login_server" in registry and "id" in registry:
-        remedy = "registry.id names the registry already; take out one of them"
-        yield line("registry.loginServer", registry["login_server"], remedy)
+    yield from _existing(registry, workspace)
     existing = bool({"id", "login_server"} & registry.keys()) or (mode == "workspace" and "id" in workspace)
     for field in ("name", "sku"):
         if field not in registry:
@@ -104,13 +94,31 @@ def _registry(registry: Section, workspace: Section) -> Iterator[str]:
         yield line("registry.roleAssignmentMode", "abac", remedy)
 
 
+def _existing(registry: Section, workspace: Section) -> Iterator[str]:
+    """Check how an existing registry is named: by one thing, and where a mode takes one."""
+    mode = registry["mode"]
+    if "id" in registry and mode == "workspace" and "id" not in workspace:
+        remedy = "mode workspace takes none unless workspace.id names an existing one; write registry.mode: standalone"
+        yield line("registry.id", registry["id"], remedy)
+    elif "id" in registry and mode not in {"standalone", "workspace"}:
+        yield line("registry.id", registry["id"], f"mode {mode} takes none; write registry.mode: standalone")
+    if "login_server" in registry and mode != "standalone":
+        remedy = f"mode {mode} takes none; write registry.mode: standalone"
+        yield line("registry.loginServer", registry["login_server"], remedy)
+    elif "login_server" in registry and "id" in registry:
+        remedy = "registry.id names the registry already; take out one of them"
+        yield line("registry.loginServer", registry["login_server"], remedy)
+
+
 def _elsewhere(registry: Section, image: Section, *, password: bool) -> Iterator[str]:
     """Check the fields of a private registry: all of them there, none of them anywhere else."""
     mode = registry["mode"]
     if mode != "private":
         for field in ("address", "username"):
             if field in registry:
-                yield line(f"registry.{field}", registry[field], f"mode {mode} takes none; write registry.mode: private")
+                yield line(
+                    f"registry.{field}", registry[field], f"mode {mode} takes none; write registry.mode: private"
+                )
         if password:
             yield line("registry.password", "[hidden]", f"mode {mode} takes none; write registry.mode: private")
         return

@@ -32,7 +32,7 @@ from pulumi.provider.server import ComponentInitError, ProviderServicer
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from components.resources.framework import PACKAGE, Context, Resource, ResourceError
+from components.resources.framework import PACKAGE, CancelledError, Context, Resource, ResourceError
 from components.resources.values import plain, rich
 from components.schema import hosted, package_schema, version
 
@@ -310,7 +310,7 @@ class Plugin(ProviderServicer):
             time.sleep(seconds)
         elif self._cancelled.wait(seconds):
             self._step_state.ended = True
-            raise ResourceError("cancelled while Azure was still at work; run it again to finish")
+            raise CancelledError("cancelled while Azure was still at work; run it again to finish")
 
     async def _guarded(self, context: grpc.aio.ServicerContext, urn: str, step: Callable[[], _T]) -> _T:
         """Run a blocking step in a thread; what goes wrong becomes one line at the engine."""

@@ -141,7 +141,6 @@ class PullPrincipal(pulumi.ComponentResource):
         self.password_expires = current.end_date.apply(_told)
         self.grant = pulumi.Output.concat(role.id, " ", connection.id)
 
-
     def _given(
         self, name: str, args: PullPrincipalArgs, username: str, password: pulumi.Input[str], names: Names
     ) -> None:

@@ -101,7 +101,13 @@ class WorkspaceRegistry(pulumi.ComponentResource):
             vault_id = workspace.key_vault.apply(lambda id_: id_ or "")
             if mode == "workspace":
                 wanted = settings.get("id")
-                registry_id = pulumi.Output.all(workspace.container_registry, adopted, wanted).apply(_attached)
+                # Asked for, since a resource's preview cannot tell "has none" from "not known yet".
+                there = machinelearningservices.get_workspace_output(
+                    workspace_name=ArmId.parse(adopted).name,
+                    resource_group_name=group,
+                    opts=pulumi.InvokeOutputOptions(parent=self),
+                )
+                registry_id = pulumi.Output.all(there.container_registry, adopted, wanted).apply(_attached)
                 scoring = containerregistry.Registry.get(f"{name}-registry", registry_id, opts=place.opts)
                 if wanted is not None:
                     # What follows takes the workspace from here: Azure ML lets an endpoint's identity read the registry

@@ -365,6 +365,8 @@ class ImageSettings(TypedDict):
     """linux/amd64 unless said otherwise."""
     target: NotRequired[str]
     """The stage of the Dockerfile to build."""
+    requirements: NotRequired[dict[str, str]]
+    """Levels of the image checks by id, where not the usual ones: error, warning, info or off."""
 
 
 class EndpointSettings(TypedDict):

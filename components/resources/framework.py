@@ -54,6 +54,10 @@ class ResourceError(Exception):
         super().__init__(" ".join(text.split()))
 
 
+class CancelledError(ResourceError):
+    """The user ended the update while a step waited for Azure; the step leaves things in order and passes this on."""
+
+
 class Model(BaseModel):
     """Base of input and output models: closed, frozen, snake_case here and camelCase on the wire."""
 

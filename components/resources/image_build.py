@@ -16,6 +16,7 @@ import shlex
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, cast
 from xml.sax.saxutils import escape
@@ -26,7 +27,7 @@ from pydantic import Field, field_validator, model_validator
 from components.content import TAG_LENGTH, ContextFile, check_context, context_files
 from components.resources.arm import ACR_TASKS_API, Arm, clean, redact
 from components.resources.fields import RegistryId, last, shaped
-from components.resources.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
+from components.resources.framework import CancelledError, Context, Found, Inputs, Outputs, Resource, ResourceError
 from components.resources.registry_client import find_digest
 from components.resources.values import UNKNOWN, Plain
 from components.types import SettingsError
@@ -171,7 +172,13 @@ def build(context: Context, inputs: ImageBuildInputs) -> ImageBuildOutputs:
     run = arm.post(f"{inputs.registry_id}/scheduleRun", ACR_TASKS_API, run_request(inputs, source))
     run_id = str((run.get("properties") or {}).get("runId") or run.get("name") or "")
     context.log(f"run {run_id} builds {inputs.repository}:{inputs.tag}")
-    ended = _follow_run(context, inputs.registry_id, run_id)
+    try:
+        ended = _follow_run(context, inputs.registry_id, run_id)
+    except CancelledError:
+        # Left alone it would build on, and the next up would build the same beside it.
+        with suppress(ResourceError):
+            arm.post(f"{inputs.registry_id}/runs/{run_id}/cancel", ACR_TASKS_API)
+        raise
     images = (ended.get("properties") or {}).get("outputImages") or []
     digest = digest_of(images, inputs.repository, inputs.tag)
     digest = digest or find_digest(arm, inputs.login_server, inputs.repository, inputs.tag)
@@ -302,20 +309,31 @@ def _follow_run(context: Context, registry_id: str, run_id: str) -> dict[str, An
     """Wait for the run and pass its log on; a failure is one line with the reason and the way to the whole log."""
     path = f"{registry_id}/runs/{run_id}"
     log = RunLog(context, registry_id, run_id)
-    for _ in context.arm.ticks(f"run {run_id}"):
+    try:
+        run = _ended_run(context, path, log)
+    except ResourceError:
+        # Nobody follows it any more: it would hold an agent, and push an image that nobody asked for.
+        with suppress(ResourceError):
+            context.arm.post(f"{path}/cancel", ACR_TASKS_API)
+        raise
+    log.finish()
+    properties = run["properties"]
+    status = str(properties["status"])
+    if status.lower() == "succeeded":
+        return run
+    reason = " | ".join(errors_in(log.tail)) or clean(str(properties.get("runErrorMessage") or "no log"))
+    remedy = f"az acr task logs --registry {last(registry_id)} --run-id {run_id} shows the whole log"
+    msg = f"image build {run_id} {status.lower()}: {redact(reason)}; {remedy}"
+    raise ResourceError(msg)
+
+
+def _ended_run(context: Context, path: str, log: "RunLog") -> dict[str, Any]:
+    """Wait until a run has ended, whichever way, and pass its log on."""
+    for _ in context.arm.ticks(f"run {last(path)}"):
         run = context.arm.get(path, ACR_TASKS_API) or {}
-        properties = run.get("properties") or {}
-        status = str(properties.get("status") or "")
         log.advance()
-        if status.lower() not in ENDED:
-            continue
-        log.finish()
-        if status.lower() == "succeeded":
+        if str((run.get("properties") or {}).get("status") or "").lower() in ENDED:
             return run
-        reason = " | ".join(errors_in(log.tail)) or clean(str(properties.get("runErrorMessage") or "no log"))
-        remedy = f"az acr task logs --registry {last(registry_id)} --run-id {run_id} shows the whole log"
-        msg = f"image build {run_id} {status.lower()}: {redact(reason)}; {remedy}"
-        raise ResourceError(msg)
     raise AssertionError  # pragma: no cover - the ticks end by raising
 
 

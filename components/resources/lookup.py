@@ -23,8 +23,8 @@ def registry_at(arm: Arm, login_server: str) -> str:
             if str(registry["properties"].get("loginServer", "")).lower() == login_server.lower():
                 return str(registry["id"])
     msg = (
-        f'registry.loginServer = "{login_server}": no such Azure registry in the {len(subscriptions)} subscriptions that '
-        "are visible; write registry.id, or registry.mode: private with address, username and password"
+        f'registry.loginServer = "{login_server}": no such Azure registry in the {len(subscriptions)} subscriptions '
+        "that are visible; write registry.id, or registry.mode: private with address, username and password"
     )
     raise ResourceError(msg)
 

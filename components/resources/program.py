@@ -45,13 +45,14 @@ class ImageBuildArgs:
     build_arguments: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
     platform: pulumi.Input[str] | None = None
     target: pulumi.Input[str] | None = None
+    requirements: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
 
 
 class ImageBuild(_OwnResource):
     """An image built by ACR Tasks and named by the content it was built from: one build a content."""
 
     def __init__(self, name: str, args: ImageBuildArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, args, ("image", "digest", "tag", "runId", "durationSeconds"), opts)
+        super().__init__(name, args, ("image", "digest", "tag", "runId", "durationSeconds", "findings"), opts)
 
     @property
     def image(self) -> pulumi.Output[str]:
@@ -77,6 +78,11 @@ class ImageBuild(_OwnResource):
     def duration_seconds(self) -> pulumi.Output[float]:
         """How long the build took; 0 when there was none."""
         return self._output("durationSeconds")
+
+    @property
+    def findings(self) -> pulumi.Output[Sequence[str]]:
+        """What the checks of the built image found, a line each."""
+        return self._output("findings")
 
 
 @dataclass(frozen=True)

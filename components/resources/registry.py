@@ -10,7 +10,13 @@ from components.resources.online_deployment import OnlineDeployment
 from components.resources.online_endpoint import OnlineEndpoint
 from components.resources.registry_attachment import RegistryAttachment
 
-RESOURCES: dict[str, Resource[Any]] = {
-    resource.token: resource
-    for resource in (ImageBuild(), EnvironmentVersion(), OnlineEndpoint(), OnlineDeployment(), EndpointTraffic(), RegistryAttachment())
-}
+_ALL: tuple[Resource[Any], ...] = (
+    ImageBuild(),
+    EnvironmentVersion(),
+    OnlineEndpoint(),
+    OnlineDeployment(),
+    EndpointTraffic(),
+    RegistryAttachment(),
+)
+
+RESOURCES: dict[str, Resource[Any]] = {resource.token: resource for resource in _ALL}

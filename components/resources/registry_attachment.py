@@ -1,7 +1,7 @@
 """RegistryAttachment: a container registry becomes the one of a workspace that has none.
 
-Owns: the workspace's property `containerRegistry`, from nothing to one registry. Refuses to own: workspace and registry,
-and to take a registry away: what Azure ML has put there, and other people's endpoints, go on needing it.
+Owns: the workspace's property `containerRegistry`, from nothing to one registry. Refuses to own: workspace and
+registry, and to take a registry away: what Azure ML has put there, and other people's endpoints, go on needing it.
 
 ARM: Microsoft.MachineLearningServices/workspaces.
 https://learn.microsoft.com/rest/api/azureml/workspaces/update
@@ -42,7 +42,9 @@ class RegistryAttachment(Resource[RegistryAttachmentInputs]):
             raise ResourceError(f"workspace {inputs.workspace_id} is not there; correct workspace.id")
         here = attached(workspace)
         if here and here.lower() != inputs.registry_id.lower():
-            msg = f"workspace {last(inputs.workspace_id)} has registry {here}; write registry.id: {here}, or take it out"
+            msg = (
+                f"workspace {last(inputs.workspace_id)} has registry {here}; write registry.id: {here}, or take it out"
+            )
             raise ResourceError(msg)
         if not here:
             context.arm.patch(

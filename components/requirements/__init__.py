@@ -1,0 +1,22 @@
+"""What Azure ML asks of an image, as checks with an id, a level and a remedy.
+
+Owns the checks before the build (`before`, from the Dockerfile) and after it (`after`, from a probe of the image), and
+the catalogue of public base images. Refuses to own the reading of files, registries and config. Pure.
+"""
+
+from components.requirements.after import Probe, after
+from components.requirements.before import Checks, before, named, reference
+from components.requirements.findings import RULES, Finding, RequirementId, RequirementLevel
+
+__all__ = [
+    "RULES",
+    "Checks",
+    "Finding",
+    "Probe",
+    "RequirementId",
+    "RequirementLevel",
+    "after",
+    "before",
+    "named",
+    "reference",
+]

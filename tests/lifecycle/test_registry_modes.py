@@ -1,0 +1,181 @@
+"""Each way to have a registry, from nothing to a reply and back, on the real engine."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Cloud
+from tests.modes import answer, configure, registry, seen, served, shelve, standing, told, workspace
+from tests.project import LocalAzure, Project
+from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER
+
+ROLE = "azure-native:authorization:RoleAssignment"
+CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="module")
+def cloud(azure: LocalAzure) -> Cloud:
+    return seen(azure)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
+    return served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
+
+
+@pytest.fixture(scope="module")
+def theirs(cloud: Cloud) -> Iterator[str]:
+    """Somebody's workspace, without a registry."""
+    with workspace(cloud) as id_:
+        yield id_
+
+
+def _types(project: Project) -> list[str]:
+    return [resource["type"] for resource in project.state()["deployment"]["resources"]]
+
+
+def test_a_workspace_is_made_with_its_registry_and_asks_for_no_credentials(project: Project, cloud: Cloud) -> None:
+    configure(project, registry={"mode": "workspace"})
+    with standing(project) as outputs:
+        made = cloud.ask("GET", outputs["workspaceId"]).json()["properties"]
+        assert made["containerRegistry"] == outputs["registry"]["id"]
+        owned = cloud.ask("GET", outputs["registry"]["id"]).json()["properties"]
+        assert owned["adminUserEnabled"] is False
+        assert not {ROLE, CONNECTION} & set(_types(project))
+        assert outputs["principal"]["clientId"] == ""
+
+
+def test_an_existing_workspace_without_a_registry_is_explained_and_gets_one_on_request(
+    project: Project, cloud: Cloud
+) -> None:
+    with workspace(cloud) as theirs, registry(cloud) as shop, registry(cloud) as other:
+        configure(project, registry={"mode": "workspace"}, workspace={"id": theirs})
+        preview = project.preview()
+        assert preview.code != 0
+        (line,) = told(preview)
+        assert f'workspace.id = "{theirs}": it has no container registry yet' in line
+        assert "registry.id" in line
+        configure(project, registry={"mode": "workspace", "id": shop.id}, workspace={"id": theirs})
+        with standing(project) as outputs:
+            assert outputs["registry"]["id"] == shop.id
+            assert cloud.ask("GET", theirs).json()["properties"]["containerRegistry"] == shop.id
+        # From now on it is found: no id is needed, and another one is refused.
+        configure(project, registry={"mode": "workspace", "id": other.id}, workspace={"id": theirs})
+        refused = project.preview()
+        assert refused.code != 0
+        assert any(f'registry.id = "{other.id}": the workspace has another registry' in line for line in told(refused))
+        configure(project, registry={"mode": "workspace"}, workspace={"id": theirs})
+        with standing(project) as outputs:
+            assert outputs["registry"]["id"] == shop.id
+
+
+def test_a_standalone_registry_of_another_subscription_is_found_by_its_login_server(
+    project: Project, cloud: Cloud, theirs: str
+) -> None:
+    every = [each["id"] for each in cloud.ask("GET", "/subscriptions").json()["value"]]
+    (elsewhere,) = [id_ for id_ in every if id_ != cloud.subscription]
+    with registry(cloud, elsewhere) as shop:
+        configure(
+            project,
+            registry={"mode": "standalone", "loginServer": shop.login_server},
+            workspace={"id": theirs},
+        )
+        with standing(project) as outputs:
+            assert outputs["registry"]["id"] == shop.id
+            role = project.resource(ROLE, "-role")
+            assert role["outputs"]["scope"] == shop.id
+            assert role["outputs"]["principalId"] == outputs["principal"]["principalId"]
+            cloud.tell("reset-stats")
+            again = project.up()
+            assert again.code == 0, again.text
+            assert json.loads(cloud.tell("stats")) == {"writes": {}, "builds": 0, "uploads": 0}
+        assert cloud.ask("GET", shop.id).is_success, "destroy took a registry that it had not made"
+
+
+def test_an_unknown_login_server_is_told_in_one_line(project: Project, theirs: str) -> None:
+    configure(project, registry={"mode": "standalone", "loginServer": "nobody.azurecr.io"}, workspace={"id": theirs})
+    preview = project.preview()
+    assert preview.code != 0
+    assert [line for line in told(preview) if 'registry.loginServer = "nobody.azurecr.io"' in line], preview.text
+    assert "Traceback" not in preview.text
+
+
+def test_an_abac_registry_is_read_by_the_repository_reader_role(project: Project, cloud: Cloud, theirs: str) -> None:
+    with registry(cloud, roleAssignmentMode="AbacRepositoryPermissions") as shop:
+        reference = shelve(shop, project, REPOSITORY_WRITER)
+        configure(
+            project,
+            registry={"mode": "standalone", "id": shop.id, "roleAssignmentMode": "abac"},
+            workspace={"id": theirs},
+            image={"reference": reference},
+        )
+        with standing(project) as outputs:
+            assert outputs["image"] == reference
+            assert project.resource(ROLE, "-role")["outputs"]["roleDefinitionId"].endswith(REPOSITORY_READER)
+
+
+def test_a_user_assigned_identity_pulls_without_any_password(project: Project, theirs: str) -> None:
+    configure(
+        project,
+        registry={"mode": "standalone"},
+        principal={"kind": "managed-identity"},
+        workspace={"id": theirs},
+    )
+    with standing(project) as outputs:
+        assert CONNECTION not in _types(project)
+        assert project.resource(ROLE, "-role")["outputs"]["principalId"] == outputs["principal"]["principalId"]
+
+
+def test_a_public_registry_is_read_by_nobody_in_particular(project: Project, cloud: Cloud, theirs: str) -> None:
+    with registry(cloud, anonymousPullEnabled=True) as shop:
+        configure(
+            project,
+            registry={"mode": "public"},
+            workspace={"id": theirs},
+            image={"reference": shelve(shop, project)},
+        )
+        with standing(project):
+            assert not {ROLE, CONNECTION} & set(_types(project))
+
+
+def test_any_private_registry_is_read_with_a_secret_password(project: Project, cloud: Cloud, theirs: str) -> None:
+    with registry(cloud, adminUserEnabled=True) as shop:
+        admin = shop.post("listCredentials").json()
+        password = admin["passwords"][0]["value"]
+        configure(
+            project,
+            registry={"mode": "private", "address": shop.login_server, "username": admin["username"]},
+            workspace={"id": theirs},
+            image={"reference": shelve(shop, project)},
+        )
+        project.edit("Pulumi.local.yaml", "    mode: private", f"    mode: private\n    password: {password}")
+        plain = project.preview()
+        assert plain.code != 0
+        assert [line for line in told(plain) if "registry.password" in line and "plain text" in line], plain.text
+        assert password not in plain.text
+        _set_password(project, "the-wrong-one")
+        refused = project.up()
+        assert refused.code != 0
+        assert any(shop.login_server in line and "check the credentials" in line for line in told(refused))
+        assert "the-wrong-one" not in refused.text
+        _set_password(project, password)
+        with standing(project) as outputs:
+            assert answer(outputs)
+            assert project.resource(CONNECTION)["outputs"]["properties"]["target"] == shop.login_server
+            files = [*project.folder.glob("*.yaml"), *(project.folder / ".local").rglob("*")]
+            assert not [file for file in files if file.is_file() and password.encode() in file.read_bytes()]
+
+
+def _set_password(project: Project, password: str) -> None:
+    run = project.pulumi(
+        "config", "set", "--secret", "--path", "scoring:registry.password", password, "--stack", project.stack
+    )
+    assert run.code == 0, run.text

@@ -1,0 +1,147 @@
+"""A new password takes over from the old one while a client pulls all the while: it never fails."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cloud
+from tests.modes import answer, configure, seen, served, standing, workspace
+from tests.project import LocalAzure, Project, until
+from tests.registries import Docker, Shop, docker
+
+CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
+PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
+FIRST = {"expires": "2035-01-01T00:00:00Z"}
+SECOND = {"expires": "2036-01-01T00:00:00Z"}
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
+    return served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
+
+
+@dataclass
+class Puller:
+    """A client that reads the workspace's connection and pulls with it, again and again, as Azure ML does."""
+
+    shop: Shop
+    connection: str
+    image: str
+    failed: list[str] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)
+    pulls: int = 0
+
+    def pull(self, client: Docker) -> None:
+        """Take the credentials off the connection; pull with them by the registry's protocol and by docker."""
+        kept = self.shop.cloud.ask("POST", f"{self.connection}/listsecrets").json()["properties"]["credentials"]
+        login = (kept["username"], kept["password"])
+        if login[1] not in self.passwords:
+            self.passwords.append(login[1])
+        repository, _, digest = self.image.removeprefix(f"{self.shop.login_server}/").partition("@")
+        token = self.shop.token(login, f"repository:{repository}:pull")
+        manifest = self.shop.ask("GET", f"{repository}/manifests/{digest}", token.json().get("access_token", ""))
+        if not manifest.is_success:
+            self.failed.append(f"{token.status_code} {token.text[:200]}; {manifest.status_code} {manifest.text[:200]}")
+        for done in (client.login(self.shop.login_server, login), client.run("pull", self.image)):
+            if done.returncode:
+                self.failed.append(done.stderr)
+        self.pulls += 1
+
+
+@contextmanager
+def pulling(cloud: Cloud, project: Project, outputs: dict[str, Any]) -> Iterator[Puller]:
+    """Pull all the while."""
+    shop = Shop(cloud, outputs["registry"]["id"], outputs["registry"]["loginServer"])
+    puller = Puller(shop, project.resource(CONNECTION)["id"], outputs["image"])
+    stop = threading.Event()
+
+    def loop() -> None:
+        with docker() as client:
+            while not stop.is_set():
+                try:
+                    puller.pull(client)
+                except Exception as error:  # noqa: BLE001 - whatever happens to a client is a failure
+                    puller.failed.append(repr(error))
+                stop.wait(0.05)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        until(lambda: puller.pulls or puller.failed, "the first pull")
+        yield puller
+        before = puller.pulls
+        until(lambda: puller.pulls > before + 1 or puller.failed, "one more pull")
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _passwords(project: Project) -> set[str]:
+    names = [each["urn"] for each in project.state()["deployment"]["resources"] if each["type"] == PASSWORD]
+    return {name.rpartition("-")[2] for name in names}
+
+
+def _choose(project: Project, theirs: str, passwords: dict[str, Any], current: str) -> None:
+    configure(
+        project,
+        registry={"mode": "standalone"},
+        principal={"kind": "service-principal", "passwords": passwords, "current": current},
+        workspace={"id": theirs},
+    )
+
+
+def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Project, azure: LocalAzure) -> None:
+    cloud = seen(azure)
+    with workspace(cloud) as theirs:
+        _choose(project, theirs, {"first": FIRST}, "first")
+        with standing(project) as outputs, pulling(cloud, project, outputs) as puller:
+            _choose(project, theirs, {"first": FIRST, "second": SECOND}, "second")
+            preview = project.preview()
+            assert preview.code == 0, preview.text
+            assert SECOND["expires"] in preview.text, "the preview does not tell when the new password ends"
+            overlap = project.up()
+            assert overlap.code == 0, overlap.text
+            assert _passwords(project) == {"first", "second"}
+            until(lambda: puller.passwords[1:], "a pull with the new password")
+            _choose(project, theirs, {"second": SECOND}, "second")
+            ended = project.up()
+            assert ended.code == 0, ended.text
+            assert _passwords(project) == {"second"}
+            assert answer(outputs)
+        assert puller.failed == []
+
+
+def test_the_old_password_is_refused_once_it_is_taken_out_and_dies_after_the_connection_has_changed(
+    project: Project, azure: LocalAzure
+) -> None:
+    cloud = seen(azure)
+    with workspace(cloud) as theirs:
+        _choose(project, theirs, {"first": FIRST}, "first")
+        with standing(project) as outputs:
+            with pulling(cloud, project, outputs) as puller:
+                pass
+            # All at once, in one up: what is listed takes over before what is not listed dies.
+            _choose(project, theirs, {"second": SECOND}, "second")
+            run = project.up()
+            assert run.code == 0, run.text
+            steps = [line for line in run.text.splitlines() if "WorkspaceConnection" in line or PASSWORD in line]
+            done = [n for n, line in enumerate(steps) if "updated" in line and "WorkspaceConnection" in line]
+            dead = [n for n, line in enumerate(steps) if "deleted" in line or "deleting" in line]
+            assert done
+            assert dead
+            assert max(done) < min(dead), run.text
+            user = outputs["principal"]["clientId"]
+            repository = outputs["image"].removeprefix(f"{puller.shop.login_server}/").partition("@")[0]
+            refused = puller.shop.token((user, puller.passwords[0]), f"repository:{repository}:pull")
+            assert not refused.is_success, refused.text
