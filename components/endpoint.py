@@ -194,7 +194,7 @@ class ScoringEndpoint(pulumi.ComponentResource):
             return made[""]
         repository = plan_image(ImageSettings(reference=own)).repository if own else args["repository"]
         suffix = "" if usual else f"-{key}"
-        version = pulumi.Output.from_input(own or args["image"]).apply(_short)
+        version = pulumi.Output.from_input(own or args["image"]).apply(_version)
         if routes != _DEFAULT_ROUTES:
             version = pulumi.Output.concat(version, "-", _mark(routes))
         environment = EnvironmentVersion(
@@ -221,8 +221,16 @@ def _short(image: str) -> str:
     return image.rpartition("@sha256:")[2][:TAG_LENGTH]
 
 
+def _version(image: str) -> str:
+    """Name a version by digest and place: a digest may lie in two registries, and a version never changes its place."""
+    return f"{_short(image)}-{_hash(image.partition('@')[0])}"
+
+
 def _mark(routes: Mapping[str, object]) -> str:
-    text = "\n".join(f"{key} {value}" for key, value in sorted(routes.items()))
+    return _hash("\n".join(f"{key} {value}" for key, value in sorted(routes.items())))
+
+
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 

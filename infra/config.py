@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from components import types
 from components.content import check_context
 from components.mixtures import default_principal, refusals
+from components.requirements import RequirementId, RequirementLevel
 from components.stack import ScoringStackArgs
 from components.types import SettingsError, line
 
@@ -91,6 +92,7 @@ class Image(_Section):
     base_digest: types.Digest | None = None
     platform: types.Platform | None = None
     target: Annotated[str, Field(min_length=1)] | None = None
+    requirements: dict[RequirementId, RequirementLevel] | None = None
 
 
 class Endpoint(_Section):

@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from tools import azure, base_image, engine, registry, toolchain
-from tools.shell import ToolError, last_line, one_line, say
+from tools.shell import ToolError, last_line, one_line, progress, say
 
 STACK = "local"
 _LOCAL = azure.ROOT / ".local"
@@ -22,6 +24,10 @@ _REQUEST = azure.ROOT / "examples" / "sklearn" / "request.json"
 _LABEL = f"azureml-scoring.state={azure.STATE}"
 _LOG_LINES = 100
 _SCORE_SECONDS = 60
+_RECOVERY_SECONDS = 120.0
+_NOTHING = "nothing"
+# After an engine or the local Azure was ended by force, containers are started anew: their endpoint is back in a while.
+_PASSING = ("502", "503", "504", _NOTHING)
 
 
 def ready() -> None:
@@ -228,19 +234,31 @@ def _ask(outputs: Mapping[str, Any]) -> None:
         data=_REQUEST.read_bytes(),
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
     )
+    answer, problem = _reply(request)
+    if problem in _PASSING:
+        with progress(f"The endpoint does not answer yet ({problem}); waiting for it"):
+            end = time.monotonic() + _RECOVERY_SECONDS
+            while problem in _PASSING and time.monotonic() < end:
+                time.sleep(1)
+                answer, problem = _reply(request)
+    if problem:
+        raise ToolError(f"{address} answers {problem}: {answer}; see `make logs ARGS=DEPLOYMENT`")
+    print(f"\nScoring URL: {address}")
+    print(f"POST {_REQUEST.relative_to(azure.ROOT)}")
+    print(f"  reply: {answer.strip()}")
+
+
+def _reply(request: urllib.request.Request) -> tuple[str, str]:
+    """What the endpoint answers, and why that is no reply (empty where it is one)."""
     # The endpoint is on this machine: a proxy cannot reach it.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_SCORE_SECONDS) as reply:
-            answer = reply.read().decode()
+            return reply.read().decode(), ""
     except urllib.error.HTTPError as error:
-        text = one_line(error.read().decode(errors="replace"))[:300]
-        raise ToolError(f"{address} answers {error.code}: {text}; see `make logs ARGS=DEPLOYMENT`") from error
+        return one_line(error.read().decode(errors="replace"))[:300], str(error.code)
     except OSError as error:
-        raise ToolError(f"{address} does not answer ({error}); see `make logs`") from error
-    print(f"\nScoring URL: {address}")
-    print(f"POST {_REQUEST.relative_to(azure.ROOT)}")
-    print(f"  reply: {answer.strip()}")
+        return one_line(str(error))[:300], _NOTHING
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -262,6 +280,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; an error is one line."""
     given = _parser().parse_args(words)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # In a pipe, results and messages shall come in the order in which they were told.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         match given.command:
             case "logs":

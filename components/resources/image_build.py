@@ -309,13 +309,7 @@ def _follow_run(context: Context, registry_id: str, run_id: str) -> dict[str, An
     """Wait for the run and pass its log on; a failure is one line with the reason and the way to the whole log."""
     path = f"{registry_id}/runs/{run_id}"
     log = RunLog(context, registry_id, run_id)
-    try:
-        run = _ended_run(context, path, log)
-    except ResourceError:
-        # Nobody follows it any more: it would hold an agent, and push an image that nobody asked for.
-        with suppress(ResourceError):
-            context.arm.post(f"{path}/cancel", ACR_TASKS_API)
-        raise
+    run = _ended_run(context, path, log)
     log.finish()
     properties = run["properties"]
     status = str(properties["status"])

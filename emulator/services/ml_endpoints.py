@@ -83,6 +83,7 @@ _PROBE_DEFAULTS = {
     "failureThreshold": 30,
 }
 _LOG_TAIL = 5000
+_CREDENTIALS = "check the credentials, and that the registry lets them in"
 _RESUME_PAUSE = 10.0
 _log = logging.getLogger(__name__)
 
@@ -497,7 +498,8 @@ class OnlineDeployment(ResourceType):
             deployment = f"Deployment '{id_.name}' of endpoint '{_above(id_).name}'"
             cause = f"unable to pull image '{image}' from registry '{host}' as {who.text}: {error}"
             if error.denied:
-                cause += f"; {self._remedy(who, registry, host)}"
+                given = login is not None and who.principal is None
+                cause += f"; {_CREDENTIALS if given else self._remedy(who, registry, host)}"
             raise AzureError(400, "ImagePullFailure", f"{deployment}: {cause}") from error
 
     def _login(self, id_: ResourceId, host: str, registry: Document | None) -> "tuple[_Who, Login | None]":
@@ -522,6 +524,8 @@ class OnlineDeployment(ResourceType):
         if registry is None or not principals:
             return _Who("anonymous", None), None
         able = [each for each in principals if registry_tokens.may(self.azure, registry, each)]
+        if not able and registry.properties.get("anonymousPullEnabled"):
+            return _Who("anonymous", None), None
         return self._as_identity((able or principals)[0], registry, "", f"identity of endpoint '{endpoint.id.name}'")
 
     def _as_identity(
@@ -534,7 +538,7 @@ class OnlineDeployment(ResourceType):
 
     def _remedy(self, who: "_Who", registry: Document | None, host: str) -> str:
         if registry is None or (who.principal and registry_tokens.may(self.azure, registry, who.principal)):
-            return "check the credentials, and that the registry lets them in"
+            return _CREDENTIALS
         abac = registry.properties.get("roleAssignmentMode") == registry_tokens.ABAC
         role = "Container Registry Repository Reader" if abac else "AcrPull"
         if who.principal is None:

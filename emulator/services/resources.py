@@ -1,7 +1,7 @@
 """Subscriptions and resource groups.
 
-Owns Microsoft.Resources/subscriptions (two, made with the state: the deployer's, and another one) and Microsoft.Resources/resourceGroups. What a group's
-deletion takes along is the core's business.
+Owns Microsoft.Resources/subscriptions (two, made with the state: the deployer's, and another one) and
+Microsoft.Resources/resourceGroups. What a group's deletion takes along is the core's business.
 https://learn.microsoft.com/rest/api/resources/resource-groups
 """
 
@@ -18,8 +18,9 @@ GROUPS = "Microsoft.Resources/resourceGroups"
 _GROUP_NAME = re.compile(r"[-\w._()]{0,89}[-\w_()]")
 
 
-def make_subscription(azure: Azure, subscription: str, title: str) -> ResourceId:
-    """A subscription, made where it does not exist."""
+def make_subscription(azure: Azure, subscription: str = "", title: str = "Local Azure") -> ResourceId:
+    """A subscription (the deployer's unless another is named), made where it does not exist."""
+    subscription = subscription or azure.subscription
     id_ = ResourceId.parse(f"/subscriptions/{subscription}")
     if azure.store.get(id_) is None:
         body = {

@@ -5,8 +5,8 @@ PULUMI_ENABLE_STREAMING_JSON_PREVIEW). https://www.pulumi.com/docs/iac/cli/comma
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -23,6 +23,9 @@ QUIET = {
     "remove-pending-replace",
 }
 """Operations that change nothing, or that are told by the `replace` beside them."""
+
+
+_PASSWORD = ":ApplicationPassword"
 
 
 class PreviewError(ValueError):
@@ -59,11 +62,15 @@ class Change:
     op: str
     properties: tuple[PropertyChange, ...]
     dependencies: tuple[str, ...] = ()
+    old: dict[str, Any] = field(default_factory=dict)
+    """What is there now, without secrets; only of the kinds in `EXPLAINED`."""
+    new: dict[str, Any] = field(default_factory=dict)
+    """What there would be, likewise."""
 
     @property
     def type(self) -> str:
         """The resource's type token, without its parents' types."""
-        return self.urn.split("::")[2].rsplit("$", 1)[-1]
+        return _type_of(self.urn)
 
     @property
     def name(self) -> str:
@@ -103,6 +110,18 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
 """What makes a change risky: the kind of resource, or the property that is updated."""
 
 
+EXPLAINED = {"ImageBuild", "EnvironmentVersion", "OnlineDeployment"}
+"""Kinds whose whole state the report reads: images and instances."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A password that ends: its resource, and the moment as it is written there."""
+
+    name: str
+    ends: str
+
+
 @dataclass(frozen=True)
 class Preview:
     """One stack's preview: what changes, what stays, and what the engine and the policies said."""
@@ -111,6 +130,7 @@ class Preview:
     changes: tuple[Change, ...]
     unchanged: int = 0
     messages: tuple[tuple[str, str], ...] = ()
+    credentials: tuple[Credential, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -123,6 +143,15 @@ def read(text: str, stack: str = "") -> Preview:
     stripped = text.strip()
     if not stripped:
         raise PreviewError("the preview is empty: give what `pulumi preview --json` printed")
+    try:
+        return _read(stripped, stack)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise PreviewError(
+            f"the preview is not as the engine writes it ({error!r}): give what `pulumi preview --json` printed"
+        ) from None
+
+
+def _read(stripped: str, stack: str) -> Preview:
     try:
         whole = json.loads(stripped)
     except ValueError:
@@ -165,6 +194,7 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
         changes,
         sum(step["op"] == "same" for step in steps) or (document.get("changeSummary") or {}).get("same", 0),
         tuple(_message(found) for found in document.get("diagnostics") or [] if _told(found)),
+        tuple(_credentials((step["urn"], step["op"], step.get("newState") or {}) for step in steps)),
     )
 
 
@@ -172,10 +202,12 @@ def _read_events(events: Iterator[dict[str, Any]], stack: str) -> Preview:
     changes: list[Change] = []
     messages: list[tuple[str, str]] = []
     urns: list[str] = []
+    ending: list[tuple[str, str, dict[str, Any]]] = []
     unchanged = 0
     for event in events:
         if step := (event.get("resourcePreEvent") or {}).get("metadata"):
             urns.append(step["urn"])
+            ending.append((step["urn"], step["op"], step.get("new") or {}))
             unchanged += step["op"] == "same"
             if step["op"] not in QUIET:
                 changes.append(
@@ -194,7 +226,18 @@ def _read_events(events: Iterator[dict[str, Any]], stack: str) -> Preview:
             messages.append((severity, f"{policy.get('policyName', 'policy')}: {policy.get('message', '')}".strip()))
     if not urns and not messages:
         raise PreviewError("the events hold no step of a preview: give what `pulumi preview --json` printed")
-    return Preview(stack or _stack_of(urns), tuple(changes), unchanged, tuple(messages))
+    return Preview(
+        stack or _stack_of(urns), tuple(changes), unchanged, tuple(messages), tuple(_credentials(iter(ending)))
+    )
+
+
+def _credentials(steps: Iterable[tuple[str, str, dict[str, Any]]]) -> Iterator[Credential]:
+    """The end of every password that there would be, also of those that do not change."""
+    for urn, op, state in steps:
+        if op not in {"delete", "delete-replaced", "create-replacement"} and _type_of(urn).endswith(_PASSWORD):
+            ends = (state.get("inputs") or {}).get("endDate") or (state.get("outputs") or {}).get("endDate")
+            if ends:
+                yield Credential(urn.split("::", 3)[3], str(redacted(ends)))
 
 
 def _told(diagnostic: dict[str, Any]) -> bool:
@@ -240,7 +283,25 @@ def _change(urn: str, op: str, old: dict[str, Any], new: dict[str, Any], diff: _
             if not name.startswith("__")
         )
     state = new or old
-    return Change(urn, op, properties, tuple(state.get("dependencies") or ()))
+    told = _type_of(urn).rsplit(":", 1)[-1] in EXPLAINED
+    return Change(
+        urn,
+        op,
+        properties,
+        tuple(state.get("dependencies") or ()),
+        _facts(old) if told else {},
+        _facts(new) if told else {},
+    )
+
+
+def _facts(state: dict[str, Any]) -> dict[str, Any]:
+    """Outputs, and over them what the program says: in a preview the outputs may still be the old ones."""
+    found: dict[str, Any] = redacted({**(state.get("outputs") or {}), **(state.get("inputs") or {})})
+    return found
+
+
+def _type_of(urn: str) -> str:
+    return urn.split("::")[2].rsplit("$", 1)[-1]
 
 
 def _root(path: str) -> str:

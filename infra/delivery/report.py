@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.delivery.changes import Change, Preview, PropertyChange, Risk
+from infra.delivery.changes import Change, Credential, Preview, PropertyChange, Risk
 from infra.delivery.markdown import code, row, text
+from infra.delivery.prices import Prices, difference
 
 MARKER = "<!-- azureml-scoring preview -->"
 """By this the comment is found again, to be edited in place."""
@@ -54,11 +55,11 @@ class _Part:
         return "\n".join(self.lines) + "\n"
 
 
-def render(previews: Sequence[Preview], limit: int = GITHUB) -> str:
-    """Return the comment, at most `limit` characters long."""
+def render(previews: Sequence[Preview], limit: int = GITHUB, prices: Prices | None = None) -> str:
+    """Return the comment, at most `limit` characters long; with prices, it estimates what instances cost."""
     parts = [_Part(0, "", (MARKER, "## What this change would do"))]
     for preview in previews:
-        parts += _stack_parts(preview)
+        parts += _stack_parts(preview, prices)
     note = 500  # what the last line may take
     size = sum(len(part.text) + 1 for part in parts)
     gone: set[int] = set()
@@ -87,12 +88,19 @@ def _joined(parts: Iterable[_Part], left_out: list[str]) -> str:
     return f"{body}\n_Left out, since a comment has a limit: {shown}. The job's log has the preview in full._\n"
 
 
-def _stack_parts(preview: Preview) -> list[_Part]:
+def _stack_parts(preview: Preview, prices: Prices | None) -> list[_Part]:
     title = f"### {code(preview.stack)}: {headline(preview)}"
     parts = [_Part(0, "", (title, "", counts(preview)))]
     for n, (severity, message) in enumerate(_by_severity(preview.messages)):
         rank = 0 if severity == "error" and n < 5 else 30  # noqa: PLR2004 - the first errors always stay
         parts.append(_Part(rank, f"messages of {text(preview.stack)}", (f"- **{severity}**: {text(message, 500)}",)))
+    stack = text(preview.stack)
+    explained = [
+        (f"images of {stack}", images(preview.changes)),
+        (f"costs of {stack}", costs(preview.changes, prices) if prices else []),
+        (f"credentials of {stack}", credentials(preview.credentials)),
+    ]
+    parts += [_Part(9, name, ("", *lines)) for name, lines in explained if lines]
     for risk in Risk:
         found = [change for change in preview.changes if change.risk is risk]
         if found:
@@ -177,11 +185,79 @@ _HEADLINES: tuple[tuple[set[tuple[str, str]], str], ...] = (
 )
 
 
+def images(changes: Iterable[Change]) -> list[str]:
+    """Which image goes and which comes, by tag and digest; a build's tag is known before the build."""
+    lines = []
+    for change in changes:
+        if change.kind == "ImageBuild" and change.op in {"create", "update", "replace"}:
+            old, new = _tagged(change.old), _tagged(change.new)
+            digest = change.old.get("digest")
+            known = f" ({code(str(digest))})" if old and digest else ""
+            came = f"{code(old)}{known} → {code(new)}" if old else code(new)
+            if old != new:
+                lines.append(
+                    f"- Image {code(str(change.new.get('repository', change.name)))}: {came}, built by the update"
+                )
+            differing = [name for name in _BUILT_FROM if change.old and change.old.get(name) != change.new.get(name)]
+            lines += [f"  - other {words}" for name, words in _BUILT_FROM.items() if name in differing]
+        elif change.kind == "EnvironmentVersion" and change.op in {"update", "replace"}:
+            before, after = change.old.get("image"), change.new.get("image")
+            if before != after and after != _UNKNOWN:
+                lines.append(f"- Image of {code(change.name)}: {_value(before)} → {_value(after)}")
+    return lines
+
+
+_BUILT_FROM = {
+    "buildArguments": "build arguments",
+    "dockerfile": "Dockerfile",
+    "platform": "platform",
+    "target": "stage of the Dockerfile",
+}
+
+
+def _tagged(facts: dict[str, Any]) -> str:
+    """The tag of a build's image: the start of the hash of all that it is made from."""
+    return str(facts.get("contentKey") or "")[:12]
+
+
+def costs(changes: Iterable[Change], prices: Prices) -> list[str]:
+    """What the instances would cost more or less in a month, said to be an estimate."""
+    cost = difference(changes, prices)
+    if cost is None:
+        return []
+    total = (
+        "by an unknown amount" if cost.unknown else f"by about **{cost.difference:+,.0f} {prices.currency}** a month"
+    )
+    line = f"- Instances: {cost.instances:+d}, cost changes {total}. Estimate from list prices of {text(prices.dated)}"
+    if cost.elsewhere:
+        line += f", for {', '.join(code(region) for region in cost.elsewhere)} at the prices of {code(prices.fallback)}"
+    if cost.unknown:
+        line += f"; no price is known of {', '.join(code(kind) for kind in cost.unknown)}"
+    return [f"{line}."]
+
+
+def credentials(found: Iterable[Credential]) -> list[str]:
+    """When passwords end, the first one first."""
+    return [
+        f"- Password {code(each.name)} ends {code(each.ends[:10])}"
+        for each in sorted(found, key=lambda each: (each.ends, each.name))
+    ]
+
+
 def _traffic(change: Change) -> str:
     split = [found for found in change.properties if found.path.split(".")[0].split("[")[0] == "traffic"]
     if not split:
         return "the way traffic moves changes"
-    moved = [f"{_last(found)} {_percent(found.old)} → {_percent(found.new)}" for found in split]
+    moved = []
+    for found in split:
+        if isinstance(found.old, dict) and isinstance(found.new, dict):  # the engine names the whole split
+            moved += [
+                f"{text(name)} {_percent(found.old.get(name))} → {_percent(found.new.get(name))}"
+                for name in sorted({*found.old, *found.new})
+                if found.old.get(name) != found.new.get(name)
+            ]
+        else:
+            moved.append(f"{_last(found)} {_percent(found.old)} → {_percent(found.new)}")
     return f"traffic moves ({', '.join(moved)})"
 
 

@@ -60,9 +60,9 @@ def test_an_existing_workspace_without_a_registry_is_explained_and_gets_one_on_r
         configure(project, registry={"mode": "workspace"}, workspace={"id": theirs})
         preview = project.preview()
         assert preview.code != 0
-        (line,) = told(preview)
-        assert f'workspace.id = "{theirs}": it has no container registry yet' in line
-        assert "registry.id" in line
+        assert len(told(preview)) == 1, preview.text
+        assert f'workspace.id = "{theirs}": it has no container registry yet' in told(preview)[0]
+        assert "registry.id" in told(preview)[0]
         configure(project, registry={"mode": "workspace", "id": shop.id}, workspace={"id": theirs})
         with standing(project) as outputs:
             assert outputs["registry"]["id"] == shop.id
@@ -164,7 +164,9 @@ def test_any_private_registry_is_read_with_a_secret_password(project: Project, c
         _set_password(project, "the-wrong-one")
         refused = project.up()
         assert refused.code != 0
-        assert any(shop.login_server in line and "check the credentials" in line for line in told(refused))
+        assert any(shop.login_server in line and "check the credentials" in line for line in told(refused)), (
+            refused.text
+        )
         assert "the-wrong-one" not in refused.text
         _set_password(project, password)
         with standing(project) as outputs:

@@ -1,12 +1,13 @@
 """`make bench`: what a no-op `up` costs, as ratios within one run, and where its time goes.
 
-Three programs against one local Azure: the project's own stack; the same resources written plainly, without components; an
-empty program. Machines are shared and noisy, so only ratios of alternating runs are told, and none is judged.
+Three programs against one local Azure: the project's own stack; the same resources written plainly, without components;
+an empty program. Machines are shared and noisy, so only ratios of alternating runs are told, and none is judged.
 """
 
 import json
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from typing import Any
 from tests.project import LocalAzure, Project
 
 ROUNDS = 3
-_PLAIN = '''"""The same resources, plainly: registered from data, in the order and with the dependencies of the state."""
+_PLAIN = '''"""The same resources, plainly: registered from data, in the state's order and with its dependencies."""
 
 import json
 from pathlib import Path
@@ -92,8 +93,6 @@ def _where(project: Project) -> None:
         ("… hashing the example's context", _HASH),
     ):
         begun = time.monotonic()
-        import subprocess  # noqa: PLC0415 - only here
-
         subprocess.run([sys.executable, "-c", code], cwd=project.folder, check=True, env=project.environment)
         print(f"  {words:40} {time.monotonic() - begun:5.1f} s")
 
@@ -150,7 +149,6 @@ def _plain(folder: Path, source: Project) -> Project:
         if each.get("custom") and not each["type"].startswith("pulumi:"):
             each["parent"] = renamed[stack["urn"]]
         each.pop("aliases", None)
-    document["deployment"].pop("secrets_providers", None)
     (folder / "state.json").write_text(json.dumps(document), encoding="utf-8")
     _demand(project.pulumi("stack", "import", "--stack", project.stack, "--file", "state.json"))
     (folder / "state.json").unlink()

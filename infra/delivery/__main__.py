@@ -1,0 +1,92 @@
+"""`python -m infra.delivery`: what a preview says, as a comment on a pull request. Owns arguments, files and exit codes."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.delivery import comment, prices, report
+from infra.delivery.changes import Preview, PreviewError, read
+
+_LIMITS = {"github": report.GITHUB, "azure-devops": report.AZURE_DEVOPS}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; 2 with one line where it cannot be done."""
+    asked = _parser().parse_args(words)
+    try:
+        if asked.command == "report":
+            _report(asked)
+        else:
+            _comment(asked)
+    except (PreviewError, prices.PricesError, comment.CommentError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.delivery", description="What a change would do, for reviewers."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    made = commands.add_parser("report", help="write one comment out of what `pulumi preview --json` printed")
+    made.add_argument("previews", nargs="*", metavar="PREVIEW.json", help="a preview; - reads standard input")
+    made.add_argument(
+        "--stack", action="append", default=[], metavar="NAME=FILE", help="a preview and the name to show for its stack"
+    )
+    made.add_argument("--limit", default="github", type=_limit, help="github, azure-devops or a number of characters")
+    made.add_argument("--prices", type=Path, default=prices.TABLE, metavar="FILE", help="another table of prices")
+    made.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")
+    put = commands.add_parser("comment", help="put a report on the pull request, or edit the one that is there")
+    put.add_argument("report", type=Path, metavar="REPORT.md")
+    put.add_argument("--to", required=True, choices=["github", "azure-devops"])
+    put.add_argument("--pull-request", type=int, metavar="NUMBER", help="instead of what the CI's environment says")
+    return parser
+
+
+def _limit(value: str) -> int:
+    found = _LIMITS.get(value) or (int(value) if value.isdigit() else 0)
+    if found < 1000:  # noqa: PLR2004 - below this not even headlines fit
+        raise argparse.ArgumentTypeError(f"{value!r}: write github, azure-devops or a number of at least 1000")
+    return found
+
+
+def _report(asked: argparse.Namespace) -> None:
+    given: list[tuple[str, str]] = [("", name) for name in asked.previews]
+    for pair in asked.stack:
+        name, equals, file = pair.partition("=")
+        if not (name and equals and file):
+            raise PreviewError(f"--stack {pair!r}: write NAME=FILE")
+        given.append((name, file))
+    if not given:
+        raise PreviewError("no preview is given: name a file with what `pulumi preview --json` printed")
+    found = report.render([_read(stack, file) for stack, file in given], asked.limit, prices.load(asked.prices))
+    if asked.out:
+        asked.out.write_text(found, encoding="utf-8")
+    else:
+        sys.stdout.write(found)
+
+
+def _read(stack: str, file: str) -> Preview:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return read(text, stack)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PreviewError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except PreviewError as error:
+        raise PreviewError(f"{file}: {error}") from None
+
+
+def _comment(asked: argparse.Namespace) -> None:
+    try:
+        body = asked.report.read_text(encoding="utf-8")
+    except OSError as error:
+        raise comment.CommentError(f"{asked.report}: cannot be read ({error.strerror})") from None
+    place = comment.place_of(asked.to, os.environ, asked.pull_request)
+    print(f"The comment was {comment.post(place, body)}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
