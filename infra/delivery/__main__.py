@@ -1,4 +1,4 @@
-"""`python -m infra.delivery`: what a preview says, as a comment on a pull request. Owns arguments, files and exit codes."""
+"""`python -m infra.delivery`: what a preview says, as a comment on a pull request. Owns arguments and exit codes."""
 
 import argparse
 import os

@@ -25,7 +25,7 @@ QUIET = {
 """Operations that change nothing, or that are told by the `replace` beside them."""
 
 
-_PASSWORD = ":ApplicationPassword"
+_PASSWORD = ":ApplicationPassword"  # noqa: S105 - a type's name
 
 
 class PreviewError(ValueError):

@@ -159,8 +159,15 @@ def read(answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
 class Place(Protocol):
     """A pull request that can be commented on."""
 
-    kind: str
-    client: Client
+    @property
+    def kind(self) -> str:
+        """What the place is called in messages."""
+        ...
+
+    @property
+    def client(self) -> Client:
+        """What requests go through."""
+        ...
 
     def mine(self) -> list[str]:
         """Addresses of the comments with the marker that this token's owner wrote, the oldest first."""
@@ -230,10 +237,8 @@ class AzureDevOps:
 
     @property
     def _threads(self) -> str:
-        return (
-            f"{self.client.base}/{quote(self.project, safe='')}/_apis/git/repositories/{quote(self.repository, safe='')}"
-            f"/pullRequests/{self.number}/threads"
-        )
+        project, repository = quote(self.project, safe=""), quote(self.repository, safe="")
+        return f"{self.client.base}/{project}/_apis/git/repositories/{repository}/pullRequests/{self.number}/threads"
 
     def mine(self) -> list[str]:
         """See `Place`."""

@@ -1,4 +1,4 @@
-"""What instances cost a month, estimated from a small dated table. Owns the table's shape; refuses to know discounts."""
+"""What instances cost a month, estimated from a small dated table. Owns the table's shape; knows no discounts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

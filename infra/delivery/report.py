@@ -202,7 +202,7 @@ def images(changes: Iterable[Change]) -> list[str]:
             lines += [f"  - other {words}" for name, words in _BUILT_FROM.items() if name in differing]
         elif change.kind == "EnvironmentVersion" and change.op in {"update", "replace"}:
             before, after = change.old.get("image"), change.new.get("image")
-            if before != after and after != _UNKNOWN:
+            if after not in (before, _UNKNOWN):
                 lines.append(f"- Image of {code(change.name)}: {_value(before)} → {_value(after)}")
     return lines
 
