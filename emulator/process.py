@@ -8,11 +8,11 @@ import json
 import logging
 import os
 import signal
-import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -41,9 +41,10 @@ class Ports:
 
 def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    # A handler may run in the middle of anything: of all that can be waited for, this alone is made for that.
+    ended: SimpleQueue[int] = SimpleQueue()
+    for sent in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sent, lambda number, _: ended.put(number))
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
@@ -61,9 +62,17 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
         _write_ready(folder, environment)
         stack.callback((folder / READY).unlink, missing_ok=True)
         tell(f"The local Azure serves at {azure.url} (state: {folder})")
-        ended.wait()
+        _wait(ended)
         (folder / READY).unlink(missing_ok=True)
         tell("The local Azure stops")
+
+
+def _wait(ended: "SimpleQueue[int]") -> None:
+    """Wait for a signal. One that reaches another thread is handled when this one next wakes, so it does, every second."""
+    while True:
+        with suppress(Empty):
+            ended.get(timeout=1)
+            return
 
 
 def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
