@@ -68,7 +68,7 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
 
 
 def _wait(ended: "SimpleQueue[int]") -> None:
-    """Wait for a signal. One that reaches another thread is handled when this one next wakes, so it does, every second."""
+    """Wait for a signal. One that reaches another thread is handled when this one next wakes."""
     while True:
         with suppress(Empty):
             ended.get(timeout=1)

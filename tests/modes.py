@@ -39,9 +39,14 @@ http.server.ThreadingHTTPServer(("", 5001), Handler).serve_forever()
 QUICK = {"initialDelay": "PT1S", "period": "PT1S"}
 
 
-def seen(local: LocalAzure) -> Cloud:
+@contextmanager
+def seen(local: LocalAzure) -> Iterator[Cloud]:
     """The local Azure as other clients see it."""
-    return Cloud(local.folder, local.environment)
+    cloud = Cloud(local.folder, local.environment)
+    try:
+        yield cloud
+    finally:
+        cloud.http.close()
 
 
 def served(project: Project) -> Project:

@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -117,6 +118,15 @@ class Reply:
         return body if isinstance(body, dict) else {"value": body}
 
 
+@dataclass(frozen=True)
+class Stream:
+    """One HTTP answer whose body is read as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes] = field(repr=False)
+
+
 def spoken(log: Callable[[str], None], thing: str) -> Progress:
     """Tell progress as lines such as `deployment blue: Updating, 40 s`: at a change of state, else now and then."""
     last: list[tuple[str, float]] = []
@@ -213,6 +223,21 @@ class Web:
             raise _no_sign_in(error) from None
         except AzureError as error:
             # requests repeats the URL, query and all, in its messages: say the kind of failure instead.
+            msg = f"{host} does not answer ({place}): {_cause(error)}; is it up and reachable from here?"
+            raise ResourceError(msg) from None
+
+    @contextmanager
+    def stream(self, url: str, headers: Mapping[str, str], timeout: float = 120) -> Iterator[Stream]:
+        """Send a GET and let the caller read the answer as it comes."""
+        request = HttpRequest("GET", url, headers=dict(headers))
+        place, host = where("GET", request.url), urlsplit(request.url).netloc
+        try:
+            response: HttpResponse = self._client.send_request(
+                request, stream=True, connection_timeout=30, read_timeout=timeout
+            )
+            with response:
+                yield Stream(response.status_code, response.headers, response.iter_bytes())
+        except AzureError as error:
             msg = f"{host} does not answer ({place}): {_cause(error)}; is it up and reachable from here?"
             raise ResourceError(msg) from None
 

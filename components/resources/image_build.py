@@ -25,9 +25,11 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from components.content import TAG_LENGTH, ContextFile, check_context, context_files
+from components.requirements import Checks, RequirementId, RequirementLevel, after
 from components.resources.arm import ACR_TASKS_API, Arm, clean, redact
 from components.resources.fields import RegistryId, last, shaped
 from components.resources.framework import CancelledError, Context, Found, Inputs, Outputs, Resource, ResourceError
+from components.resources.image_probe import probe
 from components.resources.registry_client import find_digest
 from components.resources.values import UNKNOWN, Plain
 from components.types import SettingsError
@@ -65,6 +67,9 @@ class ImageBuildInputs(Inputs):
     target: Annotated[str, shaped(r"[\w.-]+", "the name of a build stage")] | None = Field(
         default=None, description="The stage to stop at; the last one by default."
     )
+    requirements: dict[RequirementId, RequirementLevel] = Field(
+        default_factory=dict, description="Levels of the image checks by id: error, warning, info or off."
+    )
 
     @field_validator("build_arguments")
     @classmethod
@@ -100,6 +105,7 @@ class ImageBuildOutputs(Outputs):
     tag: str = Field(description="The tag, made from the content key; known in preview.")
     run_id: str = Field(default="", description="The ACR run that built it; empty when the registry had it already.")
     duration_seconds: float = Field(default=0.0, description="How long the build took; 0 when there was none.")
+    findings: list[str] = Field(default_factory=list, description="What the checks of the image found, a line each.")
 
 
 class ImageBuild(Resource[ImageBuildInputs]):
@@ -109,25 +115,27 @@ class ImageBuild(Resource[ImageBuildInputs]):
     inputs = ImageBuildInputs
     outputs = ImageBuildOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer", "repository"})
-    silent: ClassVar[frozenset[str]] = frozenset({"context"})
+    silent: ClassVar[frozenset[str]] = frozenset({"context", "requirements"})
 
     def foresee(self, olds: Plain, news: Plain) -> Plain:
         """Tell the tag from the key; the same tag in the same place is the same image."""
         key = news["contentKey"]
         tag = key[:TAG_LENGTH] if isinstance(key, str) else UNKNOWN
         same = tag is not UNKNOWN and olds.get("tag") == tag
-        later = {name: olds.get(name, UNKNOWN) if same else UNKNOWN for name in ("image", "digest", "runId")}
+        later = {
+            name: olds.get(name, UNKNOWN) if same else UNKNOWN for name in ("image", "digest", "runId", "findings")
+        }
         return {**news, **later, "tag": tag, "durationSeconds": olds.get("durationSeconds", 0) if same else UNKNOWN}
 
     def _create(self, context: Context, inputs: ImageBuildInputs) -> tuple[str, Outputs]:
-        return f"{inputs.login_server}/{inputs.repository}", build(context, inputs)
+        return f"{inputs.login_server}/{inputs.repository}", _checked(context, inputs, build(context, inputs))
 
     def _update(self, context: Context, resource_id: str, olds: Plain, inputs: ImageBuildInputs) -> Outputs:
         del resource_id
         if olds.get("tag") == inputs.tag and olds.get("digest"):
             kept = {name: value for name, value in olds.items() if name in OUTPUT_NAMES}
             return ImageBuildOutputs.model_validate(kept)
-        return build(context, inputs)
+        return _checked(context, inputs, build(context, inputs))
 
     def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
         """Ask for the tag. One moved to another image does not move us: what we built counts, while it exists."""
@@ -155,7 +163,7 @@ class ImageBuild(Resource[ImageBuildInputs]):
 
 REGISTRY_API = "2023-07-01"
 """Microsoft.ContainerRegistry/registries: only asked whether it exists."""
-OUTPUT_NAMES = frozenset({"image", "digest", "tag", "runId", "durationSeconds"})
+OUTPUT_NAMES = frozenset({"image", "digest", "tag", "runId", "durationSeconds", "findings"})
 READ = ("loginServer", "repository", "tag", "digest")
 
 
@@ -192,6 +200,25 @@ def build(context: Context, inputs: ImageBuildInputs) -> ImageBuildOutputs:
         run_id=run_id,
         duration_seconds=round(arm.clock() - start, 1),
     )
+
+
+def _checked(context: Context, inputs: ImageBuildInputs, built: ImageBuildOutputs) -> ImageBuildOutputs:
+    """Look into the image; say what is found, and fail where a stack makes it an error."""
+    try:
+        seen = probe(context.arm, inputs.login_server, inputs.repository, built.digest, inputs.platform)
+    except CancelledError:
+        raise
+    except ResourceError as error:
+        context.log(f"the image could not be looked into: {error}")
+        return built
+    found = after(seen, Checks(dict(inputs.requirements), platform=inputs.platform))
+    for finding in found:
+        context.log(f"{finding.level}: {finding}")
+    if errors := [finding for finding in found if finding.level == "error"]:
+        told = " | ".join(map(str, errors))
+        msg = f"image {built.image}: {told}; image.requirements.{errors[0].id}: warning lets it pass"
+        raise ResourceError(msg)
+    return built.model_copy(update={"findings": [f"{finding.level}: {finding}" for finding in found]})
 
 
 def task_yaml(inputs: ImageBuildInputs) -> str:

@@ -1,15 +1,19 @@
-"""The data plane of a container registry, as far as we ask it: which digest does a tag have?
+"""The data plane of a container registry, as far as we ask it: which digest does a tag have, what is in an image?
 
-Owns: the sign-in of the registry's own protocol (challenge, exchange, token) and the manifest question.
-Refuses to own: pulling, pushing and deleting.
+Owns: the sign-in of the registry's own protocol (challenge, exchange, token) and the reading of manifests and blobs.
+Refuses to own: pushing and deleting.
 https://learn.microsoft.com/azure/container-registry/container-registry-authentication and
 https://distribution.github.io/distribution/spec/auth/token/
 """
 
+import json
 import re
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
-from components.resources.arm import Arm, Reply, clean
+from components.resources.arm import Arm, Reply, Stream, clean
 from components.resources.framework import ResourceError
 
 MANIFESTS = (
@@ -17,6 +21,9 @@ MANIFESTS = (
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
 )
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
+MOVED = frozenset({301, 302, 303, 307, 308})
+DOCUMENT = 4 << 20
+"""Bytes of a manifest or config at most; registries take no larger ones."""
 
 
 def base_url(login_server: str) -> str:
@@ -48,6 +55,68 @@ def find_digest(arm: Arm, login_server: str, repository: str, reference: str) ->
         )
         raise ResourceError(msg)
     return digest
+
+
+class Images:
+    """Reads one repository: manifests and configs as documents, layers as streams."""
+
+    def __init__(self, arm: Arm, login_server: str, repository: str) -> None:
+        self.name = f"{login_server}/{repository}"
+        self._arm = arm
+        self._server = login_server
+        self._repository = repository
+        self._token = ""
+
+    def document(self, kind: str, digest: str) -> dict[str, Any]:
+        """Read a manifest (`manifests`) or a config (`blobs`)."""
+        with self._open(kind, digest) as reply:
+            content = b""
+            for piece in reply.pieces:
+                content += piece
+                if len(content) > DOCUMENT:
+                    raise ResourceError(f"{self.name}: the document {digest} is larger than {DOCUMENT >> 20} MB")
+        try:
+            found = json.loads(content)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ResourceError(f"{self.name}: {digest} is no document of an image")
+        return found
+
+    def stream(self, digest: str) -> Iterator[bytes]:
+        """Read a layer, a piece at a time."""
+        with self._open("blobs", digest) as reply:
+            yield from reply.pieces
+
+    @contextmanager
+    def _open(self, kind: str, digest: str) -> Iterator[Stream]:
+        """Ask for it; sign in when asked to, and follow to where blobs are kept, without the token."""
+        url = f"{base_url(self._server)}/v2/{self._repository}/{kind}/{digest}"
+        for _ in range(2):
+            headers = {"Accept": MANIFESTS if kind == "manifests" else "*/*"}
+            headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            with self._arm.web.stream(url, headers) as reply:
+                if reply.status == UNAUTHORIZED and not self._token:
+                    challenge = Reply(reply.status, reply.headers, b"")
+                    self._token = _token(self._arm, self._server, self._repository, challenge)
+                    continue
+                elsewhere = urljoin(url, reply.headers.get("Location") or "") if reply.status in MOVED else ""
+                if not elsewhere:
+                    yield self._good(reply, digest)
+                    return
+            if urlsplit(elsewhere).scheme != "https" and not is_local(self._server):
+                raise ResourceError(f"{self.name}: the registry keeps {digest} behind plain http; not followed")
+            with self._arm.web.stream(elsewhere, {}) as reply:
+                yield self._good(reply, digest)
+                return
+        raise ResourceError(f"{self._server} denies us to read {self._repository}; give the deployer AcrPull there")
+
+    def _good(self, reply: Stream, digest: str) -> Stream:
+        if reply.status != OK:
+            raise ResourceError(
+                f"{self.name}: HTTP {reply.status} about {digest}; does the deployer have a role on it?"
+            )
+        return reply
 
 
 def _token(arm: Arm, login_server: str, repository: str, challenge: Reply) -> str:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property, lru_cache
 from typing import Any
 
 from infra.delivery.redaction import redacted
@@ -77,12 +78,12 @@ class Change:
         """The resource's logical name."""
         return self.urn.split("::", 3)[3]
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """The last part of the type token, such as `OnlineDeployment`."""
         return self.type.rsplit(":", 1)[-1]
 
-    @property
+    @cached_property
     def risk(self) -> Risk:
         """Where the change stands among others."""
         if self.op in {"delete", "replace"}:
@@ -192,7 +193,8 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
     return Preview(
         stack or _stack_of([step["urn"] for step in steps]),
         changes,
-        sum(step["op"] == "same" for step in steps) or (document.get("changeSummary") or {}).get("same", 0),
+        # Steps that stay are listed with --show-sames only, but always counted.
+        (document.get("changeSummary") or {}).get("same") or sum(step["op"] == "same" for step in steps),
         tuple(_message(found) for found in document.get("diagnostics") or [] if _told(found)),
         tuple(_credentials((step["urn"], step["op"], step.get("newState") or {}) for step in steps)),
     )
@@ -300,6 +302,7 @@ def _facts(state: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=16384)
 def _type_of(urn: str) -> str:
     return urn.split("::")[2].rsplit("$", 1)[-1]
 
@@ -321,7 +324,8 @@ def _property(path: str, old: dict[str, Any], new: dict[str, Any], *, replaces: 
     )
 
 
-def _parts(path: str) -> list[str | int]:
+@lru_cache(maxsize=4096)
+def _parts(path: str) -> tuple[str | int, ...]:
     """Split an engine's property path: `a.b[0]["c.d"]`."""
     parts: list[str | int] = []
     rest = path
@@ -344,7 +348,7 @@ def _parts(path: str) -> list[str | int]:
             rest = rest[end:]
             if end == 0 and not rest.startswith("["):
                 break
-    return parts or [path]
+    return tuple(parts) or (path,)
 
 
 def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - JSON

@@ -93,6 +93,8 @@ class Cloud(mocks.Mocks):
         self.asked.append(args)
         if args.token.endswith(":getClientConfig"):
             return {"tenantId": "the-tenant", "subscriptionId": "x", "clientId": "x", "objectId": "x"}, []
+        if args.token.endswith(":getWorkspace"):
+            return {"containerRegistry": self.attached}, []
         return {"primaryKey": ENDPOINT_KEY}, []
 
     def all(self, kind: str) -> list[mocks.MockResourceArgs]:

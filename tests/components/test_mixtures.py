@@ -19,6 +19,13 @@ PUBLIC: dict[str, Any] = {
     "image": {"reference": "host/x@sha256:0"},
     "deployments": {"blue": {}},
 }
+PRIVATE: dict[str, Any] = {
+    "registry": {"mode": "private", "address": "host", "username": "me"},
+    "registry_password": "x",
+    "principal": {"kind": "none"},
+    "image": {"reference": "host/x@sha256:0"},
+    "deployments": {"blue": {}},
+}
 TWO: dict[str, Any] = {"blue": {}, "green": {}}
 
 FINE: dict[str, dict[str, Any]] = {
@@ -38,6 +45,17 @@ FINE: dict[str, dict[str, Any]] = {
         "principal": {"kind": "managed-identity"},
     },
     "a public registry": PUBLIC,
+    "a private registry": PRIVATE,
+    "an existing registry by its login server": {
+        **STANDALONE,
+        "registry": {"mode": "standalone", "login_server": "acr01.azurecr.io"},
+    },
+    "a registry for an existing workspace": {
+        **STANDALONE,
+        "registry": {"mode": "workspace", "id": ACR},
+        "workspace": {"id": "/subscriptions/…"},
+        "principal": {"kind": "none"},
+    },
     "two passwords": {
         **STANDALONE,
         "principal": {
@@ -51,10 +69,42 @@ FINE: dict[str, dict[str, Any]] = {
 }
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "an unknown mode": ({"registry": {"mode": "private"}}, 'registry.mode = "private": one of'),
+    "an unknown mode": ({"registry": {"mode": "shared"}}, 'registry.mode = "shared": one of'),
     "an id in mode workspace": (
         {"registry": {"mode": "workspace", "id": ACR}, "principal": {"kind": "none"}},
-        f'registry.id = "{ACR}": mode workspace takes none; write registry.mode: standalone',
+        f'registry.id = "{ACR}": mode workspace takes none unless workspace.id names an existing one',
+    ),
+    "a login server and an id": (
+        {"registry": {"mode": "standalone", "id": ACR, "login_server": "acr01.azurecr.io"}},
+        'registry.loginServer = "acr01.azurecr.io": registry.id names the registry already; take out one of them',
+    ),
+    "a login server in mode public": (
+        {**PUBLIC, "registry": {"mode": "public", "login_server": "acr01.azurecr.io"}},
+        'registry.loginServer = "acr01.azurecr.io": mode public takes none; write registry.mode: standalone',
+    ),
+    "a private registry without an address": (
+        {**PRIVATE, "registry": {"mode": "private", "username": "me"}},
+        'registry.address = "": which registry? write its host',
+    ),
+    "a private registry without a user name": (
+        {**PRIVATE, "registry": {"mode": "private", "address": "host"}},
+        'registry.username = "": who reads it? write a user name',
+    ),
+    "an image that is not in the private registry": (
+        {**PRIVATE, "image": {"reference": "elsewhere/x@sha256:0"}},
+        'image.reference = "elsewhere/x@sha256:0": the credentials are for registry.address host; name an image there',
+    ),
+    "a build for a private registry": (
+        {**PRIVATE, "image": {"context": "."}},
+        'image.context = ".": a private registry is only read; name the image by image.reference',
+    ),
+    "a principal for a private registry": (
+        {**PRIVATE, "principal": {"kind": "service-principal"}},
+        'principal.kind = "service-principal": registry.username reads a private registry; take out principal',
+    ),
+    "a password for a standalone registry": (
+        {"registry_password": "x"},
+        'registry.password = "[hidden]": mode standalone takes none; write registry.mode: private',
     ),
     "a name for an existing registry": (
         {"registry": {"mode": "standalone", "id": ACR, "name": "acr02"}},

@@ -368,7 +368,14 @@ def test_the_schema_has_components_and_own_resources(schema: dict[str, Any]) -> 
     own = {token.rsplit(":", 1)[-1] for token in schema["resources"]} - components
     assert components == {"WorkspaceRegistry", "PullPrincipal", "CustomImage", "ScoringEndpoint", "ScoringStack"}
     assert own == {resource.name for resource in RESOURCES.values()}
-    assert own >= {"ImageBuild", "EnvironmentVersion", "OnlineEndpoint", "OnlineDeployment", "EndpointTraffic"}
+    assert own >= {
+        "ImageBuild",
+        "EnvironmentVersion",
+        "OnlineEndpoint",
+        "OnlineDeployment",
+        "EndpointTraffic",
+        "RegistryAttachment",
+    }
 
 
 def test_everything_in_the_schema_is_described(schema: dict[str, Any]) -> None:

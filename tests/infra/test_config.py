@@ -56,7 +56,10 @@ BAD: list[tuple[str, object, str]] = [
     (
         "registry/colour",
         1,
-        "scoring:registry.colour = 1: no such field; one of mode, id, name, sku, roleAssignmentMode",
+        (
+            "scoring:registry.colour = 1: no such field; one of mode, id, loginServer, address, username, password, "
+            "name, sku, roleAssignmentMode"
+        ),
     ),
     (
         "image/build_arguments",
@@ -200,9 +203,15 @@ BAD: list[tuple[str, object, str]] = [
     # choices
     (
         "registry/mode",
-        "private",
-        'scoring:registry.mode = "private": one of workspace, standalone, public',
+        "shared",
+        'scoring:registry.mode = "shared": one of workspace, standalone, public, private',
     ),
+    (
+        "registry/password",
+        12345,
+        'scoring:registry.password = "[hidden]": write a text, in quotes where it looks like a number',
+    ),
+    ("registry/passwort", "hunter2", 'scoring:registry.passwort = "[hidden]": no such field; did you mean password?'),
     ("registry/sku", "basic", 'scoring:registry.sku = "basic": one of Basic, Standard, Premium'),
     (
         "principal/kind",

@@ -102,8 +102,7 @@ def _choose(project: Project, theirs: str, passwords: dict[str, Any], current: s
 
 
 def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Project, azure: LocalAzure) -> None:
-    cloud = seen(azure)
-    with workspace(cloud) as theirs:
+    with seen(azure) as cloud, workspace(cloud) as theirs:
         _choose(project, theirs, {"first": FIRST}, "first")
         with standing(project) as outputs, pulling(cloud, project, outputs) as puller:
             _choose(project, theirs, {"first": FIRST, "second": SECOND}, "second")
@@ -125,8 +124,7 @@ def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Pr
 def test_the_old_password_is_refused_once_it_is_taken_out_and_dies_after_the_connection_has_changed(
     project: Project, azure: LocalAzure
 ) -> None:
-    cloud = seen(azure)
-    with workspace(cloud) as theirs:
+    with seen(azure) as cloud, workspace(cloud) as theirs:
         _choose(project, theirs, {"first": FIRST}, "first")
         with standing(project) as outputs:
             with pulling(cloud, project, outputs) as puller:
@@ -135,7 +133,9 @@ def test_the_old_password_is_refused_once_it_is_taken_out_and_dies_after_the_con
             _choose(project, theirs, {"second": SECOND}, "second")
             run = project.up()
             assert run.code == 0, run.text
-            steps = [line for line in run.text.splitlines() if "WorkspaceConnection" in line or PASSWORD in line]
+            steps = [
+                line for line in run.text.splitlines() if "WorkspaceConnection" in line or "ApplicationPassword" in line
+            ]
             done = [n for n, line in enumerate(steps) if "updated" in line and "WorkspaceConnection" in line]
             dead = [n for n, line in enumerate(steps) if "deleted" in line or "deleting" in line]
             assert done

@@ -29,13 +29,14 @@ def reasons(name: str, news: Plain, *secrets: str) -> list[str]:
     return [failure.reason for failure in own(name).check(news, secrets).failures]
 
 
-def test_the_registry_holds_the_five_own_resources() -> None:
+def test_the_registry_holds_every_own_resource() -> None:
     assert sorted(token.rsplit(":", 1)[-1] for token in RESOURCES) == [
         "EndpointTraffic",
         "EnvironmentVersion",
         "ImageBuild",
         "OnlineDeployment",
         "OnlineEndpoint",
+        "RegistryAttachment",
     ]
 
 

@@ -79,6 +79,7 @@ class Builder:
         on("POST", "listLogSasUrl", lambda _: (200, {}, {"logLink": "https://blobs.test/log?sig=hush"}))
         on("GET", "blobs.test/log", self.log)
         on("HEAD", "acr.azurecr.io/v2", self.manifest)
+        on("GET", "acr.azurecr.io/v2", lambda _: (404, {}, None))
         on("POST", "acr.azurecr.io/oauth2/exchange", self.exchange)
         on("POST", "acr.azurecr.io/oauth2/token", lambda _: (200, {}, {"access_token": "pull-token"}))
 

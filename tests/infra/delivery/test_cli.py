@@ -1,0 +1,72 @@
+"""`python -m infra.delivery`: files in, one comment out, one line where it cannot be done."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.delivery.__main__ import main
+from infra.delivery.report import MARKER
+from tests.infra.delivery.apis import TOKEN, serving
+
+
+def _preview(folder: Path, name: str, stack: str) -> Path:
+    step = {
+        "op": "create",
+        "urn": f"urn:pulumi:{stack}::p::azure-native:resources:ResourceGroup::{name}",
+        "newState": {"inputs": {"location": "westeurope"}},
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"steps": [step], "changeSummary": {"create": 1, "same": 4}}))
+    return path
+
+
+def test_several_stacks_make_one_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = _preview(tmp_path, "one", "dev"), _preview(tmp_path, "two", "prod")
+    assert main(["report", str(first), "--stack", f"production={second}"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(MARKER)
+    assert told.index("### `dev`") < told.index("### `production`")
+    assert "1 created, 4 unchanged" in told
+
+
+def test_a_report_is_made_and_put_on_the_pull_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "report.md"
+    assert main(["report", str(_preview(tmp_path, "one", "dev")), "--out", str(out), "--limit", "2000"]) == 0
+    with serving() as double:
+        for name, value in (
+            ("GITHUB_API_URL", double.url),
+            ("GITHUB_REPOSITORY", "owner/name"),
+            ("GITHUB_REF", "refs/pull/7/merge"),
+            ("GITHUB_TOKEN", TOKEN),
+        ):
+            monkeypatch.setenv(name, value)
+        assert main(["comment", "--to", "github", str(out)]) == 0
+        assert main(["comment", "--to", "github", str(out)]) == 0
+        assert [comment["body"] for comment in double.comments] == [out.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["report"], "no preview is given"),
+        (["report", "missing.json"], "missing.json: cannot be read"),
+        (["report", "--stack", "name"], "write NAME=FILE"),
+        (["comment", "--to", "github", "missing.md"], "missing.md: cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_what_the_engine_does_not_write_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = tmp_path / "odd.json"
+    for text in ('{"steps": [{"op": "create"}]}', '{"steps": 3}', '{"steps": [{"op": "create", "urn": "x"}]}'):
+        odd.write_text(text)
+        assert main(["report", str(odd)]) == 2
+        assert "pulumi preview --json" in capsys.readouterr().err
