@@ -102,8 +102,9 @@ class PullPrincipal(pulumi.ComponentResource):
         self.principal_id = identity.principal_id
         self.identity_id = identity.id
         self.password_expires = pulumi.Output.from_input("")
+        # Named apart from a service principal's role: a change of kind keeps the old one while it is in use.
         role = assign_pull_role(
-            f"{name}-role", identity.principal_id, args["registry_id"], _mode(args), names.of("identity"), self
+            f"{name}-identity-role", identity.principal_id, args["registry_id"], _mode(args), names.of("identity"), self
         )
         self.grant = role.id
 

@@ -282,7 +282,8 @@ class Resource(ABC, Generic[InputsT]):
             path = [str(part) for part in issue["loc"]]
             top = path[0] if path else ""
             where = ".".join(path)
-            if issue["type"] == "missing" and top in later:
+            # A rule over several properties (no path) saw a default in place of what is not known yet.
+            if (issue["type"] == "missing" and top in later) or (later and not path):
                 continue
             if issue["type"] == "missing":
                 yield Failure(top, f"{where} is missing; give it a value")

@@ -130,7 +130,9 @@ def _risk_parts(stack: str, risk: Risk, found: list[Change]) -> list[_Part]:
 
 def _why(change: Change) -> str:
     reasons = [found.path for found in change.properties if found.replaces]
-    return f" because {', '.join(code(reason) for reason in reasons)} cannot change in place" if reasons else ""
+    if reasons:
+        return f" because {', '.join(code(reason) for reason in reasons)} cannot change in place"
+    return " because what it depends on is replaced" if change.op == "replace" else ""
 
 
 def _property_lines(change: Change) -> list[str]:

@@ -1,6 +1,6 @@
 """`python -m infra.v1 INFERENCECONFIG [DEPLOYMENTCONFIG]`: v1's files in, a stack's config out.
 
-Owns arguments, files and exit codes. Without `--out` nothing is written: the config is printed, lines go to stderr.
+Owns arguments, files and exit codes. Without `--out` nothing is written: the config goes to stdout, lines to stderr.
 """
 
 import argparse

@@ -27,6 +27,11 @@ DEPLOYMENT: Final = "blue"
 _APP: Final = "/var/azureml-app"
 """Where v1 put the source directory, and what AML_APP_ROOT names."""
 _PREFIX: Final = "/opt/azureml-v1"
+_TRUST: Final = (
+    "--mount=type=secret,id=pip-ca if [ -s /run/secrets/pip-ca ]; then "
+    "export PIP_CERT=/run/secrets/pip-ca REQUESTS_CA_BUNDLE=/run/secrets/pip-ca; fi && "
+)
+"""pip-ca is an optional build secret: the CA bundle to reach a package index behind a private CA. It is not kept."""
 _REQUEST_SECONDS: Final = 180
 _INSTANCES: Final = 50
 _SERVERS: Final = ("azureml-inference-server-http", "azureml-defaults")
@@ -269,16 +274,19 @@ def _files(recipe: _Recipe, script: str, notes: list[Note]) -> dict[str, str]:
         # v1 made an environment of its own beside the base's; PATH is what activating one comes to.
         clone = f"conda create --yes --prefix {_PREFIX} --clone {json.dumps(recipe.clone)} && " if recipe.clone else ""
         verb = "update" if recipe.clone else "create"
+        install = f"conda env {verb} --prefix {_PREFIX} --file /tmp/{CONDA_FILE}"
         lines += [
             f"COPY {CONDA_FILE} /tmp/{CONDA_FILE}",
-            f"RUN {clone}conda env {verb} --prefix {_PREFIX} --file /tmp/{CONDA_FILE} && conda clean --all --yes",
+            f"RUN {_TRUST}{clone}{install} && conda clean --all --yes",
             f"ENV PATH={_PREFIX}/bin:${{PATH}}",
         ]
     else:
         interpreter = recipe.python or "python"
         if "/" in interpreter:
             lines += [f"ENV PATH={PurePosixPath(interpreter).parent}:${{PATH}}"]
-        lines += [f"RUN {interpreter} -m pip install --no-cache-dir azureml-inference-server-http"]
+        # The image belongs to the server: a system Python that asks for a venv (PEP 668) needs none here.
+        install = f"{interpreter} -m pip install --no-cache-dir azureml-inference-server-http"
+        lines += [f"RUN {_TRUST}PIP_BREAK_SYSTEM_PACKAGES=1 {install}"]
         notes.append(
             Note("changed", "environment.python", "the Dockerfile adds azureml-inference-server-http to the image")
         )

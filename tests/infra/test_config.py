@@ -169,6 +169,19 @@ BAD: list[tuple[str, object, str]] = [
         ),
     ),
     (
+        "image/requirements",
+        {"AML-IMG-099": "off"},
+        (
+            'scoring:image.requirements.AML-IMG-099 = "AML-IMG-099": '
+            "no such check; one of AML-IMG-001 to AML-IMG-016, see README"
+        ),
+    ),
+    (
+        "image/requirements",
+        {"AML-IMG-001": "loud"},
+        'scoring:image.requirements.AML-IMG-001 = "loud": a level is one of error, warning, info, off',
+    ),
+    (
         "image/platform",
         "amd64",
         'scoring:image.platform = "amd64": a platform takes linux/ and an architecture; for instance linux/amd64',

@@ -76,6 +76,17 @@ def test_what_is_not_known_yet_passes_the_check_and_stays_unknown() -> None:
     assert checked.inputs["instanceCount"] == 1
 
 
+def test_a_rule_over_several_properties_waits_until_all_are_known() -> None:
+    news: Plain = {
+        "workspaceId": WORKSPACE,
+        "endpointName": "scores",
+        "location": "westeurope",
+        "identityType": "UserAssigned",
+        "userAssignedIdentities": UNKNOWN,
+    }
+    assert not own("OnlineEndpoint").check(news).failures
+
+
 def test_other_failures_show_even_when_something_is_unknown() -> None:
     assert reasons("OnlineDeployment", {**DEPLOYMENT, "environmentId": UNKNOWN, "instanceCount": 0}) != []
 
