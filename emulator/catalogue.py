@@ -5,6 +5,7 @@ from emulator.services.authorization import RoleAssignment
 from emulator.services.identity import UserAssignedIdentity
 from emulator.services.insights import InsightsComponent, LogWorkspace
 from emulator.services.keyvault import Secret, Vault
+from emulator.services.ml_assets import Code, CodeVersion, Datastore, Model, ModelVersion
 from emulator.services.ml_endpoints import OnlineDeployment, OnlineEndpoint
 from emulator.services.ml_environment import Environment, EnvironmentVersion
 from emulator.services.ml_workspace import Connection, Workspace
@@ -27,8 +28,13 @@ TYPES: tuple[type[ResourceType], ...] = (
     Runs,
     Workspace,
     Connection,
+    Datastore,
     Environment,
     EnvironmentVersion,
+    Model,
+    ModelVersion,
+    Code,
+    CodeVersion,
     # Deployments pull from the registries and are let in through their endpoint's port.
     OnlineEndpoint,
     OnlineDeployment,

@@ -100,6 +100,10 @@ class ResourceType:
     def remove(self, document: Document) -> None:
         """Do the real work of a DELETE. Children are already gone."""
 
+    def about(self, id_: ResourceId, action: str) -> Document:  # noqa: ARG002 - for subclasses
+        """The document that an action is about; it exists, but for actions that come before the PUT."""
+        return self.azure.find(id_.path)
+
     def action(self, document: Document, name: str, request: Request) -> Response:  # noqa: ARG002 - for subclasses
         """Answer POST {id}/{name}."""
         raise AzureError(404, "NotFound", f"'{name}' is not an action of {self.type}")
@@ -203,8 +207,8 @@ class Azure:
             raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
         if method == "POST":
             path, _, action = request.path.rstrip("/").rpartition("/")
-            document = self.find(path)
-            kind = self.service(document.id.type)
+            kind = self.service(ResourceId.parse(path).type)
+            document = kind.about(ResourceId.parse(path), action)
             self.access.demand(request.principal, f"{document.id.type}/{action}/action", document.id)
             return kind.action(document, action, request)
         try:
@@ -279,8 +283,8 @@ class Azure:
                     **shown,
                     "properties": dict(body.get("properties") or {}),
                     "systemData": {
-                        "createdAt": old.body["systemData"]["createdAt"] if old else _now(),
-                        "lastModifiedAt": _now(),
+                        "createdAt": old.body["systemData"]["createdAt"] if old else now(),
+                        "lastModifiedAt": now(),
                     },
                 },
                 dict(old.private) if old else {},
@@ -362,5 +366,6 @@ class Azure:
         return lock
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment, as ARM writes it."""
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")

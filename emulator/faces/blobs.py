@@ -1,4 +1,7 @@
-"""Blobs over https, as far as uploads of build sources and reading of logs need: put, put by blocks, get, get by range.
+"""Blobs over https, as far as uploads and the reading of logs need: put, put by blocks, get, get by range.
+
+Serves both kinds: those of Azure's own services (`services/blobs.py`) and those in storage accounts
+(`services/storage_data.py`), which differ in what their signatures sign.
 
 https://learn.microsoft.com/rest/api/storageservices/put-blob
 """
@@ -23,7 +26,7 @@ from starlette.routing import BaseRoute, Route
 
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
-from emulator.services import blobs
+from emulator.services import blobs, storage_data
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _META = "x-ms-meta-"
@@ -32,20 +35,26 @@ _VERSION = {"x-ms-version": "2023-11-03"}
 
 
 def routes(azure: Azure) -> list[BaseRoute]:
-    """/blob/NAME with a shared access signature in the query."""
+    """/blob/NAME and /storage/ACCOUNT/CONTAINER/NAME, with a shared access signature in the query."""
+
+    def find(request: Request) -> tuple[Path, dict[str, str]]:
+        """Where a blob lies, and its metadata; refused where the signature does not allow what is asked."""
+        permission = "w" if request.method == "PUT" else "r"
+        given, query = request.path_params, dict(request.query_params)
+        if "account" in given:
+            place = (azure, given["account"], given["container"], given["name"])
+            storage_data.demand(*place, query, permission)
+            return storage_data.blob_path(*place), {}
+        blobs.demand(azure, given["name"], query, permission)
+        told = {key[len(_META) :]: value for key, value in request.headers.items() if key.startswith(_META)}
+        if request.method == "PUT" and told:
+            blobs.describe(azure, given["name"], told)
+        return blobs.blob_path(azure, given["name"]), blobs.metadata(azure, given["name"])
 
     async def answer(request: Request) -> Response:
-        name = request.path_params["name"]
         try:
-            permission = "w" if request.method == "PUT" else "r"
-            await run_in_threadpool(blobs.demand, azure, name, dict(request.query_params), permission)
-            path = blobs.blob_path(azure, name)
-            if request.method != "PUT":
-                return _read(request, path, blobs.metadata(azure, name))
-            given = {key[len(_META) :]: value for key, value in request.headers.items() if key.startswith(_META)}
-            if given:
-                blobs.describe(azure, name, given)
-            return await _write(azure, request, path)
+            path, metadata = await run_in_threadpool(find, request)
+            return await _write(azure, request, path) if request.method == "PUT" else _read(request, path, metadata)
         except AzureError as error:
             text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
             return Response(
@@ -55,7 +64,11 @@ def routes(azure: Azure) -> list[BaseRoute]:
                 "application/xml",
             )
 
-    return [Route("/blob/{name:path}", answer, methods=["GET", "HEAD", "PUT"])]
+    methods = ["GET", "HEAD", "PUT"]
+    return [
+        Route("/blob/{name:path}", answer, methods=methods),
+        Route("/storage/{account}/{container}/{name:path}", answer, methods=methods),
+    ]
 
 
 async def _write(azure: Azure, request: Request, path: Path) -> Response:

@@ -9,11 +9,13 @@ import hashlib
 import json
 import logging
 import re
+import tarfile
+import tempfile
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,12 +61,25 @@ class Probe(BaseModel, frozen=True):
         return self.delay + self.period * self.failures
 
 
+class Mount(BaseModel, frozen=True):
+    """Files that a container holds beside its image's: those of a version, below a folder."""
+
+    source: str
+    """The version; it never changes."""
+    target: str
+
+
+Files = Callable[[str], Mapping[str, Path]]
+"""Finds a version's files on this machine, by the path that each has below where it is mounted."""
+
+
 class Plan(BaseModel, frozen=True):
     """What shall run for one deployment."""
 
     image: str
     image_id: str = ""
     environment: dict[str, str] = {}
+    mounts: list[Mount] = []
     port: int
     liveness: Probe
     readiness: Probe
@@ -90,7 +105,8 @@ class Plan(BaseModel, frozen=True):
     @property
     def replica_key(self) -> str:
         """Changes when a container made from the plan would be another one."""
-        told = json.dumps([self.image_id or self.image, self.environment, self.ports], sort_keys=True)
+        mounts = [mount.model_dump() for mount in self.mounts]
+        told = json.dumps([self.image_id or self.image, self.environment, self.ports, mounts], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -133,8 +149,9 @@ class CrashError(Exception):
 class Docker:
     """The Docker engine as deployments use it. Every call answers a missing engine with one `AzureError`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Files) -> None:
         self._state = str(folder.resolve())
+        self._files = files
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -185,6 +202,8 @@ class Docker:
                 log_config={"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
             )
             try:
+                for mount in plan.mounts:
+                    self._fill(container, mount)
                 container.start()
             except docker.errors.APIError as error:
                 container.remove(force=True, v=True)
@@ -192,6 +211,18 @@ class Docker:
                 raise CrashError(f"User container cannot be started: {text}", "") from error
             container.reload()
             return Replica(container.id, _ports(container))
+
+    def _fill(self, container: Any, mount: Mount) -> None:  # noqa: ANN401 - docker has no types
+        """Copy files into a container that has not started; bound ones would need the engine on this machine."""
+        with tempfile.TemporaryFile(prefix="azureml-mount-") as packed:
+            with tarfile.open(fileobj=packed, mode="w|") as archive:
+                for name, path in self._files(mount.source).items():
+                    entry = tarfile.TarInfo(f"{mount.target.strip('/')}/{name}")
+                    entry.size, entry.mode = path.stat().st_size, 0o755
+                    with path.open("rb") as content:
+                        archive.addfile(entry, content)
+            packed.seek(0)
+            container.put_archive("/", packed)
 
     def restart(self, replica: Replica) -> bool:
         """Start a container again that has ended; False where it does not exist any more."""
@@ -392,8 +423,8 @@ class Pool:
 class Fleet:
     """All deployments of one local Azure that serve, by their ARM id in lower case."""
 
-    def __init__(self, folder: Path) -> None:
-        self.docker = Docker(folder)
+    def __init__(self, folder: Path, files: Files) -> None:
+        self.docker = Docker(folder, files)
         self.pools: dict[str, Pool] = {}
         self.metrics: dict[str, Metrics] = {}
         self.stopping = threading.Event()

@@ -22,7 +22,7 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import ASSIGNMENTS, Principal
 from emulator.core.store import Document
-from emulator.services import authorization, entra, identity, registry_tokens
+from emulator.services import authorization, entra, identity, ml_assets, registry_tokens
 from emulator.services.containers import MOST_REPLICAS, CrashError, Fleet, Login, Plan, Probe, PullError
 from emulator.services.ml_environment import ROUTES, VERSIONS
 from emulator.services.ml_workspace import CONNECTIONS, WORKSPACES
@@ -313,7 +313,7 @@ class OnlineDeployment(ResourceType):
 
     def __init__(self, azure: Azure) -> None:
         super().__init__(azure)
-        self.fleet = Fleet(azure.folder)
+        self.fleet = Fleet(azure.folder, lambda version: ml_assets.files(azure, version))
 
     def check(self, new: Document, old: Document | None) -> Document:
         """All that can be said before the image is pulled."""
@@ -343,7 +343,8 @@ class OnlineDeployment(ResourceType):
             )
         given = {**_defaults(given, old, name), "environmentId": self._environment(given, new).id.path}
         _settings(given)
-        self._refuse_unserved(given, name)
+        # Azure shows what it sets for model and code among the variables.
+        given["environmentVariables"] = given["environmentVariables"] | ml_assets.check_mounts(self.azure, given, name)
         body = {**new.body, "properties": given, "sku": _sku(new.body.get("sku"), name)}
         return Document(new.id, body, new.private)
 
@@ -454,16 +455,6 @@ class OnlineDeployment(ResourceType):
             )
         return found
 
-    def _refuse_unserved(self, given: dict[str, Any], name: str) -> None:
-        for field_ in ("model", "codeConfiguration"):
-            if given.get(field_):
-                raise AzureError(
-                    400,
-                    "ResourceNotFound",
-                    f"'{field_}' of deployment '{name}' was not found: the local Azure has no such assets;"
-                    " put both into the image",
-                )
-
     def _plan(self, deployment: Document, environment: Document) -> Plan:
         image = environment.properties.get("image")
         if not image or environment.properties.get("build") or environment.properties.get("condaFile"):
@@ -480,6 +471,7 @@ class OnlineDeployment(ResourceType):
         return Plan(
             image=image,
             environment=given.get("environmentVariables") or {},
+            mounts=ml_assets.mounts(self.azure, given, deployment.id.name)[0],
             port=int(scoring["port"]),
             liveness=_probe(given["livenessProbe"], liveness, "livenessProbe"),
             readiness=_probe(given["readinessProbe"], readiness, "readinessProbe"),

@@ -1,6 +1,7 @@
 """Azure Machine Learning workspaces and their connections.
 
-Owns Microsoft.MachineLearningServices/workspaces and .../connections. Makes no registry lazily: an environment that
+Owns Microsoft.MachineLearningServices/workspaces, .../connections and the making of the default datastore (`ml_assets`
+serves it). Makes no registry lazily: an environment that
 would need one is refused by `ml_endpoints`.
 https://learn.microsoft.com/rest/api/azureml/workspaces
 https://learn.microsoft.com/rest/api/azureml/workspace-connections
@@ -19,6 +20,8 @@ from emulator.services import identity
 
 WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 CONNECTIONS = f"{WORKSPACES}/connections"
+DATASTORES = f"{WORKSPACES}/datastores"
+DATASTORE = "workspaceblobstore"
 _NAME = re.compile(r"[a-zA-Z0-9][\w-]{1,254}")
 _CONNECTION_NAME = re.compile(r"[a-zA-Z0-9][\w-]{2,32}")
 _LINKED = {
@@ -111,6 +114,12 @@ class Workspace(ResourceType):
             )
         return found.id.path
 
+    def provision(self, new: Document, old: Document | None) -> Document:
+        """Its default datastore comes with it."""
+        if old is None:
+            self.azure.store.put(_datastore(new))
+        return new
+
     def remove(self, document: Document) -> None:
         """The workspace's own principal goes too."""
         identity.release(self.azure, document)
@@ -169,6 +178,28 @@ class Connection(ResourceType):
             return super().action(document, name, request)
         body = self.show(document)
         return Response(200, {**body, "properties": {**body["properties"], **document.private}})
+
+
+def _datastore(workspace: Document) -> Document:
+    """The default datastore: a container of the workspace's storage account.
+
+    https://learn.microsoft.com/rest/api/azureml/datastores
+    """
+    account = ResourceId.parse(str(workspace.properties["storageAccount"]))
+    id_ = workspace.id.child("datastores", DATASTORE)
+    properties = {
+        "datastoreType": "AzureBlob",
+        "accountName": account.name,
+        "containerName": f"azureml-blobstore-{workspace.properties['workspaceId']}",
+        "endpoint": "core.windows.net",
+        "protocol": "https",
+        "isDefault": True,
+        "credentials": {"credentialsType": "AccountKey"},
+        "serviceDataAccessAuthIdentity": "None",
+        "tags": {},
+    }
+    told = {"id": id_.path, "name": DATASTORE, "type": DATASTORES, "properties": properties}
+    return Document(id_, {**told, "systemData": workspace.body["systemData"]})
 
 
 def _group(category: str) -> str:

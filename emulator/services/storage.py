@@ -1,7 +1,7 @@
 """Storage accounts, as the workspace's default storage needs them.
 
-Owns Microsoft.Storage/storageAccounts: rules, defaults, keys. Keeps no data: what Azure's services put into accounts
-of their own is `blobs`.
+Owns Microsoft.Storage/storageAccounts: rules, defaults, keys. What lies in them is `storage_data`'s; what Azure's
+services put into accounts of their own is `blobs`.
 https://learn.microsoft.com/rest/api/storagerp/storage-accounts
 """
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from emulator.core.azure import Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.store import Document
-from emulator.services import identity
+from emulator.services import identity, storage_data
 from emulator.services.rules import one_of, taken
 
 _NAME = re.compile(r"[a-z0-9]{3,24}")
@@ -30,7 +30,7 @@ _FIXED = ("isHnsEnabled",)
 class StorageAccount(ResourceType):
     """Microsoft.Storage/storageAccounts."""
 
-    type = "Microsoft.Storage/storageAccounts"
+    type = storage_data.ACCOUNTS
     required: ClassVar[tuple[str, ...]] = ("location", "sku", "kind")
     long = True
 
@@ -80,15 +80,16 @@ class StorageAccount(ResourceType):
             **kept,
             **given,
             "primaryEndpoints": {
-                part: f"https://{name}.{part}.core.windows.net/"
-                for part in ("blob", "queue", "table", "file", "dfs", "web")
-            },
+                part: f"https://{name}.{part}.core.windows.net/" for part in ("queue", "table", "file", "dfs", "web")
+            }
+            | {"blob": f"{storage_data.account_url(self.azure, name)}/"},
         }
         body = {**body, "sku": {"name": sku, "tier": sku.partition("_")[0]}, "kind": kind, "properties": properties}
         return Document(new.id, identity.assign(self.azure, body, old), new.private or {"keys": [_key(), _key()]})
 
     def remove(self, document: Document) -> None:
-        """Its own identity goes too."""
+        """What lies in it goes too, and its own identity."""
+        storage_data.drop(self.azure, document.id.name)
         identity.release(self.azure, document)
 
     def action(self, document: Document, name: str, request: Request) -> Response:

@@ -144,7 +144,7 @@ def test_a_deployment_gets_azures_defaults(inner: Inner) -> None:
         ({"livenessProbe": {"failureThreshold": 0}}, "livenessProbe.failureThreshold '0'"),
         ({"readinessProbe": {"period": "PT0S"}}, "readinessProbe.period 'PT0S' is less than PT1S"),
         ({"egressPublicNetworkAccess": "Off"}, "egressPublicNetworkAccess 'Off'"),
-        ({"model": "azureml:iris:1"}, "'model' of deployment 'blue' was not found"),
+        ({"model": "azureml:iris:1"}, "model 'azureml:iris:1' of deployment 'blue' was not found"),
     ],
 )
 def test_a_wrong_deployment_is_refused_by_the_fields_name(inner: Inner, change: dict[str, Any], said: str) -> None:
@@ -237,7 +237,7 @@ def test_the_common_instance_types_are_known() -> None:
 
 def test_a_docker_engine_that_is_away_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    engine = Docker(tmp_path)
+    engine = Docker(tmp_path, lambda _: {})
     with pytest.raises(AzureError, match="DockerUnavailable: The Docker engine does not do its work: ") as refused:
         engine.running()
     engine.close()

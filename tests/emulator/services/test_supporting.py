@@ -17,7 +17,7 @@ ACCOUNT = {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "S
 
 def test_a_storage_account_gets_endpoints_and_two_keys_that_can_be_renewed(inner: Inner) -> None:
     made = inner.ask("PUT", f"{STORAGE}/sttest", ACCOUNT)
-    assert made["properties"]["primaryEndpoints"]["blob"] == "https://sttest.blob.core.windows.net/"
+    assert made["properties"]["primaryEndpoints"]["blob"] == f"{inner.azure.url}/storage/sttest/"
     keys = inner.ask("POST", f"{STORAGE}/sttest/listKeys")["keys"]
     assert [key["keyName"] for key in keys] == ["key1", "key2"]
     assert keys[0]["value"] not in str(made)

@@ -1,0 +1,220 @@
+"""Models, codes and the datastore of a workspace, and where a deployment mounts them."""
+
+from typing import Any
+
+import pytest
+
+from emulator.core.azure import Request
+from emulator.core.errors import AzureError
+from emulator.services import ml_assets, storage_data
+from tests.emulator.conftest import Inner
+from tests.ml import WORKSPACE, make_workspace, scene
+
+MODEL = f"{WORKSPACE}/models/iris"
+CODE = f"{WORKSPACE}/codes/score"
+STORE = f"{WORKSPACE}/datastores/workspaceblobstore"
+
+
+def put(inner: Inner, path: str, content: bytes = b"x") -> None:
+    """Lay a blob into the default datastore, as an upload does."""
+    found = inner.ask("GET", STORE)["properties"]
+    storage_data.blob_path(inner.azure, found["accountName"], found["containerName"], path).write_bytes(content)
+
+
+def uri(path: str) -> str:
+    return f"azureml://datastores/workspaceblobstore/paths/{path}"
+
+
+def body(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    return {"properties": properties}
+
+
+def test_a_workspace_has_a_datastore_whose_secret_is_the_accounts_key(inner: Inner) -> None:
+    make_workspace(inner)
+    shown = inner.ask("GET", STORE)["properties"]
+    assert (shown["accountName"], shown["isDefault"]) == ("sttest", True)
+    key = inner.ask("POST", f"{STORE}/listSecrets")["key"]
+    listed = inner.ask("POST", "providers/Microsoft.Storage/storageAccounts/sttest/listKeys")["keys"]
+    assert key == listed[0]["value"]
+    assert key not in str(shown)
+    with pytest.raises(AzureError, match="cannot be written"):
+        inner.ask("PUT", STORE, body(datastoreType="AzureBlob"))
+
+
+def test_an_account_without_keys_gives_none(inner: Inner) -> None:
+    make_workspace(inner)
+    account = "providers/Microsoft.Storage/storageAccounts/sttest"
+    inner.ask("PATCH", account, {"properties": {"allowSharedKeyAccess": False}})
+    assert inner.ask("POST", f"{STORE}/listSecrets") == {"secretsType": "None"}
+
+
+def test_a_model_version_is_immutable_but_for_words_and_archiving(inner: Inner) -> None:
+    make_workspace(inner)
+    given = {"modelUri": uri("LocalUpload/a/model"), "modelType": "mlflow_model"}
+    inner.ask("PUT", f"{MODEL}/versions/7", body(**given))
+    inner.ask("PUT", f"{MODEL}/versions/7", body(**given, isArchived=True, tags={"a": "b"}))
+    assert inner.ask("GET", MODEL)["properties"]["nextVersion"] == "1"
+    for change in ({"modelUri": uri("LocalUpload/b/model")}, {"modelType": "custom_model"}):
+        with pytest.raises(AzureError, match=r"'iris:7' is already registered with another") as refused:
+            inner.ask("PUT", f"{MODEL}/versions/7", body(**{**given, **change}))
+        assert refused.value.status == 409
+
+
+@pytest.mark.parametrize(
+    ("version", "change", "said"),
+    [
+        ("a1b2c3", {}, "must be a positive integer"),
+        ("0", {}, "must be a positive integer"),
+        ("2147483648", {}, "must be a positive integer"),
+        ("1", {"modelUri": None}, "needs 'modelUri'"),
+        ("1", {"modelUri": "/srv/model"}, "is not like azureml://"),
+        ("1", {"modelType": "MLFlowModel"}, "is none of custom_model, mlflow_model, triton_model"),
+    ],
+)
+def test_a_wrong_model_version_is_refused_and_leaves_nothing(
+    inner: Inner, version: str, change: dict[str, Any], said: str
+) -> None:
+    make_workspace(inner)
+    with pytest.raises(AzureError, match=said):
+        inner.ask("PUT", f"{MODEL}/versions/{version}", body(**{"modelUri": uri("a"), **change}))
+    with pytest.raises(AzureError, match="was not found"):
+        inner.ask("GET", MODEL)
+
+
+def test_a_code_version_needs_its_uri_and_keeps_it(inner: Inner) -> None:
+    make_workspace(inner)
+    with pytest.raises(AzureError, match="needs 'codeUri'"):
+        inner.ask("PUT", f"{CODE}/versions/1", body())
+    with pytest.raises(AzureError, match="is neither https"):
+        inner.ask("PUT", f"{CODE}/versions/1", body(codeUri="app"))
+    inner.ask("PUT", f"{CODE}/versions/1", body(codeUri="https://sttest/c/app"))
+    with pytest.raises(AzureError, match="another 'codeUri'"):
+        inner.ask("PUT", f"{CODE}/versions/1", body(codeUri="https://sttest/c/other"))
+
+
+def test_a_pending_upload_comes_before_its_version_and_never_after(inner: Inner) -> None:
+    make_workspace(inner)
+    first = inner.ask("POST", f"{CODE}/versions/1/startPendingUpload", {"pendingUploadId": "one"})
+    again = inner.ask("POST", f"{CODE}/versions/1/startPendingUpload", {"pendingUploadId": "one"})
+    place = first["blobReferenceForConsumption"]
+    assert place["blobUri"] == again["blobReferenceForConsumption"]["blobUri"]
+    assert place["credential"]["credentialType"] == "SAS"
+    assert place["credential"]["sasUri"].startswith(f"{place['blobUri']}?")
+    assert place["storageAccountArmId"].endswith("/storageAccounts/sttest")
+    with pytest.raises(AzureError, match="is none of TemporaryBlobReference, None"):
+        inner.ask("POST", f"{CODE}/versions/1/startPendingUpload", {"pendingUploadType": "Block"})
+    inner.ask("PUT", f"{CODE}/versions/1", body(codeUri=f"{place['blobUri']}/app"))
+    with pytest.raises(AzureError, match="is registered already"):
+        inner.ask("POST", f"{CODE}/versions/1/startPendingUpload")
+    with pytest.raises(AzureError, match="was not found"):
+        inner.ask("POST", f"{CODE}/versions/2/anything")
+
+
+def test_a_pending_upload_needs_the_right(inner: Inner) -> None:
+    make_workspace(inner)
+    path = f"{inner.group}/{CODE}/versions/1/startPendingUpload"
+    with pytest.raises(AzureError) as refused:
+        inner.azure.request(Request("POST", path, inner.somebody()))
+    assert refused.value.status == 403
+
+
+def _registered(inner: Inner) -> dict[str, Any]:
+    """A model folder and a code folder; what a deployment says of them."""
+    put(inner, "LocalUpload/h1/model/weights.bin")
+    put(inner, "LocalUpload/h1/model/deep/notes.txt")
+    put(inner, "LocalUpload/h2/app/score.py")
+    put(inner, "LocalUpload/h2/app/serve/main.py")
+    inner.ask("PUT", f"{MODEL}/versions/3", body(modelUri=uri("LocalUpload/h1/model")))
+    inner.ask("PUT", f"{CODE}/versions/1", body(codeUri=uri("LocalUpload/h2/app")))
+    return {
+        "model": f"azureml:{inner.group}/{MODEL}/versions/3",
+        "codeConfiguration": {"codeId": f"{inner.group}/{CODE}/versions/1", "scoringScript": "score.py"},
+    }
+
+
+def test_model_and_code_are_where_azure_mounts_them(inner: Inner) -> None:
+    make_workspace(inner)
+    given = _registered(inner)
+    found, variables = ml_assets.mounts(inner.azure, given, "blue")
+    assert variables == {
+        "AZUREML_MODEL_DIR": "/var/azureml-app/azureml-models/iris/3",
+        "AML_APP_ROOT": "/var/azureml-app/app",
+        "AZUREML_ENTRY_SCRIPT": "score.py",
+    }
+    placed = {f"{each.target}/{name}" for each in found for name in ml_assets.files(inner.azure, each.source)}
+    assert placed == {
+        "/var/azureml-app/azureml-models/iris/3/model/weights.bin",
+        "/var/azureml-app/azureml-models/iris/3/model/deep/notes.txt",
+        "/var/azureml-app/app/score.py",
+        "/var/azureml-app/app/serve/main.py",
+    }
+
+
+def test_a_mount_path_and_a_script_in_a_folder_move_the_variables(inner: Inner) -> None:
+    make_workspace(inner)
+    given = _registered(inner)
+    given["codeConfiguration"]["scoringScript"] = "serve/main.py"
+    _, variables = ml_assets.mounts(inner.azure, {**given, "modelMountPath": "/models"}, "blue")
+    assert variables == {
+        "AZUREML_MODEL_DIR": "/models/iris/3",
+        "AML_APP_ROOT": "/var/azureml-app/app/serve",
+        "AZUREML_ENTRY_SCRIPT": "main.py",
+    }
+
+
+def test_a_deployment_shows_the_variables_and_its_containers_hold_the_files(inner: Inner) -> None:
+    with scene(inner, listen=False) as made:
+        given = _registered(inner)
+        shown = made.deploy("blue", **given, environmentVariables={"A": "b"})["properties"]["environmentVariables"]
+        assert shown["A"] == "b"
+        assert shown["AZUREML_MODEL_DIR"] == "/var/azureml-app/azureml-models/iris/3"
+        plan = made.fleet.pools[made.key("blue")].plan
+        assert plan.environment == shown
+        before = plan.replica_key
+        put(inner, "LocalUpload/h9/model/weights.bin")
+        inner.ask("PUT", f"{MODEL}/versions/4", body(modelUri=uri("LocalUpload/h9/model")))
+        made.deploy("blue", **{**given, "model": f"{inner.group}/{MODEL}/versions/4", "modelMountPath": "/m"})
+        assert made.fleet.pools[made.key("blue")].plan.replica_key != before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "azureml:iris:9"}, "model 'azureml:iris:9' of deployment 'blue' was not found"),
+        ({"codeConfiguration": {"codeId": "x"}}, "needs 'codeId' and 'scoringScript'"),
+        ({"codeConfiguration": {"scoringScript": "score.py", "codeId": "/x"}}, "codeId '/x' of deployment"),
+        ({"modelMountPath": "models"}, "is not an absolute path"),
+    ],
+)
+def test_what_a_deployment_cannot_mount_is_refused(inner: Inner, change: dict[str, Any], said: str) -> None:
+    with scene(inner, listen=False) as made:
+        given = {**_registered(inner), **change}
+        with pytest.raises(AzureError, match=said):
+            made.deploy("blue", **given)
+
+
+def test_a_script_that_is_not_in_the_code_and_a_version_without_files_are_refused(inner: Inner) -> None:
+    with scene(inner, listen=False) as made:
+        given = _registered(inner)
+        given["codeConfiguration"]["scoringScript"] = "main.py"
+        with pytest.raises(AzureError, match=r"'main\.py' of deployment 'blue' is not in its code"):
+            made.deploy("blue", **given)
+        inner.ask("PUT", f"{MODEL}/versions/5", body(modelUri=uri("LocalUpload/none/model")))
+        with pytest.raises(AzureError, match="'iris:5' has no files at"):
+            made.deploy("blue", model=f"{inner.group}/{MODEL}/versions/5")
+
+
+def test_a_model_of_one_file_is_mounted_as_a_file(inner: Inner) -> None:
+    make_workspace(inner)
+    put(inner, "LocalUpload/h3/model.pkl", b"pickle")
+    inner.ask("PUT", f"{MODEL}/versions/1", body(modelUri=uri("LocalUpload/h3/model.pkl")))
+    found = ml_assets.files(inner.azure, f"{inner.group}/{MODEL}/versions/1")
+    assert {name: path.read_bytes() for name, path in found.items()} == {"model.pkl": b"pickle"}
+
+
+def test_an_account_takes_what_lies_in_it_along(inner: Inner) -> None:
+    make_workspace(inner)
+    put(inner, "a/b")
+    inner.ask("DELETE", WORKSPACE)
+    inner.ask("DELETE", "providers/Microsoft.Storage/storageAccounts/sttest")
+    assert not list((inner.azure.folder / "storage").rglob("*.blob"))
