@@ -25,7 +25,6 @@ from tools import azure, toolchain
 
 ROOT = Path(__file__).parents[1]
 _EMULATOR = (sys.executable, "-m", "emulator")
-_EMULATOR = (sys.executable, "-m", "emulator")
 PATIENCE = 900.0
 """Seconds that one run of Pulumi, or one wait, may take on a loaded machine."""
 
@@ -49,6 +48,8 @@ class LocalAzure:
 
     folder: Path
     process: subprocess.Popen[bytes] | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+    """Variables of the process beside the test's own."""
 
     def start(self) -> "LocalAzure":
         """Start it and wait until it serves."""
@@ -58,7 +59,7 @@ class LocalAzure:
             self.process = subprocess.Popen(
                 [*_EMULATOR, "serve", "--state", str(self.folder), "--port=0", "--scoring-port=0"],
                 cwd=ROOT,
-                env={**os.environ, "PATH": f"{toolchain.ensure()}:{os.environ['PATH']}"},
+                env={**os.environ, "PATH": f"{toolchain.ensure()}:{os.environ['PATH']}", **self.extra},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
