@@ -93,6 +93,7 @@ class Cloud:
     resource_manager: str = f"https://{PUBLIC_HOST}"
     authority: str = "https://login.microsoftonline.com"
     audience: str = f"https://{PUBLIC_HOST}"
+    graph: str = "https://graph.microsoft.com"
     public: bool = True
 
     @property
@@ -441,7 +442,9 @@ def find_cloud(environment: Mapping[str, str], transport: HttpTransport[Any, Any
         authentication = described["authentication"]
         audiences = [str(audience) for audience in authentication["audiences"]]
         same = [audience for audience in audiences if audience.rstrip("/") == manager]
-        return Cloud(manager, str(authentication["loginEndpoint"]).rstrip("/"), (same or audiences)[0], public=False)
+        login = str(authentication["loginEndpoint"]).rstrip("/")
+        graph = str(described.get("microsoftGraphResourceId") or Cloud.graph).rstrip("/")
+        return Cloud(manager, login, (same or audiences)[0], graph, public=False)
     except (KeyError, IndexError, TypeError):
         msg = f"ARM_METADATA_HOSTNAME = {host}: HTTP {reply.status}, no cloud metadata there; correct or unset it"
         raise ResourceError(msg) from None

@@ -6,6 +6,7 @@ demands and does stands in its `ResourceType` (emulator/services).
 
 import logging
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ from emulator.core.rbac import AccessControl, Principal
 from emulator.core.store import Document, Store
 
 _log = logging.getLogger(__name__)
+_GLANCE = 0.1
+"""Seconds between two looks at a fault that holds something back."""
 _MOST_TAGS = 50
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 _ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
@@ -190,6 +193,16 @@ class Azure:
         if value is None:
             del self.faults[name]  # it was set by the line above, so that an unknown name does no harm
         self.store.keep("faults", self.faults)
+
+    def hold(self, fault: str, of: str = "") -> None:
+        """Wait for the seconds of a fault (with `of`: one of a map of them), or until the fault is ended."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < self._seconds(fault, of):
+            time.sleep(_GLANCE)
+
+    def _seconds(self, fault: str, of: str) -> float:
+        found = self.faults.get(fault) or 0
+        return float((found.get(of) if isinstance(found, dict) else found) or 0)
 
     def count(self, what: str) -> None:
         """Count a write by its type, or `builds` and `uploads`."""

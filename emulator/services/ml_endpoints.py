@@ -161,7 +161,7 @@ class OnlineEndpoint(ResourceType):
 
     def provision(self, new: Document, old: Document | None) -> Document:
         """Give it a port, and let requests in by its new rules."""
-        self._pause("endpoint-delay")
+        self.azure.hold("endpoint-delay")
         if old is None:
             self._grant(new)
         made = self._with_uris(new)
@@ -299,9 +299,6 @@ class OnlineEndpoint(ResourceType):
             "refreshAfterTimeUtc": now + _TOKEN_LIFETIME // 2,
             "tokenType": "Bearer",
         }
-
-    def _pause(self, fault: str) -> None:
-        time.sleep(float(self.azure.faults.get(fault) or 0))
 
 
 class OnlineDeployment(ResourceType):

@@ -1,4 +1,4 @@
-"""`python -m infra.delivery`: what a preview says, as a comment on a pull request. Owns arguments and exit codes."""
+"""`python -m infra.delivery`: reports of previews, comments, and recovery. Owns arguments and exit codes."""
 
 import argparse
 import os
@@ -6,9 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from components.resources.arm import connect
+from components.resources.framework import ResourceError
 from infra.delivery import comment, prices, report
 from infra.delivery.changes import Preview, PreviewError, read
+from infra.delivery.pending import Decisions, StateError
+from infra.delivery.recover import COPIES, Azure, RecoverError, recover, selected
 
+_REFUSALS = (RecoverError, StateError, ResourceError)
 _LIMITS = {"github": report.GITHUB, "azure-devops": report.AZURE_DEVOPS}
 
 
@@ -16,11 +21,13 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; 2 with one line where it cannot be done."""
     asked = _parser().parse_args(words)
     try:
+        if asked.command == "recover":
+            return _recover(asked)
         if asked.command == "report":
             _report(asked)
         else:
             _comment(asked)
-    except (PreviewError, prices.PricesError, comment.CommentError) as error:
+    except (PreviewError, prices.PricesError, comment.CommentError, *_REFUSALS) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -43,6 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     put.add_argument("report", type=Path, metavar="REPORT.md")
     put.add_argument("--to", required=True, choices=["github", "azure-devops"])
     put.add_argument("--pull-request", type=int, metavar="NUMBER", help="instead of what the CI's environment says")
+    back = commands.add_parser("recover", help="after a killed `pulumi up`: make state and Azure fit again")
+    back.add_argument("stack", nargs="?", metavar="STACK", help="instead of the one that is selected")
+    back.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    back.add_argument("--yes", action="store_true", help="do it without asking")
+    back.add_argument(
+        "--adopt", action="append", default=[], metavar="NAME=ID", help="a pending resource is there, under this id"
+    )
+    back.add_argument("--drop", action="append", default=[], metavar="NAME", help="a pending resource is not there")
+    back.add_argument("--copies", type=Path, metavar="FOLDER", help="where the state is kept, instead of .local/states")
     return parser
 
 
@@ -86,6 +102,33 @@ def _comment(asked: argparse.Namespace) -> None:
         raise comment.CommentError(f"{asked.report}: cannot be read ({error.strerror})") from None
     place = comment.place_of(asked.to, os.environ, asked.pull_request)
     print(f"The comment was {comment.post(place, body)}.")
+
+
+def _recover(asked: argparse.Namespace) -> int:
+    adopt: dict[str, str] = {}
+    for pair in asked.adopt:
+        name, equals, id_ = pair.partition("=")
+        if not (name and equals and id_):
+            raise RecoverError(f"--adopt {pair!r}: write NAME=ID")
+        adopt[name] = id_
+    folder = Path.cwd()
+    if not (folder / "Pulumi.yaml").exists():
+        raise RecoverError(f"{folder}: no Pulumi.yaml here; change to the project's folder")
+    done = recover(
+        folder,
+        asked.stack or selected(folder),
+        Azure(connect()),
+        agree=lambda _: not asked.dry_run and (asked.yes or _agreed()),
+        decisions=Decisions(adopt, frozenset(asked.drop)),
+        copies=asked.copies or COPIES,
+    )
+    return 0 if done or asked.dry_run else 1
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise RecoverError("nobody can be asked here: say --yes, or --dry-run to see the plan only")
+    return input("Do this? [y/N] ").strip().lower() in {"y", "yes"}
 
 
 if __name__ == "__main__":

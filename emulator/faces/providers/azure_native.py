@@ -437,8 +437,7 @@ class AzureNative(Double):
     module: ClassVar[str] = "pulumi_azure_native"
 
     def __init__(self, azure: Azure, principal: Principal) -> None:
-        super().__init__()
-        self._azure = azure
+        super().__init__(azure)
         self._principal = principal
         rows = {shape.token: ArmKind(azure, principal, shape, self.settings) for shape in TYPES}
         self.kinds = rows

@@ -268,8 +268,7 @@ class AzureAd(Double):
     module: ClassVar[str] = "pulumi_azuread"
 
     def __init__(self, azure: Azure, principal: Principal) -> None:
-        super().__init__()
-        self._azure = azure
+        super().__init__(azure)
         self._principal = principal
         self.kinds = {
             "azuread:index/application:Application": Application(azure, principal),

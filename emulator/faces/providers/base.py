@@ -19,6 +19,7 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
+from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 
 _log = logging.getLogger(__name__)
@@ -275,8 +276,9 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
     name: ClassVar[str]
     module: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, azure: Azure) -> None:
         super().__init__()
+        self._azure = azure
         self.version = expected_version(self.module)
         self.kinds: Mapping[str, Kind] = {}
         self.functions: Mapping[str, Function] = {}
@@ -398,6 +400,8 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
         try:
             with _one_line(context):
                 id_, made = kind.create(self._step(request.urn), new.values)
+                # Made, but the engine has no answer yet: here a killed run leaves what its state does not know.
+                self._azure.hold("answer-delay", _token(request.urn))
         except Unfinished as unfinished:
             _half_made(context, unfinished, new, kind)
             raise
@@ -449,16 +453,19 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def _kind(self, urn: str, context: grpc.ServicerContext) -> Kind:
-        token = urn.split("::")[2].rsplit("$", 1)[-1]
-        found = self.kinds.get(token)
+        found = self.kinds.get(_token(urn))
         if found is None:
-            _refuse(context, f"the local Azure's {self.name} provider has no resource type {token}")
+            _refuse(context, f"the local Azure's {self.name} provider has no resource type {_token(urn)}")
             raise AssertionError
         return found
 
     @staticmethod
     def _step(urn: str, seed: bytes = b"") -> Step:
         return Step(urn, urn.split("::", 3)[-1], seed)
+
+
+def _token(urn: str) -> str:
+    return urn.split("::")[2].rsplit("$", 1)[-1]
 
 
 def told(error: AzureError) -> str:

@@ -165,7 +165,7 @@ class Docker(Double):
     module: ClassVar[str] = "pulumi_docker"
 
     def __init__(self, azure: Azure) -> None:
-        super().__init__()
+        super().__init__(azure)
         self.kinds = {
             "docker:index/image:Image": Image(azure),
             "docker:index/registryImage:RegistryImage": RegistryImage(azure, self.settings),

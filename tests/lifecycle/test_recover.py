@@ -1,0 +1,354 @@
+"""Kill a run at any moment, and `recover` brings it to where `up` finishes the work; what drifts later is reported."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.resources.arm import Arm, find_cloud, find_credential
+from infra.delivery.pending import Answer, Look
+from infra.delivery.recover import Azure, RecoverError
+from tests.conftest import Cloud
+from tests.modes import REPLY, answer, configure, seen, served
+from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, until
+
+LONG = 600
+APPLICATION = "azuread:index/application:Application"
+PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
+PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
+REGISTRY = "azure-native:containerregistry:Registry"
+ROLE = "azure-native:authorization:RoleAssignment"
+CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
+SECRET = "azure-native:keyvault:Secret"
+ENDPOINT = "azureml-scoring:index:OnlineEndpoint"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When the engine dies: what holds it there, what Azure has written by then, what becomes of what is pending."""
+
+    faults: dict[str, Any]
+    writes: dict[str, int]
+    fates: dict[str, str]
+
+
+MOMENTS = {
+    "registries and the application": Moment(
+        {"answer-delay": {REGISTRY: LONG, APPLICATION: LONG}},
+        {"Microsoft.ContainerRegistry/registries": 2, "azuread/Application": 1},
+        {"scoring-registry": "adopt", "scoring-own-registry": "adopt", "scoring-application": "adopt"},
+    ),
+    "role, secret, connection and endpoint": Moment(
+        {"answer-delay": {ROLE: LONG, SECRET: LONG, CONNECTION: LONG}, "endpoint-delay": LONG},
+        {
+            "Microsoft.Authorization/roleAssignments": 1,
+            "Microsoft.KeyVault/vaults/secrets": 1,
+            "Microsoft.MachineLearningServices/workspaces/connections": 1,
+            "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": 1,
+        },
+        {
+            "scoring-role": "adopt",
+            "scoring-secret": "adopt",
+            "scoring-connection": "adopt",
+            "scoring-endpoint": "drop",
+        },
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
+    copied = served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
+    configure(copied, registry={"mode": "standalone"}, tags={"team": "scoring"})
+    yield copied
+    for fault in ("answer-delay", "endpoint-delay"):
+        azure.tell("fault", fault)
+    gone = copied.destroy()
+    assert gone.code == 0, gone.text
+
+
+def delivery(project: Project, *words: str) -> Run:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.delivery", *words],
+        cwd=project.folder,
+        env=project.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout)
+
+
+def pending(project: Project) -> set[str]:
+    """The logical names in the backend's own file: the CLI would take a second for each look."""
+    file = next((project.folder / ".local/state/.pulumi/stacks").glob(f"*/{project.stack}.json"), None)
+    try:
+        state = json.loads(file.read_text())["checkpoint"].get("latest") or {} if file else {}
+    except ValueError:  # it is being written
+        return set()
+    return {each["resource"]["urn"].split("::")[3] for each in state.get("pending_operations") or []}
+
+
+def kill(run: subprocess.Popen[str]) -> None:
+    """End the engine and all that it started as a power cut would: its session is its own."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            session = int(stat.read_text().rpartition(")")[2].split()[3])
+        except OSError:
+            continue
+        if session == run.pid:
+            os.kill(int(stat.parent.name), signal.SIGKILL)
+    run.communicate(timeout=PATIENCE)
+
+
+def begun(project: Project, azure: LocalAzure, moment: Moment) -> None:
+    """Let an `up` begin, kill it while the creations are pending and made on Azure, and let go of Azure."""
+    azure.tell("reset-stats")
+    for name, value in moment.faults.items():
+        azure.tell("fault", name, json.dumps(value))
+    running = project.begin("up", "--yes", "--skip-preview", "--stack", project.stack)
+
+    def there() -> bool:
+        if running.poll() is not None or not moment.fates.keys() <= pending(project):
+            return running.poll() is not None
+        writes = azure.tell("stats")["writes"]
+        return all(writes.get(type_, 0) >= count for type_, count in moment.writes.items())
+
+    until(there, f"{sorted(moment.fates)} to be pending")
+    assert running.poll() is None, running.communicate()[0]
+    kill(running)
+    for name in moment.faults:
+        azure.tell("fault", name)
+
+
+def send(cloud: Cloud, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One request to Microsoft Graph."""
+    headers = {"Authorization": f"Bearer {cloud.token(f'{cloud.url}/graph')}"}
+    reply = cloud.http.request(method, f"/graph/v1.0/{path}", json=body, headers=headers)
+    assert reply.is_success, reply.text
+    found: dict[str, Any] = reply.json() if reply.content else {}
+    return found
+
+
+def graph(cloud: Cloud, kind: str) -> list[dict[str, Any]]:
+    """All that Entra has of a kind."""
+    found: list[dict[str, Any]] = send(cloud, "GET", kind)["value"]
+    return found
+
+
+def made(cloud: Cloud, name: str) -> str:
+    """An application by hand; its object id."""
+    return str(send(cloud, "POST", "applications", {"displayName": name})["id"])
+
+
+def sleeper(program: Path) -> Path:
+    """A program that only waits, under a name of our own."""
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+    return program
+
+
+@pytest.fixture(scope="module")
+def recovered(project: Project, azure: LocalAzure) -> dict[str, Run]:
+    """What `recover` said after each moment."""
+    found = {}
+    for name, moment in MOMENTS.items():
+        begun(project, azure, moment)
+        found[name] = delivery(project, "recover", "--yes")
+    return found
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_recover_says_what_it_will_do_and_does_it(recovered: dict[str, Run], moment: str) -> None:
+    done = recovered[moment]
+    assert done.code == 0, done.text
+    assert "which no longer runs" in done.text
+    for name, fate in MOMENTS[moment].fates.items():
+        assert re.search(rf"^  {fate} +{name} ", done.text, re.MULTILINE), done.text
+
+
+@pytest.mark.usefixtures("recovered")
+def test_the_state_is_kept_for_its_owner_alone_with_its_secrets_sealed(project: Project) -> None:
+    copies = sorted((project.folder / ".local/states").glob(f"{project.stack}-*.json"))
+    assert len(copies) == len(MOMENTS)
+    for copy, moment in zip(copies, MOMENTS.values(), strict=True):
+        assert copy.stat().st_mode & 0o777 == 0o600
+        kept = json.loads(copy.read_text())["deployment"]
+        assert moment.fates.keys() <= {each["resource"]["urn"].split("::")[3] for each in kept["pending_operations"]}
+        assert '"plaintext"' not in copy.read_text()
+
+
+@pytest.fixture(scope="module")
+def up(project: Project, recovered: dict[str, Run]) -> Run:
+    """The `up` after the last recovery."""
+    del recovered
+    return project.up()
+
+
+def test_the_next_up_finishes_with_one_of_each(project: Project, azure: LocalAzure, up: Run) -> None:
+    assert up.code == 0, up.text
+    assert answer(project.outputs()) == REPLY
+    with seen(azure) as cloud:
+        entra = {kind: graph(cloud, kind) for kind in ("applications", "servicePrincipals")}
+        ours = [
+            each for each in entra["applications"] if each["displayName"] == f"azureml-scoring-{project.stack}-pull"
+        ]
+        assert len(ours) == 1
+        assert [each["displayName"] for each in ours[0]["passwordCredentials"]] == ["first"]
+        principals = [each["id"] for each in entra["servicePrincipals"] if each["appId"] == ours[0]["appId"]]
+        assert len(principals) == 1
+        found = cloud.ask("GET", f"{cloud.subscription}/providers/Microsoft.Authorization/roleAssignments").json()
+        roles = [each for each in found["value"] if each["properties"]["principalId"] == principals[0]]
+        assert [each["properties"]["scope"] for each in roles] == [
+            project.resource(REGISTRY, "::scoring-registry")["id"]
+        ]
+
+
+def test_a_run_that_still_works_is_not_disturbed(project: Project, up: Run) -> None:
+    del up
+    locks = project.folder / f".local/state/.pulumi/locks/organization/azureml-scoring/{project.stack}"
+    with subprocess.Popen(["sleep", "600"], executable=sleeper(project.folder / "pulumi-works")) as running:
+        locks.mkdir(parents=True, exist_ok=True)
+        held = {
+            "pid": running.pid,
+            "username": "me",
+            "hostname": socket.gethostname(),
+            "timestamp": "2026-01-01T00:00:00Z",
+        }
+        (locks / "lock.json").write_text(json.dumps(held))
+        refused = delivery(project, "recover", "--yes")
+        assert (locks / "lock.json").exists()
+        running.kill()
+    (locks / "lock.json").unlink()
+    line = f"error: stack {project.stack}: process {running.pid} still works on it; wait for it, or end it\n"
+    assert (refused.code, refused.text) == (2, line)
+
+
+@pytest.fixture
+def entra(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> Azure:
+    """Entra as `recover` sees it."""
+    for name, value in azure.environment.items():
+        monkeypatch.setenv(name, value)
+    cloud = find_cloud(os.environ)
+    return Azure(Arm(cloud, find_credential(os.environ, cloud)))
+
+
+def test_an_application_of_the_same_name_that_cannot_be_ours_is_left_to_the_user(
+    azure: LocalAzure, entra: Azure
+) -> None:
+    look = Look(application="somebody's")
+    assert entra.answer(look) == Answer()
+    with seen(azure) as cloud:
+        first = made(cloud, "somebody's")
+        assert entra.answer(look).id == f"/applications/{first}"
+        assert entra.answer(Look(application="somebody's", known=frozenset({f"/applications/{first}"}))) == Answer()
+        second = made(cloud, "somebody's")
+        both = entra.answer(look).unclear
+        assert f"Entra has 2 applications named somebody's: /applications/{first}, /applications/{second}" in both
+        send(cloud, "DELETE", f"applications/{first}")
+        send(cloud, "POST", f"applications/{second}/addPassword", {"passwordCredential": {"displayName": "mine"}})
+        assert "whose credentials the killed run cannot have made" in entra.answer(look).unclear
+        send(cloud, "DELETE", f"applications/{second}")
+
+
+def test_a_password_whose_value_is_lost_is_taken_away_and_those_that_the_state_knows_stay(
+    azure: LocalAzure, entra: Azure
+) -> None:
+    with seen(azure) as cloud:
+        owner = made(cloud, "with passwords")
+        keys = [
+            send(cloud, "POST", f"applications/{owner}/addPassword", {"passwordCredential": {"displayName": name}})[
+                "keyId"
+            ]
+            for name in ("first", "first", "second")
+        ]
+        look = Look(password="first", owner=owner, known=frozenset({f"{owner}/password/{keys[0]}"}))
+        assert entra.answer(look) == Answer(lost=(keys[1],))
+        entra.remove_password(owner, keys[1])
+        left = send(cloud, "GET", f"applications/{owner}")["passwordCredentials"]
+        assert [each["keyId"] for each in left] == [keys[0], keys[2]]
+        send(cloud, "DELETE", f"applications/{owner}")
+        assert entra.answer(look) == Answer()
+
+
+def test_a_service_principal_is_found_by_its_application(azure: LocalAzure, entra: Azure) -> None:
+    with seen(azure) as cloud:
+        owner = send(cloud, "POST", "applications", {"displayName": "with a principal"})
+        look = Look(principal_of=owner["appId"])
+        assert entra.answer(look) == Answer()
+        principal = send(cloud, "POST", "servicePrincipals", {"appId": owner["appId"]})
+        assert entra.answer(look) == Answer(f"/servicePrincipals/{principal['id']}")
+        send(cloud, "DELETE", f"applications/{owner['id']}")
+
+
+def test_a_subscription_that_cannot_be_seen_is_no_reason_to_forget_all(entra: Azure) -> None:
+    nowhere = "00000000-0000-0000-0000-000000000001"
+    with pytest.raises(RecoverError, match=f"^ARM_SUBSCRIPTION_ID = {nowhere}: who signs in cannot see it"):
+        entra.demand(nowhere)
+
+
+@pytest.fixture(scope="module")
+def drift(project: Project, azure: LocalAzure, up: Run) -> tuple[Run, Run]:
+    """What the scheduled job says, once before and once after somebody was at work in the portal."""
+    del up
+    calm = scheduled(project)
+    registry = project.resource(REGISTRY, "::scoring-registry")["id"]
+    endpoint = project.resource(ENDPOINT)["id"]
+    with seen(azure) as cloud:
+        cloud.finish(cloud.ask("PATCH", registry, {"tags": {}, "properties": {"adminUserEnabled": True}}))
+        cloud.finish(cloud.ask("DELETE", project.resource(ROLE)["id"]))
+        document = cloud.ask("GET", endpoint).json()
+        document["properties"]["traffic"] = {"blue": 0}
+        cloud.finish(cloud.ask("PUT", endpoint, document))
+    return calm, scheduled(project)
+
+
+def scheduled(project: Project) -> Run:
+    """Run the very command of the scheduled job, as its runner does."""
+    job = yaml.safe_load((ROOT / ".github/workflows/drift.yml").read_text())["jobs"]["drift"]
+    script = next(step["run"] for step in job["steps"] if step.get("name") == "Compare")
+    summary = project.folder / "summary.md"
+    summary.write_text("")
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=project.folder,
+        env={**project.environment, "STACK": project.stack, "GITHUB_STEP_SUMMARY": str(summary)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Run(done.returncode, summary.read_text() or done.stdout + done.stderr)
+
+
+def test_after_a_recovery_the_scheduled_job_finds_no_difference(drift: tuple[Run, Run]) -> None:
+    calm, _ = drift
+    assert calm.code == 0, calm.text
+
+
+def test_the_scheduled_job_fails_and_tells_what_drifted(drift: tuple[Run, Run]) -> None:
+    _, found = drift
+    assert found.code != 0
+    print(found.text)
+    assert False
