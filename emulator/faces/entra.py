@@ -22,7 +22,8 @@ from emulator.core.errors import AzureError
 from emulator.faces.web import bearer, json_body
 from emulator.services import entra
 
-_FILTER = re.compile(r"(displayName|appId|id) eq '([^']*)'")
+_FILTER = re.compile(r"(displayName|appId|id) eq '((?:[^']|'')*)'")
+"""A quote within the text is doubled, as in all of OData."""
 
 
 def routes(azure: Azure) -> list[BaseRoute]:
@@ -254,5 +255,5 @@ def _listed(found: list[dict[str, Any]], given: dict[str, str]) -> dict[str, Any
             raise AzureError(
                 400, "Request_UnsupportedQuery", f"Unsupported filter '{asked}': use displayName, appId or id eq."
             )
-        found = [each for each in found if each[match[1]] == match[2]]
+        found = [each for each in found if each[match[1]] == match[2].replace("''", "'")]
     return {"value": found}

@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--limit", default="github", type=_limit, help="github, azure-devops or a number of characters")
     made.add_argument("--prices", type=Path, default=prices.TABLE, metavar="FILE", help="another table of prices")
+    made.add_argument("--title", default=report.TITLE, metavar="TEXT", help="the first line, instead of a change's")
     made.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")
     put = commands.add_parser("comment", help="put a report on the pull request, or edit the one that is there")
     put.add_argument("report", type=Path, metavar="REPORT.md")
@@ -78,7 +79,9 @@ def _report(asked: argparse.Namespace) -> None:
         given.append((name, file))
     if not given:
         raise PreviewError("no preview is given: name a file with what `pulumi preview --json` printed")
-    found = report.render([_read(stack, file) for stack, file in given], asked.limit, prices.load(asked.prices))
+    found = report.render(
+        [_read(stack, file) for stack, file in given], asked.limit, prices.load(asked.prices), asked.title
+    )
     if asked.out:
         asked.out.write_text(found, encoding="utf-8")
     else:

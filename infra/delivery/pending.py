@@ -245,6 +245,8 @@ def _decided(step: Step, told: Mapping[str, str]) -> Step:
         return step
     if not told[name]:
         return Step(operation, "drop", "you say so")
+    if operation.type == _PASSWORD:
+        raise StateError(f"{operation.name}: a password cannot be read back; it can only be dropped")
     return Step(operation, "adopt", f"you say that it is {told[name]}", id=told[name])
 
 
@@ -258,7 +260,7 @@ def mended(state: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
     for step in steps:
         if step.fate != "adopt":
             continue
-        adopted = {**copy.deepcopy(dict(step.operation.resource)), "id": step.id}
+        adopted = {**copy.deepcopy(dict(step.operation.resource)), "id": step.id, "initErrors": [REDO]}
         if _live(result, step.operation.urn) is not None:
             raise StateError(f"{step.operation.name}: the state has it already; it can only be dropped")
         # One that was deleted to make room for this is still there, marked.
@@ -267,19 +269,28 @@ def mended(state: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
     return result
 
 
-def redone(state: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
-    """Return a refreshed state in which the next `up` writes what was adopted once more.
+def redone(refreshed: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a refreshed state in which the next `up` writes once more what was adopted `before`.
 
     A refresh takes all that Azure fills in for inputs, from which no provider can tell what the program wants; so they
     are put back. And what stands there may be half-made, or not ours: one more PUT of what is declared mends both.
     """
-    result: dict[str, Any] = copy.deepcopy(dict(state))
-    inputs = {step.operation.urn: step.operation.resource.get("inputs") or {} for step in steps if step.fate == "adopt"}
-    for each in result["deployment"].get("resources") or []:
+    result: dict[str, Any] = copy.deepcopy(dict(refreshed))
+    inputs = {each["urn"]: each.get("inputs") or {} for each in _resources(before) if _adopted(each)}
+    for each in _resources(result):
         if each["urn"] in inputs and not each.get("delete"):
             each["inputs"] = copy.deepcopy(inputs[each["urn"]])
             each["initErrors"] = [REDO]
     return result
+
+
+def unread(state: Mapping[str, Any]) -> list[str]:
+    """The names of what was adopted, but not refreshed: a recovery ended in the middle."""
+    return [each["urn"].split("::", 3)[3] for each in _resources(state) if _adopted(each) and not each.get("outputs")]
+
+
+def _adopted(resource: Mapping[str, Any]) -> bool:
+    return resource.get("initErrors") == [REDO]
 
 
 def _resources(state: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,12 +5,13 @@ changed which is not understood: while one operation is left undecided, nothing 
 becomes of an operation (`pending.py`), and the `up` that follows. Deletes nothing on Azure but passwords that the
 killed run made and whose value nobody knows.
 
-https://www.pulumi.com/docs/support/troubleshooting/common-issues/interrupted-updates/
+https://www.pulumi.com/docs/iac/operations/troubleshooting/interrupted-updates/
 """
 
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,7 @@ from infra.delivery.pending import (
     mended,
     operations,
     redone,
+    unread,
 )
 
 COPIES: Final = Path(".local") / "states"
@@ -89,6 +91,8 @@ class Plan:
     locks: tuple[Lock, ...] | None
     """None where the backend does not show them."""
     copy: Path
+    unread: tuple[str, ...] = ()
+    """What an earlier recovery has adopted, but not yet refreshed."""
 
     @property
     def left(self) -> tuple[Step, ...]:
@@ -98,7 +102,7 @@ class Plan:
     @property
     def needless(self) -> bool:
         """Whether no run has left anything."""
-        return not self.steps and self.locks == ()
+        return not self.steps and not self.unread and self.locks == ()
 
     @property
     def lines(self) -> Iterator[str]:
@@ -111,10 +115,14 @@ class Plan:
         yield f"  keep     the state as it is, in {self.copy}"
         for step in self.steps:
             yield f"  {step}"
-        yield "  refresh  all that the state then has"
+        yield f"  refresh  all that the state then has{_beside(self.unread)}"
         for step in self.left:
             name = step.operation.name
             yield f"{name}: look whether Azure has it, then say --adopt {name}=ID or --drop {name}"
+
+
+def _beside(unread: tuple[str, ...]) -> str:
+    return f", with {', '.join(unread)} from a recovery that did not end" if unread else ""
 
 
 def _counted(locks: tuple[Lock, ...] | None) -> str:
@@ -130,11 +138,14 @@ class Stack:
 
     def run(self, *words: str, given: str | None = None) -> str:
         """Run a command to its end; what it prints."""
+        program = shutil.which("pulumi")
+        if program is None:
+            raise RecoverError("pulumi is not on PATH; install it, or on the local Azure use the shell of `make env`")
+        chosen = ["--stack", self.name] if self.name and words[0] != "whoami" else []
         done = subprocess.run(
-            self._command(words),
+            [program, "--non-interactive", "--color=never", *words, *chosen],
             cwd=self.folder,
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
+            input=given or "",
             capture_output=True,
             text=True,
             check=False,
@@ -162,10 +173,6 @@ class Stack:
         *_, stack = self.name.split("/")
         found = place.glob(f".pulumi/locks/*/{project}/{stack}/*.json")
         return tuple(_lock(json.loads(file.read_text(encoding="utf-8"))) for file in sorted(found))
-
-    def _command(self, words: tuple[str, ...]) -> list[str]:
-        chosen = ["--stack", self.name] if self.name and words[0] != "whoami" else []
-        return ["pulumi", "--non-interactive", "--color=never", *words, *chosen]
 
 
 def selected(folder: Path) -> str:
@@ -296,7 +303,7 @@ def recover(  # noqa: PLR0913 - where, what is agreed, and who is told
     steps, looks = _judged(state, azure, decisions or Decisions())
     now = datetime.now(UTC)
     copy = (copies or folder / COPIES) / f"{stack.replace('/', '-')}-{now:%Y%m%dT%H%M%SZ}.json"
-    plan = Plan(stack, tuple(steps), locks, copy)
+    plan = Plan(stack, tuple(steps), locks, copy, tuple(unread(state)))
     if plan.needless:
         tell(f"Stack {stack}: nothing is pending, and nobody holds it.")
         return True
@@ -312,10 +319,11 @@ def recover(  # noqa: PLR0913 - where, what is agreed, and who is told
     _keep(plan.copy, state)
     tell(f"The state as it was: {plan.copy}")
     try:
+        after = mended(state, plan.steps)
         if plan.steps:
             _clear(azure, plan, looks, tell)
-            chosen.put(mended(state, plan.steps))
-        _refresh(chosen, plan, tell)
+            chosen.put(after)
+        _refresh(chosen, after, tell)
     except RecoverError as error:
         raise RecoverError(f"{error}; the state as it was: {plan.copy}") from None
     tell(f"Stack {stack} is recovered: `pulumi up --stack {stack}` finishes what was begun.")
@@ -362,14 +370,16 @@ def _clear(azure: Azure, plan: Plan, looks: list[Look], tell: Tell) -> None:
             tell(f"Removed the password with the key id {key} from application {step.owner}.")
 
 
-def _refresh(stack: Stack, plan: Plan, tell: Tell) -> None:
+def _refresh(stack: Stack, before: Mapping[str, Any], tell: Tell) -> None:
     """Read all that the state has, and let the next `up` write what was adopted."""
     tell("Refreshing.")
     for line in stack.run("refresh", "--yes", "--skip-preview", "--suppress-progress").splitlines():
         if _DIFFERS.search(line):
             tell(f"  {line.strip(' ~-')}")
-    if any(step.fate == "adopt" for step in plan.steps):
-        stack.put(redone(stack.export(), plan.steps))
+    refreshed = stack.export()
+    after = redone(refreshed, before)
+    if after != refreshed:
+        stack.put(after)
 
 
 def _keep(file: Path, state: Mapping[str, Any]) -> None:

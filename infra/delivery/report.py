@@ -55,9 +55,12 @@ class _Part:
         return "\n".join(self.lines) + "\n"
 
 
-def render(previews: Sequence[Preview], limit: int = GITHUB, prices: Prices | None = None) -> str:
+TITLE = "What this change would do"
+
+
+def render(previews: Sequence[Preview], limit: int = GITHUB, prices: Prices | None = None, title: str = TITLE) -> str:
     """Return the comment, at most `limit` characters long; with prices, it estimates what instances cost."""
-    parts = [_Part(0, "", (MARKER, "## What this change would do"))]
+    parts = [_Part(0, "", (MARKER, f"## {text(title)}"))]
     for preview in previews:
         parts += _stack_parts(preview, prices)
     note = 500  # what the last line may take

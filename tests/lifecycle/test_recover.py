@@ -19,6 +19,7 @@ import yaml
 from components.resources.arm import Arm, find_cloud, find_credential
 from infra.delivery.pending import Answer, Look
 from infra.delivery.recover import Azure, RecoverError
+from infra.delivery.report import MARKER
 from tests.conftest import Cloud
 from tests.modes import REPLY, answer, configure, seen, served
 from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, until
@@ -350,5 +351,9 @@ def test_after_a_recovery_the_scheduled_job_finds_no_difference(drift: tuple[Run
 def test_the_scheduled_job_fails_and_tells_what_drifted(drift: tuple[Run, Run]) -> None:
     _, found = drift
     assert found.code != 0
-    print(found.text)
-    assert False
+    assert found.text.startswith(MARKER), found.text
+    told = found.text.splitlines()
+    assert "- `scoring-role` (RoleAssignment) is **created**" in told
+    assert "| `adminUserEnabled` | `true` | `false` |" in told
+    assert "traffic moves (blue 0 % → 100 %)" in found.text
+    assert any(line.startswith("| `tags") and "scoring" in line for line in told)

@@ -13,6 +13,7 @@ METADATA = {
         "loginEndpoint": "https://localhost:8889",
         "audiences": ["https://x/", "https://localhost:8889"],
     },
+    "microsoftGraphResourceId": "https://localhost:8889/graph/",
 }
 
 
@@ -143,6 +144,7 @@ def test_another_cloud_is_learnt_from_its_metadata(shape: object) -> None:
     cloud = find_cloud({"ARM_METADATA_HOSTNAME": "localhost:8889"}, azure)
     assert cloud.resource_manager == "https://localhost:8889"
     assert cloud.scope == "https://localhost:8889/.default"
+    assert cloud.graph == "https://localhost:8889/graph"
     assert not cloud.public
 
 

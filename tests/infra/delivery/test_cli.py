@@ -53,11 +53,14 @@ def test_a_report_is_made_and_put_on_the_pull_request(tmp_path: Path, monkeypatc
         (["report", "missing.json"], "missing.json: cannot be read"),
         (["report", "--stack", "name"], "write NAME=FILE"),
         (["comment", "--to", "github", "missing.md"], "missing.md: cannot be read"),
+        (["recover", "--adopt", "name"], "write NAME=ID"),
+        (["recover", "--dry-run"], "no Pulumi.yaml here"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     told = capsys.readouterr().err
     assert said in told

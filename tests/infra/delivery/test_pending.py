@@ -21,6 +21,7 @@ from infra.delivery.pending import (
     mended,
     operations,
     redone,
+    unread,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -213,6 +214,11 @@ def test_a_password_is_never_adopted_since_nobody_can_read_it_back() -> None:
     assert str(step).endswith("up makes a new password; removes 1 whose value nobody knows")
 
 
+def test_nobody_can_say_that_a_password_shall_be_adopted() -> None:
+    with pytest.raises(StateError, match=r"^scoring-password-first: a password cannot be read back"):
+        decided(steps(state("principal")), Decisions(adopt={"scoring-password-first": "/x"}))
+
+
 def test_an_unclear_answer_is_left_to_the_user() -> None:
     given = steps(state("registry"), application=Answer(unclear="there are two"))
     assert [(step.fate, step.why) for step in given if step.fate == "leave"] == [("leave", "there are two")]
@@ -245,18 +251,29 @@ def test_a_decision_about_nothing_is_refused_in_one_line(decisions: Decisions, l
 
 def test_what_was_adopted_is_written_once_more_as_the_program_wants_it() -> None:
     before = state("registry")
-    given = steps(before, registry=Answer(ACR))
-    refreshed = mended(before, given)
+    adopted = mended(before, steps(before, registry=Answer(ACR)))
+    assert sorted(unread(adopted)) == ["scoring-own-registry", "scoring-registry"]
+    refreshed = copy.deepcopy(adopted)
     for each in refreshed["deployment"]["resources"]:
+        each.pop("initErrors", None)
         each["outputs"] = {"read": True}
         each["inputs"] = {**(each.get("inputs") or {}), "filledIn": "by Azure"}
-    after = {each["urn"].split("::")[3]: each for each in redone(refreshed, given)["deployment"]["resources"]}
+    whole = redone(refreshed, adopted)
+    after = {each["urn"].split("::")[3]: each for each in whole["deployment"]["resources"]}
     registry = after["scoring-registry"]
     wanted = next(each.resource["inputs"] for each in operations(before) if each.name == "scoring-registry")
     assert (registry["inputs"], registry["outputs"]) == (wanted, {"read": True})
     assert len(registry["initErrors"]) == 1
     assert after["scoring-group"]["inputs"]["filledIn"] == "by Azure"
     assert "initErrors" not in after["scoring-group"]
+    assert unread(whole) == []
+
+
+def test_a_recovery_that_was_killed_itself_is_gone_on_with() -> None:
+    before = state("registry")
+    adopted = mended(before, steps(before, registry=Answer(ACR)))
+    assert mended(adopted, []) == adopted
+    assert sorted(unread(adopted)) == ["scoring-own-registry", "scoring-registry"]
 
 
 def test_secrets_stay_sealed_on_their_way() -> None:
@@ -264,7 +281,8 @@ def test_secrets_stay_sealed_on_their_way() -> None:
     sealed = next(each.resource["inputs"] for each in operations(before) if each.name == "scoring-secret")
     assert "ciphertext" in json.dumps(sealed)
     given = steps(before, secret=Answer("/secret"))
-    for after in (mended(before, given), redone(mended(before, given), given)):
+    adopted = mended(before, given)
+    for after in (adopted, redone(adopted, adopted)):
         kept = next(each for each in after["deployment"]["resources"] if each["urn"].endswith("::scoring-secret"))
         assert kept["inputs"] == sealed
 
