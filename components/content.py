@@ -1,10 +1,12 @@
-"""The content key: one sha256 over everything that a build of an image reads from this side.
+"""The content key: one sha256 over everything that a build of an image, a model or code reads from this side.
 
-Owns which files a build context has (`.dockerignore` honoured, as Docker does) and the key over them. The key is
-the same on every machine: order, times, owners, umask and empty folders do not count; bytes, names, links and the
-executable bit do. Refuses to own the upload and the build (`resources/`). Pure but for reading files; a file is
-read in blocks, so memory does not grow with the context's size.
-https://docs.docker.com/build/concepts/context/#dockerignore-files
+Owns which files a build context has (`.dockerignore` honoured, as Docker does), which an asset has (`.amlignore` or
+`.gitignore`, as Azure ML does), and the key over them. The key is the same on every machine: order, times, owners,
+umask and empty folders do not count; bytes and names do, in a build also links and the executable bit. Refuses to own
+the upload and the build (`resources/`). Pure but for reading files; a file is read in blocks, so memory does not grow
+with the context's size.
+https://docs.docker.com/build/concepts/context/#dockerignore-files and
+https://learn.microsoft.com/azure/machine-learning/how-to-save-write-experiment-files (ignore files)
 """
 
 import hashlib
@@ -16,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from docker.utils.build import exclude_paths
+from pathspec import GitIgnoreSpec
 
 from components.types import SettingsError, line
 
@@ -23,6 +26,9 @@ TAG_LENGTH: Final = 12
 """Characters of a content key or digest that make a tag or a version."""
 
 _BLOCK: Final = 1 << 20
+_IGNORE_FILES: Final = (".amlignore", ".gitignore")
+_ALWAYS: Final = "__pycache__/"
+"""Python writes these when code is tried out; they would make another version of the same code."""
 _FORMAT: Final = b"azureml-scoring content key 1\n"
 
 Progress = Callable[[int, int], None]
@@ -88,6 +94,52 @@ def content_key(  # noqa: PLR0913, PLR0917 - what a build depends on is what it 
         if progress is not None:
             progress(done, len(files))
     return total.hexdigest()
+
+
+def asset_files(path: Path) -> dict[str, Path]:
+    """List the files of a model or of code by the names that Azure ML keeps: the folder's own stands first.
+
+    Links are followed, since blobs know none. The ignore files themselves go along, as in Azure's own tools.
+    """
+    if path.is_file():
+        return {path.name: path}
+    ignore = next((path / name for name in _IGNORE_FILES if (path / name).is_file()), None)
+    lines = ignore.read_text("utf-8-sig").splitlines() if ignore else []
+    spec = GitIgnoreSpec.from_lines([*lines, _ALWAYS])
+    found: dict[str, Path] = {}
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        place = Path(folder)
+        seen.add(_node(place))
+        # A link to a folder above would never end.
+        folders[:] = [
+            name
+            for name in folders
+            if _node(place / name) not in seen and not spec.match_file(f"{_below(path, place / name)}/")
+        ]
+        for name in names:
+            if (place / name).is_file() and not spec.match_file(_below(path, place / name)):
+                found[f"{path.resolve().name}/{_below(path, place / name)}"] = place / name
+    return dict(sorted(found.items()))
+
+
+def asset_key(files: Mapping[str, Path], progress: Progress | None = None) -> str:
+    """Compute the key of a model or of code as 64 hexadecimal digits."""
+    total = hashlib.sha256(_FORMAT)
+    for done, (name, path) in enumerate(files.items(), start=1):
+        _add(total, "file", name, _digest(path))
+        if progress is not None:
+            progress(done, len(files))
+    return total.hexdigest()
+
+
+def _node(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _add(total: "hashlib._Hash", kind: str, name: str, value: bytes) -> None:

@@ -9,10 +9,12 @@ https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-containe
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NotRequired, TypedDict, cast
 
 import pulumi
 
+from components.assets import Asset, Assets
 from components.content import TAG_LENGTH
 from components.image import plan_image
 from components.mixtures import AUTH_MODES, default_traffic
@@ -28,7 +30,15 @@ from components.resources import (
     OnlineEndpoint,
     OnlineEndpointArgs,
 )
-from components.types import DeploymentSettings, EndpointSettings, ImageSettings, RouteSettings, require
+from components.types import (
+    CodeSettings,
+    DeploymentSettings,
+    EndpointSettings,
+    ImageSettings,
+    ModelSettings,
+    RouteSettings,
+    require,
+)
 
 _DEFAULT_ROUTES: Final = {"port": 5001, "liveness": "/", "readiness": "/", "scoring": "/score"}
 """Where azureml-inference-server-http listens."""
@@ -54,6 +64,10 @@ class ScoringEndpointArgs(TypedDict):
     """A short name of the image's content, known in preview."""
     repository: str
     """Names the environment."""
+    model: NotRequired[ModelSettings]
+    """What is mounted where a deployment names no model of its own."""
+    code: NotRequired[CodeSettings]
+    """What is mounted where a deployment names no code of its own."""
     pull_grant: NotRequired[pulumi.Input[str]]
     """What must be there before an image can be pulled."""
     pull_identity_id: NotRequired[pulumi.Input[str]]
@@ -111,10 +125,12 @@ class ScoringEndpoint(pulumi.ComponentResource):
         )
         grant = self._grant(name, args, endpoint, endpoint_name)
         environments: dict[str, EnvironmentVersion] = {}
+        assets = Assets(name, args["workspace_id"], tags, self)
         made = []
         for key, deployment in deployments.items():
             environment = self._environment(name, key, args, deployment, environments)
             image = deployment.get("image")
+            mounted = _mounted(assets, args, key, deployment)
             made.append(
                 OnlineDeployment(
                     f"{name}-{key}",
@@ -132,8 +148,12 @@ class ScoringEndpoint(pulumi.ComponentResource):
                         readiness_probe=_arm(deployment.get("readiness_probe")),
                         request_settings=_arm(deployment.get("request_settings")),
                         app_insights_enabled=bool(deployment.get("app_insights", False)),
+                        model_id=mounted.model.id if mounted.model else None,
+                        model_mount_path=mounted.mount_path,
+                        code_id=mounted.code.id if mounted.code else None,
+                        scoring_script=mounted.script,
                         pull_grant=grant,
-                        tags={**tags, _CONTENT_TAG: _short(image) if image else args["image_tag"]},
+                        tags={**tags, _CONTENT_TAG: _short(image) if image else args["image_tag"], **mounted.tags},
                     ),
                     # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
                     opts=pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
@@ -214,6 +234,33 @@ class ScoringEndpoint(pulumi.ComponentResource):
         )
         made["" if usual else key] = environment
         return environment
+
+
+@dataclass(frozen=True)
+class _Mounted:
+    """What a deployment holds beside its image."""
+
+    model: Asset | None = None
+    mount_path: str | None = None
+    code: Asset | None = None
+    script: str | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags that name both, so that a preview shows what is about to run."""
+        return {kind: found.title for kind, found in (("model", self.model), ("code", self.code)) if found}
+
+
+def _mounted(assets: Assets, args: ScoringEndpointArgs, key: str, deployment: DeploymentSettings) -> _Mounted:
+    """Take a deployment's own model and code, or the stack's."""
+    model, model_of = (deployment["model"], key) if "model" in deployment else (args.get("model"), "")
+    code, code_of = (deployment["code"], key) if "code" in deployment else (args.get("code"), "")
+    return _Mounted(
+        assets.model(model, model_of) if model else None,
+        model.get("mount_path") if model else None,
+        assets.code(code, code_of) if code else None,
+        code["entry_script"] if code else None,
+    )
 
 
 def _short(image: str) -> str:

@@ -71,6 +71,7 @@ def refusals(settings: Section, now: datetime | None = None) -> list[str]:
         *_principal(registry["mode"], principal, now or datetime.now(UTC)),
         *_image(registry, image),
         *_endpoint(settings.get("endpoint") or {}, settings["deployments"]),
+        *_assets(settings),
     ]
 
 
@@ -224,6 +225,33 @@ def _endpoint(endpoint: Section, deployments: Section) -> Iterator[str]:
     elif total != _WHOLE:
         yield line("endpoint.traffic", f"{total} percent together", "Azure takes 100; correct the shares")
     yield from _mirror(traffic, mirror)
+
+
+def _assets(settings: Section) -> Iterator[str]:
+    """Check the models, each with the code that serves it."""
+    stack = settings.get("model")
+    if stack is not None:
+        yield from _model("model", stack)
+    for name, deployment in settings["deployments"].items():
+        own = deployment.get("model")
+        if own is not None:
+            yield from _model(f"deployments.{name}.model", own)
+        model = own or stack or {}
+        if model.get("type") == "mlflow" and not (deployment.get("code") or settings.get("code")):
+            place = "model" if own is None else f"deployments.{name}.model"
+            remedy = "Azure serves it without code in an image of its own only; name code, or write type: custom"
+            yield line(f"{place}.type", "mlflow", remedy)
+
+
+def _model(place: str, model: Section) -> Iterator[str]:
+    if "reference" not in model:
+        if "path" not in model:
+            yield line(f"{place}.path", "", "name a folder or file, or a registered version by reference")
+        return
+    for field in ("path", "name", "type"):
+        if field in model:
+            remedy = "reference names a version that is registered; take out one of them"
+            yield line(f"{place}.{field}", model[field], remedy)
 
 
 def _mirror(traffic: Section, mirror: Section) -> Iterator[str]:

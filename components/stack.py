@@ -9,15 +9,18 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from components.assets import check_assets
 from components.endpoint import ScoringEndpoint, ScoringEndpointArgs
 from components.image import CustomImage, CustomImageArgs, plan_image
 from components.mixtures import default_principal, refusals
 from components.principal import PullPrincipal, PullPrincipalArgs
 from components.registry import WorkspaceRegistry
 from components.types import (
+    CodeSettings,
     DeploymentSettings,
     EndpointSettings,
     ImageSettings,
+    ModelSettings,
     PrincipalSettings,
     RegistrySettings,
     SettingsError,
@@ -38,6 +41,10 @@ class ScoringStackArgs(TypedDict):
     """Who pulls the image."""
     image: ImageSettings
     """What to build, or which image to use."""
+    model: NotRequired[ModelSettings]
+    """What is mounted into every deployment that names no model of its own."""
+    code: NotRequired[CodeSettings]
+    """What is mounted into every deployment that names no code of its own."""
     endpoint: NotRequired[EndpointSettings]
     """Name, authentication and traffic of the endpoint."""
     deployments: dict[str, DeploymentSettings]
@@ -90,6 +97,7 @@ class ScoringStack(pulumi.ComponentResource):
     def __init__(self, name: str, args: ScoringStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if problems := refusals(args):
             raise SettingsError("\n".join(problems))
+        check_assets(args)
         plan = plan_image(args["image"])
         super().__init__("azureml-scoring:index:ScoringStack", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -152,6 +160,10 @@ class ScoringStack(pulumi.ComponentResource):
             "repository": plan.repository,
             "role_assignment_mode": trust,
         }
+        if "model" in args:
+            serving["model"] = args["model"]
+        if "code" in args:
+            serving["code"] = args["code"]
         if puller is not None:
             serving["pull_grant"] = puller.grant
             if principal["kind"] == "managed-identity":

@@ -166,6 +166,30 @@ RULES: Mapping[str, Rule] = {
         "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/NAME",
         "what `az ml workspace show --name NAME --query id` prints",
     ),
+    "asset": Rule(
+        "a model's or code's name", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 1, 255, "up to 255 letters, digits, - and _", "iris"
+    ),
+    "modelReference": Rule(
+        "a registered model",
+        f"azureml:[a-zA-Z0-9][a-zA-Z0-9_-]*:[1-9][0-9]*|/subscriptions/{_UUID}/resourceGroups/{_GROUP}"
+        "/providers/Microsoft.MachineLearningServices/workspaces/[^/]+/models/[a-zA-Z0-9][a-zA-Z0-9_-]*"
+        "/versions/[1-9][0-9]*",
+        1,
+        512,
+        "azureml:NAME:VERSION with a whole number, or a version's ARM id",
+        "azureml:iris:3",
+    ),
+    "mountPath": Rule(
+        "a mount path", r"/(?!.*\.\.)[\w./-]+", 2, 255, "an absolute path in the container, without ..", "/var/models"
+    ),
+    "entryScript": Rule(
+        "an entry script",
+        r"(?!/)(?!.*\.\.)[\w./ -]+\.py",
+        4,
+        255,
+        "a Python file's path seen from the code's folder",
+        "score.py",
+    ),
     "variable": Rule(
         "an environment variable",
         "[A-Za-z_][A-Za-z0-9_]*",
@@ -271,6 +295,10 @@ ImageReference = Annotated[str, _of("imageReference")]
 RegistryId = Annotated[str, _of("registryId")]
 RegistryAddress = Annotated[str, _of("registryAddress")]
 WorkspaceId = Annotated[str, _of("workspaceId")]
+AssetName = Annotated[str, _of("asset")]
+ModelReference = Annotated[str, _of("modelReference")]
+MountPath = Annotated[str, _of("mountPath")]
+EntryScript = Annotated[str, _of("entryScript")]
 VariableName = Annotated[str, _of("variable")]
 TagName = Annotated[str, _of("tagName")]
 TagValue = Annotated[str, _of("tagValue")]
@@ -431,6 +459,32 @@ class RequestSettings(TypedDict):
     """How long a request may wait for its turn, ISO 8601."""
 
 
+class ModelSettings(TypedDict):
+    """Which model is mounted: files from here, or a version that is registered."""
+
+    path: NotRequired[str]
+    """A folder or a file, uploaded as it is; its own name stays below AZUREML_MODEL_DIR."""
+    reference: NotRequired[str]
+    """A registered version instead: azureml:NAME:VERSION, or its ARM id."""
+    name: NotRequired[str]
+    """Name under which it is registered; without it the folder's or file's own."""
+    type: NotRequired[str]
+    """`custom` (the default), `mlflow` or `triton`."""
+    mount_path: NotRequired[str]
+    """Where in the container, instead of /var/azureml-app/azureml-models."""
+
+
+class CodeSettings(TypedDict):
+    """The folder with the entry script, mounted beside the model."""
+
+    path: str
+    """The folder; its own name stays below /var/azureml-app."""
+    entry_script: str
+    """The file with init() and run(), seen from the folder."""
+    name: NotRequired[str]
+    """Name under which it is registered; without it the folder's own."""
+
+
 class DeploymentSettings(TypedDict):
     """One deployment behind the endpoint."""
 
@@ -440,6 +494,10 @@ class DeploymentSettings(TypedDict):
     """How many of them; 1 unless said otherwise."""
     image: NotRequired[str]
     """Another image than the stack's: host/repository@sha256:…"""
+    model: NotRequired[ModelSettings]
+    """Another model than the stack's."""
+    code: NotRequired[CodeSettings]
+    """Another code than the stack's."""
     environment: NotRequired[dict[str, str]]
     """Environment variables. They stay visible in Azure: no secrets."""
     routes: NotRequired[RouteSettings]

@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from components import types
+from components.assets import check_assets
 from components.content import check_context
 from components.mixtures import default_principal, refusals
 from components.requirements import RequirementId, RequirementLevel
@@ -137,12 +138,32 @@ class Requests(_Section):
     max_queue_wait: types.Duration | None = None
 
 
+class Model(_Section):
+    """Which model is mounted."""
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    reference: types.ModelReference | None = None
+    name: types.AssetName | None = None
+    type: Literal["custom", "mlflow", "triton"] | None = None
+    mount_path: types.MountPath | None = None
+
+
+class Code(_Section):
+    """The folder with the entry script."""
+
+    path: Annotated[str, Field(min_length=1)]
+    entry_script: types.EntryScript
+    name: types.AssetName | None = None
+
+
 class Deployment(_Section):
     """One deployment behind the endpoint."""
 
     instance_type: types.InstanceType
     instance_count: Annotated[int, Field(ge=1, le=50)] | None = None
     image: types.ImageReference | None = None
+    model: Model | None = None
+    code: Code | None = None
     environment: dict[types.VariableName, str] | None = None
     routes: Routes | None = None
     liveness_probe: Probe | None = None
@@ -159,6 +180,8 @@ class Config(_Section):
     workspace: Workspace = Workspace()
     principal: Principal = Principal()
     image: Image
+    model: Model | None = None
+    code: Code | None = None
     endpoint: Endpoint = Endpoint()
     deployments: Annotated[dict[types.DeploymentName, Deployment], Field(max_length=20)]
     tags: Annotated[dict[types.TagName, types.TagValue], Field(max_length=50)] = {}
@@ -198,6 +221,11 @@ def parse(given: Mapping[str, Any], root: Path) -> ScoringStackArgs:
         context = (root / image["context"]).resolve()
         check_context(context, image.get("dockerfile", "Dockerfile"), f"{NAMESPACE}:image")
         image["context"] = str(context)
+    for section in cast("list[dict[str, Any]]", [settings, *settings["deployments"].values()]):
+        for part in (section.get("model", {}), section.get("code", {})):
+            if "path" in part:
+                part["path"] = str((root / part["path"]).resolve())
+    check_assets(settings, f"{NAMESPACE}:")
     return settings
 
 

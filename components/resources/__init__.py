@@ -5,12 +5,16 @@ that a program neither loads azure-identity nor docker.
 """
 
 from components.resources.program import (
+    CodeVersion,
+    CodeVersionArgs,
     EndpointTraffic,
     EndpointTrafficArgs,
     EnvironmentVersion,
     EnvironmentVersionArgs,
     ImageBuild,
     ImageBuildArgs,
+    ModelVersion,
+    ModelVersionArgs,
     OnlineDeployment,
     OnlineDeploymentArgs,
     OnlineEndpoint,
@@ -20,12 +24,16 @@ from components.resources.program import (
 )
 
 __all__ = [
+    "CodeVersion",
+    "CodeVersionArgs",
     "EndpointTraffic",
     "EndpointTrafficArgs",
     "EnvironmentVersion",
     "EnvironmentVersionArgs",
     "ImageBuild",
     "ImageBuildArgs",
+    "ModelVersion",
+    "ModelVersionArgs",
     "OnlineDeployment",
     "OnlineDeploymentArgs",
     "OnlineEndpoint",

@@ -51,6 +51,20 @@ EnvironmentId = Annotated[
         "an environment version, /subscriptions/…/environments/NAME/versions/VERSION",
     ),
 ]
+ModelId = Annotated[
+    str,
+    _id(
+        r"Microsoft\.MachineLearningServices/(workspaces|registries)/[^/]+/models/[^/]+/versions/[^/]+",
+        "a model version, /subscriptions/…/models/NAME/versions/VERSION",
+    ),
+]
+CodeId = Annotated[
+    str,
+    _id(
+        r"Microsoft\.MachineLearningServices/(workspaces|registries)/[^/]+/codes/[^/]+/versions/[^/]+",
+        "a code version, /subscriptions/…/codes/NAME/versions/VERSION",
+    ),
+]
 EndpointName = Annotated[
     str, shaped(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]", "3-32 letters, digits or dashes, starting with a letter")
 ]

@@ -19,14 +19,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, cast
-from xml.sax.saxutils import escape
 
 import yaml
 from pydantic import Field, field_validator, model_validator
 
 from components.content import TAG_LENGTH, ContextFile, check_context, context_files
 from components.requirements import Checks, RequirementId, RequirementLevel, after
-from components.resources.arm import ACR_TASKS_API, Arm, clean, redact
+from components.resources.arm import ACR_TASKS_API, clean, redact
+from components.resources.blobs import BLOCK, put_blob
 from components.resources.fields import RegistryId, last, shaped
 from components.resources.framework import CancelledError, Context, Found, Inputs, Outputs, Resource, ResourceError
 from components.resources.image_probe import probe
@@ -34,8 +34,6 @@ from components.resources.registry_client import find_digest
 from components.resources.values import UNKNOWN, Plain
 from components.types import SettingsError
 
-BLOCK = 8 << 20
-"""Bytes of the context that are held in memory at a time."""
 RUN_SECONDS = 3300
 """What ACR gives a run: a little less than we wait for it, so that Azure's own words end it."""
 SAID = 3
@@ -304,33 +302,11 @@ def _upload_context(context: Context, inputs: ImageBuildInputs) -> str:
         size = stream.tell()
         context.log(f"uploading {count} files, {size / 1e6:.1f} MB packed")
         stream.seek(0)
-        put_blob(context.arm, str(place["uploadUrl"]), stream)
+        put_blob(context.arm, str(place["uploadUrl"]), stream, "the build context")
     return str(place["relativePath"])
 
 
-def put_blob(arm: Arm, url: str, stream: IO[bytes]) -> None:
-    """Upload a block blob, a block at a time: https://learn.microsoft.com/rest/api/storageservices/put-block-list."""
-    blocks: list[str] = []
-    separator = "&" if "?" in url else "?"
-    version = {"x-ms-version": "2021-12-02"}
-
-    def put(query: str, content: bytes, headers: Mapping[str, str]) -> None:
-        reply = arm.web.send("PUT", f"{url}{separator}{query}", content=content, headers={**version, **headers})
-        if reply.status != CREATED:
-            reason = clean(reply.content[:300].decode("utf-8", "replace"))
-            msg = f"the upload of the build context was refused: HTTP {reply.status} {reason}; run up again"
-            raise ResourceError(msg)
-
-    while block := stream.read(BLOCK):
-        name = base64.b64encode(f"{len(blocks):08}".encode()).decode()
-        put(f"comp=block&blockid={name.replace('=', '%3D')}", block, {"Content-Type": "application/octet-stream"})
-        blocks.append(name)
-    entries = "".join(f"<Latest>{escape(name)}</Latest>" for name in blocks)
-    listing = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{entries}</BlockList>'
-    put("comp=blocklist", listing.encode(), {"Content-Type": "application/xml"})
-
-
-CREATED, PARTIAL = 201, 206
+PARTIAL = 206
 
 
 def _follow_run(context: Context, registry_id: str, run_id: str) -> dict[str, Any]:

@@ -12,14 +12,16 @@ https://learn.microsoft.com/rest/api/azureml/online-deployments
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.resources.arm import ML_API, Arm, ArmError, Progress, clean, spoken, state_of
 from components.resources.fields import (
+    CodeId,
     DeploymentName,
     EndpointId,
     EnvironmentId,
     Location,
+    ModelId,
     Tags,
     as_written,
     kept_tags,
@@ -42,6 +44,12 @@ class OnlineDeploymentInputs(Inputs):
         description="Machine size."
     )
     instance_count: int = Field(default=1, ge=1, le=1000, description="How many instances.")
+    model_id: ModelId | None = Field(default=None, description="ARM id of the model version that is mounted.")
+    model_mount_path: Annotated[str, shaped(r"/\S*", "an absolute path")] | None = Field(
+        default=None, description="Folder in the container below which the model is mounted."
+    )
+    code_id: CodeId | None = Field(default=None, description="ARM id of the code version that is mounted.")
+    scoring_script: str | None = Field(default=None, description="The entry script, seen from the code's folder.")
     environment_variables: dict[str, str] | None = Field(
         default=None, description="Environment variables of the container; secret values stay secret in the state."
     )
@@ -60,6 +68,13 @@ class OnlineDeploymentInputs(Inputs):
         default=None, description="Id of the role assignment that lets the image be pulled; only waited for."
     )
     tags: Tags | None = Field(default=None, description="Tags of the deployment.")
+
+    @model_validator(mode="after")
+    def _whole_code(self) -> "OnlineDeploymentInputs":
+        if (self.code_id is None) != (self.scoring_script is None):
+            msg = "codeId and scoringScript come together; give both, or neither"
+            raise ValueError(msg)
+        return self
 
     @property
     def path(self) -> str:
@@ -116,6 +131,9 @@ def body(inputs: OnlineDeploymentInputs) -> dict[str, Any]:
         "livenessProbe": inputs.liveness_probe,
         "readinessProbe": inputs.readiness_probe,
         "requestSettings": inputs.request_settings,
+        "model": inputs.model_id,
+        "modelMountPath": inputs.model_mount_path,
+        "codeConfiguration": inputs.code_id and {"codeId": inputs.code_id, "scoringScript": inputs.scoring_script},
     }
     return {
         "location": inputs.location,
@@ -138,11 +156,16 @@ def as_inputs(path: str, document: dict[str, Any], olds: Plain) -> Plain:
     """Read the inputs off a document. Of what Azure fills in by itself, only what we set is looked at."""
     properties = document.get("properties") or {}
     endpoint, _, name = path.rpartition("/deployments/")
+    code = properties.get("codeConfiguration") or {}
     plain = {
         "endpointId": endpoint,
         "deploymentName": name,
         "location": document.get("location"),
         "environmentId": properties.get("environmentId"),
+        "modelId": str(properties.get("model") or "").removeprefix("azureml:") or None,
+        "modelMountPath": properties.get("modelMountPath"),
+        "codeId": code.get("codeId"),
+        "scoringScript": code.get("scoringScript"),
         "instanceType": properties.get("instanceType"),
         "instanceCount": (document.get("sku") or {}).get("capacity"),
         "appInsightsEnabled": properties.get("appInsightsEnabled"),

@@ -108,6 +108,45 @@ class EnvironmentVersion(_OwnResource):
 
 
 @dataclass(frozen=True)
+class ModelVersionArgs:
+    """Which files become which version of a model."""
+
+    workspace_id: pulumi.Input[str]
+    asset_name: pulumi.Input[str]
+    version: pulumi.Input[str]
+    content_key: pulumi.Input[str]
+    path: pulumi.Input[str]
+    model_type: pulumi.Input[str] | None = None
+    tags: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+
+
+class ModelVersion(_OwnResource):
+    """An immutable version of a model, uploaded into the workspace's default datastore."""
+
+    def __init__(self, name: str, args: ModelVersionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, (), opts)
+
+
+@dataclass(frozen=True)
+class CodeVersionArgs:
+    """Which files become which version of code."""
+
+    workspace_id: pulumi.Input[str]
+    asset_name: pulumi.Input[str]
+    version: pulumi.Input[str]
+    content_key: pulumi.Input[str]
+    path: pulumi.Input[str]
+    tags: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+
+
+class CodeVersion(_OwnResource):
+    """An immutable version of code, uploaded where Azure ML opens a place for it."""
+
+    def __init__(self, name: str, args: CodeVersionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, (), opts)
+
+
+@dataclass(frozen=True)
 class RegistryAttachmentArgs:
     """Which workspace gets which registry."""
 
@@ -169,6 +208,10 @@ class OnlineDeploymentArgs:
     environment_id: pulumi.Input[str]
     instance_type: pulumi.Input[str]
     instance_count: pulumi.Input[int] | None = None
+    model_id: pulumi.Input[str] | None = None
+    model_mount_path: pulumi.Input[str] | None = None
+    code_id: pulumi.Input[str] | None = None
+    scoring_script: pulumi.Input[str] | None = None
     environment_variables: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
     liveness_probe: pulumi.Input[Mapping[str, Any]] | None = None
     readiness_probe: pulumi.Input[Mapping[str, Any]] | None = None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from components.resources.asset_version import CodeVersion, ModelVersion
 from components.resources.endpoint_traffic import EndpointTraffic
 from components.resources.environment_version import EnvironmentVersion
 from components.resources.framework import Resource
@@ -13,6 +14,8 @@ from components.resources.registry_attachment import RegistryAttachment
 _ALL: tuple[Resource[Any], ...] = (
     ImageBuild(),
     EnvironmentVersion(),
+    ModelVersion(),
+    CodeVersion(),
     OnlineEndpoint(),
     OnlineDeployment(),
     EndpointTraffic(),

@@ -32,8 +32,8 @@ _INTEGER = re.compile(r"[1-9][0-9]{0,9}")
 _MOST = 2**31 - 1
 _VERSION = re.compile(r"[\w.-]{1,255}")
 _DATASTORE_URI = re.compile(
-    r"azureml://(?:(?P<workspace>subscriptions/[^/]+/resource[gG]roups/[^/]+/(?:providers/Microsoft\.MachineLearningServices/)?"
-    r"workspaces/[^/]+)/)?datastores/(?P<datastore>[^/]+)/paths/(?P<path>.+)"
+    r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/workspaces/[^/]+/)?"
+    r"datastores/(?P<datastore>[^/]+)/paths/(?P<path>.+)"
 )
 _PENDING = ("TemporaryBlobReference", "None")
 

@@ -361,6 +361,63 @@ BAD: list[tuple[str, object, str]] = [
             "that holds the Dockerfile"
         ),
     ),
+    ("model", {"path": "gone"}, 'scoring:model.path = "{root}/gone": no such folder or file; name the model\'s'),
+    ("model", {}, 'scoring:model.path = "": name a folder or file, or a registered version by reference'),
+    (
+        "model",
+        {"reference": "iris:3"},
+        (
+            'scoring:model.reference = "iris:3": a registered model takes azureml:NAME:VERSION with a whole number, '
+            "or a version's ARM id; for instance azureml:iris:3"
+        ),
+    ),
+    (
+        "model",
+        {"reference": "azureml:iris:3", "name": "other"},
+        'scoring:model.name = "other": reference names a version that is registered; take out one of them',
+    ),
+    ("model", {"path": "app", "type": "onnx"}, 'scoring:model.type = "onnx": one of custom, mlflow, triton'),
+    (
+        "model",
+        {"path": "app", "type": "mlflow"},
+        (
+            'scoring:model.type = "mlflow": Azure serves it without code in an image of its own only; '
+            "name code, or write type: custom"
+        ),
+    ),
+    (
+        "model",
+        {"path": "app", "mountPath": "models"},
+        (
+            'scoring:model.mountPath = "models": a mount path takes an absolute path in the container, without ..; '
+            "for instance /var/models"
+        ),
+    ),
+    (
+        "deployments/blue/model",
+        {"path": "app", "name": "my model"},
+        (
+            "scoring:deployments.blue.model.name = \"my model\": a model's or code's name takes "
+            "up to 255 letters, digits, - and _; for instance iris"
+        ),
+    ),
+    ("code", {"path": "app"}, "scoring:code.entryScript is missing: write it; see Pulumi.local.yaml, scoring:code"),
+    (
+        "code",
+        {"path": "app", "entryScript": "score"},
+        (
+            "scoring:code.entryScript = \"score\": an entry script takes a Python file's path seen from the code's "
+            "folder; for instance score.py"
+        ),
+    ),
+    (
+        "deployments/blue/code",
+        {"path": "app", "entryScript": "main.py"},
+        (
+            'scoring:deployments.blue.code.entryScript = "main.py": no such file in {root}/app; '
+            "write its path seen from there"
+        ),
+    ),
 ]
 
 

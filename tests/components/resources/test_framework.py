@@ -31,9 +31,11 @@ def reasons(name: str, news: Plain, *secrets: str) -> list[str]:
 
 def test_the_registry_holds_every_own_resource() -> None:
     assert sorted(token.rsplit(":", 1)[-1] for token in RESOURCES) == [
+        "CodeVersion",
         "EndpointTraffic",
         "EnvironmentVersion",
         "ImageBuild",
+        "ModelVersion",
         "OnlineDeployment",
         "OnlineEndpoint",
         "RegistryAttachment",

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from components.content import context_files
-from components.resources import image_build
+from components.resources import blobs
 from components.resources.framework import ResourceError
 from components.resources.image_build import ImageBuild, ImageBuildInputs, errors_in, pack, run_request, task_yaml
 from components.resources.registry_client import find_digest
@@ -84,7 +84,10 @@ class Builder:
         on("POST", "acr.azurecr.io/oauth2/token", lambda _: (200, {}, {"access_token": "pull-token"}))
 
     def put(self, sent: Sent) -> Answer:
-        if sent.query["comp"] == "block":
+        if "comp" not in sent.query:
+            assert sent.headers["x-ms-blob-type"] == "BlockBlob"
+            self.blob = sent.body
+        elif sent.query["comp"] == "block":
             assert isinstance(sent.body, bytes)
             self.blocks[sent.query["blockid"]] = sent.body
         else:
@@ -218,7 +221,7 @@ def test_a_build_uploads_runs_and_pins_by_digest(folder: Path) -> None:
 
 
 def test_a_big_context_travels_in_blocks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_build, "BLOCK", 1000)
+    monkeypatch.setattr(blobs, "BLOCK", 1000)
     (folder / "noise.bin").write_bytes(os.urandom(5000))
     azure = FakeAzure()
     builder = Builder(azure)

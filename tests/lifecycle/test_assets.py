@@ -1,0 +1,131 @@
+"""A model and code beside the image, from folders here to the container, on the real engine."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.modes import QUICK, answer, configure
+from tests.project import LocalAzure, Project
+from tests.registries import BASE
+
+# The image knows neither model nor code: it runs whatever Azure mounts.
+SERVER = """import http.server, importlib.util, json, os
+
+script = os.path.join(os.environ["AML_APP_ROOT"], os.environ["AZUREML_ENTRY_SCRIPT"])
+spec = importlib.util.spec_from_file_location("entry", script)
+entry = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(entry)
+entry.init()
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = json.dumps(entry.run("")).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+http.server.ThreadingHTTPServer(("", 5001), Handler).serve_forever()
+"""
+SCORE = """import os
+
+def init():
+    global words
+    with open(os.path.join(os.environ["AZUREML_MODEL_DIR"], "weights", "words.txt")) as file:
+        words = file.read()
+
+def run(data):
+    return {"words": words, **{name: os.environ[name] for name in ("AZUREML_MODEL_DIR", "AML_APP_ROOT")}}
+"""
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
+    """A stack that stands: a server's image, a model's folder, a code folder."""
+    copied = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)
+    image, weights, code = (copied.folder / name for name in ("image", "weights", "code"))
+    for folder in (image, weights, code):
+        folder.mkdir()
+    (image / "server.py").write_text(SERVER)
+    (image / "Dockerfile").write_text(
+        f'FROM {BASE}\nCOPY server.py /server.py\nUSER 10001\nCMD ["python3", "/server.py"]\n'
+    )
+    (weights / "words.txt").write_text("first")
+    (code / "score.py").write_text(SCORE)
+    configure(
+        copied,
+        registry={"mode": "workspace"},
+        image={"context": "image", "repository": "served"},
+        model={"path": "weights", "name": "words"},
+        code={"path": "code", "entryScript": "score.py"},
+        deployments={
+            "blue": {"instanceType": "Standard_DS3_v2", "livenessProbe": QUICK, "readinessProbe": QUICK},
+        },
+    )
+    try:
+        run = copied.up()
+        assert run.code == 0, run.text
+        yield copied
+    finally:
+        gone = copied.destroy()
+        assert gone.code == 0, gone.text
+
+
+def _version(project: Project) -> str:
+    id_: str = project.resource("azureml-scoring:index:ModelVersion", "-model")["id"]
+    return id_.rpartition("/")[2]
+
+
+def _writes(azure: LocalAzure) -> dict[str, Any]:
+    found: dict[str, Any] = azure.tell("stats")
+    return found
+
+
+def test_the_entry_script_finds_model_and_code_where_azure_mounts_them(project: Project) -> None:
+    version = _version(project)
+    assert answer(project.outputs()) == {
+        "words": "first",
+        "AZUREML_MODEL_DIR": f"/var/azureml-app/azureml-models/words/{version}",
+        "AML_APP_ROOT": "/var/azureml-app/code",
+    }
+
+
+def test_a_second_up_uploads_and_writes_nothing(project: Project, azure: LocalAzure) -> None:
+    azure.tell("reset-stats")
+    again = project.up()
+    assert again.code == 0, again.text
+    assert _writes(azure) == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def test_a_changed_model_file_changes_the_model_version_and_the_deployment_only(
+    project: Project, azure: LocalAzure
+) -> None:
+    before = _version(project)
+    (project.folder / "weights" / "words.txt").write_text("second")
+    preview = project.pulumi("preview", "--json", "--stack", project.stack)
+    assert preview.code == 0, preview.text
+    steps = json.loads(preview.text[preview.text.index("{") :])["steps"]
+    touched = {step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] != "same"}
+    assert set(touched) == {"scoring-model", "scoring-blue"}
+    assert touched["scoring-blue"] == "update"
+    azure.tell("reset-stats")
+    run = project.up()
+    assert run.code == 0, run.text
+    assert answer(project.outputs())["words"] == "second"
+    assert _version(project) != before
+    # One file is uploaded; the new version is written, and the old one archived.
+    ml = "Microsoft.MachineLearningServices/workspaces"
+    wanted = {f"{ml}/models/versions": 2, f"{ml}/onlineEndpoints/deployments": 1}
+    assert _writes(azure) == {"writes": wanted, "builds": 0, "uploads": 1}
