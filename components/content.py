@@ -20,6 +20,7 @@ from typing import Final
 from docker.utils.build import exclude_paths
 from pathspec import GitIgnoreSpec
 
+from components.ingredients import DIGITS, shortened
 from components.types import SettingsError, line
 
 TAG_LENGTH: Final = 12
@@ -70,6 +71,58 @@ def context_files(context: Path, dockerfile: str = "Dockerfile") -> list[Context
     return [entry for entry in found if entry is not None]
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a build reads from this side."""
+
+    key: str
+    """64 hexadecimal digits over all of it."""
+    files: dict[str, str]
+    """The files by a piece of their hash, shortened (`ingredients`)."""
+
+
+def read_content(  # noqa: PLR0913, PLR0917 - what a build depends on is what it is
+    context: Path,
+    dockerfile: str = "Dockerfile",
+    build_arguments: Mapping[str, str] | None = None,
+    base_digest: str | None = None,
+    platform: str = "linux/amd64",
+    target: str | None = None,
+    progress: Progress | None = None,
+) -> Content:
+    """Read a context once, for its key and for the files that it has."""
+    files = context_files(context, dockerfile)
+    total = hashlib.sha256(_FORMAT)
+    facts = {"dockerfile": dockerfile, "platform": platform, "target": target or "", "base": base_digest or ""}
+    facts |= {f"argument {name}": value for name, value in (build_arguments or {}).items()}
+    for name, fact in sorted(facts.items()):
+        _add(total, "fact", name, fact.encode())
+    pieces: list[tuple[str, str]] = []
+    for done, entry in enumerate(files, start=1):
+        kind, value = _value(entry)
+        _add(total, kind, entry.name, value)
+        piece = hashlib.sha256(value).digest() if kind == "link" else value
+        pieces.append((_shown(entry.name), f"{piece.hex()[:DIGITS]}{_MARKS[kind]}"))
+        if progress is not None:
+            progress(done, len(files))
+    return Content(total.hexdigest(), shortened(pieces))
+
+
+_MARKS: Final = {"file": "", "program": "x", "link": "l"}
+"""What stands after the piece of a hash: an executable bit is a change too."""
+
+
+def _value(entry: ContextFile) -> tuple[str, bytes]:
+    if entry.link is not None:
+        return "link", entry.link.encode("utf-8", "surrogateescape")
+    return "program" if entry.executable else "file", _digest(entry.path)
+
+
+def _shown(name: str) -> str:
+    """A name that is text, whatever bytes the file system has."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def content_key(  # noqa: PLR0913, PLR0917 - what a build depends on is what it is
     context: Path,
     dockerfile: str = "Dockerfile",
@@ -80,20 +133,7 @@ def content_key(  # noqa: PLR0913, PLR0917 - what a build depends on is what it 
     progress: Progress | None = None,
 ) -> str:
     """Compute the key of a build as 64 hexadecimal digits."""
-    files = context_files(context, dockerfile)
-    total = hashlib.sha256(_FORMAT)
-    facts = {"dockerfile": dockerfile, "platform": platform, "target": target or "", "base": base_digest or ""}
-    facts |= {f"argument {name}": value for name, value in (build_arguments or {}).items()}
-    for name, value in sorted(facts.items()):
-        _add(total, "fact", name, value.encode())
-    for done, entry in enumerate(files, start=1):
-        if entry.link is not None:
-            _add(total, "link", entry.name, entry.link.encode("utf-8", "surrogateescape"))
-        else:
-            _add(total, "program" if entry.executable else "file", entry.name, _digest(entry.path))
-        if progress is not None:
-            progress(done, len(files))
-    return total.hexdigest()
+    return read_content(context, dockerfile, build_arguments, base_digest, platform, target, progress).key
 
 
 def asset_files(path: Path) -> dict[str, Path]:

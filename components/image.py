@@ -6,6 +6,7 @@ https://learn.microsoft.com/azure/container-registry/container-registry-tasks-ov
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NotRequired, TypedDict
@@ -13,8 +14,9 @@ from typing import Final, NotRequired, TypedDict
 import pulumi
 import pulumi_docker as docker
 
-from components.content import TAG_LENGTH, check_context, content_key
-from components.requirements import Checks, Finding, before, named
+from components.content import TAG_LENGTH, check_context, read_content
+from components.ingredients import MOST_PACKAGES, Ingredients
+from components.requirements import Checks, Finding, before, made_of, named
 from components.requirements import reference as judge_reference
 from components.resources import ImageBuild, ImageBuildArgs
 from components.types import ImageSettings, SettingsError, require
@@ -39,6 +41,8 @@ class Plan:
     context: Path = field(default_factory=Path)
     findings: tuple[Finding, ...] = ()
     """What the checks before the build have to say."""
+    ingredients: Ingredients = field(default_factory=Ingredients)
+    """What it is made from, for people to compare; nothing for an existing image."""
 
 
 class CustomImageArgs(TypedDict):
@@ -115,6 +119,9 @@ class CustomImage(pulumi.ComponentResource):
                 platform=settings.get("platform") or _PLATFORM,
                 target=settings.get("target"),
                 requirements=settings.get("requirements"),
+                files=plan.ingredients.files,
+                bases=plan.ingredients.bases,
+                packages=plan.ingredients.packages,
             ),
             opts=pulumi.ResourceOptions(parent=self),
         ).image
@@ -152,8 +159,9 @@ def plan_image(image: ImageSettings) -> Plan:
     context = Path(image.get("context") or ".").resolve()
     dockerfile = image.get("dockerfile") or _DOCKERFILE
     check_context(context, dockerfile)
-    found = _refused(judge(image, context, dockerfile))
-    key = content_key(
+    text, files = _texts(image, context, dockerfile)
+    found = _refused(judge(image, text, files))
+    content = read_content(
         context,
         dockerfile,
         image.get("build_arguments"),
@@ -163,16 +171,25 @@ def plan_image(image: ImageSettings) -> Plan:
         progress=_progress,
     )
     repository = image.get("repository") or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
-    return Plan(require("repository", "image.repository", repository), key[:TAG_LENGTH], None, key, context, found)
+    bases, packages = made_of(text, files, image.get("build_arguments"))
+    if "base_digest" in image:
+        bases.append(image["base_digest"])
+    ingredients = Ingredients(content.files, bases, packages if len(packages) <= MOST_PACKAGES else {})
+    require("repository", "image.repository", repository)
+    return Plan(repository, content.key[:TAG_LENGTH], None, content.key, context, found, ingredients)
 
 
-def judge(image: ImageSettings, context: Path, dockerfile: str) -> list[Finding]:
-    """Read the Dockerfile and the requirements files that it names, and check them."""
-    text = _text(context / dockerfile)
-    arguments = image.get("build_arguments")
-    files = {name: _text(context / name) for name in named(text, arguments) if (context / name).is_file()}
+def judge(image: ImageSettings, text: str, files: Mapping[str, str]) -> list[Finding]:
+    """Check a Dockerfile and the requirements files that it names."""
     checks = Checks(image.get("requirements") or {}, image.get("target"), image.get("platform") or _PLATFORM)
-    return before(text, files, arguments, checks)
+    return before(text, files, image.get("build_arguments"), checks)
+
+
+def _texts(image: ImageSettings, context: Path, dockerfile: str) -> tuple[str, dict[str, str]]:
+    """Read the Dockerfile, and the requirements files that it names."""
+    text = _text(context / dockerfile)
+    names = named(text, image.get("build_arguments"))
+    return text, {name: _text(context / name) for name in names if (context / name).is_file()}
 
 
 def _text(path: Path) -> str:

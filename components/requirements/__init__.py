@@ -5,7 +5,7 @@ the catalogue of public base images. Refuses to own the reading of files, regist
 """
 
 from components.requirements.after import Probe, after
-from components.requirements.before import Checks, before, named, reference
+from components.requirements.before import Checks, before, made_of, named, reference
 from components.requirements.findings import RULES, Finding, RequirementId, RequirementLevel
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "RequirementLevel",
     "after",
     "before",
+    "made_of",
     "named",
     "reference",
 ]

@@ -83,6 +83,20 @@ def named(dockerfile: str, arguments: Mapping[str, str] | None = None) -> list[s
     return list(names)
 
 
+def made_of(
+    dockerfile: str, requirements: Mapping[str, str] | None = None, arguments: Mapping[str, str] | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """List the images that all stages stand on, and the packages that are asked for with their versions."""
+    stages = reader.read(dockerfile, arguments)
+    named = {stage.name for stage in stages if stage.name}
+    bases = dict.fromkeys(stage.base for stage in stages if stage.base and stage.base.lower() not in named)
+    versions: dict[str, set[str]] = {}
+    for package in _all((package for stage in stages for package in _asked(stage)), requirements or {}):
+        name = package.name if package.kind == "pip" else f"{package.kind} {package.name}"
+        versions.setdefault(name, set()).add(package.version or "any")
+    return list(bases), {name: ", ".join(sorted(versions[name])) for name in sorted(versions)}
+
+
 def _sources(step: reader.Instruction) -> Iterator[str]:
     """Name the files that COPY, ADD or a bind mount takes from the context."""
     flags = dict(step.flags)

@@ -68,6 +68,13 @@ class ImageBuildInputs(Inputs):
     requirements: dict[RequirementId, RequirementLevel] = Field(
         default_factory=dict, description="Levels of the image checks by id: error, warning, info or off."
     )
+    files: dict[str, str] = Field(
+        default_factory=dict, description="A piece of each file's hash, for reports: what a new content key changes."
+    )
+    bases: list[str] = Field(default_factory=list, description="The images that the Dockerfile stands on, for reports.")
+    packages: dict[str, str] = Field(
+        default_factory=dict, description="The packages that are asked for, with their versions, for reports."
+    )
 
     @field_validator("build_arguments")
     @classmethod
@@ -113,7 +120,7 @@ class ImageBuild(Resource[ImageBuildInputs]):
     inputs = ImageBuildInputs
     outputs = ImageBuildOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer", "repository"})
-    silent: ClassVar[frozenset[str]] = frozenset({"context", "requirements"})
+    silent: ClassVar[frozenset[str]] = frozenset({"context", "requirements", "files", "bases", "packages"})
 
     def foresee(self, olds: Plain, news: Plain) -> Plain:
         """Tell the tag from the key; the same tag in the same place is the same image."""

@@ -46,6 +46,9 @@ class ImageBuildArgs:
     platform: pulumi.Input[str] | None = None
     target: pulumi.Input[str] | None = None
     requirements: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+    files: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+    bases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None
+    packages: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
 
 
 class ImageBuild(_OwnResource):
