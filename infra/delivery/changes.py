@@ -5,13 +5,14 @@ PULUMI_ENABLE_STREAMING_JSON_PREVIEW). https://www.pulumi.com/docs/iac/cli/comma
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from typing import Any
 
-from infra.delivery.redaction import redacted
+from infra.delivery.redaction import HIDDEN, alike, redacted
 
 QUIET = {
     "same",
@@ -111,8 +112,10 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
 """What makes a change risky: the kind of resource, or the property that is updated."""
 
 
-EXPLAINED = {"ImageBuild", "EnvironmentVersion", "OnlineDeployment"}
+EXPLAINED = {"ImageBuild", "Image", "EnvironmentVersion", "OnlineDeployment"}
 """Kinds whose whole state the report reads: images and instances."""
+_PLAIN = ("files", "bases", "packages")
+"""What an image is made from: names of files and packages, of which some sound secret, and pieces of hashes."""
 
 
 @dataclass(frozen=True)
@@ -124,19 +127,35 @@ class Credential:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What a rule says: one of the policy pack, or one of the image requirements."""
+
+    rule: str
+    level: str
+    """mandatory or advisory of a policy; error, warning or info of an image."""
+    text: str
+
+    @property
+    def forbids(self) -> bool:
+        """Whether the update would be refused."""
+        return self.level in {"mandatory", "error"}
+
+
+@dataclass(frozen=True)
 class Preview:
-    """One stack's preview: what changes, what stays, and what the engine and the policies said."""
+    """One stack's preview: what changes, what stays, and what the engine and the rules said."""
 
     stack: str
     changes: tuple[Change, ...]
     unchanged: int = 0
     messages: tuple[tuple[str, str], ...] = ()
     credentials: tuple[Credential, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def failed(self) -> bool:
-        """Whether the preview itself ended with an error."""
-        return any(severity == "error" for severity, _ in self.messages)
+        """Whether the preview ended with an error, or a rule forbids the update."""
+        return any(severity == "error" for severity, _ in self.messages) or any(each.forbids for each in self.findings)
 
 
 def read(text: str, stack: str = "") -> Preview:
@@ -146,7 +165,7 @@ def read(text: str, stack: str = "") -> Preview:
         raise PreviewError("the preview is empty: give what `pulumi preview --json` printed")
     try:
         return _read(stripped, stack)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise PreviewError(
             f"the preview is not as the engine writes it ({error!r}): give what `pulumi preview --json` printed"
         ) from None
@@ -165,7 +184,8 @@ def _read(stripped: str, stack: str) -> Preview:
 
 
 def _lines(text: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    # Only line feeds end an event: a JSON text may hold other characters that split lines.
+    for number, line in enumerate(text.split("\n"), 1):
         try:
             event = json.loads(line)
         except ValueError:
@@ -179,6 +199,11 @@ def _lines(text: str) -> Iterator[dict[str, Any]]:
 
 def _read_classic(document: dict[str, Any], stack: str) -> Preview:
     steps = document.get("steps") or []
+    told = _Told()
+    for found in document.get("diagnostics") or []:
+        told.diagnostic(found)
+    for step in steps:
+        told.image(step["urn"], step["op"], step.get("newState") or {}, step.get("oldState") or {})
     changes = tuple(
         _change(
             step["urn"],
@@ -195,42 +220,89 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
         changes,
         # Steps that stay are listed with --show-sames only, but always counted.
         (document.get("changeSummary") or {}).get("same") or sum(step["op"] == "same" for step in steps),
-        tuple(_message(found) for found in document.get("diagnostics") or [] if _told(found)),
+        tuple(told.messages),
         tuple(_credentials((step["urn"], step["op"], step.get("newState") or {}) for step in steps)),
+        tuple(told.findings.values()),
     )
 
 
 def _read_events(events: Iterator[dict[str, Any]], stack: str) -> Preview:
     changes: list[Change] = []
-    messages: list[tuple[str, str]] = []
+    told = _Told()
     urns: list[str] = []
     ending: list[tuple[str, str, dict[str, Any]]] = []
     unchanged = 0
     for event in events:
         if step := (event.get("resourcePreEvent") or {}).get("metadata"):
             urns.append(step["urn"])
-            ending.append((step["urn"], step["op"], step.get("new") or {}))
+            old, new = step.get("old") or {}, step.get("new") or {}
+            ending.append((step["urn"], step["op"], new))
             unchanged += step["op"] == "same"
+            told.image(step["urn"], step["op"], new, old)
             if step["op"] not in QUIET:
-                changes.append(
-                    _change(
-                        step["urn"],
-                        step["op"],
-                        step.get("old") or {},
-                        step.get("new") or {},
-                        _Diff(step.get("detailedDiff") or {}, step.get("keys") or [], step.get("diffs") or []),
-                    )
-                )
-        elif (found := event.get("diagnosticEvent")) and _told(found):
-            messages.append(_message(found))
+                diff = _Diff(step.get("detailedDiff") or {}, step.get("keys") or [], step.get("diffs") or [])
+                changes.append(_change(step["urn"], step["op"], old, new, diff))
+        elif found := event.get("diagnosticEvent"):
+            told.diagnostic(found)
         elif policy := event.get("policyEvent"):
-            severity = "error" if policy.get("enforcementLevel") == "mandatory" else "warning"
-            messages.append((severity, f"{policy.get('policyName', 'policy')}: {policy.get('message', '')}".strip()))
-    if not urns and not messages:
+            told.policy(policy)
+    if not urns and not told.messages and not told.findings:
         raise PreviewError("the events hold no step of a preview: give what `pulumi preview --json` printed")
     return Preview(
-        stack or _stack_of(urns), tuple(changes), unchanged, tuple(messages), tuple(_credentials(iter(ending)))
+        stack or _stack_of(urns),
+        tuple(changes),
+        unchanged,
+        tuple(told.messages),
+        tuple(_credentials(iter(ending))),
+        tuple(told.findings.values()),
     )
+
+
+_COLOUR = re.compile(r"<\{%[^%]*%\}>")
+_REQUIREMENT = re.compile(r"(?:image: |^)(AML-IMG-\d+) (.+)")
+
+
+class _Told:
+    """Collects what the engine, the policies and the image requirements say; the same line once."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, str]] = []
+        self.findings: dict[tuple[str, str], Finding] = {}
+
+    def diagnostic(self, event: dict[str, Any]) -> None:
+        """Take a message of the engine; lines that an image requirement wrote are findings."""
+        severity = str(event.get("severity"))
+        rest = []
+        for line in _COLOUR.sub("", str(event.get("message") or "")).splitlines():
+            if found := _REQUIREMENT.search(line):
+                self._finding(found[1], severity.partition("#")[0], found[2])
+            else:
+                rest.append(line)
+        message = " ".join(" ".join(rest).split()).removeprefix(f"{severity}: ")
+        if severity in {"error", "warning"} and message:
+            said = (severity, str(redacted(message)))
+            if said not in self.messages:
+                self.messages.append(said)
+
+    def policy(self, event: dict[str, Any]) -> None:
+        """Take a violation of the policy pack."""
+        text = _COLOUR.sub("", str(event.get("message") or ""))
+        self._finding(str(event.get("policyName") or "policy"), str(event.get("enforcementLevel") or "advisory"), text)
+
+    def image(self, urn: str, op: str, new: dict[str, Any], old: dict[str, Any]) -> None:
+        """Take what was found in the image that is built and stays."""
+        if op != "same" or not _type_of(urn).endswith(":ImageBuild"):
+            return
+        for line in ((new.get("outputs") or {}) or (old.get("outputs") or {})).get("findings") or []:
+            level, _, text = str(line).partition(": ")
+            found = _REQUIREMENT.search(text)
+            # What the Dockerfile shows was said before: the image shows the same once more, in other words.
+            if found and not any(rule == found[1] for rule, _ in self.findings):
+                self._finding(found[1], level, found[2])
+
+    def _finding(self, rule: str, level: str, text: str) -> None:
+        shown = str(redacted(" ".join(text.split())))
+        self.findings.setdefault((rule, shown), Finding(rule, level, shown))
 
 
 def _credentials(steps: Iterable[tuple[str, str, dict[str, Any]]]) -> Iterator[Credential]:
@@ -240,14 +312,6 @@ def _credentials(steps: Iterable[tuple[str, str, dict[str, Any]]]) -> Iterator[C
             ends = (state.get("inputs") or {}).get("endDate") or (state.get("outputs") or {}).get("endDate")
             if ends:
                 yield Credential(urn.split("::", 3)[3], str(redacted(ends)))
-
-
-def _told(diagnostic: dict[str, Any]) -> bool:
-    return diagnostic.get("severity") in {"error", "warning"} and bool((diagnostic.get("message") or "").strip())
-
-
-def _message(diagnostic: dict[str, Any]) -> tuple[str, str]:
-    return diagnostic["severity"], str(redacted(" ".join(diagnostic["message"].split())))
 
 
 def _stack_of(urns: list[str]) -> str:
@@ -277,7 +341,8 @@ def _change(urn: str, op: str, old: dict[str, Any], new: dict[str, Any], diff: _
     before, after = old.get("inputs") or {}, new.get("inputs") or {}
     if op in {"update", "replace"}:
         properties = tuple(_property(path, old, new, replaces=replaces) for path, replaces in diff)
-        properties = tuple(found for found in properties if found.old != found.new or found.replaces)
+        # Of two hidden values nobody sees that they differ; the engine says so.
+        properties = tuple(each for each in properties if each.old != each.new or each.replaces or each.new == HIDDEN)
     else:
         properties = tuple(
             PropertyChange(name, redacted(before.get(name), name), redacted(after.get(name), name))
@@ -298,8 +363,10 @@ def _change(urn: str, op: str, old: dict[str, Any], new: dict[str, Any], diff: _
 
 def _facts(state: dict[str, Any]) -> dict[str, Any]:
     """Outputs, and over them what the program says: in a preview the outputs may still be the old ones."""
-    found: dict[str, Any] = redacted({**(state.get("outputs") or {}), **(state.get("inputs") or {})})
-    return found
+    whole = {**(state.get("outputs") or {}), **(state.get("inputs") or {})}
+    plain = {name: whole.pop(name) for name in _PLAIN if name in whole}
+    found: dict[str, Any] = redacted(whole)
+    return found | plain
 
 
 @lru_cache(maxsize=16384)
@@ -312,16 +379,17 @@ def _root(path: str) -> str:
 
 
 def _property(path: str, old: dict[str, Any], new: dict[str, Any], *, replaces: bool) -> PropertyChange:
-    before = _at(old.get("inputs") or {}, path)
+    before = _seen(old.get("inputs") or {}, path)
     if before is None:
-        before = _at(old.get("outputs") or {}, path)
-    last = _parts(path)[-1]
-    return PropertyChange(
-        path,
-        redacted(before, str(last)),
-        redacted(_at(new.get("inputs") or {}, path), str(last)),
-        replaces,
-    )
+        before = _seen(old.get("outputs") or {}, path)
+    before, after = alike(before, _seen(new.get("inputs") or {}, path))
+    return PropertyChange(path, before, after, replaces)
+
+
+def _seen(properties: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
+    """What stands at a path, without secrets: what is around it tells too, so the whole property is looked at."""
+    root = _root(path)
+    return _at({root: redacted(properties.get(root), root)}, path) if root in properties else None
 
 
 @lru_cache(maxsize=4096)
@@ -352,7 +420,10 @@ def _parts(path: str) -> tuple[str | int, ...]:
 
 
 def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - JSON
+    """The value at a path; hidden where what holds it is hidden."""
     for part in _parts(path):
+        if value == HIDDEN:
+            return HIDDEN
         if isinstance(value, dict):
             value = value.get(str(part))
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):

@@ -12,28 +12,32 @@ from typing import Any
 HIDDEN = "[secret]"
 _SECRET_KEY = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the engine's public mark of a special value
 _SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the engine's public mark of a secret
-_NAMES = re.compile(
-    r"(password|passwd|passphrase|secret|token|credential|connection_?string|private_?key|access_?key|account_?key"
-    r"|api_?key|sas|signature)(s|value)?$",
-    re.IGNORECASE,
+_WORDS = (
+    r"password|passwd|passphrase|pwd|secret|token|credential|connection_?string|private_?key|access_?key|account_?key"
+    r"|api_?key|(?:primary|secondary|shared|master|host|function|storage|subscription|ssh|auth|signing)_?key"
+    r"|cookie|authorization|sas|signature"
 )
+_NAMES = re.compile(rf"(?:{_WORDS})(s|value)?$", re.IGNORECASE)
 _HARMLESS = re.compile(r"(secret|token|key|password)_?(name|id|version|uri|expir\w*|policy)s?$", re.IGNORECASE)
+_PAIRS = ("name", "key", "Name", "Key")
+"""What the name is called in lists of names with values."""
 _SHAPES = (
-    re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
+    # All before the host: user, password or a token alone. A password may hold what an address may not.
+    re.compile(r"(?<=://)[^\s/?#]+(?=@)"),
+    re.compile(r"(?<=://)[^\s/?#@:]{0,200}:[^\s@]{1,500}(?=@)"),
     re.compile(
-        r"(?i)(?<=[?&;\s])((?:sig|code|token|access_token|client_secret|password|pwd|api[-_]?key|sharedaccesskey|accountkey)=)"
-        r"[^&;\s\"']+"
+        r"(?i)((?:^|[?&;,\s\"'])(?:sig|code|pass|pat|access_token|client_secret|[\w.-]{0,60}(?:"
+        + _WORDS
+        + r"))[\"']?\s*[=:]\s*[\"']?)(?!\[secret\])[^&;,\s\"'}\]]+"
     ),
-    re.compile(
-        r"(?i)^((?:sig|client_secret|password|pwd|sharedaccesskey|accountkey)=)[^&;\s\"']+",
-    ),
+    re.compile(r"(?i)((?<![\w-])--?[\w-]{0,60}(?:" + _WORDS + r")\s+)[^\s\"'-][^\s\"']*"),
     re.compile(r"(?i)(\bbearer\s+|\bbasic\s+)[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*)?"),
     re.compile(r"\b[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
     re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
 )
-_ANY = re.compile(r"://|=|bearer|basic|eyJ|Q~|-----BEGIN|gh[pousr]_|github_pat_", re.IGNORECASE)
+_ANY = re.compile(r"://|[=:]|--|bearer|basic|eyJ|Q~|-----BEGIN|gh[pousr]_|github_pat_", re.IGNORECASE)
 """What every shape has some of: most texts have nothing of it, and need no closer look."""
 
 
@@ -44,10 +48,29 @@ def redacted(value: Any, name: str = "") -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, dict):
         if value.get(_SECRET_KEY) == _SECRET_SIGNATURE:
             return HIDDEN
-        return {key: redacted(inner, str(key)) for key, inner in value.items()}
+        found = {key: redacted(inner, str(key)) for key, inner in value.items()}
+        if any(isinstance(value.get(pair), str) and _tells(value[pair]) for pair in _PAIRS):
+            found |= {name: HIDDEN for name in ("value", "Value") if value.get(name) not in (None, "")}
+        return found
     if isinstance(value, list):
         return [redacted(inner, name) for inner in value]
     return _text(value) if isinstance(value, str) else value
+
+
+def alike(old: Any, new: Any) -> tuple[Any, Any]:  # noqa: ANN401 - JSON
+    """Hide in both values what is hidden in one of them: a secret that lost its mark, or has none yet."""
+    if HIDDEN in (old, new):
+        return (None if old is None else HIDDEN), (None if new is None else HIDDEN)
+    if isinstance(old, dict) and isinstance(new, dict):
+        both = {name: alike(old[name], new[name]) for name in old.keys() & new.keys()}
+        return (
+            {name: both[name][0] if name in both else inner for name, inner in old.items()},
+            {name: both[name][1] if name in both else inner for name, inner in new.items()},
+        )
+    if isinstance(old, list) and isinstance(new, list):
+        pairs = [alike(*pair) for pair in zip(old, new, strict=False)]
+        return [left for left, _ in pairs] + old[len(pairs) :], [right for _, right in pairs] + new[len(pairs) :]
+    return old, new
 
 
 @lru_cache(maxsize=4096)
@@ -61,7 +84,7 @@ def _text(text: str) -> str:
     if stripped[:1] in {"{", "["}:
         try:
             return json.dumps(redacted(json.loads(stripped)))
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # no JSON after all: a text like any other
     if not _ANY.search(text):
         return text

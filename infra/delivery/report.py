@@ -5,12 +5,15 @@ important is left out first, and what was left out is said.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
-from infra.delivery.changes import Change, Credential, Preview, PropertyChange, Risk
-from infra.delivery.markdown import code, row, text
+from infra.delivery import ingredients
+from infra.delivery.changes import Change, Credential, Finding, Preview, PropertyChange, Risk
+from infra.delivery.markdown import code, label, row, text
 from infra.delivery.prices import Prices, difference
 
 MARKER = "<!-- azureml-scoring preview -->"
@@ -19,7 +22,10 @@ MARKER = "<!-- azureml-scoring preview -->"
 GITHUB = 64_000
 AZURE_DEVOPS = 150_000
 _MOST_NODES = 30
+_SOON = 30
+"""Days before its end from which on a password is told as ending soon."""
 _MOST_PROPERTIES = 12
+_MOST_NAMES = 8
 _LONGEST_VALUE = 160
 
 _TITLES = {
@@ -58,11 +64,17 @@ class _Part:
 TITLE = "What this change would do"
 
 
-def render(previews: Sequence[Preview], limit: int = GITHUB, prices: Prices | None = None, title: str = TITLE) -> str:
+def render(
+    previews: Sequence[Preview],
+    limit: int = GITHUB,
+    prices: Prices | None = None,
+    title: str = TITLE,
+    today: date | None = None,
+) -> str:
     """Return the comment, at most `limit` characters long; with prices, it estimates what instances cost."""
     parts = [_Part(0, "", (MARKER, f"## {text(title)}"))]
     for preview in previews:
-        parts += _stack_parts(preview, prices)
+        parts += _stack_parts(preview, prices, today or datetime.now(UTC).date())
     note = 500  # what the last line may take
     size = sum(len(part.text) + 1 for part in parts)
     gone: set[int] = set()
@@ -79,11 +91,12 @@ def render(previews: Sequence[Preview], limit: int = GITHUB, prices: Prices | No
     if len(whole) <= limit:
         return whole
     told = "\n\n_Cut here: the headlines alone are longer than a comment may be._\n"
-    return whole[: limit - len(told)] + told
+    # Between lines: half a line could be half of a code style, and what follows markup.
+    return whole[: limit - len(told)].rpartition("\n")[0] + told
 
 
 def _joined(parts: Iterable[_Part], left_out: list[str]) -> str:
-    body = "\n".join(part.text for part in parts)
+    body = re.sub(r"\n{3,}", "\n\n", "\n".join(part.text for part in parts))
     if not left_out:
         return body
     named = ", ".join(dict.fromkeys(left_out))
@@ -91,38 +104,57 @@ def _joined(parts: Iterable[_Part], left_out: list[str]) -> str:
     return f"{body}\n_Left out, since a comment has a limit: {shown}. The job's log has the preview in full._\n"
 
 
-def _stack_parts(preview: Preview, prices: Prices | None) -> list[_Part]:
-    title = f"### {code(preview.stack)}: {headline(preview)}"
-    parts = [_Part(0, "", (title, "", counts(preview)))]
+def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_Part]:
+    stack = text(preview.stack)
+    parts = [_Part(0, "", (f"### {code(preview.stack)}: {headline(preview)}", "", counts(preview)))]
     for n, (severity, message) in enumerate(_by_severity(preview.messages)):
         rank = 0 if severity == "error" and n < 5 else 30  # noqa: PLR2004 - the first errors always stay
-        parts.append(_Part(rank, f"messages of {text(preview.stack)}", (f"- **{severity}**: {text(message, 500)}",)))
-    stack = text(preview.stack)
+        parts.append(_Part(rank, f"messages of {stack}", (f"- **{severity}**: {text(message, 500)}",)))
+    parts += _finding_parts(stack, preview.findings)
     explained = [
         (f"images of {stack}", images(preview.changes)),
         (f"costs of {stack}", costs(preview.changes, prices) if prices else []),
-        (f"credentials of {stack}", credentials(preview.credentials)),
+        (f"credentials of {stack}", credentials(preview.credentials, today)),
     ]
     parts += [_Part(9, name, ("", *lines)) for name, lines in explained if lines]
+    replaced = {change.urn: change.name for change in preview.changes if change.op == "replace"}
     for risk in Risk:
         found = [change for change in preview.changes if change.risk is risk]
         if found:
-            parts += _risk_parts(preview.stack, risk, found)
+            parts += _risk_parts(preview.stack, risk, found, replaced)
     if len(preview.changes) > 1:
-        parts.append(_Part(100, f"graph of {text(preview.stack)}", tuple(graph(preview.changes))))
+        parts.append(_Part(100, f"graph of {stack}", tuple(graph(preview.changes))))
     return parts
+
+
+_LEVELS = ("mandatory", "error", "advisory", "warning", "info")
+
+
+def _finding_parts(stack: str, findings: Iterable[Finding]) -> list[_Part]:
+    """What policies and image requirements say, the worst first."""
+    parts = []
+    for n, found in enumerate(sorted(findings, key=_level)):
+        rank = 0 if found.forbids and n < 5 else 9 if found.forbids else 30 + _level(found)  # noqa: PLR2004 - as above
+        line = f"- **{text(found.level)}** {code(found.rule)}: {text(found.text, 500)}"
+        parts.append(_Part(rank, f"findings of {stack}", (line,)))
+    return parts
+
+
+def _level(found: Finding) -> int:
+    return _LEVELS.index(found.level) if found.level in _LEVELS else len(_LEVELS)
 
 
 def _by_severity(messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(messages, key=lambda message: message[0] != "error")
 
 
-def _risk_parts(stack: str, risk: Risk, found: list[Change]) -> list[_Part]:
+def _risk_parts(stack: str, risk: Risk, found: list[Change], replaced: dict[str, str]) -> list[_Part]:
     title = _TITLES[risk]
     name = f"{title.lower()} of {text(stack)}"
     parts = [_Part(10 + risk, name, (f"**{title}**", ""))]
     for change in found:
-        head = f"- {code(change.name)} ({change.kind}) is **{_OPERATIONS.get(change.op, change.op)}**{_why(change)}"
+        done = text(_OPERATIONS.get(change.op, change.op))
+        head = f"- {code(change.name)} ({text(change.kind)}) is **{done}**{_why(change, replaced)}"
         # A change's own line outlives its details, and the details of what is risky those of the rest.
         parts.append(_Part(20 + risk, f"changes: {name}", (head,)))
         lines = _property_lines(change)
@@ -131,11 +163,21 @@ def _risk_parts(stack: str, risk: Risk, found: list[Change]) -> list[_Part]:
     return parts
 
 
-def _why(change: Change) -> str:
+def _why(change: Change, replaced: dict[str, str]) -> str:
+    """Why a replacement happens: its own properties, or what it depends on."""
     reasons = [found.path for found in change.properties if found.replaces]
     if reasons:
-        return f" because {', '.join(code(reason) for reason in reasons)} cannot change in place"
-    return " because what it depends on is replaced" if change.op == "replace" else ""
+        return f" because {_several(reasons)} cannot change in place"
+    if change.op != "replace":
+        return ""
+    needed = [replaced[urn] for urn in change.dependencies if urn in replaced]
+    verb = "are" if len(needed) > 1 else "is"
+    return f" because {_several(needed) if needed else 'what it depends on'} {verb} replaced"
+
+
+def _several(names: list[str]) -> str:
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*(code(name) for name in names[:_MOST_NAMES]), *more])
 
 
 def _property_lines(change: Change) -> list[str]:
@@ -155,7 +197,7 @@ def _value(value: Any) -> str:  # noqa: ANN401 - JSON
     shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     if shown == _UNKNOWN:
         return "_known after the update_"
-    return code(shown, _LONGEST_VALUE)
+    return code(shown.replace(_UNKNOWN, "known after the update"), _LONGEST_VALUE)
 
 
 def counts(preview: Preview) -> str:
@@ -170,8 +212,10 @@ def counts(preview: Preview) -> str:
 
 def headline(preview: Preview) -> str:
     """What the endpoint's clients will notice."""
-    if preview.failed:
+    if any(severity == "error" for severity, _ in preview.messages):
         return "the preview failed"
+    if preview.failed:
+        return "a rule forbids it"
     kinds = {(change.kind, change.op) for change in preview.changes}
     told = [words for wanted, words in _HEADLINES if kinds & wanted]
     images = any(change.risk is Risk.IMAGE for change in preview.changes)
@@ -191,25 +235,35 @@ _HEADLINES: tuple[tuple[set[tuple[str, str]], str], ...] = (
 
 
 def images(changes: Iterable[Change]) -> list[str]:
-    """Which image goes and which comes, by tag and digest; a build's tag is known before the build."""
+    """Which image goes and which comes, by tag and digest, and what it is made from that differs."""
     lines = []
     for change in changes:
         if change.kind == "ImageBuild" and change.op in {"create", "update", "replace"}:
-            old, new = _tagged(change.old), _tagged(change.new)
-            digest = change.old.get("digest")
-            known = f" ({code(str(digest))})" if old and digest else ""
-            came = f"{code(old)}{known} → {code(new)}" if old else code(new)
-            if old != new:
-                lines.append(
-                    f"- Image {code(str(change.new.get('repository', change.name)))}: {came}, built by the update"
-                )
-            differing = [name for name in _BUILT_FROM if change.old and change.old.get(name) != change.new.get(name)]
-            lines += [f"  - other {words}" for name, words in _BUILT_FROM.items() if name in differing]
+            lines += _built(change)
+        elif change.kind == "Image" and change.old.get("imageName") != change.new.get("imageName"):
+            old, new = change.old, change.new
+            known = f" ({_value(old.get('repoDigest'))})" if old.get("repoDigest") else ""
+            lines.append(f"- Image: {_value(old.get('imageName'))}{known} → {_value(new.get('imageName'))}")
         elif change.kind == "EnvironmentVersion" and change.op in {"update", "replace"}:
             before, after = change.old.get("image"), change.new.get("image")
             if after not in (before, _UNKNOWN):
                 lines.append(f"- Image of {code(change.name)}: {_value(before)} → {_value(after)}")
     return lines
+
+
+def _built(change: Change) -> list[str]:
+    old, new = _tagged(change.old), _tagged(change.new)
+    if old == new and change.op != "replace":
+        return []
+    digest = change.old.get("digest")
+    known = f" ({code(str(digest))})" if old and digest else ""
+    came = f"{code(old)}{known} → {code(new)}" if old else code(new)
+    lines = [f"- Image {code(str(change.new.get('repository', change.name)))}: {came}, built by the update"]
+    if not change.old:
+        return lines
+    differing = [name for name in _BUILT_FROM if change.old.get(name) != change.new.get(name)]
+    lines += [f"  - other {words}" for name, words in _BUILT_FROM.items() if name in differing]
+    return lines + [f"  - {line}" for line in ingredients.explained(change.old, change.new)]
 
 
 _BUILT_FROM = {
@@ -241,12 +295,22 @@ def costs(changes: Iterable[Change], prices: Prices) -> list[str]:
     return [f"{line}."]
 
 
-def credentials(found: Iterable[Credential]) -> list[str]:
-    """When passwords end, the first one first."""
+def credentials(found: Iterable[Credential], today: date) -> list[str]:
+    """When passwords end, the first one first; which of them ended, or will soon."""
     return [
-        f"- Password {code(each.name)} ends {code(each.ends[:10])}"
+        f"- Password {code(each.name)} ends {code(each.ends[:10])}{_urgency(each.ends, today)}"
         for each in sorted(found, key=lambda each: (each.ends, each.name))
     ]
+
+
+def _urgency(ends: str, today: date) -> str:
+    try:
+        left = (date.fromisoformat(ends[:10]) - today).days
+    except ValueError:  # known only after the update
+        return ""
+    if left < 0:
+        return ": **it has ended**"
+    return f": **in {left} days**" if left <= _SOON else ""
 
 
 def _traffic(change: Change) -> str:
@@ -277,16 +341,31 @@ def _percent(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def graph(changes: Sequence[Change]) -> list[str]:
-    """The dependencies among what changes, as Mermaid, at most 30 nodes, the riskiest kept."""
+    """The dependencies among what changes, as Mermaid: at most 30 nodes, the riskiest kept, and no arrow twice."""
     shown = sorted(changes, key=lambda change: change.risk)[:_MOST_NODES]
     number = {change.urn: f"n{position}" for position, change in enumerate(shown)}
     lines = ["", "```mermaid", "graph LR"]
     for change in shown:
-        name = "".join(letter if letter.isalnum() or letter in "-_ ." else " " for letter in change.name)
-        lines.append(f'  {number[change.urn]}["{name}<br/>{change.kind}: {_OPERATIONS.get(change.op, "changed")}"]')
+        words = f"{label(change.kind)}: {label(_OPERATIONS.get(change.op, 'changed'))}"
+        lines.append(f'  {number[change.urn]}["{label(change.name)}<br/>{words}"]')
+    needs = {change.urn: [urn for urn in dict.fromkeys(change.dependencies) if urn in number] for change in shown}
     for change in shown:
-        lines += [f"  {number[source]} --> {number[change.urn]}" for source in change.dependencies if source in number]
+        direct = needs[change.urn]
+        # What a dependency depends on is told by its own arrows.
+        below = set().union(*(_below(urn, needs) for urn in direct))
+        lines += [f"  {number[source]} --> {number[change.urn]}" for source in direct if source not in below]
     lines.append("```")
     if len(changes) > len(shown):
         lines.append(f"_The picture leaves out {len(changes) - len(shown)} less risky changes._")
     return lines
+
+
+def _below(urn: str, needs: dict[str, list[str]]) -> set[str]:
+    """All that a resource depends on, itself not counted."""
+    found: set[str] = set()
+    waiting = [urn]
+    while waiting:
+        new = [each for each in needs[waiting.pop()] if each not in found]
+        found.update(new)
+        waiting += new
+    return found

@@ -1,12 +1,15 @@
 """`python -m tests.infra.delivery.golden`: write each report anew from its preview; the diff shows what changed."""
 
 import sys
+from datetime import date
 from pathlib import Path
 
 from infra.delivery import prices, report
 from infra.delivery.changes import read
 
 FOLDER = Path(__file__).parent
+TODAY = date(2034, 12, 15)
+"""A day on which the recorded password ends soon."""
 
 
 def names() -> list[str]:
@@ -16,7 +19,8 @@ def names() -> list[str]:
 
 def made(name: str) -> str:
     """The report of one case."""
-    return report.render([read((FOLDER / f"{name}.json").read_text())], prices=prices.load())
+    preview = read((FOLDER / f"{name}.json").read_text())
+    return report.render([preview], prices=prices.load(), today=TODAY)
 
 
 if __name__ == "__main__":
