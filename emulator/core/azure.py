@@ -61,6 +61,8 @@ class ResourceType:
     long: ClassVar[bool] = False
     #: Whether DELETE does so though PUT does not.
     long_delete: ClassVar[bool] = False
+    #: What a PUT that makes something is answered with: clients take no other success than the type's own.
+    created: ClassVar[int] = 201
 
     def __init__(self, azure: "Azure") -> None:
         self.azure = azure
@@ -308,7 +310,7 @@ class Azure:
                 made = kind.provision(new.having(provisioningState="Succeeded"), old)
                 self.store.put(made)
                 lock.release()
-                return Response(200 if old else 201, kind.show(made))
+                return Response(200 if old else kind.created, kind.show(made))
             started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
         except BaseException:
             lock.release()
@@ -326,7 +328,7 @@ class Azure:
                 lock.release()
 
         operation = self.operations.start(id_.path, work)
-        return Response(200 if old else 201, kind.show(started), operation)
+        return Response(200 if old else kind.created, kind.show(started), operation)
 
     def _delete(self, id_: ResourceId, kind: ResourceType) -> Response:
         document = self.store.get(id_)

@@ -19,6 +19,8 @@ from starlette.routing import Route
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ports import PortInUseError
+from emulator.core.rbac import Principal
+from emulator.core.store import Document
 from emulator.faces.tls import Tls
 from emulator.faces.web import RequestLog, azure_error, bearer, json_body, listening
 from emulator.services import entra, keyvault
@@ -65,9 +67,12 @@ def application(azure: Azure, vault: str) -> Starlette:
 
     routes = [
         Route("/secrets", answer),
-        Route("/secrets/{name}", answer, methods=["GET", "PUT", "PATCH", "DELETE"]),
+        Route("/secrets/{name}", answer, methods=["GET", "PUT", "DELETE"]),
         Route("/secrets/{name}/versions", answer),
-        Route("/secrets/{name}/{version}", answer, methods=["GET"]),
+        Route("/secrets/{name}/{version}", answer, methods=["GET", "PATCH"]),
+        Route("/deletedsecrets", answer),
+        Route("/deletedsecrets/{name}", answer, methods=["GET", "DELETE"]),
+        Route("/deletedsecrets/{name}/recover", answer, methods=["POST"]),
     ]
     return Starlette(routes=routes, exception_handlers={AzureError: azure_error}, middleware=[Middleware(RequestLog)])
 
@@ -83,14 +88,32 @@ def _answer(azure: Azure, host: str, request: Request, body: dict[str, Any]) -> 
     principal = entra.verify_token(azure, bearer(request), entra.VAULT_AUDIENCES)
     vault = keyvault.vault_named(azure, host)
     name = request.path_params.get("name")
+    if request.url.path.startswith("/deletedsecrets"):
+        return _answer_deleted(azure, request, principal, vault)
     if name is None:
         return JSONResponse({"value": keyvault.list_secrets(azure, principal, vault)})
     if request.url.path.endswith("/versions"):
         return JSONResponse({"value": keyvault.list_versions(azure, principal, vault, name)})
-    if request.method == "PUT":
-        return JSONResponse(keyvault.set_secret(azure, principal, vault, name, body))
+    version = request.path_params.get("version")
+    match request.method:
+        case "PUT":
+            told = keyvault.set_secret(azure, principal, vault, name, body)
+        case "DELETE":
+            told = keyvault.delete_secret(azure, principal, vault, name)
+        case "PATCH":
+            told = keyvault.update_secret(azure, principal, vault, name, str(version), body)
+        case _:
+            told = keyvault.get_secret(azure, principal, vault, name, version)
+    return JSONResponse(told)
+
+
+def _answer_deleted(azure: Azure, request: Request, principal: Principal, vault: Document) -> Response:
+    name = request.path_params.get("name")
+    if name is None:
+        return JSONResponse({"value": keyvault.list_deleted(azure, principal, vault)})
     if request.method == "DELETE":
-        return JSONResponse(keyvault.delete_secret(azure, principal, vault, name))
-    if request.method == "PATCH":
-        raise AzureError(405, "MethodNotAllowed", "Secrets are changed by a new version here.")
-    return JSONResponse(keyvault.get_secret(azure, principal, vault, name, request.path_params.get("version")))
+        keyvault.purge_secret(azure, principal, vault, name)
+        return Response(status_code=204)
+    if request.method == "POST":
+        return JSONResponse(keyvault.recover_secret(azure, principal, vault, name))
+    return JSONResponse(keyvault.get_deleted(azure, principal, vault, name))

@@ -75,6 +75,7 @@ class InsightsComponent(ResourceType):
 
     type = "Microsoft.Insights/components"
     required: ClassVar[tuple[str, ...]] = ("location", "kind")
+    created = 200
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Application type and the Log Analytics workspace behind it; keys that stay."""

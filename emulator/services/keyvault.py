@@ -1,8 +1,9 @@
 """Key vaults and their secrets, in the control plane and in the data plane.
 
 Owns Microsoft.KeyVault/vaults and vaults/secrets, and who may read a secret: by roles where the vault says
-`enableRbacAuthorization`, else by its access policies. Soft delete is simplified: a deleted vault or secret is gone,
-its name free. Values are sealed at rest and never shown by Resource Manager.
+`enableRbacAuthorization`, else by its access policies. A secret that the data plane deletes can be recovered or purged
+until its vault goes. What Resource Manager deletes is gone, its name free: there soft delete is simplified. Values are
+sealed at rest and never shown by Resource Manager.
 https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults
 https://learn.microsoft.com/rest/api/keyvault/secrets
 """
@@ -24,8 +25,17 @@ SECRETS = "Microsoft.KeyVault/vaults/secrets"
 _VAULT_NAME = re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
 _SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")
 _LONGEST_VALUE = 25 * 1024
+_MOST_DAYS = 90
 #: Data actions (the roles') and what access policies call them.
-_PERMISSIONS = {"getSecret": "get", "setSecret": "set", "readMetadata": "list", "delete": "delete"}
+_PERMISSIONS = {
+    "getSecret": "get",
+    "setSecret": "set",
+    "update": "set",
+    "readMetadata": "list",
+    "delete": "delete",
+    "recover": "recover",
+    "purge": "purge",
+}
 
 
 class Doors(Protocol):
@@ -75,7 +85,7 @@ class Vault(ResourceType):
                 "BadRequest",
                 "The parameter 'accessPolicies' is not specified, and enableRbacAuthorization is not on.",
             )
-        between("properties.softDeleteRetentionInDays", given.get("softDeleteRetentionInDays"), 7, 90)
+        between("properties.softDeleteRetentionInDays", given.get("softDeleteRetentionInDays"), 7, _MOST_DAYS)
         known = old.properties if old else {}
         self._stays(given, known)
         properties = {
@@ -190,6 +200,13 @@ def set_secret(azure: Azure, who: Principal, vault: Document, name: str, body: d
     _demand(azure, who, vault, id_, "setSecret")
     if not isinstance(body.get("value"), str):
         raise AzureError(400, "BadParameter", f"Property 'value' of secret '{name}' is required.")
+    if name.lower() in _deleted(vault):
+        raise AzureError(
+            409,
+            "Conflict",
+            f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this"
+            " state, the secret can only be recovered or purged.",
+        )
     old = azure.store.get(id_)
     made = _version(
         body["value"], _attributes(body.get("attributes") or {}, None), body.get("contentType"), body.get("tags")
@@ -242,13 +259,87 @@ def delete_secret(azure: Azure, who: Principal, vault: Document, name: str) -> d
         raise AzureError(404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault.")
     azure.store.delete(id_)
     azure.count(SECRETS)
-    told = _bundle(azure, vault, name, found.private["versions"][-1], value=False)
-    now = int(time.time())
+    kept = {"name": name, "document": found.body, "versions": found.private["versions"], "date": int(time.time())}
+    azure.store.put(vault.having({"deleted": {**_deleted(vault), name.lower(): kept}}))
+    return _deleted_bundle(azure, vault, kept)
+
+
+def update_secret(  # noqa: PLR0913, PLR0917 - who, where, which and what
+    azure: Azure, who: Principal, vault: Document, name: str, version: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    """The data plane's PATCH: attributes, tags and content type of a version; its value stays."""
+    id_ = vault.id.child("secrets", name)
+    _demand(azure, who, vault, id_, "update")
+    found = azure.store.get(id_)
+    versions = list(found.private["versions"]) if found else []
+    for place, each in enumerate(versions):
+        if found is not None and each["version"] == version:
+            attributes = _attributes({**each["attributes"], **(body.get("attributes") or {})}, each["attributes"])
+            told = {key: body[key] for key in ("contentType", "tags") if body.get(key) is not None}
+            versions[place] = {**each, **told, "attributes": attributes}
+            azure.store.put(_shown(azure, vault.id, found, versions))
+            azure.count(SECRETS)
+            return _bundle(azure, vault, name, versions[place], value=False)
+    raise AzureError(
+        404, "SecretNotFound", f"A secret with (name/id) {name}/{version} was not found in this key vault."
+    )
+
+
+def list_deleted(azure: Azure, who: Principal, vault: Document) -> list[dict[str, Any]]:
+    """What can be recovered or purged."""
+    _demand(azure, who, vault, vault.id, "readMetadata")
+    return [_deleted_bundle(azure, vault, each) for each in _deleted(vault).values()]
+
+
+def get_deleted(azure: Azure, who: Principal, vault: Document, name: str) -> dict[str, Any]:
+    """One of those."""
+    _demand(azure, who, vault, vault.id.child("secrets", name), "readMetadata")
+    return _deleted_bundle(azure, vault, _one_deleted(vault, name))
+
+
+def recover_secret(azure: Azure, who: Principal, vault: Document, name: str) -> dict[str, Any]:
+    """Bring a deleted secret back, with all its versions."""
+    id_ = vault.id.child("secrets", name)
+    _demand(azure, who, vault, id_, "recover")
+    kept = _one_deleted(vault, name)
+    _forget(azure, vault, name)
+    azure.store.put(Document(id_, kept["document"], {"versions": kept["versions"]}))
+    azure.count(SECRETS)
+    return _bundle(azure, vault, kept["name"], kept["versions"][-1], value=False)
+
+
+def purge_secret(azure: Azure, who: Principal, vault: Document, name: str) -> None:
+    """Take a deleted secret away for good; its name is free again."""
+    _demand(azure, who, vault, vault.id.child("secrets", name), "purge")
+    _one_deleted(vault, name)
+    _forget(azure, vault, name)
+    azure.count(SECRETS)
+
+
+def _deleted(vault: Document) -> dict[str, dict[str, Any]]:
+    return dict(vault.private.get("deleted") or {})
+
+
+def _one_deleted(vault: Document, name: str) -> dict[str, Any]:
+    found = _deleted(vault).get(name.lower())
+    if found is None:
+        raise AzureError(404, "SecretNotFound", f"Deleted Secret not found: {name}")
+    return found
+
+
+def _forget(azure: Azure, vault: Document, name: str) -> None:
+    azure.store.put(
+        vault.having({"deleted": {key: one for key, one in _deleted(vault).items() if key != name.lower()}})
+    )
+
+
+def _deleted_bundle(azure: Azure, vault: Document, kept: dict[str, Any]) -> dict[str, Any]:
+    days = int(vault.properties.get("softDeleteRetentionInDays") or _MOST_DAYS)
     return {
-        **told,
-        "recoveryId": f"{vault.properties['vaultUri']}deletedsecrets/{name}",
-        "deletedDate": now,
-        "scheduledPurgeDate": now,
+        **_bundle(azure, vault, kept["name"], kept["versions"][-1], value=False),
+        "recoveryId": f"{vault.properties['vaultUri']}deletedsecrets/{kept['name']}",
+        "deletedDate": kept["date"],
+        "scheduledPurgeDate": kept["date"] + days * 86400,
     }
 
 

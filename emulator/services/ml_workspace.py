@@ -44,6 +44,7 @@ class Workspace(ResourceType):
     type = WORKSPACES
     required: ClassVar[tuple[str, ...]] = ("location",)
     long = True
+    created = 202
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Demand what Azure does: storage, vault and insights that exist, an identity, no change of what is fixed."""
@@ -143,6 +144,7 @@ class Connection(ResourceType):
     """Microsoft.MachineLearningServices/workspaces/connections: credentials are shown by `listsecrets` only."""
 
     type = CONNECTIONS
+    created = 200
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Move the credentials out of sight. A change that names none keeps those that are there."""

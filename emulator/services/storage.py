@@ -33,6 +33,7 @@ class StorageAccount(ResourceType):
     type = storage_data.ACCOUNTS
     required: ClassVar[tuple[str, ...]] = ("location", "sku", "kind")
     long = True
+    created = 202
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Name, SKU, kind; the defaults of a general-purpose account."""

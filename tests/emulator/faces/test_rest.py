@@ -76,7 +76,7 @@ def test_a_body_that_is_no_json_object_is_400(azure: Cloud, group: str) -> None:
 def test_a_long_put_is_followed_by_its_operation(azure: Cloud, group: str) -> None:
     path = f"{group}/providers/Microsoft.Storage/storageAccounts/st{uuid.uuid4().hex[:12]}"
     answer = azure.ask("PUT", path, ACCOUNT)
-    assert answer.status_code == 201
+    assert answer.status_code == 202
     assert answer.json()["properties"]["provisioningState"] == "Creating"
     assert int(answer.headers["retry-after"]) <= 1
     assert azure.finish(answer)["status"] == "Succeeded"

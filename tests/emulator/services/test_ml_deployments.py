@@ -287,6 +287,6 @@ def test_the_sdk_reads_a_workspace_and_its_keys(scene: Stage) -> None:
     )
     with client:
         found = client.workspaces.get(group, name)
-        assert (found.name, found.location, found.provisioning_state) == (name, "westeurope", "Succeeded")
+        assert [found.name, found.location, found.provisioning_state] == [name, "westeurope", "Succeeded"]
         assert [each.name for each in client.workspaces.list_by_resource_group(group)] == [name]
         assert client.workspaces.list_keys(group, name).user_storage_key
