@@ -30,6 +30,7 @@ from components.resources import (
     OnlineEndpoint,
     OnlineEndpointArgs,
 )
+from components.resources.fields import CONTENT_TAG
 from components.types import (
     CodeSettings,
     DeploymentSettings,
@@ -42,9 +43,6 @@ from components.types import (
 
 _DEFAULT_ROUTES: Final = {"port": 5001, "liveness": "/", "readiness": "/", "scoring": "/score"}
 """Where azureml-inference-server-http listens."""
-
-_CONTENT_TAG: Final = "image"
-"""Tag of a deployment that names its image, so that a preview shows what it is about to run."""
 
 
 class ScoringEndpointArgs(TypedDict):
@@ -97,7 +95,7 @@ class ScoringEndpoint(pulumi.ComponentResource):
     traffic: pulumi.Output[dict[str, int]]
     """The confirmed split in percent."""
     environment_id: pulumi.Output[str]
-    """ARM id of the environment version of the stack's image."""
+    """ARM id of the environment version that the first deployment runs."""
 
     def __init__(self, name: str, args: ScoringEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("azureml-scoring:index:ScoringEndpoint", name, None, opts)
@@ -124,11 +122,10 @@ class ScoringEndpoint(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         grant = self._grant(name, args, endpoint, endpoint_name)
-        environments: dict[str, EnvironmentVersion] = {}
+        environments = {key: self._environment(name, key, args, each) for key, each in deployments.items()}
         assets = Assets(name, args["workspace_id"], tags, self)
         made = []
         for key, deployment in deployments.items():
-            environment = self._environment(name, key, args, deployment, environments)
             image = deployment.get("image")
             mounted = _mounted(assets, args, key, deployment)
             made.append(
@@ -138,7 +135,7 @@ class ScoringEndpoint(pulumi.ComponentResource):
                         endpoint_id=endpoint.id,
                         deployment_name=require("deployment", "deployments", key),
                         location=args["location"],
-                        environment_id=environment.id,
+                        environment_id=environments[key].id,
                         instance_type=require(
                             "instanceType", f"deployments.{key}.instanceType", deployment["instance_type"]
                         ),
@@ -153,7 +150,7 @@ class ScoringEndpoint(pulumi.ComponentResource):
                         code_id=mounted.code.id if mounted.code else None,
                         scoring_script=mounted.script,
                         pull_grant=grant,
-                        tags={**tags, _CONTENT_TAG: _short(image) if image else args["image_tag"], **mounted.tags},
+                        tags={**tags, CONTENT_TAG: _short(image) if image else args["image_tag"], **mounted.tags},
                     ),
                     # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
                     opts=pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
@@ -199,31 +196,27 @@ class ScoringEndpoint(pulumi.ComponentResource):
         return assign_pull_role(f"{name}-role", endpoint.principal_id, registry, mode, endpoint_name, self).id
 
     def _environment(
-        self,
-        name: str,
-        key: str,
-        args: ScoringEndpointArgs,
-        deployment: DeploymentSettings,
-        made: dict[str, EnvironmentVersion],
+        self, name: str, key: str, args: ScoringEndpointArgs, deployment: DeploymentSettings
     ) -> EnvironmentVersion:
-        """Make the environment version of a deployment, or share the one of the stack's image on the same routes."""
+        """Make the environment version that a deployment runs; each deployment has an environment of its own.
+
+        Its name and number follow from the image alone, not from who names it: when the stack's image is pinned for a
+        deployment that runs it already, nothing changes.
+        """
         routes = {**_DEFAULT_ROUTES, **(deployment.get("routes") or RouteSettings())}
         own = deployment.get("image")
-        usual = own is None and routes == _DEFAULT_ROUTES
-        if usual and "" in made:
-            return made[""]
         repository = plan_image(ImageSettings(reference=own)).repository if own else args["repository"]
-        suffix = "" if usual else f"-{key}"
-        version = pulumi.Output.from_input(own or args["image"]).apply(_version)
+        image = own or args["image"]
+        version = pulumi.Output.from_input(image).apply(_version)
         if routes != _DEFAULT_ROUTES:
             version = pulumi.Output.concat(version, "-", _mark(routes))
-        environment = EnvironmentVersion(
-            f"{name}{suffix}-environment",
+        return EnvironmentVersion(
+            f"{name}-{key}-environment",
             EnvironmentVersionArgs(
                 workspace_id=args["workspace_id"],
-                environment_name=environment_name(repository + suffix),
+                environment_name=environment_name(f"{repository}-{key}"),
                 version=version,
-                image=own or args["image"],
+                image=image,
                 liveness_path=str(routes["liveness"]),
                 readiness_path=str(routes["readiness"]),
                 scoring_path=str(routes["scoring"]),
@@ -232,8 +225,6 @@ class ScoringEndpoint(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        made["" if usual else key] = environment
-        return environment
 
 
 @dataclass(frozen=True)

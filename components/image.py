@@ -1,4 +1,4 @@
-"""The image that serves: built from a folder into the registry, or an existing one by digest.
+"""The image that serves: built from a folder into the registry, brought there from another, or an existing one.
 
 Owns the content key, the check that there is something to build, and the choice of a builder. Refuses to own the
 registry and how ACR Tasks is driven (`resources/`). What comes out is always pinned: `host/repository@sha256:…`.
@@ -18,7 +18,7 @@ from components.content import TAG_LENGTH, check_context, read_content
 from components.ingredients import MOST_PACKAGES, Ingredients
 from components.requirements import Checks, Finding, before, made_of, named
 from components.requirements import reference as judge_reference
-from components.resources import ImageBuild, ImageBuildArgs
+from components.resources import ImageBuild, ImageBuildArgs, ImageImport, ImageImportArgs
 from components.types import ImageSettings, SettingsError, require
 
 _PLATFORM: Final = "linux/amd64"
@@ -37,6 +37,8 @@ class Plan:
     tag: str
     reference: str | None = None
     """The image itself, when it exists already."""
+    promote: str | None = None
+    """The image where it was built, when it is brought into the registry from there."""
     content_key: str = ""
     context: Path = field(default_factory=Path)
     findings: tuple[Finding, ...] = ()
@@ -85,6 +87,14 @@ class CustomImage(pulumi.ComponentResource):
             tell(f"image: {finding}", self)
         if plan.reference is not None:
             image = pulumi.Output.from_input(plan.reference)
+        elif plan.promote is not None:
+            image = ImageImport(
+                f"{name}-import",
+                ImageImportArgs(
+                    registry_id=args["registry_id"], login_server=args["login_server"], source=plan.promote
+                ),
+                opts=pulumi.ResourceOptions(parent=self),
+            ).image
         elif args["image"].get("builder") == "docker":
             image = self._docker(name, args, plan)
         else:
@@ -150,12 +160,13 @@ class CustomImage(pulumi.ComponentResource):
 
 def plan_image(image: ImageSettings) -> Plan:
     """Find out what a preview can know; raise one line when there is nothing to build."""
-    reference = image.get("reference")
-    if reference is not None:
-        require("imageReference", "image.reference", reference)
-        path, _, digest = reference.partition("@")
-        found = _refused(judge_reference(reference, image.get("requirements")))
-        return Plan(path.partition("/")[2], digest.removeprefix("sha256:")[:TAG_LENGTH], reference, findings=found)
+    reference, promote = image.get("reference"), image.get("promote")
+    if (there := reference or promote) is not None:
+        require("imageReference", "image.reference" if reference else "image.promote", there)
+        path, _, digest = there.partition("@")
+        found = _refused(judge_reference(there, image.get("requirements")))
+        tag = digest.removeprefix("sha256:")[:TAG_LENGTH]
+        return Plan(path.partition("/")[2], tag, reference, promote, findings=found)
     context = Path(image.get("context") or ".").resolve()
     dockerfile = image.get("dockerfile") or _DOCKERFILE
     check_context(context, dockerfile)
@@ -176,7 +187,14 @@ def plan_image(image: ImageSettings) -> Plan:
         bases.append(image["base_digest"])
     ingredients = Ingredients(content.files, bases, packages if len(packages) <= MOST_PACKAGES else {})
     require("repository", "image.repository", repository)
-    return Plan(repository, content.key[:TAG_LENGTH], None, content.key, context, found, ingredients)
+    return Plan(
+        repository,
+        content.key[:TAG_LENGTH],
+        content_key=content.key,
+        context=context,
+        findings=found,
+        ingredients=ingredients,
+    )
 
 
 def judge(image: ImageSettings, text: str, files: Mapping[str, str]) -> list[Finding]:

@@ -189,7 +189,9 @@ def _passwords(kind: str, principal: Section, now: datetime) -> Iterator[str]:
 
 def _image(registry: Section, image: Section) -> Iterator[str]:
     mode = registry["mode"]
-    if "reference" in image:
+    if "promote" in image:
+        yield from _promoted(mode, image)
+    elif "reference" in image:
         for field, shown in _BUILD_FIELDS.items():
             if field in image:
                 remedy = "image.reference names an image that is built; take out one of them"
@@ -204,6 +206,16 @@ def _image(registry: Section, image: Section) -> Iterator[str]:
     elif registry.get("role_assignment_mode") == "abac" and image.get("builder", "acr") == "acr":
         remedy = "ACR Tasks has no rights in a registry with roleAssignmentMode abac; write docker, or image.reference"
         yield line("image.builder", "acr", remedy)
+
+
+def _promoted(mode: str, image: Section) -> Iterator[str]:
+    """Check an image that is brought from elsewhere. Fields of a build may stay; it takes their place."""
+    if "reference" in image:
+        remedy = "image.reference names an image that is used where it lies; take out one of them"
+        yield line("image.promote", image["promote"], remedy)
+    elif mode in _READ_ONLY:
+        remedy = f"a {mode} registry is only read; name the image there by image.reference"
+        yield line("image.promote", image["promote"], remedy)
 
 
 def _endpoint(endpoint: Section, deployments: Section) -> Iterator[str]:

@@ -377,6 +377,8 @@ class ImageSettings(TypedDict):
 
     reference: NotRequired[str]
     """An existing image: host/repository@sha256:…"""
+    promote: NotRequired[str]
+    """An image that was built elsewhere, host/repository@sha256:…: it is imported into the registry, not built."""
     context: NotRequired[str]
     """The folder to build from."""
     dockerfile: NotRequired[str]

@@ -85,6 +85,7 @@ class Image(_Section):
     """What to build, or which image to use."""
 
     reference: types.ImageReference | None = None
+    promote: types.ImageReference | None = None
     context: Annotated[str, Field(min_length=1)] | None = None
     dockerfile: Annotated[str, Field(min_length=1)] | None = None
     repository: types.Repository | None = None

@@ -75,6 +75,8 @@ EnvironmentName = Annotated[
 Location = Annotated[str, shaped(r"[a-z0-9]+", "a region's short name, such as westeurope")]
 Route = Annotated[str, shaped(r"/\S*", "a path that starts with /")]
 Tags = dict[str, str]
+CONTENT_TAG = "image"
+"""Tag of a deployment that names its image, so that a preview shows what it is about to run."""
 
 
 def last(resource_id: str) -> str:

@@ -10,12 +10,14 @@ ARM: Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments.
 https://learn.microsoft.com/rest/api/azureml/online-deployments
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from components.resources.arm import ML_API, Arm, ArmError, Progress, clean, spoken, state_of
 from components.resources.fields import (
+    CONTENT_TAG,
     CodeId,
     DeploymentName,
     EndpointId,
@@ -28,7 +30,7 @@ from components.resources.fields import (
     last,
     shaped,
 )
-from components.resources.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
+from components.resources.framework import Context, Diff, Found, Inputs, Outputs, Resource, ResourceError
 from components.resources.split import Split, put_split, read_split, without
 from components.resources.values import Plain
 
@@ -95,6 +97,14 @@ class OnlineDeployment(Resource[OnlineDeploymentInputs]):
     replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId", "deploymentName", "location"})
     silent: ClassVar[frozenset[str]] = frozenset({"pullGrant"})
 
+    def diff(self, resource_id: str, olds: Plain, news: Plain) -> Diff:
+        """Take another name of the same image for no change: only the environment says which image runs."""
+        found = super().diff(resource_id, olds, news)
+        same = olds.get("environmentId") == news.get("environmentId")
+        if same and "tags" in found.updated and _others(olds["tags"]) == _others(news["tags"]):
+            return replace(found, updated=found.updated - {"tags"})
+        return found
+
     def _create(self, context: Context, inputs: OnlineDeploymentInputs) -> tuple[str, Outputs]:
         existing = context.arm.settle(inputs.path, ML_API, _progress(context, inputs.deployment_name))
         if existing is not None and state_of(existing) in {"failed", "canceled"}:
@@ -123,6 +133,11 @@ class OnlineDeployment(Resource[OnlineDeploymentInputs]):
     def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
         del olds
         _remove(context, resource_id)
+
+
+def _others(tags: object) -> object:
+    """Leave out the tag that names the image."""
+    return {name: tag for name, tag in tags.items() if name != CONTENT_TAG} if isinstance(tags, dict) else tags
 
 
 def body(inputs: OnlineDeploymentInputs) -> dict[str, Any]:

@@ -89,6 +89,27 @@ class ImageBuild(_OwnResource):
 
 
 @dataclass(frozen=True)
+class ImageImportArgs:
+    """Which image comes from where, into which registry."""
+
+    registry_id: pulumi.Input[str]
+    login_server: pulumi.Input[str]
+    source: pulumi.Input[str]
+
+
+class ImageImport(_OwnResource):
+    """An image built elsewhere, copied into a registry by its digest."""
+
+    def __init__(self, name: str, args: ImageImportArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, ("image", "digest"), opts)
+
+    @property
+    def image(self) -> pulumi.Output[str]:
+        """The image by digest, where it lies now."""
+        return self._output("image")
+
+
+@dataclass(frozen=True)
 class EnvironmentVersionArgs:
     """Which image serves, under which name and version, and on which routes."""
 

@@ -70,6 +70,9 @@ class Cloud(mocks.Mocks):
             "azureml-scoring:index:ImageBuild": {
                 "image": f"{inputs.get('loginServer')}/{inputs.get('repository')}@{DIGEST}"
             },
+            "azureml-scoring:index:ImageImport": {
+                "image": f"{inputs.get('loginServer')}/{str(inputs.get('source')).partition('/')[2]}"
+            },
             "docker:index/image:Image": {"repoDigest": f"{str(inputs.get('imageName')).rpartition(':')[0]}@{DIGEST}"},
             "azureml-scoring:index:OnlineEndpoint": {
                 "scoringUri": "https://endpoint/score",

@@ -65,10 +65,22 @@ FINE: dict[str, dict[str, Any]] = {
         },
     },
     "a split": {**STANDALONE, "deployments": TWO, "endpoint": {"traffic": {"blue": 90, "green": 10}}},
+    "an image from another registry, beside what would build it": {
+        **STANDALONE,
+        "image": {"context": ".", "promote": "host/x@sha256:0"},
+    },
     "a mirror": {**STANDALONE, "deployments": TWO, "endpoint": {"traffic": {"blue": 100}, "mirror": {"green": 50}}},
 }
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a reference and an import": (
+        {"image": {"reference": "host/x@sha256:0", "promote": "host/x@sha256:0"}},
+        'image.promote = "host/x@sha256:0": image.reference names an image that is used where it lies',
+    ),
+    "an import into a public registry": (
+        {**PUBLIC, "image": {"promote": "host/x@sha256:0"}},
+        'image.promote = "host/x@sha256:0": a public registry is only read; name the image there by image.reference',
+    ),
     "an unknown mode": ({"registry": {"mode": "shared"}}, 'registry.mode = "shared": one of'),
     "an id in mode workspace": (
         {"registry": {"mode": "workspace", "id": ACR}, "principal": {"kind": "none"}},

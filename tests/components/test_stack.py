@@ -260,12 +260,21 @@ def test_a_mixture_that_azure_cannot_do_is_told_before_anything_is_registered(tm
     assert cloud.made == []
 
 
+def test_a_promoted_image_is_imported_and_nothing_is_built(tmp_path: Path) -> None:
+    image = {"context": "nowhere", "promote": ELSEWHERE}
+    cloud = up(arguments(tmp_path, image=image))
+    assert cloud.all("ImageBuild") == []
+    brought = cloud.inputs("ImageImport")
+    assert brought["source"] == ELSEWHERE
+    assert cloud.inputs("EnvironmentVersion")["image"] == f"{brought['loginServer']}/azureml/served@sha256:{'cd' * 32}"
+
+
 # -- endpoint ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_environment_is_named_after_the_digest(cloud: Cloud) -> None:
     environment = cloud.inputs("EnvironmentVersion")
-    assert environment["environmentName"] == "scoring-sklearn"
+    assert environment["environmentName"] == "scoring-sklearn-blue"
     # The place too: the same digest may lie in another registry, and a version never changes.
     assert re.fullmatch(r"(ab){6}-[0-9a-f]{6}", environment["version"])
     assert environment["image"].endswith(DIGEST)
@@ -284,15 +293,19 @@ def test_other_routes_are_another_version_because_azure_lets_none_change(tmp_pat
     assert (environment["port"], environment["scoringPath"]) == (8080, "/predict")
 
 
-def test_deployments_of_one_image_share_an_environment_and_another_image_has_its_own(tmp_path: Path) -> None:
+def test_a_deployment_keeps_its_environment_when_the_image_that_it_runs_is_pinned(tmp_path: Path) -> None:
     machine = {"instance_type": "Standard_DS3_v2"}
-    deployments = {"blue": machine, "green": machine, "red": {**machine, "image": ELSEWHERE}}
-    cloud = up(arguments(tmp_path, deployments=deployments, endpoint={"traffic": {"blue": 100}}))
-    environments = {made.name: made.inputs for made in cloud.all("EnvironmentVersion")}
-    assert set(environments) == {"scoring-environment", "scoring-red-environment"}
-    assert environments["scoring-red-environment"]["image"] == ELSEWHERE
-    used = {made.name: made.inputs["environmentId"] for made in cloud.all("OnlineDeployment")}
-    assert used["scoring-blue"] == used["scoring-green"] != used["scoring-red"]
+    split = {"traffic": {"blue": 100}}
+    both = up(arguments(tmp_path, deployments={"blue": machine, "green": machine}, endpoint=split))
+    built = both.all("EnvironmentVersion")[0].inputs["image"]
+    pinned = {"blue": {**machine, "image": built}, "green": {**machine, "image": ELSEWHERE}}
+    other = up(arguments(tmp_path, deployments=pinned, endpoint=split))
+    before, after = ({made.name: made.inputs for made in cloud.all("EnvironmentVersion")} for cloud in (both, other))
+    assert before["scoring-blue-environment"] == after["scoring-blue-environment"]
+    assert after["scoring-green-environment"]["image"] == ELSEWHERE
+    assert {each["environmentName"] for each in before.values()} == {"scoring-sklearn-blue", "scoring-sklearn-green"}
+    used = {made.name: made.inputs["environmentId"] for made in other.all("OnlineDeployment")}
+    assert used["scoring-blue"] != used["scoring-green"]
 
 
 def test_probes_and_limits_are_spelt_as_arm_does_and_numbers_from_other_languages_are_whole(tmp_path: Path) -> None:

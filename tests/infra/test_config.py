@@ -231,6 +231,15 @@ BAD: list[tuple[str, object, str]] = [
         "user",
         'scoring:principal.kind = "user": one of service-principal, managed-identity, none',
     ),
+    (
+        "image/promote",
+        "devacr.azurecr.io/scoring/app:v1",
+        (
+            'scoring:image.promote = "devacr.azurecr.io/scoring/app:v1": an image reference takes '
+            "host/repository@sha256:… because tags move; `docker buildx imagetools inspect IMAGE` tells the digest; "
+            "for instance mcr.microsoft.com/azureml/curated/sklearn@sha256:3f0c…"
+        ),
+    ),
     ("image/builder", "kaniko", 'scoring:image.builder = "kaniko": one of acr, docker'),
     ("endpoint/auth", "basic", 'scoring:endpoint.auth = "basic": one of key, aml-token, aad-token'),
     ("endpoint/kind", "kubernetes", 'scoring:endpoint.kind = "kubernetes": one of managed'),

@@ -249,6 +249,14 @@ def test_another_grant_alone_changes_no_deployment() -> None:
     assert not OnlineDeployment().diff("", deployment(pullGrant="a"), deployment(pullGrant="b")).changed
 
 
+def test_another_name_of_the_same_image_changes_no_deployment() -> None:
+    olds = deployment(tags={"image": "abc", "owner": "me"})
+    assert not OnlineDeployment().diff("x", olds, deployment(tags={"image": "def", "owner": "me"})).changed
+    elsewhere = deployment(tags={"image": "def", "owner": "me"}, environmentId=f"{ENVIRONMENT}2")
+    assert OnlineDeployment().diff("x", olds, elsewhere).changed == {"tags", "environmentId"}
+    assert OnlineDeployment().diff("x", olds, deployment(tags={"image": "abc", "owner": "you"})).changed == {"tags"}
+
+
 def test_what_azure_fills_in_is_no_change_and_what_somebody_changed_is() -> None:
     azure = FakeAzure()
     stand(azure)
