@@ -108,6 +108,11 @@ class ImageImport(_OwnResource):
         """The image by digest, where it lies now."""
         return self._output("image")
 
+    @property
+    def digest(self) -> pulumi.Output[str]:
+        """The manifest's digest, `sha256:…`."""
+        return self._output("digest")
+
 
 @dataclass(frozen=True)
 class EnvironmentVersionArgs:

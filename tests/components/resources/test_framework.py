@@ -35,6 +35,7 @@ def test_the_registry_holds_every_own_resource() -> None:
         "EndpointTraffic",
         "EnvironmentVersion",
         "ImageBuild",
+        "ImageImport",
         "ModelVersion",
         "OnlineDeployment",
         "OnlineEndpoint",
