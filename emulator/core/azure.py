@@ -80,7 +80,7 @@ class ResourceType:
                 "InvalidTag",
                 f"The tags of '{id_.name}' are wrong: at most {_MOST_TAGS}, and every value is a text.",
             )
-        if not isinstance(body.get("properties") or {}, dict):
+        if not isinstance(body.get("properties", {}), dict | None):
             raise AzureError(400, "InvalidRequestContent", f"The 'properties' of '{id_.name}' is not a JSON object.")
         location = body.get("location")
         return {**body, "location": region(str(location), self.type)} if location else body

@@ -25,6 +25,8 @@ _SKUS = ("PerGB2018", "Free", "Standard", "Premium", "PerNode", "Standalone", "C
 _ENABLED = ("Enabled", "Disabled")
 _FREE_DAYS = 7
 _LEAST_DAYS, _MOST_DAYS = 30, 730
+_KEPT_DAYS = (30, 60, 90, 120, 180, 270, 365, 550, 730)
+"""What a component can be told to keep."""
 
 
 class LogWorkspace(ResourceType):
@@ -92,6 +94,10 @@ class InsightsComponent(ResourceType):
             given.get("IngestionMode"),
             ("LogAnalytics", "ApplicationInsights", "ApplicationInsightsWithDiagnosticSettings"),
         )
+        between("properties.SamplingPercentage", given.get("SamplingPercentage"), 0, 100)
+        days = given.get("RetentionInDays")
+        if days is not None and days not in _KEPT_DAYS:
+            one_of("properties.RetentionInDays", days, tuple(map(str, _KEPT_DAYS)))
         behind = given.get("WorkspaceResourceId")
         if mode == "LogAnalytics":
             found = self.azure.store.get(ResourceId.parse(behind)) if behind else None

@@ -18,7 +18,7 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import Principal
 from emulator.core.store import Document
-from emulator.services.rules import between, one_of, taken
+from emulator.services.rules import between, default_action, one_of, taken
 
 VAULTS = "Microsoft.KeyVault/vaults"
 SECRETS = "Microsoft.KeyVault/vaults/secrets"
@@ -77,6 +77,9 @@ class Vault(ResourceType):
         sku = given.get("sku") or {}
         if not sku.get("name"):
             raise AzureError(400, "BadRequest", "The vault lacks 'properties.sku.name' (standard or premium).")
+        one_of("properties.sku.family", sku.get("family"), ("A",))
+        one_of("properties.publicNetworkAccess", given.get("publicNetworkAccess"), ("Enabled", "Disabled"))
+        default_action("properties.networkAcls", given.get("networkAcls"))
         policies = given.get("accessPolicies")
         uses_roles = bool(given.get("enableRbacAuthorization"))
         if policies is None and not uses_roles and old is None:

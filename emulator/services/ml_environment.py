@@ -18,6 +18,7 @@ VERSIONS = f"{ENVIRONMENTS}/versions"
 ROUTES = ("livenessRoute", "readinessRoute", "scoringRoute")
 _VERSION = re.compile(r"[\w.-]{1,255}")
 _SOURCES = ("image", "build", "condaFile")
+_SYSTEMS = ("Linux", "Windows")
 _MOST_PORT = 65535
 
 
@@ -58,6 +59,9 @@ def _check(id_: ResourceId, given: dict[str, Any]) -> None:
         raise invalid(
             f"image '{image}' is not a reference like 'registry/repository:tag' or 'registry/repository@sha256:…'"
         )
+    system = given.get("osType", _SYSTEMS[0])
+    if system not in _SYSTEMS:
+        raise invalid(f"osType '{system}' is none of {', '.join(_SYSTEMS)}")
     if given.get("inferenceConfig") is not None:
         _check_routes(given["inferenceConfig"])
 

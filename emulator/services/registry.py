@@ -21,12 +21,15 @@ from emulator.core.store import Document
 from emulator.services import engine, identity, registry_import, registry_tokens, tasks
 from emulator.services.distribution import PortTakenError, Server, Settings
 from emulator.services.registry_tokens import PORT, REGISTRIES, TOKEN_USER, find, login, may
+from emulator.services.rules import between, default_action, one_of
 
 __all__ = ["PORT", "REGISTRIES", "TOKEN_USER", "Registry", "find", "login", "may"]
 
 _NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
 _SKUS = ("Basic", "Standard", "Premium")
 _PASSWORDS = ("password", "password2")
+_MOST_KEPT = 365
+"""Days that untagged manifests can be kept."""
 _ATTEMPTS = 5
 _CHOICES = {
     "publicNetworkAccess": ("Enabled", "Disabled"),
@@ -250,6 +253,10 @@ def _properties(new: Document, sku: str) -> dict[str, Any]:
     for name in _SWITCHES:
         if not isinstance(properties[name], bool):
             raise AzureError(400, "InvalidRequestContent", f"{name} '{properties[name]}' is neither true nor false.")
+    default_action("networkRuleSet", given.get("networkRuleSet"))
+    for name, policy in (given.get("policies") or {}).items():
+        one_of(f"policies.{name}.status", policy.get("status"), ("enabled", "disabled"))
+        between(f"policies.{name}.days", policy.get("days"), 0, _MOST_KEPT)
     if properties["anonymousPullEnabled"] and sku == "Basic":
         raise AzureError(
             400,

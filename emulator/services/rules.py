@@ -31,6 +31,19 @@ def between(field: str, value: Any, least: float, most: float) -> None:  # noqa:
         )
 
 
+def flag(field: str, value: Any) -> None:  # noqa: ANN401 - JSON
+    """Refuse what is neither true nor false (None is not given)."""
+    if value is not None and not isinstance(value, bool):
+        raise AzureError(400, "InvalidRequestContent", f"The value '{value}' of '{field}' is neither true nor false.")
+
+
+def default_action(field: str, rules: Any) -> None:  # noqa: ANN401 - JSON
+    """Refuse network rules whose default is neither Allow nor Deny."""
+    if rules is not None:
+        given = rules.get("defaultAction") if isinstance(rules, dict) else rules
+        one_of(f"{field}.defaultAction", given, ("Allow", "Deny"))
+
+
 def taken(azure: Azure, new: Document) -> bool:
     """Whether another resource of this type has the name, which is unique in the whole of Azure."""
     return any(

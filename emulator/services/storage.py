@@ -14,7 +14,7 @@ from emulator.core.azure import Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.store import Document
 from emulator.services import identity, storage_data
-from emulator.services.rules import one_of, taken
+from emulator.services.rules import default_action, flag, one_of, taken
 
 _NAME = re.compile(r"[a-z0-9]{3,24}")
 _SKUS = (
@@ -24,6 +24,8 @@ _SKUS = (
 _KINDS = ("Storage", "StorageV2", "BlobStorage", "FileStorage", "BlockBlobStorage")
 _TLS = ("TLS1_0", "TLS1_1", "TLS1_2", "TLS1_3")
 _SWITCH = ("Enabled", "Disabled")
+_TIERS = ("Hot", "Cool", "Cold", "Premium")
+_FLAGS = ("allowBlobPublicAccess", "allowSharedKeyAccess", "supportsHttpsTrafficOnly", "isHnsEnabled")
 _FIXED = ("isHnsEnabled",)
 
 
@@ -51,6 +53,10 @@ class StorageAccount(ResourceType):
         kind = one_of("kind", body["kind"], _KINDS)
         one_of("properties.minimumTlsVersion", given.get("minimumTlsVersion"), _TLS)
         one_of("properties.publicNetworkAccess", given.get("publicNetworkAccess"), _SWITCH)
+        one_of("properties.accessTier", given.get("accessTier"), _TIERS)
+        default_action("properties.networkAcls", given.get("networkAcls"))
+        for field in _FLAGS:
+            flag(f"properties.{field}", given.get(field))
         if old is not None:
             for field in _FIXED:
                 if field in given and bool(given[field]) != bool(old.properties.get(field)):

@@ -1,0 +1,402 @@
+"""What every type demands of its input: required fields, enumerations and limits, refused as Azure refuses them.
+
+The enumerations of Azure ML and of registries are compared with those of the real clients' models, so that neither a
+value is missing here nor one is made up.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+
+import pytest
+from azure.mgmt.containerregistry import models as acr
+from azure.mgmt.machinelearningservices import models as ml
+
+from emulator.catalogue import TYPES
+from emulator.core.errors import AzureError
+from tests.emulator.conftest import Inner
+from tests.ml import (
+    CONNECTION,
+    ENDPOINT,
+    ENVIRONMENT,
+    PLACE,
+    WORKSPACE,
+    deployment_body,
+    endpoint_body,
+    make_workspace,
+    scene,
+    workspace_body,
+)
+from tests.registries import PULL
+from tests.scoring import ROUTES
+
+GUID = "11111111-1111-1111-1111-111111111111"
+NOBODY_WRITES = {
+    "Microsoft.Resources/subscriptions",
+    "Microsoft.ContainerRegistry/registries/runs",
+    "Microsoft.MachineLearningServices/workspaces/datastores",
+}
+"""Types that come with others."""
+DIGEST = "shop.azurecr.io/a@sha256:" + "1" * 64
+URI = "azureml://datastores/workspaceblobstore/paths/model"
+_MISSING = object()
+
+Body = dict[str, Any]
+
+
+def _assignment(inner: Inner) -> Body:
+    role = f"/subscriptions/{inner.azure.subscription}/providers/Microsoft.Authorization/roleDefinitions/{PULL}"
+    return {"properties": {"principalId": inner.somebody().object_id, "roleDefinitionId": role}}
+
+
+def _vault(inner: Inner) -> Body:
+    given = {"tenantId": inner.azure.tenant, "sku": {"family": "A", "name": "standard"}}
+    return {**PLACE, "properties": {**given, "enableRbacAuthorization": True}}
+
+
+def _secret(inner: Inner) -> Body:
+    inner.ask("PUT", "providers/Microsoft.KeyVault/vaults/kvtest", _vault(inner))
+    return {"properties": {"value": "x"}}
+
+
+def _insights(inner: Inner) -> Body:
+    logs = "providers/Microsoft.OperationalInsights/workspaces/logs-test"
+    inner.ask("PUT", logs, {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}})
+    given = {"Application_Type": "web", "WorkspaceResourceId": f"{inner.group}/{logs}"}
+    return {**PLACE, "kind": "web", "properties": given}
+
+
+def _in_workspace(body: Body) -> Callable[[Inner], Body]:
+    def make(inner: Inner) -> Body:
+        make_workspace(inner)
+        return copy.deepcopy(body)
+
+    return make
+
+
+def _with(body: Body) -> Callable[[Inner], Body]:
+    return lambda _: copy.deepcopy(body)
+
+
+STORAGE = {**PLACE, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
+REGISTRY = {**PLACE, "sku": {"name": "Premium"}}
+LOGS = {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}}
+VERSION = {"properties": {"image": DIGEST, "inferenceConfig": ROUTES}}
+WELL: Mapping[str, tuple[str, Callable[[Inner], Body]]] = {
+    "Microsoft.Resources/resourceGroups": ("/subscriptions/{subscription}/resourceGroups/rg2", _with(dict(PLACE))),
+    "Microsoft.Authorization/roleAssignments": (
+        f"providers/Microsoft.Authorization/roleAssignments/{GUID}",
+        _assignment,
+    ),
+    "Microsoft.ManagedIdentity/userAssignedIdentities": (
+        "providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller",
+        _with(dict(PLACE)),
+    ),
+    "Microsoft.Storage/storageAccounts": ("providers/Microsoft.Storage/storageAccounts/stone", _with(STORAGE)),
+    "Microsoft.KeyVault/vaults": ("providers/Microsoft.KeyVault/vaults/kv-one", _vault),
+    "Microsoft.KeyVault/vaults/secrets": ("providers/Microsoft.KeyVault/vaults/kvtest/secrets/one", _secret),
+    "Microsoft.OperationalInsights/workspaces": (
+        "providers/Microsoft.OperationalInsights/workspaces/logs-one",
+        _with(LOGS),
+    ),
+    "Microsoft.Insights/components": ("providers/Microsoft.Insights/components/insights", _insights),
+    "Microsoft.ContainerRegistry/registries": (
+        "providers/Microsoft.ContainerRegistry/registries/shop1",
+        _with(REGISTRY),
+    ),
+    "Microsoft.MachineLearningServices/workspaces": (WORKSPACE, workspace_body),
+    "Microsoft.MachineLearningServices/workspaces/connections": (
+        f"{WORKSPACE}/connections/registry",
+        _in_workspace({"properties": CONNECTION}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/environments": (ENVIRONMENT, _in_workspace({"properties": {}})),
+    "Microsoft.MachineLearningServices/workspaces/environments/versions": (
+        f"{ENVIRONMENT}/versions/1",
+        _in_workspace(VERSION),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/models": (
+        f"{WORKSPACE}/models/wine",
+        _in_workspace({"properties": {}}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/models/versions": (
+        f"{WORKSPACE}/models/wine/versions/1",
+        _in_workspace({"properties": {"modelUri": URI}}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/codes": (
+        f"{WORKSPACE}/codes/code",
+        _in_workspace({"properties": {}}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/codes/versions": (
+        f"{WORKSPACE}/codes/code/versions/1",
+        _in_workspace({"properties": {"codeUri": URI}}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": (ENDPOINT, _in_workspace(endpoint_body())),
+}
+"""A path and a right body of each type, but for deployments: those need an endpoint that stands."""
+DEPLOYMENTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments"
+
+WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
+    "Microsoft.Resources/resourceGroups": (
+        ("location", _MISSING, "location"),
+        ("location", "moon", "location 'moon' is not available"),
+        ("tags", {"a": 1}, "tags"),
+        ("tags", {str(n): "x" for n in range(51)}, "at most 50"),
+    ),
+    "Microsoft.Authorization/roleAssignments": (
+        ("properties.principalId", _MISSING, "principalId"),
+        ("properties.principalId", "nobody", "principalId|PrincipalId"),
+        ("properties.roleDefinitionId", _MISSING, "roleDefinitionId"),
+        ("properties.roleDefinitionId", f"/x/{GUID}", "does not exist"),
+        ("properties.principalType", "Robot", "principal type 'Robot'"),
+    ),
+    "Microsoft.ManagedIdentity/userAssignedIdentities": (("location", _MISSING, "location"),),
+    "Microsoft.Storage/storageAccounts": (
+        ("location", _MISSING, "location"),
+        ("sku", _MISSING, "sku"),
+        ("sku.name", "Standard_XRS", "sku.name"),
+        ("kind", _MISSING, "kind"),
+        ("kind", "StorageV3", "kind"),
+        ("properties.minimumTlsVersion", "TLS0_9", "minimumTlsVersion"),
+        ("properties.publicNetworkAccess", "Maybe", "publicNetworkAccess"),
+        ("properties.accessTier", "Warm", "accessTier"),
+        ("properties.allowSharedKeyAccess", "no", "allowSharedKeyAccess"),
+        ("properties.networkAcls", {"defaultAction": "Perhaps"}, "defaultAction"),
+    ),
+    "Microsoft.KeyVault/vaults": (
+        ("location", _MISSING, "location"),
+        ("properties.tenantId", _MISSING, "tenantId"),
+        ("properties.sku", _MISSING, "sku"),
+        ("properties.sku.name", "gold", "sku.name"),
+        ("properties.sku.family", "B", "sku.family"),
+        ("properties.softDeleteRetentionInDays", 6, "softDeleteRetentionInDays"),
+        ("properties.softDeleteRetentionInDays", 91, "softDeleteRetentionInDays"),
+        ("properties.enableSoftDelete", False, "enableSoftDelete"),
+        ("properties.publicNetworkAccess", "perhaps", "publicNetworkAccess"),
+        ("properties.networkAcls", {"defaultAction": "Perhaps"}, "defaultAction"),
+    ),
+    "Microsoft.KeyVault/vaults/secrets": (
+        ("properties.value", _MISSING, "value"),
+        ("properties.value", "x" * 25_601, "longer than 25600"),
+        ("properties.attributes", {"nbf": 20, "exp": 10}, "'exp' is before its 'nbf'"),
+    ),
+    "Microsoft.OperationalInsights/workspaces": (
+        ("location", _MISSING, "location"),
+        ("properties.sku", {"name": "Gold"}, "sku.name"),
+        ("properties.retentionInDays", 29, "retentionInDays"),
+        ("properties.retentionInDays", 731, "retentionInDays"),
+        ("properties.publicNetworkAccessForQuery", "No", "publicNetworkAccessForQuery"),
+    ),
+    "Microsoft.Insights/components": (
+        ("location", _MISSING, "location"),
+        ("kind", _MISSING, "kind"),
+        ("properties.Application_Type", _MISSING, "Application_Type"),
+        ("properties.Application_Type", "mobile", "Application_Type"),
+        ("properties.IngestionMode", "Never", "IngestionMode"),
+        ("properties.WorkspaceResourceId", _MISSING, "WorkspaceResourceId"),
+        ("properties.RetentionInDays", 31, "RetentionInDays"),
+        ("properties.SamplingPercentage", 101, "SamplingPercentage"),
+    ),
+    "Microsoft.ContainerRegistry/registries": (
+        ("location", _MISSING, "location"),
+        ("sku", _MISSING, "sku|SKU"),
+        ("sku.name", "Gold", "SKU 'Gold'"),
+        ("properties.adminUserEnabled", "no", "adminUserEnabled"),
+        ("properties.publicNetworkAccess", "Maybe", "publicNetworkAccess"),
+        ("properties.networkRuleBypassOptions", "All", "networkRuleBypassOptions"),
+        ("properties.zoneRedundancy", "Maybe", "zoneRedundancy"),
+        ("properties.roleAssignmentMode", "Abac", "roleAssignmentMode"),
+        ("properties.networkRuleSet", {"defaultAction": "Perhaps"}, "defaultAction"),
+        ("properties.policies", {"retentionPolicy": {"status": "on"}}, "retentionPolicy"),
+        ("properties.policies", {"retentionPolicy": {"status": "enabled", "days": 366}}, "retentionPolicy.days"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces": (
+        ("location", _MISSING, "location"),
+        ("identity", _MISSING, "identity"),
+        ("identity.type", "Own", "identity type 'Own'"),
+        ("properties.storageAccount", _MISSING, "Missing dependent resources"),
+        ("properties.keyVault", _MISSING, "Missing dependent resources"),
+        ("properties.applicationInsights", _MISSING, "Missing dependent resources"),
+        ("properties.keyVault", "/nowhere", "keyVault"),
+        ("properties.publicNetworkAccess", "Maybe", "publicNetworkAccess"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/connections": (
+        ("properties.category", _MISSING, "category"),
+        ("properties.category", "Fridge", "category 'Fridge'"),
+        ("properties.authType", _MISSING, "authType"),
+        ("properties.authType", "Smile", "authType 'Smile'"),
+        ("properties.target", _MISSING, "target"),
+        ("properties.credentials", _MISSING, "credentials.username"),
+        ("properties.credentials.password", _MISSING, "credentials.password"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/environments": (("properties", [], "properties"),),
+    "Microsoft.MachineLearningServices/workspaces/environments/versions": (
+        ("properties.image", _MISSING, "needs 'image' or 'build'"),
+        ("properties.image", "https://shop/a", "is not a reference"),
+        ("properties.osType", "MacOS", "osType"),
+        ("properties.inferenceConfig.scoringRoute", _MISSING, "scoringRoute"),
+        ("properties.inferenceConfig.scoringRoute.port", 70_000, "is not a port"),
+        ("properties.inferenceConfig.scoringRoute.path", "score", "does not begin with '/'"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/models": (("properties", [], "properties"),),
+    "Microsoft.MachineLearningServices/workspaces/models/versions": (
+        ("properties.modelUri", _MISSING, "modelUri"),
+        ("properties.modelUri", "C:\\model", "modelUri"),
+        ("properties.modelType", "paper", "modelType 'paper'"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/codes": (("properties", [], "properties"),),
+    "Microsoft.MachineLearningServices/workspaces/codes/versions": (
+        ("properties.codeUri", _MISSING, "codeUri"),
+        ("properties.codeUri", "C:\\code", "codeUri"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": (
+        ("location", _MISSING, "location"),
+        ("properties.authMode", _MISSING, "authMode"),
+        ("properties.authMode", "Password", "authMode 'Password'"),
+        ("properties.publicNetworkAccess", "Maybe", "publicNetworkAccess 'Maybe'"),
+        ("properties.traffic", {"blue": 101}, "traffic"),
+        ("properties.mirrorTraffic", {"blue": 51}, "at most 50"),
+        ("identity", {"type": "Own"}, "identity type 'Own'"),
+        ("identity", {"type": "UserAssigned"}, "userAssignedIdentities"),
+    ),
+}
+"""What is wrong with each: the field, the value instead, and a word of the refusal."""
+
+WRONG_DEPLOYMENTS: tuple[tuple[str, Any, str], ...] = (
+    ("location", _MISSING, "location"),
+    ("sku.capacity", 0, "sku.capacity '0'"),
+    ("properties.endpointComputeType", _MISSING, "endpointComputeType"),
+    ("properties.endpointComputeType", "Abacus", "endpointComputeType 'Abacus'"),
+    ("properties.environmentId", _MISSING, "environmentId"),
+    ("properties.instanceType", _MISSING, "instanceType"),
+    ("properties.instanceType", "Standard_Tiny", "instanceType 'Standard_Tiny'"),
+    ("properties.egressPublicNetworkAccess", "Maybe", "egressPublicNetworkAccess 'Maybe'"),
+    ("properties.scaleSettings", {"scaleType": "Sideways"}, "scaleType 'Sideways'"),
+    ("properties.requestSettings.maxConcurrentRequestsPerInstance", 0, "maxConcurrentRequestsPerInstance '0'"),
+    ("properties.requestSettings.requestTimeout", "PT181S", "requestTimeout 'PT181S'"),
+    ("properties.livenessProbe", {"failureThreshold": 0}, "livenessProbe.failureThreshold"),
+    ("properties.readinessProbe", {"timeout": "soon"}, "readinessProbe.timeout 'soon'"),
+    ("properties.environmentVariables", {"A": 1}, "environmentVariables"),
+)
+
+
+@pytest.fixture(autouse=True)
+def ended(inner: Inner) -> Iterator[None]:
+    """A registry that is taken is a real one."""
+    yield
+    inner.azure.suspend()
+
+
+def _changed(body: Body, field: str, value: object) -> Body:
+    """The body with one field otherwise, or without it."""
+    found = copy.deepcopy(body)
+    place = found
+    *folders, last = field.split(".")
+    for name in folders:
+        place = place.setdefault(name, {})
+    if value is _MISSING:
+        del place[last]
+    else:
+        place[last] = value
+    return found
+
+
+def test_no_type_is_left_out() -> None:
+    served = {kind.type for kind in TYPES} - NOBODY_WRITES
+    assert {*WELL, DEPLOYMENTS} == served == {*WRONG, DEPLOYMENTS}
+
+
+@pytest.mark.parametrize("kind", sorted(WRONG))
+def test_a_wrong_field_is_refused_by_its_name_and_a_right_body_is_taken(inner: Inner, kind: str) -> None:
+    path, make = WELL[kind]
+    path, body = path.format(subscription=inner.azure.subscription), make(inner)
+    missed = [
+        f"{field} = {'missing' if value is _MISSING else repr(value)[:40]}: {refusal}"
+        for field, value, words in WRONG[kind]
+        if (refusal := _refusal(inner, path, _changed(body, field, value), words))
+    ]
+    assert missed == []
+    inner.ask("PUT", path, body)
+
+
+def test_a_wrong_deployment_is_refused_by_its_fields_name(inner: Inner) -> None:
+    with scene(inner, listen=False) as found:
+        body = deployment_body(inner)
+        missed = [
+            f"{field} = {'missing' if value is _MISSING else repr(value)[:40]}: {refusal}"
+            for field, value, words in WRONG_DEPLOYMENTS
+            if (refusal := _refusal(inner, f"{ENDPOINT}/deployments/blue", _changed(body, field, value), words))
+        ]
+        assert missed == []
+        assert not found.fleet.pools
+
+
+def _refusal(inner: Inner, path: str, body: Body, words: str) -> str:
+    """What is wrong with the refusal; empty where it is as it should be."""
+    try:
+        inner.ask("PUT", path, body)
+    except AzureError as error:
+        if error.status not in {400, 409} or not any(word in str(error) for word in words.split("|")):
+            return f"{error.status} {error}"
+        return "" if "\n" not in str(error) else "more than one line"
+    return "was taken"
+
+
+def _values(kind: type[Enum]) -> set[str]:
+    return {str(each.value) for each in kind}
+
+
+MODELLED: tuple[tuple[str, str, type[Enum], frozenset[str]], ...] = (
+    (
+        "Microsoft.MachineLearningServices/workspaces",
+        "properties.publicNetworkAccess",
+        ml.PublicNetworkAccess,
+        frozenset(),
+    ),
+    (
+        "Microsoft.MachineLearningServices/workspaces/onlineEndpoints",
+        "properties.authMode",
+        ml.EndpointAuthMode,
+        frozenset(),
+    ),
+    (
+        "Microsoft.MachineLearningServices/workspaces/onlineEndpoints",
+        "properties.publicNetworkAccess",
+        ml.PublicNetworkAccessType,
+        frozenset(),
+    ),
+    (
+        "Microsoft.MachineLearningServices/workspaces/environments/versions",
+        "properties.osType",
+        ml.OperatingSystemType,
+        frozenset(),
+    ),
+    ("Microsoft.ContainerRegistry/registries", "sku.name", acr.SkuName, frozenset({"Classic"})),
+    ("Microsoft.ContainerRegistry/registries", "properties.publicNetworkAccess", acr.PublicNetworkAccess, frozenset()),
+    ("Microsoft.ContainerRegistry/registries", "properties.zoneRedundancy", acr.ZoneRedundancy, frozenset()),
+    (
+        "Microsoft.ContainerRegistry/registries",
+        "properties.networkRuleBypassOptions",
+        acr.NetworkRuleBypassOptions,
+        frozenset(),
+    ),
+    ("Microsoft.ContainerRegistry/registries", "properties.roleAssignmentMode", acr.RoleAssignmentMode, frozenset()),
+)
+"""Type, field, the real client's enumeration, and what Azure itself takes no more."""
+
+
+@pytest.mark.parametrize(("kind", "field", "enumeration", "retired"), MODELLED)
+def test_the_values_are_those_of_the_real_client(
+    inner: Inner, kind: str, field: str, enumeration: type[Enum], retired: frozenset[str]
+) -> None:
+    path, make = WELL[kind]
+    body = make(inner)
+    taken = set()
+    for n, value in enumerate(sorted(_values(enumeration))):
+        # An environment's version is immutable: each value gets a version of its own.
+        place = path.replace("/versions/1", f"/versions/{n + 1}")
+        with suppress(AzureError):
+            inner.ask("PUT", place, _changed(body, field, value))
+            taken.add(value)
+    assert taken == _values(enumeration) - retired
