@@ -1,8 +1,8 @@
 """The endpoint that answers: environments, endpoint, grant, deployments and traffic, in that order.
 
 Owns the environment versions (named from the image's digest, because Azure never lets one change), the endpoint,
-its own identity's role where Azure ML gives it none, the deployments and the split of traffic. Refuses to
-own the image and the credentials it is pulled with.
+its own identity's role where Azure ML gives it none, the deployments, who scales them, and the split of traffic.
+Refuses to own the image and the credentials it is pulled with.
 https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/workspaces/onlineendpoints
 https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-container
 """
@@ -15,10 +15,14 @@ from typing import Any, Final, NotRequired, TypedDict, cast
 import pulumi
 
 from components.assets import Asset, Assets
+from components.cluster import compute_of
 from components.content import TAG_LENGTH
+from components.hosting import hosting
 from components.image import plan_image
 from components.mixtures import AUTH_MODES, default_traffic
+from components.monitoring import logged, scaled
 from components.names import Names, environment_name
+from components.place import Place
 from components.principal import assign_pull_role
 from components.resources import (
     EndpointTraffic,
@@ -74,6 +78,8 @@ class ScoringEndpointArgs(TypedDict):
     """Registry that the endpoint's own identity shall be allowed to read."""
     role_assignment_mode: NotRequired[str]
     """`rbac` (the default) or `abac`: how that registry reads role assignments."""
+    log_workspace_id: NotRequired[pulumi.Input[str]]
+    """Log Analytics workspace that the endpoint's logs go to, where `endpoint.diagnostics` names none."""
     name_seed: NotRequired[str]
     """Any text; another one gives another name of the endpoint."""
     tags: NotRequired[dict[str, str]]
@@ -105,13 +111,16 @@ class ScoringEndpoint(pulumi.ComponentResource):
         endpoint_name = settings.get("name") or Names(
             pulumi.get_project(), pulumi.get_stack(), name, args.get("name_seed", "")
         ).of("endpoint")
+        place = Place(args["workspace_id"], args["location"], tags, pulumi.ResourceOptions(parent=self))
         identity = args.get("pull_identity_id")
+        compute = compute_of(f"{name}-compute", settings, place)
         endpoint = OnlineEndpoint(
             f"{name}-endpoint",
             OnlineEndpointArgs(
                 workspace_id=args["workspace_id"],
                 endpoint_name=require("endpoint", "endpoint.name", endpoint_name),
                 location=args["location"],
+                compute=compute,
                 auth_mode=AUTH_MODES[settings.get("auth") or "key"],
                 public_network_access="Disabled" if settings.get("public_network_access") is False else "Enabled",
                 identity_type="UserAssigned" if identity is not None else "SystemAssigned",
@@ -129,17 +138,13 @@ class ScoringEndpoint(pulumi.ComponentResource):
             image = deployment.get("image")
             mounted = _mounted(assets, args, key, deployment)
             made.append(
-                OnlineDeployment(
+                online := OnlineDeployment(
                     f"{name}-{key}",
                     OnlineDeploymentArgs(
                         endpoint_id=endpoint.id,
                         deployment_name=require("deployment", "deployments", key),
                         location=args["location"],
                         environment_id=environments[key].id,
-                        instance_type=require(
-                            "instanceType", f"deployments.{key}.instanceType", deployment["instance_type"]
-                        ),
-                        instance_count=int(deployment.get("instance_count") or 1),
                         environment_variables=deployment.get("environment") or {},
                         liveness_probe=_arm(deployment.get("liveness_probe")),
                         readiness_probe=_arm(deployment.get("readiness_probe")),
@@ -150,12 +155,19 @@ class ScoringEndpoint(pulumi.ComponentResource):
                         code_id=mounted.code.id if mounted.code else None,
                         scoring_script=mounted.script,
                         pull_grant=grant,
+                        **hosting(f"deployments.{key}", deployment, kubernetes=compute is not None),
                         tags={**tags, CONTENT_TAG: _short(image) if image else args["image_tag"], **mounted.tags},
                     ),
                     # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
                     opts=pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
                 )
             )
+            if "autoscale" in deployment:
+                setting, autoscale = f"{endpoint_name}-{key}", deployment["autoscale"]
+                scaled(f"{name}-{key}-autoscale", setting, online.id, autoscale, place)
+        if "diagnostics" in settings:
+            logs = settings["diagnostics"].get("log_workspace") or args.get("log_workspace_id") or ""
+            logged(f"{name}-logs-of-endpoint", endpoint.id, logs, settings["diagnostics"], place.opts)
         steps = settings.get("traffic_steps")
         traffic = EndpointTraffic(
             f"{name}-traffic",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from components.kinds import kind_refusals
 from components.types import line
 
 REGISTRY_MODES: Final = ("workspace", "standalone", "public", "private")
@@ -72,6 +73,7 @@ def refusals(settings: Section, now: datetime | None = None) -> list[str]:
         *_image(registry, image),
         *_endpoint(settings.get("endpoint") or {}, settings["deployments"]),
         *_assets(settings),
+        *kind_refusals(settings),
     ]
 
 

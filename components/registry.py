@@ -68,6 +68,8 @@ class WorkspaceRegistry(pulumi.ComponentResource):
     """Resource group of the workspace."""
     vault_id: pulumi.Output[str]
     """ARM id of the workspace's key vault."""
+    log_workspace_id: pulumi.Output[str]
+    """ARM id of the Log Analytics workspace; empty where the workspace exists already."""
 
     def __init__(self, name: str, args: WorkspaceRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("azureml-scoring:index:WorkspaceRegistry", name, None, opts)
@@ -92,13 +94,15 @@ class WorkspaceRegistry(pulumi.ComponentResource):
         if adopted is None:
             own = scoring if mode == "workspace" and scoring else _registry(place, "ownRegistry", {"sku": _OWN_SKU})
             vault = _vault(place, choices)
-            workspace = _workspace(place, choices, own, vault)
+            logs = _logs(place)
+            workspace = _workspace(place, choices, own, vault, logs)
             vault_id = vault.id
             workspace_id = workspace.id
         else:
             workspace = machinelearningservices.Workspace.get(f"{name}-workspace", adopted, opts=place.opts)
             workspace_id = workspace.id
             vault_id = workspace.key_vault.apply(lambda id_: id_ or "")
+            logs = None
             if mode == "workspace":
                 wanted = settings.get("id")
                 # Asked for, since a resource's preview cannot tell "has none" from "not known yet".
@@ -122,6 +126,7 @@ class WorkspaceRegistry(pulumi.ComponentResource):
         self.workspace_name = workspace.name
         self.resource_group_name = pulumi.Output.from_input(group)
         self.vault_id = vault_id
+        self.log_workspace_id = logs.id if logs else pulumi.Output.from_input("")
         self.register_outputs(
             {
                 "registryId": self.registry_id,
@@ -130,6 +135,7 @@ class WorkspaceRegistry(pulumi.ComponentResource):
                 "workspaceName": self.workspace_name,
                 "resourceGroupName": self.resource_group_name,
                 "vaultId": self.vault_id,
+                "logWorkspaceId": self.log_workspace_id,
             }
         )
 
@@ -213,8 +219,25 @@ def _vault(place: _Place, choices: WorkspaceSettings) -> keyvault.Vault:
     )
 
 
+def _logs(place: _Place) -> operationalinsights.Workspace:
+    return operationalinsights.Workspace(
+        f"{place.name}-logs",
+        workspace_name=place.names.of("logs"),
+        resource_group_name=place.group,
+        location=place.location,
+        sku={"name": "PerGB2018"},
+        retention_in_days=_LOG_DAYS,
+        tags=place.tags,
+        opts=place.opts,
+    )
+
+
 def _workspace(
-    place: _Place, choices: WorkspaceSettings, registry: containerregistry.Registry, vault: keyvault.Vault
+    place: _Place,
+    choices: WorkspaceSettings,
+    registry: containerregistry.Registry,
+    vault: keyvault.Vault,
+    logs: operationalinsights.Workspace,
 ) -> machinelearningservices.Workspace:
     account = choices.get("storage_account")
     files = storage.StorageAccount(
@@ -229,16 +252,6 @@ def _workspace(
         allow_blob_public_access=False,
         enable_https_traffic_only=True,
         minimum_tls_version="TLS1_2",
-        tags=place.tags,
-        opts=place.opts,
-    )
-    logs = operationalinsights.Workspace(
-        f"{place.name}-logs",
-        workspace_name=place.names.of("logs"),
-        resource_group_name=place.group,
-        location=place.location,
-        sku={"name": "PerGB2018"},
-        retention_in_days=_LOG_DAYS,
         tags=place.tags,
         opts=place.opts,
     )

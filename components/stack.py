@@ -153,6 +153,7 @@ class ScoringStack(pulumi.ComponentResource):
             "name_seed": seed,
             "tags": tags,
             "workspace_id": registry.workspace_id,
+            "log_workspace_id": registry.log_workspace_id,
             "endpoint": args.get("endpoint") or EndpointSettings(),
             "deployments": args["deployments"],
             "image": image.image,

@@ -9,7 +9,7 @@ Rules: https://learn.microsoft.com/azure/azure-resource-manager/management/resou
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 
 import pulumi
 from pydantic import AfterValidator, Field
@@ -157,6 +157,80 @@ RULES: Mapping[str, Rule] = {
         "a host name, with a port where it has one, without https:// and path",
         "ghcr.io",
     ),
+    "compute": Rule(
+        "an attached compute",
+        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
+        2,
+        16,
+        "2 to 16 letters, digits and dashes, a letter first",
+        "scoring-aks",
+    ),
+    "computeId": Rule(
+        "a compute's ARM id",
+        f"/subscriptions/{_UUID}/resourceGroups/{_GROUP}"
+        "/providers/Microsoft.MachineLearningServices/workspaces/[a-zA-Z0-9][a-zA-Z0-9_-]*/computes/[a-zA-Z0-9-]+",
+        1,
+        512,
+        "/subscriptions/…/workspaces/NAME/computes/NAME",
+        "what `az ml compute show --name NAME --query id` prints",
+    ),
+    "clusterId": Rule(
+        "a cluster's ARM id",
+        f"/subscriptions/{_UUID}/resource[gG]roups/{_GROUP}/providers"
+        r"/(Microsoft\.ContainerService/managedClusters|Microsoft\.Kubernetes/connectedClusters)/[a-zA-Z0-9_-]+",
+        1,
+        512,
+        "/subscriptions/…/Microsoft.ContainerService/managedClusters/NAME, or …Kubernetes/connectedClusters/NAME",
+        "what `az aks show --name NAME --resource-group GROUP --query id` prints",
+    ),
+    "identityId": Rule(
+        "a managed identity's ARM id",
+        f"/subscriptions/{_UUID}/resource[gG]roups/{_GROUP}"
+        "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/[a-zA-Z0-9][a-zA-Z0-9_-]*",
+        1,
+        512,
+        "/subscriptions/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME",
+        "what `az identity show --name NAME --resource-group GROUP --query id` prints",
+    ),
+    "logWorkspaceId": Rule(
+        "a log analytics workspace's ARM id",
+        f"/subscriptions/{_UUID}/resource[gG]roups/{_GROUP}"
+        "/providers/[mM]icrosoft.[oO]perational[iI]nsights/workspaces/[a-zA-Z0-9][a-zA-Z0-9-]*",
+        1,
+        512,
+        "/subscriptions/…/providers/Microsoft.OperationalInsights/workspaces/NAME",
+        "what `az monitor log-analytics workspace show --name NAME --resource-group GROUP --query id` prints",
+    ),
+    "namespace": Rule(
+        "a Kubernetes namespace",
+        "[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        1,
+        63,
+        "1 to 63 small letters, digits and dashes, none at an end",
+        "scoring",
+    ),
+    "kubernetesInstanceType": Rule(
+        "an instance type of a cluster",
+        "[a-z0-9]([a-z0-9.-]*[a-z0-9])?",
+        1,
+        253,
+        "the name of an InstanceType resource: small letters, digits, dashes and dots",
+        "defaultinstancetype",
+    ),
+    "cpu": Rule(
+        "an amount of CPU", r"[0-9]{1,4}(\.[0-9]{1,3})?|[0-9]{1,7}m", 1, 8, "cores, or thousandths with m", "500m"
+    ),
+    "memory": Rule(
+        "an amount of memory",
+        r"[0-9]{1,6}(\.[0-9]{1,3})?([KMGT]i|[kMGT])",
+        2,
+        12,
+        "a number with Ki, Mi, Gi, Ti or k, M, G, T",
+        "2Gi",
+    ),
+    "collection": Rule(
+        "a data collection", "[A-Za-z0-9][A-Za-z0-9_-]*", 1, 255, "letters, digits, _ and -", "model_inputs"
+    ),
     "workspaceId": Rule(
         "a workspace's ARM id",
         f"/subscriptions/{_UUID}/resourceGroups/{_GROUP}"
@@ -258,7 +332,8 @@ def _of(kind: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _seconds(duration: str) -> int:
+def seconds_of(duration: str) -> int:
+    """Turn a duration that obeys its rule into seconds."""
     found = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", duration)
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     return hours * 3600 + minutes * 60 + seconds
@@ -268,7 +343,7 @@ def at_most(seconds: int) -> Callable[[str], str]:
     """Make the check that a duration is no longer than Azure allows."""
 
     def check(duration: str) -> str:
-        if _seconds(duration) > seconds:
+        if seconds_of(duration) > seconds:
             raise ValueError(f"Azure allows at most {seconds} seconds; write PT{seconds}S or less")
         return duration
 
@@ -285,10 +360,8 @@ DeploymentName = Annotated[str, _of("deployment")]
 PasswordName = Annotated[str, _of("password")]
 Repository = Annotated[str, _of("repository")]
 Location = Annotated[str, _of("location")]
-InstanceType = Annotated[str, _of("instanceType")]
 Route = Annotated[str, _of("route")]
 Duration = Annotated[str, _of("duration")]
-RequestTimeout = Annotated[Duration, AfterValidator(at_most(180))]
 Platform = Annotated[str, _of("platform")]
 Digest = Annotated[str, _of("digest")]
 ImageReference = Annotated[str, _of("imageReference")]
@@ -299,10 +372,32 @@ AssetName = Annotated[str, _of("asset")]
 ModelReference = Annotated[str, _of("modelReference")]
 MountPath = Annotated[str, _of("mountPath")]
 EntryScript = Annotated[str, _of("entryScript")]
+ClusterId = Annotated[str, _of("clusterId")]
+IdentityId = Annotated[str, _of("identityId")]
+LogWorkspaceId = Annotated[str, _of("logWorkspaceId")]
+Namespace = Annotated[str, _of("namespace")]
+Cpu = Annotated[str, _of("cpu")]
+Memory = Annotated[str, _of("memory")]
+CollectionName = Annotated[str, _of("collection")]
 VariableName = Annotated[str, _of("variable")]
 TagName = Annotated[str, _of("tagName")]
 TagValue = Annotated[str, _of("tagValue")]
 Moment = Annotated[str, _of("date")]
+AutoscaleMetric = Literal[
+    "CpuUtilizationPercentage",
+    "CpuMemoryUtilizationPercentage",
+    "DiskUtilization",
+    "GpuUtilizationPercentage",
+    "GpuMemoryUtilizationPercentage",
+    "RequestsPerMinute",
+    "RequestLatency_P50",
+    "RequestLatency_P90",
+    "RequestLatency_P95",
+    "RequestLatency_P99",
+]
+"""Metrics of a managed deployment that say how busy it is.
+https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/microsoft-machinelearningservices-workspaces-onlineendpoints-deployments-metrics
+"""
 Percent = Annotated[int, Field(ge=0, le=100)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -399,11 +494,42 @@ class ImageSettings(TypedDict):
     """Levels of the image checks by id, where not the usual ones: error, warning, info or off."""
 
 
+class ClusterSettings(TypedDict):
+    """A Kubernetes cluster that is attached to the workspace."""
+
+    id: str
+    """ARM id of the AKS or Arc cluster; it has the Azure ML extension."""
+    namespace: NotRequired[str]
+    """The cluster's namespace that the endpoint runs in; `default` unless said otherwise."""
+    identity: NotRequired[str]
+    """ARM id of the identity that the compute has; without it Azure makes it one of its own."""
+
+
+class DiagnosticsSettings(TypedDict):
+    """Which logs of the endpoint go to Log Analytics."""
+
+    logs: NotRequired[list[str]]
+    """`console`, `traffic`, `events`; all three unless said otherwise."""
+    metrics: NotRequired[bool]
+    """Whether metrics go there too; they do not unless said otherwise."""
+    log_workspace: NotRequired[str]
+    """ARM id of the Log Analytics workspace; the stack's own unless said otherwise."""
+
+
 class EndpointSettings(TypedDict):
     """The endpoint and how its traffic is split."""
 
     name: NotRequired[str]
     """Name of the endpoint; without it a name is computed."""
+    kind: NotRequired[str]
+    """`managed` (the default) or `kubernetes`."""
+    compute: NotRequired[str]
+    """Kubernetes: name or ARM id of the compute that is attached to the workspace, or name of the one that `cluster`
+    becomes."""
+    cluster: NotRequired[ClusterSettings]
+    """Kubernetes: the cluster to attach, where the workspace has no compute of it yet."""
+    diagnostics: NotRequired[DiagnosticsSettings]
+    """Logs for Log Analytics."""
     auth: NotRequired[str]
     """`key` (the default), `aml-token` or `aad-token`."""
     public_network_access: NotRequired[bool]
@@ -456,7 +582,7 @@ class RequestSettings(TypedDict):
     max_concurrent_requests_per_instance: NotRequired[int]
     """Requests that one instance works on at a time."""
     request_timeout: NotRequired[str]
-    """How long a request may take, ISO 8601, at most PT180S."""
+    """How long a request may take, ISO 8601, at most PT180S; PT300S on Kubernetes."""
     max_queue_wait: NotRequired[str]
     """How long a request may wait for its turn, ISO 8601."""
 
@@ -487,13 +613,104 @@ class CodeSettings(TypedDict):
     """Name under which it is registered; without it the folder's own."""
 
 
+class ResourceSettings(TypedDict):
+    """What one container of a Kubernetes deployment may have."""
+
+    cpu: NotRequired[str]
+    """Cores: 2, 0.5 or 500m."""
+    memory: NotRequired[str]
+    """Memory: 2Gi."""
+    gpu: NotRequired[int]
+    """Whole GPUs."""
+
+
+class ResourcesSettings(TypedDict):
+    """What one container of a Kubernetes deployment gets for sure, and at most."""
+
+    requests: NotRequired[ResourceSettings]
+    """What it gets for sure."""
+    limits: NotRequired[ResourceSettings]
+    """What it gets at most."""
+
+
+class ScaleSettings(TypedDict):
+    """How the cluster sets the number of containers."""
+
+    min_instances: NotRequired[int]
+    """At least so many; 1 unless said otherwise."""
+    max_instances: int
+    """At most so many."""
+    target_utilization_percentage: NotRequired[int]
+    """How busy they shall be: 1 to 100; 70 unless said otherwise."""
+    polling_interval: NotRequired[str]
+    """How often it looks, ISO 8601; PT1S unless said otherwise."""
+
+
+class AutoscaleRuleSettings(TypedDict):
+    """When Azure Monitor changes the number of instances, and by how many."""
+
+    metric: str
+    """A metric of the deployment, such as CpuUtilizationPercentage."""
+    above: NotRequired[float]
+    """Changes when the metric is above this; either this or `below`."""
+    below: NotRequired[float]
+    """Changes when the metric is below this."""
+    change: int
+    """Instances to add, or with a minus to take away."""
+    window: NotRequired[str]
+    """How long the metric's average is taken over, ISO 8601; PT5M unless said otherwise."""
+    cooldown: NotRequired[str]
+    """How long nothing changes afterwards, ISO 8601; PT5M unless said otherwise."""
+
+
+class AutoscaleSettings(TypedDict):
+    """How Azure Monitor sets the number of instances of a managed deployment."""
+
+    min: int
+    """At least so many."""
+    max: int
+    """At most so many."""
+    default: NotRequired[int]
+    """So many at first, and while there are no metrics; `min` unless said otherwise."""
+    rules: NotRequired[list[AutoscaleRuleSettings]]
+    """When it changes; without any: one more above 70 percent of CPU, one less below 30."""
+
+
+class CollectionSettings(TypedDict):
+    """How much of one collection is kept."""
+
+    sampling_rate: NotRequired[float]
+    """Share of the requests: 0 to 1; 1 unless said otherwise."""
+
+
+class DataCollectorSettings(TypedDict):
+    """What Azure ML keeps of requests and replies in the workspace's storage."""
+
+    collections: dict[str, CollectionSettings]
+    """By name: `request` and `response` are payloads; others are what the entry script collects."""
+    rolling_rate: NotRequired[str]
+    """How often a new folder is begun: minute, hour (the default), day, month, year."""
+    capture_headers: NotRequired[list[str]]
+    """Headers that are kept with the payloads."""
+
+
 class DeploymentSettings(TypedDict):
     """One deployment behind the endpoint."""
 
-    instance_type: str
-    """The machine, for instance Standard_DS3_v2."""
+    instance_type: NotRequired[str]
+    """The machine, for instance Standard_DS3_v2; on Kubernetes an instance type of the cluster, or nothing."""
     instance_count: NotRequired[int]
     """How many of them; 1 unless said otherwise."""
+    autoscale: NotRequired[AutoscaleSettings]
+    """Managed: Azure Monitor sets the count."""
+    scale: NotRequired[ScaleSettings]
+    """Kubernetes: the cluster sets the count."""
+    resources: NotRequired[ResourcesSettings]
+    """Kubernetes: what one container may have."""
+    egress_public_network_access: NotRequired[bool]
+    """Managed: whether it may reach the internet; it may unless said otherwise."""
+    data_collector: NotRequired[DataCollectorSettings]
+    """What is kept of requests and replies."""
     image: NotRequired[str]
     """Another image than the stack's: host/repository@sha256:…"""
     model: NotRequired[ModelSettings]

@@ -97,11 +97,30 @@ class Image(_Section):
     requirements: dict[RequirementId, RequirementLevel] | None = None
 
 
+class Cluster(_Section):
+    """A Kubernetes cluster that is attached to the workspace."""
+
+    id: types.ClusterId
+    namespace: types.Namespace | None = None
+    identity: types.IdentityId | None = None
+
+
+class Diagnostics(_Section):
+    """Which logs of the endpoint go to Log Analytics."""
+
+    logs: Annotated[list[Literal["console", "traffic", "events"]], Field(min_length=1)] | None = None
+    metrics: bool | None = None
+    log_workspace: types.LogWorkspaceId | None = None
+
+
 class Endpoint(_Section):
     """The endpoint and how its traffic is split."""
 
     name: types.EndpointName | None = None
-    kind: Literal["managed"] = "managed"
+    kind: Literal["managed", "kubernetes"] | None = None
+    compute: Annotated[str, Field(min_length=1)] | None = None
+    cluster: Cluster | None = None
+    diagnostics: Diagnostics | None = None
     auth: Literal["key", "aml-token", "aad-token"] | None = None
     public_network_access: bool | None = None
     description: Annotated[str, Field(max_length=256)] | None = None
@@ -135,7 +154,7 @@ class Requests(_Section):
     """Limits of scoring requests."""
 
     max_concurrent_requests_per_instance: Annotated[int, Field(ge=1)] | None = None
-    request_timeout: types.RequestTimeout | None = None
+    request_timeout: types.Duration | None = None
     max_queue_wait: types.Duration | None = None
 
 
@@ -157,11 +176,74 @@ class Code(_Section):
     name: types.AssetName | None = None
 
 
+class Resources(_Section):
+    """What one container of a Kubernetes deployment may have."""
+
+    cpu: types.Cpu | None = None
+    memory: types.Memory | None = None
+    gpu: Annotated[int, Field(ge=0, le=64)] | None = None
+
+
+class ContainerResources(_Section):
+    """What one container of a Kubernetes deployment gets for sure, and at most."""
+
+    requests: Resources | None = None
+    limits: Resources | None = None
+
+
+class Scale(_Section):
+    """How the cluster sets the number of containers."""
+
+    min_instances: Annotated[int, Field(ge=1)] | None = None
+    max_instances: Annotated[int, Field(ge=1)]
+    target_utilization_percentage: Annotated[int, Field(ge=1, le=100)] | None = None
+    polling_interval: types.Duration | None = None
+
+
+class AutoscaleRule(_Section):
+    """When Azure Monitor changes the number of instances, and by how many."""
+
+    metric: types.AutoscaleMetric
+    above: Annotated[float, Field(ge=0)] | None = None
+    below: Annotated[float, Field(ge=0)] | None = None
+    change: int
+    window: types.Duration | None = None
+    cooldown: types.Duration | None = None
+
+
+class Autoscale(_Section):
+    """How Azure Monitor sets the number of instances of a managed deployment."""
+
+    min: Annotated[int, Field(ge=1)]
+    max: Annotated[int, Field(ge=1)]
+    default: Annotated[int, Field(ge=1)] | None = None
+    rules: Annotated[list[AutoscaleRule], Field(min_length=1, max_length=10)] | None = None
+
+
+class Collection(_Section):
+    """How much of one collection is kept."""
+
+    sampling_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class DataCollector(_Section):
+    """What Azure ML keeps of requests and replies in the workspace's storage."""
+
+    collections: Annotated[dict[types.CollectionName, Collection], Field(min_length=1)]
+    rolling_rate: Literal["minute", "hour", "day", "month", "year"] | None = None
+    capture_headers: list[Annotated[str, Field(min_length=1)]] | None = None
+
+
 class Deployment(_Section):
     """One deployment behind the endpoint."""
 
-    instance_type: types.InstanceType
-    instance_count: Annotated[int, Field(ge=1, le=50)] | None = None
+    instance_type: Annotated[str, Field(min_length=1)] | None = None
+    instance_count: Annotated[int, Field(ge=1)] | None = None
+    autoscale: Autoscale | None = None
+    scale: Scale | None = None
+    resources: ContainerResources | None = None
+    egress_public_network_access: bool | None = None
+    data_collector: DataCollector | None = None
     image: types.ImageReference | None = None
     model: Model | None = None
     code: Code | None = None
@@ -192,7 +274,6 @@ class Config(_Section):
         """Return the same as settings of the components, with only what was said."""
         found = self.model_dump(exclude_none=True)
         found["principal"].setdefault("kind", default_principal(self.registry.mode))
-        found["endpoint"].pop("kind")
         if (password := found["registry"].pop("password", None)) is not None:
             found["registry_password"] = password.get_secret_value()
         return cast("ScoringStackArgs", found)

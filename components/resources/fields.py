@@ -44,6 +44,13 @@ EndpointId = Annotated[
         "an endpoint, /subscriptions/…/onlineEndpoints/NAME",
     ),
 ]
+ComputeId = Annotated[
+    str,
+    _id(
+        r"Microsoft\.MachineLearningServices/workspaces/[^/]+/computes/[^/]+",
+        "an attached compute, /subscriptions/…/computes/NAME",
+    ),
+]
 EnvironmentId = Annotated[
     str,
     _id(

@@ -1,7 +1,8 @@
 """OnlineDeployment: instances of one environment behind an endpoint.
 
-Owns: the deployment's body and the wait for it. Refuses to own: which share of the traffic it gets (`EndpointTraffic`)
-and the role that lets its identity pull (`pull_grant` is only waited for).
+Owns: the deployment's body and the wait for it. Refuses to own: which share of the traffic it gets (`EndpointTraffic`),
+the role that lets its identity pull (`pull_grant` is only waited for), and the count of instances where Azure sets it:
+`autoscaled` by Azure Monitor, `scaleSettings` by the cluster.
 
 What Azure does that matters here: a deployment whose first provisioning failed cannot be repaired, only deleted and
 made anew; one that still gets traffic cannot be deleted.
@@ -11,7 +12,7 @@ https://learn.microsoft.com/rest/api/azureml/online-deployments
 """
 
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,6 +35,15 @@ from components.resources.framework import Context, Diff, Found, Inputs, Outputs
 from components.resources.split import Split, put_split, read_split, without
 from components.resources.values import Plain
 
+_SECTIONS = (
+    "livenessProbe",
+    "readinessProbe",
+    "requestSettings",
+    "scaleSettings",
+    "containerResourceRequirements",
+    "dataCollector",
+)
+
 
 class OnlineDeploymentInputs(Inputs):
     """Which environment runs behind an endpoint, on what, and how it is probed."""
@@ -42,8 +52,11 @@ class OnlineDeploymentInputs(Inputs):
     deployment_name: DeploymentName = Field(description="Name of the deployment; unique in the endpoint.")
     location: Location = Field(description="Region, as its short name.")
     environment_id: EnvironmentId = Field(description="ARM id of the environment version that runs.")
-    instance_type: Annotated[str, shaped(r"Standard_\w+", "a machine size such as Standard_DS3_v2")] = Field(
-        description="Machine size."
+    kind: Literal["Kubernetes"] | None = Field(
+        default=None, description="Kubernetes, behind an endpoint that is on one; else it is managed."
+    )
+    instance_type: Annotated[str, shaped(r"[\w.-]+", "a machine size such as Standard_DS3_v2")] | None = Field(
+        default=None, description="Machine size; on Kubernetes the name of an instance type of the cluster, or none."
     )
     instance_count: int = Field(default=1, ge=1, le=1000, description="How many instances.")
     model_id: ModelId | None = Field(default=None, description="ARM id of the model version that is mounted.")
@@ -52,6 +65,16 @@ class OnlineDeploymentInputs(Inputs):
     )
     code_id: CodeId | None = Field(default=None, description="ARM id of the code version that is mounted.")
     scoring_script: str | None = Field(default=None, description="The entry script, seen from the code's folder.")
+    autoscaled: bool | None = Field(
+        default=None, description="Whether Azure Monitor sets the count; instanceCount is then only the first one."
+    )
+    scale_settings: dict[str, Any] | None = Field(
+        default=None,
+        description="On Kubernetes, as in ARM: minInstances, maxInstances, targetUtilizationPercentage, …",
+    )
+    container_resource_requirements: dict[str, dict[str, str]] | None = Field(
+        default=None, description="On Kubernetes, as in ARM: containerResourceRequests and containerResourceLimits."
+    )
     environment_variables: dict[str, str] | None = Field(
         default=None, description="Environment variables of the container; secret values stay secret in the state."
     )
@@ -62,6 +85,12 @@ class OnlineDeploymentInputs(Inputs):
     readiness_probe: dict[str, Any] | None = Field(default=None, description="As livenessProbe.")
     request_settings: dict[str, Any] | None = Field(
         default=None, description="As in ARM: requestTimeout, maxQueueWait (PT5S), maxConcurrentRequestsPerInstance."
+    )
+    egress_public_network_access: Literal["Enabled", "Disabled"] | None = Field(
+        default=None, description="Managed only: whether it may reach the internet; without it, it may."
+    )
+    data_collector: dict[str, Any] | None = Field(
+        default=None, description="As in ARM: collections, rollingRate, requestLogging."
     )
     app_insights_enabled: bool = Field(
         default=False, description="Whether requests are logged to Application Insights."
@@ -78,6 +107,24 @@ class OnlineDeploymentInputs(Inputs):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _kind_fits(self) -> "OnlineDeploymentInputs":
+        if self.kind is None and not (self.instance_type or "").startswith("Standard_"):
+            msg = f"instanceType = {self.instance_type!r}: a managed deployment takes a size such as Standard_DS3_v2"
+            raise ValueError(msg)
+        given: dict[str, object] = {
+            "scaleSettings": self.scale_settings,
+            "containerResourceRequirements": self.container_resource_requirements,
+        }
+        if self.kind is not None:
+            given = {"autoscaled": self.autoscaled, "egressPublicNetworkAccess": self.egress_public_network_access}
+        for name, value in given.items():
+            if value is not None:
+                kinds = "managed deployments" if self.kind else "kind Kubernetes"
+                msg = f"{name}: it is for {kinds} only; take it out"
+                raise ValueError(msg)
+        return self
+
     @property
     def path(self) -> str:
         """The ARM id."""
@@ -89,16 +136,18 @@ class OnlineDeploymentOutputs(Outputs):
 
 
 class OnlineDeployment(Resource[OnlineDeploymentInputs]):
-    """A managed deployment: instances of one environment behind an endpoint."""
+    """A deployment, managed or on Kubernetes: instances of one environment behind an endpoint."""
 
     name = "OnlineDeployment"
     inputs = OnlineDeploymentInputs
     outputs = OnlineDeploymentOutputs
-    replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId", "deploymentName", "location"})
+    replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId", "deploymentName", "location", "kind"})
     silent: ClassVar[frozenset[str]] = frozenset({"pullGrant"})
 
     def diff(self, resource_id: str, olds: Plain, news: Plain) -> Diff:
-        """Take another name of the same image for no change: only the environment says which image runs."""
+        """Compare; neither a count that Azure sets nor another name of the same image is a difference."""
+        if olds.get("autoscaled") and news.get("autoscaled"):
+            news = {**news, "instanceCount": olds.get("instanceCount")}
         found = super().diff(resource_id, olds, news)
         same = olds.get("environmentId") == news.get("environmentId")
         if same and "tags" in found.updated and _others(olds["tags"]) == _others(news["tags"]):
@@ -112,15 +161,16 @@ class OnlineDeployment(Resource[OnlineDeploymentInputs]):
                 f"deployment {inputs.deployment_name}: its first provisioning failed; deleting it to start anew"
             )
             _remove(context, inputs.path)
-        _put(context, inputs)
+            existing = None
+        _put(context, inputs, _count(existing))
         return inputs.path, OnlineDeploymentOutputs()
 
     def _update(
         self, context: Context, resource_id: str, olds: Plain, inputs: OnlineDeploymentInputs
     ) -> OnlineDeploymentOutputs:
         del olds
-        context.arm.settle(resource_id, ML_API, _progress(context, inputs.deployment_name))
-        _put(context, inputs)
+        found = context.arm.settle(resource_id, ML_API, _progress(context, inputs.deployment_name))
+        _put(context, inputs, _count(found))
         return OnlineDeploymentOutputs()
 
     def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
@@ -140,9 +190,13 @@ def _others(tags: object) -> object:
     return {name: tag for name, tag in tags.items() if name != CONTENT_TAG} if isinstance(tags, dict) else tags
 
 
-def body(inputs: OnlineDeploymentInputs) -> dict[str, Any]:
-    """Build the body of the PUT: always the whole of it."""
+def body(inputs: OnlineDeploymentInputs, there: int | None = None) -> dict[str, Any]:
+    """Build the body of the PUT: always the whole of it. `there` is the count that Azure has now."""
     optional = {
+        "instanceType": inputs.instance_type,
+        "containerResourceRequirements": inputs.container_resource_requirements,
+        "egressPublicNetworkAccess": inputs.egress_public_network_access,
+        "dataCollector": inputs.data_collector,
         "livenessProbe": inputs.liveness_probe,
         "readinessProbe": inputs.readiness_probe,
         "requestSettings": inputs.request_settings,
@@ -150,18 +204,20 @@ def body(inputs: OnlineDeploymentInputs) -> dict[str, Any]:
         "modelMountPath": inputs.model_mount_path,
         "codeConfiguration": inputs.code_id and {"codeId": inputs.code_id, "scoringScript": inputs.scoring_script},
     }
+    count = there if inputs.autoscaled and there else inputs.instance_count
+    sku = {"name": "Default", "tier": "Standard", **({} if inputs.scale_settings else {"capacity": count})}
+    scale = {"scaleType": "TargetUtilization", **inputs.scale_settings} if inputs.scale_settings else {}
     return {
         "location": inputs.location,
-        "kind": "Managed",
+        "kind": inputs.kind or "Managed",
         "tags": inputs.tags or {},
-        "sku": {"name": "Default", "tier": "Standard", "capacity": inputs.instance_count},
+        "sku": sku,
         "properties": {
-            "endpointComputeType": "Managed",
+            "endpointComputeType": inputs.kind or "Managed",
             "environmentId": inputs.environment_id,
-            "instanceType": inputs.instance_type,
             "environmentVariables": inputs.environment_variables or {},
             "appInsightsEnabled": inputs.app_insights_enabled,
-            "scaleSettings": {"scaleType": "Default"},
+            "scaleSettings": scale or {"scaleType": "Default"},
             **{name: value for name, value in optional.items() if value is not None},
         },
     }
@@ -172,6 +228,9 @@ def as_inputs(path: str, document: dict[str, Any], olds: Plain) -> Plain:
     properties = document.get("properties") or {}
     endpoint, _, name = path.rpartition("/deployments/")
     code = properties.get("codeConfiguration") or {}
+    scale = properties.get("scaleSettings") or {}
+    elsewhere = olds.get("autoscaled") or scale.get("scaleType") == "TargetUtilization"
+    kind = properties.get("endpointComputeType")
     plain = {
         "endpointId": endpoint,
         "deploymentName": name,
@@ -181,27 +240,46 @@ def as_inputs(path: str, document: dict[str, Any], olds: Plain) -> Plain:
         "modelMountPath": properties.get("modelMountPath"),
         "codeId": code.get("codeId"),
         "scoringScript": code.get("scoringScript"),
-        "instanceType": properties.get("instanceType"),
-        "instanceCount": (document.get("sku") or {}).get("capacity"),
+        # Without ours the cluster chooses.
+        "instanceType": properties.get("instanceType") if "instanceType" in olds or not olds else None,
+        "kind": kind if kind == "Kubernetes" else None,
+        "instanceCount": olds.get("instanceCount", 1) if elsewhere else _count(document),
+        "autoscaled": olds.get("autoscaled"),
+        "egressPublicNetworkAccess": properties.get("egressPublicNetworkAccess")
+        if "egressPublicNetworkAccess" in olds
+        else None,
         "appInsightsEnabled": properties.get("appInsightsEnabled"),
         "pullGrant": olds.get("pullGrant"),
     }
     here = {key: as_written(olds.get(key), value) for key, value in plain.items()}
-    for key in ("livenessProbe", "readinessProbe", "requestSettings", "environmentVariables"):
+    for key in (*_SECTIONS, "environmentVariables"):
         ours, theirs = olds.get(key), properties.get(key) or {}
-        here[key] = {part: theirs[part] for part in ours if part in theirs} if ours is not None else None
+        here[key] = seen(ours, theirs) if ours is not None else None
     if not olds:
-        here |= {key: properties.get(key) or None for key in ("livenessProbe", "readinessProbe", "requestSettings")}
+        here |= {key: properties.get(key) or None for key in _SECTIONS}
+        here["scaleSettings"] = {k: v for k, v in scale.items() if k != "scaleType"} or None
         here |= {"environmentVariables": properties.get("environmentVariables"), "tags": document.get("tags") or None}
     else:
         here |= kept_tags(olds, document.get("tags"))
     return {key: value for key, value in here.items() if value is not None}
 
 
-def _put(context: Context, inputs: OnlineDeploymentInputs) -> None:
+def _count(document: dict[str, Any] | None) -> int | None:
+    found: int | None = ((document or {}).get("sku") or {}).get("capacity")
+    return found
+
+
+def seen(ours: object, theirs: object) -> Any:  # noqa: ANN401 - JSON
+    """Read, of what Azure has, the parts that we set."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return {part: seen(ours[part], theirs[part]) for part in ours if part in theirs}
+    return theirs
+
+
+def _put(context: Context, inputs: OnlineDeploymentInputs, there: int | None = None) -> None:
     name = inputs.deployment_name
     try:
-        context.arm.put(inputs.path, ML_API, body(inputs), _progress(context, name))
+        context.arm.put(inputs.path, ML_API, body(inputs, there), _progress(context, name))
     except ArmError as error:
         said = _container_says(context.arm, inputs.path)
         log = f"; the container says: {said}" if said else ""

@@ -1,6 +1,6 @@
 """OnlineEndpoint: the address that clients post to.
 
-Owns: the endpoint's existence, authentication, network access and identity.
+Owns: the endpoint's existence, kind, authentication, network access and identity. A compute makes it one on Kubernetes.
 Refuses to own: its traffic, which belongs to `EndpointTraffic`. A PUT replaces the whole document, so what stands there
 is re-sent: an endpoint PUT without it would send 0 % everywhere.
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from components.resources.arm import ML_API, Progress, spoken
-from components.resources.fields import EndpointName, Location, Tags, WorkspaceId, as_written, kept_tags
+from components.resources.fields import ComputeId, EndpointName, Location, Tags, WorkspaceId, as_written, kept_tags
 from components.resources.framework import Context, Found, Inputs, Outputs, Resource
 from components.resources.values import Plain
 
@@ -24,6 +24,9 @@ class OnlineEndpointInputs(Inputs):
     workspace_id: WorkspaceId = Field(description="ARM id of the workspace.")
     endpoint_name: EndpointName = Field(description="Name of the endpoint; unique in the region.")
     location: Location = Field(description="Region, as its short name.")
+    compute: ComputeId | None = Field(
+        default=None, description="ARM id of the attached Kubernetes compute it runs on; without it, it is managed."
+    )
     auth_mode: Literal["Key", "AADToken", "AMLToken"] = Field(default="Key", description="Key, AADToken or AMLToken.")
     public_network_access: Literal["Enabled", "Disabled"] = Field(
         default="Enabled", description="Whether the endpoint answers from the public internet: Enabled or Disabled."
@@ -47,6 +50,13 @@ class OnlineEndpointInputs(Inputs):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _sign_in_exists(self) -> "OnlineEndpointInputs":
+        if self.compute and self.auth_mode == "AADToken":
+            msg = f"authMode = {self.auth_mode!r}: Kubernetes endpoints know no Entra tokens; give Key or AMLToken"
+            raise ValueError(msg)
+        return self
+
 
 class OnlineEndpointOutputs(Outputs):
     """What Azure chose."""
@@ -56,13 +66,13 @@ class OnlineEndpointOutputs(Outputs):
 
 
 class OnlineEndpoint(Resource[OnlineEndpointInputs]):
-    """A managed online endpoint; its traffic belongs to EndpointTraffic."""
+    """An online endpoint, managed or on Kubernetes; its traffic belongs to EndpointTraffic."""
 
     name = "OnlineEndpoint"
     inputs = OnlineEndpointInputs
     outputs = OnlineEndpointOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset(
-        {"workspaceId", "endpointName", "location", "identityType", "userAssignedIdentities"}
+        {"workspaceId", "endpointName", "location", "compute", "identityType", "userAssignedIdentities"}
     )
     # The name is unique in the region, and replacing mostly keeps it.
     delete_before_replace = True
@@ -108,12 +118,13 @@ def body(inputs: OnlineEndpointInputs, existing: dict[str, Any] | None) -> dict[
     described = {"description": inputs.description} if inputs.description is not None else {}
     return {
         "location": inputs.location,
-        "kind": "Managed",
+        "kind": "Kubernetes" if inputs.compute else "Managed",
         "identity": identity,
         "tags": inputs.tags or {},
         "properties": {
             "authMode": inputs.auth_mode,
             "publicNetworkAccess": inputs.public_network_access,
+            **({"compute": inputs.compute} if inputs.compute else {}),
             **described,
             **traffic,
         },
@@ -129,6 +140,7 @@ def as_inputs(path: str, document: dict[str, Any]) -> Plain:
         "workspaceId": workspace,
         "endpointName": name,
         "location": document.get("location"),
+        "compute": properties.get("compute"),
         "authMode": properties.get("authMode"),
         "publicNetworkAccess": properties.get("publicNetworkAccess"),
         "identityType": identity.get("type"),

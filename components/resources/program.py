@@ -202,6 +202,7 @@ class OnlineEndpointArgs:
     workspace_id: pulumi.Input[str]
     endpoint_name: pulumi.Input[str]
     location: pulumi.Input[str]
+    compute: pulumi.Input[str] | None = None
     auth_mode: pulumi.Input[str] | None = None
     public_network_access: pulumi.Input[str] | None = None
     identity_type: pulumi.Input[str] | None = None
@@ -211,7 +212,7 @@ class OnlineEndpointArgs:
 
 
 class OnlineEndpoint(_OwnResource):
-    """A managed online endpoint; its traffic belongs to `EndpointTraffic`."""
+    """An online endpoint, managed or on Kubernetes; its traffic belongs to `EndpointTraffic`."""
 
     def __init__(self, name: str, args: OnlineEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, ("scoringUri", "principalId"), opts)
@@ -235,23 +236,29 @@ class OnlineDeploymentArgs:
     deployment_name: pulumi.Input[str]
     location: pulumi.Input[str]
     environment_id: pulumi.Input[str]
-    instance_type: pulumi.Input[str]
+    kind: pulumi.Input[str] | None = None
+    instance_type: pulumi.Input[str] | None = None
     instance_count: pulumi.Input[int] | None = None
     model_id: pulumi.Input[str] | None = None
     model_mount_path: pulumi.Input[str] | None = None
     code_id: pulumi.Input[str] | None = None
     scoring_script: pulumi.Input[str] | None = None
+    autoscaled: pulumi.Input[bool] | None = None
+    scale_settings: pulumi.Input[Mapping[str, Any]] | None = None
+    container_resource_requirements: pulumi.Input[Mapping[str, Any]] | None = None
     environment_variables: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
     liveness_probe: pulumi.Input[Mapping[str, Any]] | None = None
     readiness_probe: pulumi.Input[Mapping[str, Any]] | None = None
     request_settings: pulumi.Input[Mapping[str, Any]] | None = None
+    egress_public_network_access: pulumi.Input[str] | None = None
+    data_collector: pulumi.Input[Mapping[str, Any]] | None = None
     app_insights_enabled: pulumi.Input[bool] | None = None
     pull_grant: pulumi.Input[str] | None = None
     tags: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
 
 
 class OnlineDeployment(_OwnResource):
-    """A managed deployment: instances of one environment behind an endpoint."""
+    """A deployment, managed or on Kubernetes: instances of one environment behind an endpoint."""
 
     def __init__(self, name: str, args: OnlineDeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, (), opts)

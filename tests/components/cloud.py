@@ -121,6 +121,7 @@ class Cloud(mocks.Mocks):
 
 _NAMES = (
     "resourceGroupName_",
+    "computeName",
     "registryName",
     "accountName",
     "vaultName",

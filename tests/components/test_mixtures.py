@@ -6,27 +6,32 @@ import pytest
 from components.mixtures import refusals
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+WORKSPACE = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g"
+    "/providers/Microsoft.MachineLearningServices/workspaces/ml"
+)
 ACR = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/acr01"
+MACHINE = {"instance_type": "Standard_DS3_v2"}
 STANDALONE: dict[str, Any] = {
     "registry": {"mode": "standalone"},
     "principal": {"kind": "service-principal"},
     "image": {"context": "."},
-    "deployments": {"blue": {}},
+    "deployments": {"blue": MACHINE},
 }
 PUBLIC: dict[str, Any] = {
     "registry": {"mode": "public"},
     "principal": {"kind": "none"},
     "image": {"reference": "host/x@sha256:0"},
-    "deployments": {"blue": {}},
+    "deployments": {"blue": MACHINE},
 }
 PRIVATE: dict[str, Any] = {
     "registry": {"mode": "private", "address": "host", "username": "me"},
     "registry_password": "x",
     "principal": {"kind": "none"},
     "image": {"reference": "host/x@sha256:0"},
-    "deployments": {"blue": {}},
+    "deployments": {"blue": MACHINE},
 }
-TWO: dict[str, Any] = {"blue": {}, "green": {}}
+TWO: dict[str, Any] = {"blue": MACHINE, "green": MACHINE}
 
 FINE: dict[str, dict[str, Any]] = {
     "standalone and service principal": STANDALONE,
@@ -69,7 +74,44 @@ FINE: dict[str, dict[str, Any]] = {
         **STANDALONE,
         "image": {"context": ".", "promote": "host/x@sha256:0"},
     },
+    "a kubernetes endpoint on a cluster that is attached": {
+        **STANDALONE,
+        "endpoint": {"kind": "kubernetes", "compute": "aks", "cluster": {"id": "…"}, "auth": "aml-token"},
+        "deployments": {
+            "blue": {
+                "scale": {"min_instances": 1, "max_instances": 3},
+                "resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "0.5", "memory": "1Gi", "gpu": 1}},
+                "request_settings": {"request_timeout": "PT5M"},
+            }
+        },
+    },
+    "a kubernetes endpoint on a compute of an existing workspace": {
+        **STANDALONE,
+        "workspace": {"id": WORKSPACE},
+        "endpoint": {"kind": "kubernetes", "compute": f"{WORKSPACE}/computes/aks"},
+        "deployments": {"blue": {"instance_type": "gpu-large", "instance_count": 60}},
+    },
+    "a count that Azure Monitor sets": {
+        **STANDALONE,
+        "deployments": {
+            "blue": {
+                **MACHINE,
+                "egress_public_network_access": False,
+                "autoscale": {
+                    "min": 1,
+                    "max": 5,
+                    "rules": [{"metric": "RequestsPerMinute", "above": 100.0, "change": 2, "cooldown": "PT1M"}],
+                },
+            }
+        },
+    },
     "a mirror": {**STANDALONE, "deployments": TWO, "endpoint": {"traffic": {"blue": 100}, "mirror": {"green": 50}}},
+}
+
+ON_CLUSTER: dict[str, Any] = {
+    **STANDALONE,
+    "endpoint": {"kind": "kubernetes", "compute": "aks", "cluster": {"id": "…"}},
+    "deployments": {"blue": {}},
 }
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -80,6 +122,49 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an import into a public registry": (
         {**PUBLIC, "image": {"promote": "host/x@sha256:0"}},
         'image.promote = "host/x@sha256:0": a public registry is only read; name the image there by image.reference',
+    ),
+    "a machine on a cluster": (
+        {**ON_CLUSTER, "deployments": {"blue": MACHINE}},
+        'deployments.blue.instanceType = "Standard_DS3_v2": an instance type of a cluster takes the name of an',
+    ),
+    "Azure Monitor on a cluster": (
+        {**ON_CLUSTER, "deployments": {"blue": {"autoscale": {"min": 1, "max": 2}}}},
+        "deployments.blue.autoscale = {…}: Azure Monitor scales managed deployments only; write scale",
+    ),
+    "egress of a cluster": (
+        {**ON_CLUSTER, "deployments": {"blue": {"egress_public_network_access": False}}},
+        "deployments.blue.egressPublicNetworkAccess = false: the cluster's own network decides what it reaches",
+    ),
+    "a count and a scale": (
+        {**ON_CLUSTER, "deployments": {"blue": {"instance_count": 2, "scale": {"max_instances": 2}}}},
+        "deployments.blue.instanceCount = 2: scale says how many; take out one of them",
+    ),
+    "a scale upside down": (
+        {**ON_CLUSTER, "deployments": {"blue": {"scale": {"min_instances": 3, "max_instances": 2}}}},
+        "deployments.blue.scale.minInstances = 3: it is more than maxInstances, 2; write less",
+    ),
+    "more asked for than allowed": (
+        {**ON_CLUSTER, "deployments": {"blue": {"resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": "1"}}}}},
+        'deployments.blue.resources.requests.cpu = "1500m": it is more than the limit, 1; write less',
+    ),
+    "half a GPU": (
+        {**ON_CLUSTER, "deployments": {"blue": {"resources": {"requests": {"gpu": 1}, "limits": {"gpu": 2}}}}},
+        "deployments.blue.resources.requests.gpu = 1: a GPU is never shared",
+    ),
+    "a compute of another workspace": (
+        {**ON_CLUSTER, "endpoint": {"kind": "kubernetes", "compute": f"{WORKSPACE}/computes/aks"}},
+        f'endpoint.compute = "{WORKSPACE}/computes/aks": it lies in another workspace; name that one by workspace.id',
+    ),
+    "an id for a compute that is attached": (
+        {
+            **ON_CLUSTER,
+            "endpoint": {"kind": "kubernetes", "compute": f"{WORKSPACE}/computes/aks", "cluster": {"id": "…"}},
+        },
+        f'endpoint.compute = "{WORKSPACE}/computes/aks": endpoint.cluster is attached under a plain name; write one',
+    ),
+    "logs of an existing workspace without a place": (
+        {"workspace": {"id": WORKSPACE}, "endpoint": {"diagnostics": {}}},
+        'endpoint.diagnostics.logWorkspace = "": where to?',
     ),
     "an unknown mode": ({"registry": {"mode": "shared"}}, 'registry.mode = "shared": one of'),
     "an id in mode workspace": (
@@ -212,7 +297,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "two mirrors": (
         {
-            "deployments": {**TWO, "red": {}},
+            "deployments": {**TWO, "red": MACHINE},
             "endpoint": {"traffic": {"blue": 100}, "mirror": {"green": 5, "red": 5}},
         },
         'endpoint.mirror = "green, red": Azure mirrors to one deployment; take out the others',

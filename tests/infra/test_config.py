@@ -87,7 +87,7 @@ BAD: list[tuple[str, object, str]] = [
     (
         "deployments/blue/instanceType",
         REMOVED,
-        "scoring:deployments.blue.instanceType is missing: write it; see Pulumi.local.yaml, scoring:deployments",
+        'scoring:deployments.blue.instanceType = "": which machine? write a size, such as Standard_DS3_v2',
     ),
     # names
     (
@@ -242,7 +242,7 @@ BAD: list[tuple[str, object, str]] = [
     ),
     ("image/builder", "kaniko", 'scoring:image.builder = "kaniko": one of acr, docker'),
     ("endpoint/auth", "basic", 'scoring:endpoint.auth = "basic": one of key, aml-token, aad-token'),
-    ("endpoint/kind", "kubernetes", 'scoring:endpoint.kind = "kubernetes": one of managed'),
+    ("endpoint/kind", "aci", 'scoring:endpoint.kind = "aci": one of managed, kubernetes'),
     # numbers, durations, moments
     (
         "deployments/blue/instanceCount",
@@ -324,6 +324,153 @@ BAD: list[tuple[str, object, str]] = [
         "tags/a?b",
         "x",
         'scoring:tags.a?b = "a?b": a tag\'s name takes up to 512 characters, none of <>%&\\?/; for instance owner',
+    ),
+    # kinds of endpoints, and who sets the count
+    (
+        "endpoint",
+        {"kind": "kubernetes"},
+        'scoring:endpoint.compute = "": which one? write the name of a compute that is attached to the workspace',
+    ),
+    (
+        "endpoint",
+        {"kind": "kubernetes", "compute": "aks"},
+        (
+            'scoring:endpoint.compute = "aks": the workspace is new and has none; name the cluster to attach '
+            "by endpoint.cluster.id"
+        ),
+    ),
+    (
+        "endpoint",
+        {"kind": "kubernetes", "compute": "aks", "cluster": {"id": "my-cluster"}},
+        (
+            'scoring:endpoint.cluster.id = "my-cluster": a cluster\'s ARM id takes '
+            "/subscriptions/…/Microsoft.ContainerService/managedClusters/NAME, or …Kubernetes/connectedClusters/NAME; "
+            "for instance what `az aks show --name NAME --resource-group GROUP --query id` prints"
+        ),
+    ),
+    (
+        "endpoint",
+        {"compute": "aks"},
+        (
+            'scoring:endpoint.compute = "aks": a managed endpoint has no cluster; write endpoint.kind: kubernetes, '
+            "or take it out"
+        ),
+    ),
+    (
+        "endpoint",
+        {"kind": "kubernetes", "auth": "aad-token"},
+        'scoring:endpoint.auth = "aad-token": Entra tokens are for managed endpoints; write key or aml-token',
+    ),
+    (
+        "endpoint",
+        {"kind": "kubernetes", "mirror": {"blue": 10}},
+        "scoring:endpoint.mirror = {…}: Azure mirrors on managed endpoints only; take it out",
+    ),
+    (
+        "endpoint",
+        {"kind": "kubernetes", "publicNetworkAccess": False},
+        ("scoring:endpoint.publicNetworkAccess = false: the cluster's own network decides who reaches it; take it out"),
+    ),
+    (
+        "endpoint/diagnostics",
+        {"logs": ["audit"]},
+        'scoring:endpoint.diagnostics.logs.0 = "audit": one of console, traffic, events',
+    ),
+    (
+        "deployments/blue/resources",
+        {"limits": {"memory": "2Gi"}},
+        (
+            "scoring:deployments.blue.resources = {…}: a managed deployment has its whole machine; "
+            "choose that by instanceType"
+        ),
+    ),
+    (
+        "deployments/blue/resources",
+        {"limits": {"memory": "2 gigabytes"}},
+        (
+            'scoring:deployments.blue.resources.limits.memory = "2 gigabytes": an amount of memory takes '
+            "a number with Ki, Mi, Gi, Ti or k, M, G, T; for instance 2Gi"
+        ),
+    ),
+    (
+        "deployments/blue/scale",
+        {"maxInstances": 3},
+        (
+            "scoring:deployments.blue.scale = {…}: the cluster's scaling is for endpoint.kind kubernetes; "
+            "write autoscale"
+        ),
+    ),
+    (
+        "deployments/blue/scale",
+        {"maxInstances": 3, "targetUtilizationPercentage": 0},
+        "scoring:deployments.blue.scale.targetUtilizationPercentage = 0: write greater than or equal to 1",
+    ),
+    (
+        "deployments/blue/autoscale",
+        {"min": 3, "max": 2},
+        "scoring:deployments.blue.autoscale.min = 3: it is more than max, 2; write less",
+    ),
+    (
+        "deployments/blue/autoscale",
+        {"min": 0, "max": 2},
+        "scoring:deployments.blue.autoscale.min = 0: write greater than or equal to 1",
+    ),
+    (
+        "deployments/blue/autoscale",
+        {"min": 1, "max": 51},
+        "scoring:deployments.blue.autoscale.max = 51: Azure takes 50; share over two deployments",
+    ),
+    (
+        "deployments/blue/autoscale",
+        {"min": 2, "max": 3, "default": 5},
+        "scoring:deployments.blue.autoscale.default = 5: it lies outside min and max; write 2 to 3",
+    ),
+    (
+        "deployments/blue/autoscale",
+        {"min": 1, "max": 2, "rules": [{"metric": "RequestsPerMinute", "above": 9, "below": 1, "change": 1}]},
+        ("scoring:deployments.blue.autoscale.rules.0.above = 9.0: when does it change? write either above or below"),
+    ),
+    (
+        "deployments/blue/autoscale",
+        {"min": 1, "max": 2, "rules": [{"metric": "RequestsPerMinute", "above": 9, "change": 0}]},
+        "scoring:deployments.blue.autoscale.rules.0.change = 0: it changes nothing; write 1, or -1 for one less",
+    ),
+    (
+        "deployments/blue/autoscale",
+        {
+            "min": 1,
+            "max": 2,
+            "rules": [{"metric": "RequestsPerMinute", "above": 9, "change": 1, "window": "PT1M"}],
+        },
+        ('scoring:deployments.blue.autoscale.rules.0.window = "PT1M": Azure takes 300 seconds to 12 hours; write PT5M'),
+    ),
+    (
+        "deployments/blue",
+        {"instanceType": "Standard_DS3_v2", "instanceCount": 2, "autoscale": {"min": 1, "max": 2}},
+        "scoring:deployments.blue.instanceCount = 2: autoscale says how many; take out one of them",
+    ),
+    (
+        "deployments/blue/instanceCount",
+        51,
+        "scoring:deployments.blue.instanceCount = 51: Azure takes 50; share over two deployments",
+    ),
+    (
+        "deployments/blue/dataCollector",
+        {"collections": {"request": {"samplingRate": 2}}},
+        ("scoring:deployments.blue.dataCollector.collections.request.samplingRate = 2: write less than or equal to 1"),
+    ),
+    (
+        "deployments/blue/dataCollector",
+        {"collections": {"model_inputs": {}}, "captureHeaders": ["x-trace"]},
+        (
+            'scoring:deployments.blue.dataCollector.captureHeaders = "x-trace": headers are kept with payloads; '
+            "add the collection request or response"
+        ),
+    ),
+    (
+        "deployments/blue/dataCollector",
+        {"collections": {"request": {}}, "rollingRate": "weekly"},
+        ('scoring:deployments.blue.dataCollector.rollingRate = "weekly": one of minute, hour, day, month, year'),
     ),
     # mixtures, and files
     (

@@ -62,7 +62,7 @@ def test_a_missing_property_is_named() -> None:
 
 def test_a_wrong_value_is_repeated_with_what_is_wanted() -> None:
     (reason,) = reasons("OnlineDeployment", {**DEPLOYMENT, "instanceType": "big"})
-    assert reason == "instanceType = 'big': it should be a machine size such as Standard_DS3_v2"
+    assert reason == "instanceType = 'big': a managed deployment takes a size such as Standard_DS3_v2"
 
 
 def test_a_secret_value_is_never_repeated() -> None:
