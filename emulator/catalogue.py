@@ -2,13 +2,16 @@
 
 from emulator.core.azure import ResourceType
 from emulator.services.authorization import RoleAssignment
+from emulator.services.clusters import ConnectedCluster, Extension, ManagedCluster
 from emulator.services.identity import UserAssignedIdentity
 from emulator.services.insights import InsightsComponent, LogWorkspace
 from emulator.services.keyvault import Secret, Vault
 from emulator.services.ml_assets import Code, CodeVersion, Datastore, Model, ModelVersion
+from emulator.services.ml_computes import Compute
 from emulator.services.ml_endpoints import OnlineDeployment, OnlineEndpoint
 from emulator.services.ml_environment import Environment, EnvironmentVersion
 from emulator.services.ml_workspace import Connection, Workspace
+from emulator.services.monitor import AutoscaleSetting, DiagnosticSetting
 from emulator.services.registry import Registry
 from emulator.services.resources import ResourceGroup, Subscription
 from emulator.services.storage import StorageAccount
@@ -28,6 +31,10 @@ TYPES: tuple[type[ResourceType], ...] = (
     Runs,
     Workspace,
     Connection,
+    ManagedCluster,
+    ConnectedCluster,
+    Extension,
+    Compute,
     Datastore,
     Environment,
     EnvironmentVersion,
@@ -38,4 +45,6 @@ TYPES: tuple[type[ResourceType], ...] = (
     # Deployments pull from the registries and are let in through their endpoint's port.
     OnlineEndpoint,
     OnlineDeployment,
+    AutoscaleSetting,
+    DiagnosticSetting,
 )

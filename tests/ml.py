@@ -57,6 +57,18 @@ def make_workspace(inner: Inner) -> dict[str, Any]:
     return made
 
 
+def on_kubernetes(inner: Inner) -> None:
+    """A workspace with a cluster attached as `aks`."""
+    make_workspace(inner)
+    cluster = f"{inner.group}/providers/Microsoft.ContainerService/managedClusters/aks01"
+    pools = {"dnsPrefix": "aks01", "agentPoolProfiles": [{"name": "one", "mode": "System"}]}
+    inner.ask("PUT", cluster, {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": pools})
+    extension = f"{cluster}/providers/Microsoft.KubernetesConfiguration/extensions/azureml"
+    inner.ask("PUT", extension, {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes"}})
+    attached = {"computeType": "Kubernetes", "resourceId": cluster}
+    inner.ask("PUT", f"{WORKSPACE}/computes/aks", {**PLACE, "properties": attached})
+
+
 def endpoint_body(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     """What is PUT for an endpoint."""
     return {**PLACE, "properties": {"authMode": "Key", **properties}}
@@ -200,5 +212,6 @@ def scene(inner: Inner, *models: Model, listen: bool = True, **properties: Any) 
             gateway = Gateway(inner.azure)
             gateway.start()
             stack.callback(gateway.stop)
-        inner.ask("PUT", ENDPOINT, endpoint_body(**properties))
+        kind = properties.pop("kind", "Managed")
+        inner.ask("PUT", ENDPOINT, {**endpoint_body(**properties), "kind": kind})
         yield made

@@ -86,6 +86,11 @@ class Plan(BaseModel, frozen=True):
     concurrency: int = 1
     timeout: float = 5.0
     instances: int = 1
+    cpu: float | None = None
+    """Cores that one container may use; None is all of them."""
+    memory: int | None = None
+    """Bytes that one container may use."""
+    gpus: int = 0
 
     @property
     def ports(self) -> list[int]:
@@ -106,7 +111,8 @@ class Plan(BaseModel, frozen=True):
     def replica_key(self) -> str:
         """Changes when a container made from the plan would be another one."""
         mounts = [mount.model_dump() for mount in self.mounts]
-        told = json.dumps([self.image_id or self.image, self.environment, self.ports, mounts], sort_keys=True)
+        share = [self.cpu, self.memory, self.gpus]
+        told = json.dumps([self.image_id or self.image, self.environment, self.ports, mounts, share], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -200,6 +206,7 @@ class Docker:
                     REPLICA_LABEL: plan.replica_key,
                 },
                 log_config={"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
+                **self._share(client, plan),
             )
             try:
                 for mount in plan.mounts:
@@ -211,6 +218,23 @@ class Docker:
                 raise CrashError(f"User container cannot be started: {text}", "") from error
             container.reload()
             return Replica(container.id, _ports(container))
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether containers can have this machine's GPUs."""
+        with self._engine() as client:
+            return "nvidia" in (client.info().get("Runtimes") or {})
+
+    def _share(self, client: Any, plan: Plan) -> dict[str, Any]:  # noqa: ANN401 - docker has no types
+        """What a container may have; of this machine, which may be smaller than what was asked for."""
+        share: dict[str, Any] = {}
+        if plan.cpu is not None:
+            share["nano_cpus"] = int(min(plan.cpu, client.info()["NCPU"]) * 1e9)
+        if plan.memory is not None:
+            share["mem_limit"] = plan.memory
+        if plan.gpus and self.has_gpus:
+            share["device_requests"] = [docker.types.DeviceRequest(count=plan.gpus, capabilities=[["gpu"]])]
+        return share
 
     def _fill(self, container: Any, mount: Mount) -> None:  # noqa: ANN401 - docker has no types
         """Copy files into a container that has not started; bound ones would need the engine on this machine."""

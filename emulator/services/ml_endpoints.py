@@ -22,8 +22,9 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import ASSIGNMENTS, Principal
 from emulator.core.store import Document
-from emulator.services import authorization, entra, identity, ml_assets, registry_tokens
+from emulator.services import authorization, entra, identity, ml_assets, ml_kinds, registry_tokens
 from emulator.services.containers import MOST_REPLICAS, CrashError, Fleet, Login, Plan, Probe, PullError
+from emulator.services.ml_computes import COMPUTES, compute_of
 from emulator.services.ml_environment import ROUTES, VERSIONS
 from emulator.services.ml_workspace import CONNECTIONS, WORKSPACES
 
@@ -64,7 +65,6 @@ _AUTH_MODES = ("Key", "AMLToken", "AADToken")
 _ACCESS = ("Enabled", "Disabled")
 _COMPUTES = ("Managed", "Kubernetes")
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
-_MOST_TIMEOUT = 180.0
 _WHOLE = 100
 _MOST_MIRROR = 50
 _TOKEN_LIFETIME = 12 * 3600
@@ -143,13 +143,16 @@ class OnlineEndpoint(ResourceType):
             if found is None:
                 raise _bad(f"{field_} '{given[field_]}' of endpoint '{name}' is none of {', '.join(choices)}")
             given[field_] = found
+        kind = self._kind(new, old, given)
         given["traffic"] = _shares(given.get("traffic"), "traffic")
         given["mirrorTraffic"] = _shares(given.get("mirrorTraffic"), "mirrorTraffic")
         self._check_traffic(new.id, given["traffic"], given["mirrorTraffic"])
+        if kind == "Kubernetes" and any(given["mirrorTraffic"].values()):
+            raise _bad(f"mirrorTraffic of endpoint '{name}' is not supported for Kubernetes online endpoints")
         given.pop("keys", None)  # written by nobody: Azure makes them
         known = old.properties if old else {}
         given.update({key: known[key] for key in ("scoringUri", "swaggerUri") if key in known})
-        body = {**new.body, "kind": new.body.get("kind") or "Managed", "properties": given}
+        body = {**new.body, "kind": kind, "properties": given}
         if not (body.get("identity") or {}).get("type"):
             body["identity"] = old.body["identity"] if old else {"type": "SystemAssigned"}
         private = new.private or {
@@ -213,6 +216,39 @@ class OnlineEndpoint(ResourceType):
             for name in ("traffic", "mirrorTraffic")
         }
         self._publish(self.azure.store.put(endpoint.having(**shares)))
+
+    def _kind(self, new: Document, old: Document | None, given: dict[str, Any]) -> str:
+        """Managed or Kubernetes, and the compute that only the latter has; neither ever changes."""
+        name, kind = new.id.name, new.body.get("kind") or "Managed"
+        if kind not in _COMPUTES:
+            raise _bad(f"kind '{kind}' of endpoint '{name}' is none of {', '.join(_COMPUTES)}")
+        if old is not None and old.body["kind"] != kind:
+            raise _bad(f"The kind of endpoint '{name}' cannot be changed from '{old.body['kind']}'")
+        if kind == "Managed":
+            if given.get("compute"):
+                raise _bad(f"Endpoint '{name}' is managed, so it has no compute '{given['compute']}'")
+            if self.azure.find(_above(new.id).path).properties.get("v1LegacyMode"):
+                raise _bad(f"Endpoint '{name}' cannot be created: the workspace is in v1 legacy mode")
+            return str(kind)
+        given["compute"] = self._compute(new, old, given.get("compute"))
+        if given["authMode"] == "AADToken":
+            raise _bad(f"authMode 'AADToken' of endpoint '{name}' is for managed online endpoints only")
+        return str(kind)
+
+    def _compute(self, new: Document, old: Document | None, compute: object) -> str:
+        name = new.id.name
+        try:
+            found = self.azure.store.get(ResourceId.parse(str(compute or "")))
+        except AzureError:
+            found = None
+        here = found is not None and found.id.parent is not None and found.id.parent.key == _above(new.id).key
+        if found is None or not here or found.id.type.lower() != COMPUTES.lower():
+            raise _bad(f"compute '{compute}' of endpoint '{name}' is none that is attached to the workspace")
+        if found.properties.get("provisioningState") != "Succeeded":
+            raise _bad(f"compute '{compute}' of endpoint '{name}' is not usable: its provisioning has not succeeded")
+        if old is not None and old.properties["compute"].lower() != found.id.key:
+            raise _bad(f"The compute of endpoint '{name}' cannot be changed from '{old.properties['compute']}'")
+        return found.id.path
 
     def _publish(self, document: Document) -> None:
         given = document.properties
@@ -340,9 +376,17 @@ class OnlineDeployment(ResourceType):
             )
         given = {**_defaults(given, old, name), "environmentId": self._environment(given, new).id.path}
         _settings(given)
+        kind = given["endpointComputeType"]
+        if kind != endpoint.body["kind"]:
+            raise _bad(f"Deployment '{name}' is of kind {kind}, its endpoint of kind {endpoint.body['kind']}")
+        ml_kinds.check_network(given, kind, name, self.azure.find(_above(endpoint.id).path))
+        ml_kinds.check_collector(given.get("dataCollector"), name)
+        sku = {"name": "Default", "tier": "Standard", **(new.body.get("sku") or {})}
+        sku["capacity"] = ml_kinds.count(sku, given, kind, name)
+        self._share(given, endpoint, name)
         # Azure shows what it sets for model and code among the variables.
         given["environmentVariables"] = given["environmentVariables"] | ml_assets.check_mounts(self.azure, given, name)
-        body = {**new.body, "properties": given, "sku": _sku(new.body.get("sku"), name)}
+        body = {**new.body, "kind": kind, "properties": given, "sku": sku}
         return Document(new.id, body, new.private)
 
     def provision(self, new: Document, old: Document | None) -> Document:
@@ -380,11 +424,11 @@ class OnlineDeployment(ResourceType):
         if name.lower() != "getlogs":
             return super().action(document, name, request)
         tail = request.body.get("tail")
-        return Response(200, {"content": self.fleet.log(document.id.key, int(tail or _LOG_TAIL))})
+        return Response(200, {"content": self._log(document, int(tail or _LOG_TAIL))})
 
     def log(self, document: Document) -> str | None:
         """What its containers have written."""
-        return self.fleet.log(document.id.key)
+        return self._log(document)
 
     def resume(self, document: Document) -> None:
         """Take over containers that still run, or start new ones; beside, since that may take long."""
@@ -452,6 +496,23 @@ class OnlineDeployment(ResourceType):
             )
         return found
 
+    def _log(self, document: Document, tail: int = _LOG_TAIL) -> str:
+        told = self.fleet.log(document.id.key, tail)
+        plan = document.private.get("serving") or {}
+        if plan.get("gpus") and not self.fleet.docker.has_gpus:
+            machine = document.properties.get("instanceType") or "it"
+            told = f"local Azure: {machine} has GPUs, this machine's Docker has none: it runs on the processor\n{told}"
+        return told
+
+    def _share(self, given: dict[str, Any], endpoint: Document, name: str) -> ml_kinds.Share:
+        """What one container may have."""
+        if given["endpointComputeType"] == "Kubernetes":
+            return ml_kinds.share(given, compute_of(self.azure, endpoint), name)
+        if given.get("containerResourceRequirements"):
+            raise _bad(f"containerResourceRequirements of deployment '{name}' are for Kubernetes online endpoints only")
+        # A machine's GPUs are all the container's; how many of this machine's stand for them is the engine's choice.
+        return ml_kinds.Share(gpus=int(ml_kinds.has_gpu(str(given["instanceType"]))))
+
     def _plan(self, deployment: Document, environment: Document) -> Plan:
         image = environment.properties.get("image")
         if not image or environment.properties.get("build") or environment.properties.get("condaFile"):
@@ -465,6 +526,7 @@ class OnlineDeployment(ResourceType):
         liveness, readiness, scoring = (dict(routes[name]) for name in ROUTES)
         given = deployment.properties
         settings = _settings(given)
+        share = self._share(given, self.azure.find(_above(deployment.id).path), deployment.id.name)
         return Plan(
             image=image,
             environment=given.get("environmentVariables") or {},
@@ -475,6 +537,9 @@ class OnlineDeployment(ResourceType):
             concurrency=settings[0],
             timeout=settings[1],
             instances=int(deployment.body["sku"]["capacity"]),
+            cpu=share.cpu,
+            memory=share.memory,
+            gpus=share.gpus,
         )
 
     def _pull(self, id_: ResourceId, image: str) -> str:
@@ -607,13 +672,6 @@ def _shares(given: Any, what: str) -> dict[str, int]:  # noqa: ANN401 - JSON
     return {name: int(share) for name, share in (given or {}).items()}
 
 
-def _sku(sku: dict[str, Any] | None, name: str) -> dict[str, Any]:
-    capacity = (sku or {}).get("capacity", 1)
-    if not isinstance(capacity, (int, float)) or not float(capacity).is_integer() or capacity < 1:
-        raise _bad(f"sku.capacity '{capacity}' of deployment '{name}' is not a whole number of at least 1")
-    return {"name": "Default", "tier": "Standard", **(sku or {}), "capacity": int(capacity)}
-
-
 def _defaults(given: dict[str, Any], old: Document | None, name: str) -> dict[str, Any]:
     compute = next((each for each in _COMPUTES if each == given.get("endpointComputeType")), None)
     if compute is None:
@@ -632,15 +690,12 @@ def _defaults(given: dict[str, Any], old: Document | None, name: str) -> dict[st
     access = given.get("egressPublicNetworkAccess", "Enabled")
     if access not in _ACCESS:
         raise _bad(f"egressPublicNetworkAccess '{access}' of deployment '{name}' is neither 'Enabled' nor 'Disabled'")
-    scale = given.get("scaleSettings") or {"scaleType": "Default"}
-    if scale.get("scaleType") not in {"Default", "TargetUtilization"}:
-        raise _bad(f"scaleSettings.scaleType '{scale.get('scaleType')}' of deployment '{name}' is not known")
     return {
         "appInsightsEnabled": False,
         **given,
         "environmentVariables": variables,
         "egressPublicNetworkAccess": access,
-        "scaleSettings": scale,
+        "scaleSettings": ml_kinds.scale(given.get("scaleSettings"), compute, name),
         "requestSettings": {**_REQUEST_DEFAULTS, **_plain(given.get("requestSettings"))},
         "livenessProbe": {**_PROBE_DEFAULTS, **_plain(given.get("livenessProbe"))},
         "readinessProbe": {**_PROBE_DEFAULTS, **_plain(given.get("readinessProbe"))},
@@ -660,9 +715,11 @@ def _settings(given: dict[str, Any]) -> tuple[int, float]:
     if not isinstance(count, (int, float)) or not float(count).is_integer() or count < 1:
         raise _bad(f"requestSettings.maxConcurrentRequestsPerInstance '{count}' is not a whole number of at least 1")
     timeout = seconds(settings["requestTimeout"], "requestSettings.requestTimeout")
-    if not 0 < timeout <= _MOST_TIMEOUT:
+    most = ml_kinds.MOST_TIMEOUT[given["endpointComputeType"]]
+    if not 0 < timeout <= most:
         raise _bad(
-            f"requestSettings.requestTimeout '{settings['requestTimeout']}' is not within PT0S and PT3M (180 seconds)"
+            f"requestSettings.requestTimeout '{settings['requestTimeout']}' is not within PT0S and PT{most / 60:g}M"
+            f" ({most:g} seconds)"
         )
     seconds(settings["maxQueueWait"], "requestSettings.maxQueueWait")
     return int(count), timeout

@@ -33,6 +33,8 @@ _NOT_FOUND = 404
 _HALF_MADE = "it exists but its provisioning failed"
 _COMMON = frozenset({"id", "name", "type", "systemData", "azureApiVersion"})
 _RANDOM_DIGITS = 8
+_WHOLE_IDS = frozenset({"scope", "resourceUri"})
+"""Path parameters that are ids of their own."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,24 @@ TYPES = (
         flat=False,
     ),
     _shape(
+        "machinelearningservices:Compute",
+        _WORKSPACE + "/computes/{computeName}",
+        "2025-12-01",
+        envelope={"location", "tags", "sku", "identity"},
+        flat=False,
+    ),
+    _shape(
+        "monitor:AutoscaleSetting",
+        _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
+        "2022-10-01",
+    ),
+    _shape(
+        "monitor:DiagnosticSetting",
+        "/{resourceUri}/providers/Microsoft.Insights/diagnosticSettings/{name}",
+        "2021-05-01-preview",
+        envelope=set(),
+    ),
+    _shape(
         "managedidentity:UserAssignedIdentity",
         _GROUP + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}",
         "2023-01-31",
@@ -373,12 +393,14 @@ class ArmKind(Kind):
         return self.shape.path.format_map(filled)
 
     def _parts(self, id_: str) -> Values:
-        pattern = re.sub(r"{(\w+)}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] == 'scope' else '[^/]+'})", self.shape.path)
+        pattern = re.sub(
+            r"{(\w+)}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] in _WHOLE_IDS else '[^/]+'})", self.shape.path
+        )
         match = re.fullmatch(pattern, id_, re.IGNORECASE)
         if match is None:
             raise AzureError(400, "InvalidResourceId", f"'{id_}' is not the id of a {self.shape.token}")
         return {
-            name: f"/{value}" if name == "scope" else value
+            name: f"/{value}" if name in _WHOLE_IDS else value
             for name, value in match.groupdict().items()
             if name != "subscriptionId"
         }

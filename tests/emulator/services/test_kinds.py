@@ -1,0 +1,354 @@
+"""What Azure demands of clusters, computes, kinds of endpoints, and Azure Monitor's settings; no container runs."""
+
+from typing import Any
+
+import pytest
+
+from emulator.core.errors import AzureError
+from emulator.services import ml_kinds
+from emulator.services.clusters import ML_EXTENSION
+from tests.emulator.conftest import Inner
+from tests.ml import (
+    BLUE,
+    ENDPOINT,
+    PLACE,
+    WORKSPACE,
+    Model,
+    Scene,
+    deployment_body,
+    endpoint_body,
+    make_workspace,
+    on_kubernetes,
+    scene,
+)
+
+CLUSTER = "providers/Microsoft.ContainerService/managedClusters/aks01"
+EXTENSION = f"{CLUSTER}/providers/Microsoft.KubernetesConfiguration/extensions/azureml"
+COMPUTE = f"{WORKSPACE}/computes/aks"
+SETTING = "providers/Microsoft.Insights/autoscaleSettings/blue"
+LOGS = f"{ENDPOINT}/providers/Microsoft.Insights/diagnosticSettings/scoring"
+
+
+def cluster_body(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    given = {"dnsPrefix": "aks01", "agentPoolProfiles": [{"name": "one", "mode": "System"}], **properties}
+    return {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": given}
+
+
+def compute_body(inner: Inner, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    given = {"computeType": "Kubernetes", "resourceId": f"{inner.group}/{CLUSTER}", **properties}
+    return {**PLACE, "properties": given}
+
+
+def refused(inner: Inner, path: str, body: dict[str, Any]) -> str:
+    with pytest.raises(AzureError) as told:
+        inner.ask("PUT", path, body)
+    assert "\n" not in told.value.message
+    return str(told.value)
+
+
+# -- clusters and computes ---------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_needs_a_system_pool_a_dns_prefix_and_an_identity(inner: Inner) -> None:
+    assert "at least one system pool" in refused(inner, CLUSTER, cluster_body(agentPoolProfiles=[]))
+    assert "lacks 'properties.dnsPrefix'" in refused(inner, CLUSTER, cluster_body(dnsPrefix=None))
+    body = cluster_body()
+    del body["identity"]
+    assert "lacks 'identity'" in refused(inner, CLUSTER, body)
+
+
+def test_a_cluster_without_the_extension_cannot_be_attached(inner: Inner) -> None:
+    make_workspace(inner)
+    inner.ask("PUT", CLUSTER, cluster_body())
+    assert f"has no extension '{ML_EXTENSION}'" in refused(inner, COMPUTE, compute_body(inner))
+    inner.ask("PUT", EXTENSION, {"properties": {"extensionType": ML_EXTENSION}})
+    made = inner.ask("PUT", COMPUTE, compute_body(inner))
+    assert made["properties"]["isAttachedCompute"] is True
+    assert made["properties"]["properties"]["namespace"] == "default"
+    assert "defaultinstancetype" in made["properties"]["properties"]["instanceTypes"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"computeType": None}, "lacks 'properties.computeType'"),
+        ({"computeType": "Cloud"}, "The value 'Cloud' of 'properties.computeType' is not one of Kubernetes"),
+        ({"resourceId": "/nowhere"}, "is not a cluster that exists"),
+        ({"properties": {"namespace": "Upper"}}, "namespace 'Upper' of 'aks' is not the name"),
+        ({"properties": {"defaultInstanceType": "huge"}}, "defaultInstanceType 'huge' of 'aks' is none of"),
+    ],
+)
+def test_a_wrong_compute_is_refused_by_the_fields_name(inner: Inner, change: dict[str, Any], said: str) -> None:
+    on_kubernetes(inner)
+    assert said in refused(inner, COMPUTE, compute_body(inner, **change))
+
+
+def test_an_attachment_keeps_its_cluster_and_namespace(inner: Inner) -> None:
+    on_kubernetes(inner)
+    said = refused(inner, COMPUTE, compute_body(inner, properties={"namespace": "other"}))
+    assert "'namespace' of compute 'aks' cannot be changed" in said
+    assert "Compute name 'a' is invalid" in refused(inner, f"{WORKSPACE}/computes/a", compute_body(inner))
+
+
+# -- endpoints ---------------------------------------------------------------------------------------------------------
+
+
+def _on_cluster(inner: Inner, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    given = {"compute": f"{inner.group}/{COMPUTE}", **properties}
+    return {**endpoint_body(**given), "kind": "Kubernetes"}
+
+
+def test_an_endpoint_on_kubernetes_needs_a_compute_of_its_workspace(inner: Inner) -> None:
+    on_kubernetes(inner)
+    for wrong in ("", f"{inner.group}/{WORKSPACE}/computes/gone", f"{inner.group}/{CLUSTER}"):
+        assert "is none that is attached to the workspace" in refused(
+            inner, ENDPOINT, _on_cluster(inner, compute=wrong)
+        )
+    assert "is none of Managed, Kubernetes" in refused(inner, ENDPOINT, {**endpoint_body(), "kind": "AKS"})
+    managed = endpoint_body(compute=f"{inner.group}/{COMPUTE}")
+    assert "is managed, so it has no compute" in refused(inner, ENDPOINT, managed)
+
+
+def test_entra_tokens_and_mirrors_are_for_managed_endpoints(inner: Inner) -> None:
+    on_kubernetes(inner)
+    said = refused(inner, ENDPOINT, _on_cluster(inner, authMode="AADToken"))
+    assert "authMode 'AADToken' of endpoint 'score' is for managed online endpoints only" in said
+    with scene(inner, kind="Kubernetes", listen=False, compute=f"{inner.group}/{COMPUTE}") as found:
+        found.deploy("blue", **KUBERNETES)
+        with pytest.raises(AzureError, match="mirrorTraffic of endpoint 'score' is not supported for Kubernetes"):
+            inner.ask("PUT", ENDPOINT, _on_cluster(inner, mirrorTraffic={"blue": 10}))
+
+
+def test_an_endpoints_kind_never_changes(inner: Inner) -> None:
+    on_kubernetes(inner)
+    inner.ask("PUT", ENDPOINT, _on_cluster(inner))
+    assert "The kind of endpoint 'score' cannot be changed from 'Kubernetes'" in refused(
+        inner, ENDPOINT, endpoint_body()
+    )
+
+
+KUBERNETES: dict[str, Any] = {"endpointComputeType": "Kubernetes", "instanceType": None}
+
+
+@pytest.mark.parametrize("mode", ["Key", "AMLToken"])
+def test_each_way_to_sign_in_that_kubernetes_has_opens_its_endpoint(inner: Inner, mode: str) -> None:
+    on_kubernetes(inner)
+    place: dict[str, Any] = {"compute": f"{inner.group}/{COMPUTE}", "authMode": mode}
+    with scene(inner, Model("blue"), kind="Kubernetes", **place) as found:
+        found.deploy("blue", **KUBERNETES)
+        inner.ask("PUT", ENDPOINT, _on_cluster(inner, authMode=mode, traffic={"blue": 100}))
+        action, field = ("listKeys", "primaryKey") if mode == "Key" else ("token", "accessToken")
+        credential = str(inner.ask("POST", f"{ENDPOINT}/{action}")[field])
+        assert found.score(credential).status_code == 200
+        assert found.score("wrong").status_code == 401
+
+
+# -- deployments -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster(inner: Inner) -> Any:  # noqa: ANN401 - a generator
+    on_kubernetes(inner)
+    with scene(inner, kind="Kubernetes", listen=False, compute=f"{inner.group}/{COMPUTE}") as found:
+        yield found
+
+
+def test_a_container_gets_the_limits_of_its_instance_type_or_its_own(cluster: Scene) -> None:
+    cluster.deploy("blue", **KUBERNETES)
+    plan = cluster.fleet.pools[cluster.key("blue")].plan
+    assert (plan.cpu, plan.memory, plan.gpus) == (2, 2 * 1024**3, 0)
+    wanted = {
+        "containerResourceRequests": {"cpu": "100m"},
+        "containerResourceLimits": {"cpu": "500m", "memory": "1Gi", "gpu": "1"},
+    }
+    cluster.deploy("blue", **KUBERNETES, containerResourceRequirements=wanted)
+    plan = cluster.fleet.pools[cluster.key("blue")].plan
+    assert (plan.cpu, plan.memory, plan.gpus) == (0.5, 1024**3, 1)
+
+
+def test_a_cluster_that_scales_starts_with_the_least(cluster: Scene) -> None:
+    made = cluster.deploy(
+        "blue", **KUBERNETES, scaleSettings={"scaleType": "TargetUtilization", "minInstances": 2, "maxInstances": 4}
+    )
+    assert made["sku"]["capacity"] == 2
+    assert made["properties"]["scaleSettings"]["targetUtilizationPercentage"] == 70
+    assert cluster.fleet.pools[cluster.key("blue")].plan.instances == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"endpointComputeType": "Managed", "instanceType": "Standard_DS3_v2"}, "is of kind Managed, its endpoint of"),
+        ({"instanceType": "Standard_DS3_v2"}, "instanceType 'Standard_DS3_v2' of deployment 'blue' does not exist on"),
+        ({"egressPublicNetworkAccess": "Disabled"}, "is for managed online endpoints only"),
+        ({"containerResourceRequirements": {"containerResourceLimits": {"cpu": "much"}}}, "'much' is not a quantity"),
+        (
+            {
+                "containerResourceRequirements": {
+                    "containerResourceRequests": {"cpu": "2"},
+                    "containerResourceLimits": {"cpu": "1"},
+                }
+            },
+            "containerResourceRequests.cpu of deployment 'blue' must be less than or equal to cpu limit",
+        ),
+        ({"scaleSettings": {"scaleType": "Auto"}}, "(Kubernetes) is none of Default, TargetUtilization"),
+        (
+            {"scaleSettings": {"scaleType": "TargetUtilization", "minInstances": 3, "maxInstances": 2}},
+            "minInstances 3 is more than maxInstances 2",
+        ),
+        (
+            {"scaleSettings": {"scaleType": "TargetUtilization", "targetUtilizationPercentage": 101}},
+            "targetUtilizationPercentage of deployment 'blue' is more than 100",
+        ),
+        ({"requestSettings": {"requestTimeout": "PT301S"}}, "is not within PT0S and PT5M"),
+    ],
+)
+def test_a_wrong_deployment_on_kubernetes_is_refused(cluster: Scene, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(AzureError) as told:
+        cluster.deploy("blue", **{**KUBERNETES, **change})
+    assert said in str(told.value)
+
+
+def test_five_minutes_are_not_too_long_on_kubernetes(cluster: Scene) -> None:
+    cluster.deploy("blue", **KUBERNETES, requestSettings={"requestTimeout": "PT5M"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scaleSettings": {"scaleType": "TargetUtilization"}}, "(Managed) is none of Default"),
+        ({"containerResourceRequirements": {"containerResourceLimits": {"cpu": "1"}}}, "are for Kubernetes online"),
+        ({"dataCollector": {"collections": {}}}, "dataCollector of deployment 'blue' lacks 'collections'"),
+        (
+            {"dataCollector": {"collections": {"request": {"samplingRate": 2}}}},
+            "samplingRate '2' is not a number from 0 to 1",
+        ),
+        (
+            {"dataCollector": {"collections": {"request": {"dataCollectionMode": "On"}}}},
+            "dataCollectionMode 'On' is none of Enabled, Disabled",
+        ),
+        (
+            {"dataCollector": {"collections": {"request": {}}, "rollingRate": "Week"}},
+            "'Week' is none of Hour, Minute, Day, Month, Year",
+        ),
+    ],
+)
+def test_a_wrong_managed_deployment_is_refused(inner: Inner, change: dict[str, Any], said: str) -> None:
+    with scene(inner, listen=False) as found, pytest.raises(AzureError) as told:
+        found.deploy("blue", **change)
+    assert said in str(told.value)
+
+
+def test_a_managed_deployment_has_fifty_instances_at_most(inner: Inner) -> None:
+    with scene(inner, listen=False):
+        body = {**deployment_body(inner), "sku": {"name": "Default", "capacity": 51}}
+        assert "OutOfQuota" in refused(inner, BLUE, body)
+
+
+def test_egress_cannot_be_shut_twice(inner: Inner) -> None:
+    with scene(inner, listen=False) as found:
+        assert found.deploy("blue", egressPublicNetworkAccess="Disabled")
+        inner.ask("PATCH", WORKSPACE, {"properties": {"managedNetwork": {"isolationMode": "AllowInternetOutbound"}}})
+        with pytest.raises(AzureError, match="the workspace has a managed network"):
+            found.deploy("blue", egressPublicNetworkAccess="Disabled")
+
+
+def test_a_gpu_machine_without_a_gpu_says_that_it_runs_on_the_processor(
+    inner: Inner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ml_kinds.has_gpu("Standard_NC4as_T4_v3")
+    assert not ml_kinds.has_gpu("Standard_DS3_v2")
+    with scene(inner, listen=False) as found:
+        found.deploy("blue", instanceType="Standard_NC4as_T4_v3")
+        assert found.fleet.pools[found.key("blue")].plan.gpus == 1
+        monkeypatch.setattr(found.fleet, "log", lambda *_: "the model speaks")
+        for gpus, said in ((False, "it runs on the processor\nthe model speaks"), (True, "the model speaks")):
+            monkeypatch.setattr(type(found.fleet.docker), "has_gpus", gpus)
+            assert str(inner.ask("POST", f"{BLUE}/getLogs")["content"]).endswith(said)
+
+
+# -- autoscale ---------------------------------------------------------------------------------------------------------
+
+
+def _setting(inner: Inner, trigger: dict[str, Any] | None = None, **capacity: str) -> dict[str, Any]:
+    rule = {
+        "metricTrigger": {
+            "metricName": "CpuUtilizationPercentage",
+            "metricResourceUri": f"{inner.group}/{BLUE}",
+            "timeGrain": "PT1M",
+            "statistic": "Average",
+            "timeWindow": "PT5M",
+            "timeAggregation": "Average",
+            "operator": "GreaterThan",
+            "threshold": 70,
+            **(trigger or {}),
+        },
+        "scaleAction": {"direction": "Increase", "type": "ChangeCount", "value": "1", "cooldown": "PT5M"},
+    }
+    limits = {"minimum": "1", "maximum": "4", "default": "2", **capacity}
+    profile = {"name": "default", "capacity": limits, "rules": [rule]}
+    return {**PLACE, "properties": {"targetResourceUri": f"{inner.group}/{BLUE}", "profiles": [profile]}}
+
+
+def test_azure_monitor_scales_a_managed_deployment_once(inner: Inner) -> None:
+    with scene(inner, listen=False) as found:
+        assert "names no online deployment here" in refused(inner, SETTING, _setting(inner))
+        found.deploy("blue")
+        made = inner.ask("PUT", SETTING, _setting(inner))
+        assert made["properties"]["profiles"][0]["capacity"]["default"] == "2"
+        assert "provisioningState" not in made["properties"]
+        other = SETTING.replace("/blue", "/other")
+        assert "Conflict" in refused(inner, other, _setting(inner))
+        # What Azure Monitor then does:
+        changed = inner.ask("PATCH", BLUE, {"sku": {"name": "Default", "capacity": 3}})
+        assert changed["sku"]["capacity"] == 3
+        assert found.fleet.pools[found.key("blue")].plan.instances == 3
+
+
+@pytest.mark.parametrize(
+    ("trigger", "capacity", "said"),
+    [
+        ({}, {"default": "5"}, "minimum 1, default 5, maximum 4: the default must lie between"),
+        ({}, {"minimum": "one"}, "minimum 'one' of autoscale setting 'blue' is not a whole number"),
+        ({"metricName": "Cpu"}, {}, "metricName 'Cpu' of 'blue' is none of CpuMemoryUtilizationPercentage"),
+        ({"metricResourceUri": "/nothing"}, {}, "names nothing that has metrics"),
+        ({"threshold": None}, {}, "metricTrigger.threshold 'None' of 'blue' is not a number"),
+        ({"operator": "Above"}, {}, "The value 'Above' of 'metricTrigger.operator' is not one of"),
+        ({"timeWindow": "PT1M"}, {}, "timeWindow 'PT1M' is not between 300 and 43200 seconds"),
+        ({"statistic": None}, {}, "lacks 'metricTrigger.statistic'"),
+    ],
+)
+def test_a_wrong_autoscale_setting_is_refused(
+    inner: Inner, trigger: dict[str, Any], capacity: dict[str, str], said: str
+) -> None:
+    with scene(inner, listen=False) as found:
+        found.deploy("blue")
+        assert said in refused(inner, SETTING, _setting(inner, trigger, **capacity))
+
+
+def test_azure_monitor_scales_nothing_on_kubernetes(inner: Inner, cluster: Scene) -> None:
+    cluster.deploy("blue", **KUBERNETES)
+    assert "is on Kubernetes, which scales itself" in refused(inner, SETTING, _setting(inner))
+
+
+# -- diagnostics -------------------------------------------------------------------------------------------------------
+
+
+def test_an_endpoints_logs_go_to_log_analytics_once(inner: Inner) -> None:
+    with scene(inner, listen=False):
+        place = f"{inner.group}/providers/Microsoft.OperationalInsights/workspaces/logs-test"
+        logs = [{"category": "AmlOnlineEndpointConsoleLog", "enabled": True}]
+        for properties, said in (
+            ({"logs": logs}, "has no destination"),
+            ({"workspaceId": place}, "sends nothing"),
+            ({"workspaceId": f"{place}-gone", "logs": logs}, "is no Log Analytics workspace"),
+            ({"workspaceId": place, "logs": [{"category": "AuditEvent", "enabled": True}]}, "is not supported"),
+        ):
+            assert said in refused(inner, LOGS, {"properties": properties})
+        inner.ask("PUT", LOGS, {"properties": {"workspaceId": place, "logs": logs}})
+        again = LOGS.replace("/scoring", "/again")
+        body = {"properties": {"workspaceId": place, "logs": [{"categoryGroup": "allLogs", "enabled": True}]}}
+        assert "Data sinks can't be reused" in refused(inner, again, body)
+        inner.ask("DELETE", ENDPOINT)
+        with pytest.raises(AzureError, match="was not found"):
+            inner.ask("GET", LOGS)
