@@ -1,0 +1,139 @@
+"""One stack, first on managed machines with a count that Azure sets, then on Kubernetes, on the real engine."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import httpx
+import pytest
+
+from tests.conftest import PATIENCE, Cloud
+from tests.modes import QUICK, REPLY, answer, configure, seen, served
+from tests.project import LocalAzure, Project, polling
+
+PROBES = {"livenessProbe": QUICK, "readinessProbe": QUICK}
+BLUE = {
+    "instanceType": "Standard_DS3_v2",
+    "autoscale": {"min": 1, "max": 3},
+    "egressPublicNetworkAccess": False,
+    "dataCollector": {"collections": {"request": {"samplingRate": 0.5}, "response": {}}},
+    **PROBES,
+}
+GREEN = {"instanceType": "Standard_NC4as_T4_v3", **PROBES}
+ENDPOINT = {"traffic": {"blue": 90, "green": 10}, "diagnostics": {"logs": ["console", "traffic"]}}
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="module")
+def cloud(azure: LocalAzure) -> Iterator[Cloud]:
+    with seen(azure) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
+    """The stack on managed machines, up."""
+    project = served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
+    configure(project, deployments={"blue": BLUE, "green": GREEN}, endpoint=ENDPOINT, tags={"owner": "me"})
+    run = project.up()
+    assert run.code == 0, run.text
+    yield project
+    gone = project.destroy()
+    assert gone.code == 0, gone.text
+
+
+def _deployment(project: Project, cloud: Cloud, name: str = "blue") -> dict[str, Any]:
+    found: dict[str, Any] = cloud.ask("GET", _id(project, name)).json()
+    return found
+
+
+def _id(project: Project, name: str = "blue") -> str:
+    return str(project.resource("azureml-scoring:index:OnlineDeployment", f"-{name}")["id"])
+
+
+def _containers(cloud: Cloud) -> list[Any]:
+    client = docker.from_env()
+    try:
+        found: list[Any] = client.containers.list(filters={"label": f"azureml-scoring.state={cloud.folder.resolve()}"})
+    finally:
+        client.close()
+    return found
+
+
+def test_two_deployments_answer_by_their_shares_with_what_was_set(project: Project, cloud: Cloud) -> None:
+    outputs = project.outputs()
+    headers = {"Authorization": f"Bearer {outputs['endpointKey']}"}
+    with httpx.Client(headers=headers, timeout=PATIENCE, trust_env=False) as client:
+        replies = [client.post(outputs["scoringUri"], json={}) for _ in range(20)]
+    assert [reply.json() for reply in replies] == [REPLY] * 20
+    assert Counter(reply.headers["azureml-model-deployment"] for reply in replies) == {"blue": 18, "green": 2}
+    blue = _deployment(project, cloud)
+    assert blue["properties"]["egressPublicNetworkAccess"] == "Disabled"
+    assert blue["properties"]["dataCollector"]["collections"]["request"]["samplingRate"] == 0.5
+    assert blue["tags"]["owner"] == "me"
+    told = cloud.tell("logs", _id(project, "green"))
+    assert told.startswith("local Azure: Standard_NC4as_T4_v3 has GPUs, this machine's Docker has none")
+    setting = project.resource("azure-native:monitor:DiagnosticSetting")
+    assert cloud.ask("GET", setting["id"]).json()["properties"]["workspaceId"].endswith("-logs")
+
+
+def test_neither_up_nor_refresh_nor_an_update_takes_back_the_count_that_azure_monitor_sets(
+    project: Project, cloud: Cloud
+) -> None:
+    assert _deployment(project, cloud)["sku"]["capacity"] == 1
+    # This is what Azure Monitor does.
+    cloud.finish(cloud.ask("PATCH", _id(project), {"sku": {"name": "Default", "capacity": 2}}))
+    project.azure.tell("reset-stats")
+    run = project.up("--refresh", "--expect-no-changes")
+    assert run.code == 0, run.text
+    assert project.azure.tell("stats")["writes"] == {}
+    changed = {**BLUE, "environment": {"LOG_LEVEL": "debug"}}
+    endpoint = {**ENDPOINT, "traffic": {"blue": 100, "green": 0}}
+    configure(project, deployments={"blue": changed, "green": GREEN}, endpoint=endpoint, tags={"owner": "me"})
+    before = project.outputs()
+    with polling(before["scoringUri"], before["endpointKey"], {}) as failed:
+        run = project.up()
+        assert run.code == 0, run.text
+    assert failed == []
+    blue = _deployment(project, cloud)
+    assert blue["properties"]["environmentVariables"]["LOG_LEVEL"] == "debug"
+    assert blue["sku"]["capacity"] == 2
+
+
+def test_the_stack_moves_to_a_cluster_and_its_containers_keep_to_their_share(project: Project, cloud: Cloud) -> None:
+    group = f"{cloud.subscription}/resourceGroups/theirs-k8s"
+    place = {"location": "westeurope"}
+    cloud.put(group, place)
+    cluster = f"{group}/providers/Microsoft.ContainerService/managedClusters/aks01"
+    pools = {"dnsPrefix": "aks01", "agentPoolProfiles": [{"name": "one", "mode": "System"}]}
+    cloud.put(cluster, {**place, "identity": {"type": "SystemAssigned"}, "properties": pools})
+    extension = f"{cluster}/providers/Microsoft.KubernetesConfiguration/extensions/azureml"
+    cloud.put(extension, {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes"}})
+    blue = {
+        "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "256Mi"}},
+        "scale": {"minInstances": 1, "maxInstances": 2},
+        **PROBES,
+    }
+    endpoint = {"kind": "kubernetes", "compute": "aks", "cluster": {"id": cluster}, "auth": "aml-token"}
+    configure(project, deployments={"blue": blue}, endpoint=endpoint, tags={"owner": "me"})
+    run = project.up()
+    assert run.code == 0, run.text
+    outputs = project.outputs()
+    parent = _id(project).partition("/deployments/")[0]
+    token = cloud.ask("POST", f"{parent}/token").json()["accessToken"]
+    assert answer({**outputs, "endpointKey": token}) == REPLY
+    assert cloud.ask("GET", parent).json()["kind"] == "Kubernetes"
+    (container,) = _containers(cloud)
+    limits = container.attrs["HostConfig"]
+    assert (limits["NanoCpus"], limits["Memory"]) == (500_000_000, 256 * 1024**2)
+    project.azure.tell("reset-stats")
+    again = project.up("--expect-no-changes")
+    assert again.code == 0, again.text
+    assert project.azure.tell("stats")["writes"] == {}
