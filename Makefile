@@ -6,7 +6,7 @@ ARGS ?=
 TOOLS := .venv/bin/python -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down env state logs ready test lint bench
+.PHONY: help up preview down env state logs ready schema test lint bench
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -29,6 +29,8 @@ lint: .venv/ready ## check style, types and imports
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy .
 	@.venv/bin/lint-imports
+schema: .venv/ready ## write the JSON Schema of the stack files
+	@.venv/bin/python -m infra.schema
 test: lint ## pass every test (ARGS=tests/... for some, WORKERS=4)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)

@@ -9,10 +9,13 @@ Rules: https://learn.microsoft.com/azure/azure-resource-manager/management/resou
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 
 import pulumi
-from pydantic import AfterValidator, Field
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 
 class SettingsError(pulumi.RunError):
@@ -325,11 +328,25 @@ def _shown(value: object) -> str:
             return str(value)
 
 
-def _of(kind: str) -> AfterValidator:
-    def check(text: str) -> str:
-        return checked(kind, text)
+@dataclass(frozen=True)
+class _of:  # noqa: N801 - reads as a word in the types below
+    """A kind of text in a model: checked by its rule, and told by it in a JSON Schema."""
 
-    return AfterValidator(check)
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(partial(checked, self.kind), handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        rule = RULES[self.kind]
+        return handler(core) | {
+            "pattern": f"^({rule.pattern})$",
+            "minLength": rule.minimum,
+            "maxLength": rule.maximum,
+            "examples": [rule.example],
+            # Not in the standard; editors show it instead of the pattern.
+            "patternErrorMessage": f"{rule.what} takes {rule.words}",
+        }
 
 
 def seconds_of(duration: str) -> int:

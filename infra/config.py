@@ -49,6 +49,7 @@ class Registry(_Section):
     address: types.RegistryAddress | None = None
     username: Annotated[str, Field(min_length=1)] | None = None
     password: Annotated[SecretStr, Field(min_length=1)] | None = None
+    """The password of `username`, a secret: `pulumi config set --secret --path scoring:registry.password`."""
     name: types.RegistryName | None = None
     sku: Literal["Basic", "Standard", "Premium"] | None = None
     role_assignment_mode: Literal["rbac", "abac"] | None = None
@@ -404,15 +405,16 @@ def _model(path: list[str | int]) -> type[BaseModel]:
     for part in path:
         field = next((field for key, field in model.model_fields.items() if to_camel(key) == part), None)
         if field is not None:
-            model = next(_sections(field.annotation), model)
+            model = next(sections(field.annotation), model)
     return model
 
 
-def _sections(annotation: object) -> Iterator[type[BaseModel]]:
+def sections(annotation: object) -> Iterator[type[BaseModel]]:
+    """Find the sections that a field's type leads to."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _sections(argument)
+        yield from sections(argument)
 
 
 def _example(path: list[str | int]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 Level = Literal["error", "warning", "info", "off"]
 LEVELS: Final[tuple[Level, ...]] = ("error", "warning", "info", "off")
@@ -87,7 +87,7 @@ def _known_level(text: object) -> object:
     return text
 
 
-RequirementId = Annotated[str, AfterValidator(_known_id)]
+RequirementId = Annotated[str, AfterValidator(_known_id), WithJsonSchema({"type": "string", "enum": [*RULES]})]
 """The id of a check, for a stack's config."""
 RequirementLevel = Annotated[Level, BeforeValidator(_known_level)]
 """What a finding of it means, for a stack's config."""
