@@ -5,6 +5,7 @@ resources from their models (`components/resources/framework.py`). Owns no descr
 """
 
 import importlib
+import inspect
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -40,7 +41,7 @@ def hosted() -> ComponentProvider:
 
 def package_schema(components: ComponentProvider, resources: Iterable[Resource[Any]]) -> Mapping[str, Any]:
     """The schema of the whole package."""
-    found: dict[str, Any] = json.loads(components.schema or "{}")
+    found: dict[str, Any] = json.loads(components.schema or "{}", object_hook=_flush)
     own = {resource.token: resource.schema() for resource in resources}
     return {
         **found,
@@ -49,3 +50,10 @@ def package_schema(components: ComponentProvider, resources: Iterable[Resource[A
         "keywords": ["pulumi", "azure", "machine-learning", "category/cloud", "kind/component"],
         "resources": {**found.get("resources", {}), **own},
     }
+
+
+def _flush(node: dict[str, Any]) -> dict[str, Any]:
+    """Take the source's indentation out of a description: in Markdown it would be code."""
+    if isinstance(node.get("description"), str):
+        node["description"] = inspect.cleandoc(node["description"])
+    return node

@@ -141,7 +141,9 @@ class Project:
         """Copy what a user's checkout holds, and make the stack."""
         folder.mkdir(parents=True)
         for name in ("infra", "examples"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "sdks")
+            )
         for name in ("Pulumi.yaml", "Pulumi.local.yaml"):
             shutil.copy(ROOT / name, folder / name)
         (folder / ".venv").symlink_to(Path(sys.prefix))

@@ -1,6 +1,8 @@
 """Builds pinned Go programs: each folder below `tools/go` pins one program by go.mod and go.sum."""
 
+import hashlib
 import os
+import shutil
 from pathlib import Path
 
 from tools.shell import ToolError, progress, run, scratch, which
@@ -9,7 +11,7 @@ _MODULES = Path(__file__).resolve().parent / "go"
 
 
 def build(module: str, package: str, target: Path, *, flags: str = "-s -w") -> None:
-    """Build one program; `module` is the folder that pins it."""
+    """Build one program; `module` is the folder that pins it, and may itself be the program (package `.`)."""
     go = which("go")
     if go is None:
         raise ToolError(
@@ -18,8 +20,7 @@ def build(module: str, package: str, target: Path, *, flags: str = "-s -w") -> N
         )
     # A copy: a newer Go may want to note its version in go.mod, and the tree must stay as it is.
     with scratch(f"go-{module}") as folder:
-        for name in ("go.mod", "go.sum", "doc.go"):
-            (folder / name).write_bytes((_MODULES / module / name).read_bytes())
+        shutil.copytree(_MODULES / module, folder, dirs_exist_ok=True)
         with progress(f"Building {target.name} from its Go module (once; some minutes)"):
             run(
                 [go, "build", "-mod=readonly", "-trimpath", "-ldflags", flags, "-o", target, package],
@@ -30,14 +31,21 @@ def build(module: str, package: str, target: Path, *, flags: str = "-s -w") -> N
             )
 
 
+def mark(*modules: str) -> str:
+    """A short name of what pins some programs, and of the sources that lie there: another one, another program."""
+    digest = hashlib.sha256()
+    for file in sorted(path for module in modules for path in (_MODULES / module).iterdir()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
+
+
 def module_folder(module: str, path: str) -> Path:
     """Where Go keeps the source of a module that a program's module depends on; downloaded if need be."""
     go = which("go")
     if go is None:
         raise ToolError(f"no Go to get {path} with; install Go 1.25 or newer")
     with scratch(f"go-{module}") as folder:
-        for name in ("go.mod", "go.sum", "doc.go"):
-            (folder / name).write_bytes((_MODULES / module / name).read_bytes())
+        shutil.copytree(_MODULES / module, folder, dirs_exist_ok=True)
         found = run(
             [go, "list", "-mod=mod", "-m", "-f", "{{.Dir}}", path],
             what=f"go list {path}",

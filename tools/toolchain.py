@@ -1,7 +1,8 @@
-"""The Pulumi engine and its Python language host, of the version that the Python SDK is pinned to.
+"""The Pulumi engine and its language hosts, of the version that the Python SDK is pinned to.
 
-Owns finding them (PATH, official bundle, build from Go modules, in this order) and keeping them in the cache. Refuses
-to touch the user's own Pulumi: no login, no plugin folder, no installation outside the cache.
+Owns finding them (PATH, official bundle, build from Go modules, in this order) and keeping them in the cache. Hosts of
+other languages than Python are built only when somebody asks for one. Refuses to touch the user's own Pulumi: no login,
+no plugin folder, no installation outside the cache.
 """
 
 import importlib.metadata
@@ -65,6 +66,35 @@ def ensure() -> Path:
             if not _complete(place / "bin"):
                 raise ToolError(f"{place}: Pulumi {wanted()} does not run there; remove the folder and try again")
     return place / "bin"
+
+
+def language(name: str) -> Path:
+    """The folder that holds the language host of `nodejs` or `yaml`: the official bundle's, else built here."""
+    host = f"pulumi-language-{name}"
+    bundled = ensure()
+    if (bundled / host).exists():
+        return bundled
+    mark = gobuild.mark(*(module for module, _, _ in _LANGUAGES[name]))
+    place = cache() / "toolchain" / f"{wanted()}-{name}-{mark}"
+    if not place.exists():
+        with alone(host):
+            if not place.exists():
+                with scratch(host) as folder:
+                    for module, package, program in _LANGUAGES[name]:
+                        gobuild.build(module, package, folder / "bin" / program)
+                    (folder / "bin").rename(place)
+    return place
+
+
+_LANGUAGES = {
+    # Pulumi's own host, of the last version that a module has, and our bridge that adds `pulumi package add` to it.
+    "nodejs": (
+        ("language-nodejs", ".", "pulumi-language-nodejs"),
+        ("language-nodejs-3.68", f"{_SDK}/nodejs/cmd/pulumi-language-nodejs", "pulumi-language-nodejs-3.68"),
+    ),
+    "yaml": (("language-yaml", "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml", "pulumi-language-yaml"),),
+}
+"""Folder below `tools/go`, package and name of each program that a language needs."""
 
 
 def _on_path() -> Path | None:

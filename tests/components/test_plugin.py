@@ -379,14 +379,12 @@ def test_the_schema_has_components_and_own_resources(schema: dict[str, Any]) -> 
 
 
 def test_everything_in_the_schema_is_described(schema: dict[str, Any]) -> None:
-    bare = [
-        f"{token}.{name}"
-        for token, each in {**schema["resources"], **schema["types"]}.items()
-        for name, part in {**each.get("inputProperties", {}), **each.get("properties", {})}.items()
-        if not part.get("description")
-    ]
-    bare += [token for token, each in schema["resources"].items() if not each.get("description")]
-    assert bare == []
+    told = {token: each.get("description") for token, each in {**schema["resources"], **schema["types"]}.items()}
+    for token, each in {**schema["resources"], **schema["types"]}.items():
+        for part in ("inputProperties", "properties"):
+            told |= {f"{token} {part} {name}": field.get("description") for name, field in each.get(part, {}).items()}
+    assert [name for name, words in told.items() if not words] == []
+    assert [name for name, words in told.items() if "\n " in words] == [], "Markdown shows indented text as code"
 
 
 def test_every_type_that_the_schema_names_is_in_it(schema: dict[str, Any]) -> None:

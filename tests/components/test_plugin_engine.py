@@ -1,21 +1,18 @@
 """The plugin from a second Python program, on the real engine."""
 
 import json
-import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tools import azure as tools_azure
+from tests.conftest import Cloud
+from tests.second import PATIENCE, Second
 
-PATIENCE = 600.0
 PROGRAM = """
 import json
 import pulumi
@@ -48,12 +45,10 @@ pulumi.export("tag", pulumi.get(made, "tag"))
 """
 
 
-class Second:
-    """A program of somebody else's, in its own folder with its own backend."""
+class Builder(Second):
+    """A Python program that builds one image into a registry of its own."""
 
-    def __init__(self, folder: Path, azure: Any) -> None:  # noqa: ANN401 - the fixture of conftest
-        self.folder = folder
-        self.azure = azure
+    def __init__(self, folder: Path, azure: Cloud) -> None:
         name = folder.name.lower().replace("_", "")[-12:]
         context = folder / "context"
         context.mkdir()
@@ -69,78 +64,40 @@ class Second:
             "registry": f"second{name.replace('-', '')}",
             "image": {"context": str(context), "repository": "second/app"},
         }
+        super().__init__(folder, azure)
         self.save()
-        backend = folder / "backend"
-        backend.mkdir()
-        self.environment = {
-            **os.environ,
-            **azure.environment,
-            **tools_azure.machine(),
-            "PULUMI_HOME": str(folder / "home"),
-            "PULUMI_BACKEND_URL": f"file://{backend}",
-            "PULUMI_CONFIG_PASSPHRASE": "local",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PYTHONWARNINGS": "ignore",
-        }
-        assert self.pulumi("stack", "init", "dev").returncode == 0
 
     def save(self) -> None:
         """Write what the program reads."""
         (self.folder / "image.json").write_text(json.dumps(self.config))
 
-    def begin(self, *words: str) -> "subprocess.Popen[str]":
-        """Start the Pulumi CLI."""
-        return subprocess.Popen(
-            ["pulumi", "--non-interactive", "--color=never", *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def pulumi(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Run the Pulumi CLI to its end."""
-        process = self.begin(*words)
-        text, _ = process.communicate(timeout=PATIENCE)
-        return subprocess.CompletedProcess(words, process.returncode, text)
-
-    def up(self) -> str:
-        """`pulumi up`; its text."""
-        done = self.pulumi("up", "--yes", "--skip-preview")
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
 
 @pytest.fixture
-def second(tmp_path: Path, azure: Any) -> Iterator[Second]:  # noqa: ANN401 - the fixture of conftest
-    program = Second(tmp_path, azure)
+def second(tmp_path: Path, azure: Cloud) -> Iterator[Builder]:
+    program = Builder(tmp_path, azure)
     yield program
     azure.tell("fault", "build-delay")
     program.pulumi("cancel", "--yes")
     program.pulumi("destroy", "--yes", "--skip-preview")
 
 
-def test_a_second_program_builds_an_image_and_finds_it_unchanged_afterwards(second: Second) -> None:
+def test_a_second_program_builds_an_image_and_finds_it_unchanged_afterwards(second: Builder) -> None:
     first = second.up()
     assert "Successfully pushed image" in first, "the build's log is not in the engine's"
-    outputs = json.loads(second.pulumi("stack", "output", "--json").stdout)
-    assert re.fullmatch(r"localhost:\d+/second/app@sha256:[0-9a-f]{64}", outputs["image"])
+    assert re.fullmatch(r"localhost:\d+/second/app@sha256:[0-9a-f]{64}", second.outputs()["image"])
     assert "from $PATH" not in first
     again = second.up()
     assert re.search(r"\b\d+ unchanged", again)
     assert not re.search(r"\b\d+ (created|updated|replaced)", again)
 
 
-def test_a_preview_knows_the_tag_and_not_the_image(second: Second) -> None:
+def test_a_preview_knows_the_tag_and_not_the_image(second: Builder) -> None:
     text = second.pulumi("preview").stdout
     assert re.search(r'tag *: "[0-9a-f]{12}"', text), text
     assert re.search(r"image: \[unknown\]", text), text
 
 
-def test_what_is_wrong_with_a_component_is_one_line(second: Second) -> None:
+def test_what_is_wrong_with_a_component_is_one_line(second: Builder) -> None:
     second.config["image"] = {"context": str(second.folder / "nowhere"), "repository": "second/app"}
     second.save()
     done = second.pulumi("preview")
@@ -150,7 +107,7 @@ def test_what_is_wrong_with_a_component_is_one_line(second: Second) -> None:
     assert "components/" not in done.stdout, "a traceback of the plugin reached the user"
 
 
-def test_the_plugin_ends_when_its_engine_is_killed_in_the_middle_of_a_step(second: Second) -> None:
+def test_the_plugin_ends_when_its_engine_is_killed_in_the_middle_of_a_step(second: Builder) -> None:
     second.azure.tell("fault", "build-delay", "600")
     second.azure.tell("reset-stats")
     engine = second.begin("up", "--yes", "--skip-preview")
@@ -165,7 +122,7 @@ def test_the_plugin_ends_when_its_engine_is_killed_in_the_middle_of_a_step(secon
     until(lambda: not any(_command(pid) for pid in plugins))
 
 
-def _builds(second: Second) -> int:
+def _builds(second: Builder) -> int:
     return int(json.loads(second.azure.tell("stats")).get("builds", 0))
 
 

@@ -37,9 +37,32 @@ def test_go_module_builds_the_engine_that_the_sdk_is_pinned_to() -> None:
     assert f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.wanted()}" in (GO / "pulumi" / "go.mod").read_text()
 
 
-@pytest.mark.parametrize("module", ["pulumi", "language-python", "registry"])
+def test_the_bridge_of_node_calls_the_generator_of_the_same_engine() -> None:
+    assert f"github.com/pulumi/pulumi/pkg/v3 v{toolchain.wanted()}" in (GO / "language-nodejs" / "go.mod").read_text()
+
+
+@pytest.mark.parametrize("module", sorted(folder.name for folder in GO.iterdir()))
 def test_go_modules_are_pinned_by_checksum(module: str) -> None:
     assert "h1:" in (GO / module / "go.sum").read_text()
+
+
+def test_language_host_beside_the_engine_is_taken_and_nothing_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "pulumi-language-nodejs", "exit 0")
+    monkeypatch.setattr(toolchain, "ensure", lambda: tmp_path)
+    assert toolchain.language("nodejs") == tmp_path
+
+
+def test_a_changed_source_is_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gobuild, "_MODULES", tmp_path)
+    source = tmp_path / "host" / "main.go"
+    source.parent.mkdir()
+    marks = set()
+    for text in ("package main", "package main // changed"):
+        source.write_text(text)
+        marks |= {gobuild.mark("host"), gobuild.mark("host")}
+    assert len(marks) == 2
 
 
 def test_engine_of_the_right_version_on_path_is_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,66 @@
+"""A program of somebody else's, in its own folder with its own backend, that uses the plugin.
+
+Owns the folder, the backend and Pulumi's processes. Refuses to own what the program is written in.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Cloud
+from tools import azure as tools_azure
+
+PATIENCE = 600.0
+
+
+class Second:
+    """The program in a folder that has a Pulumi.yaml, with one stack."""
+
+    def __init__(self, folder: Path, azure: Cloud, *programs: Path) -> None:
+        self.folder = folder
+        self.azure = azure
+        state = folder.parent / f"{folder.name}-pulumi"
+        (state / "backend").mkdir(parents=True)
+        machine = tools_azure.machine()
+        self.environment = {
+            **os.environ,
+            **azure.environment,
+            "PATH": tools_azure.path_of(list(programs), machine["PATH"]),
+            "PULUMI_HOME": str(state / "home"),
+            "PULUMI_BACKEND_URL": f"file://{state / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE": "local",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PYTHONWARNINGS": "ignore",
+        }
+        assert self.pulumi("stack", "init", "dev").returncode == 0
+
+    def begin(self, *words: str) -> "subprocess.Popen[str]":
+        """Start the Pulumi CLI."""
+        return subprocess.Popen(
+            ["pulumi", "--non-interactive", "--color=never", *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def pulumi(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run the Pulumi CLI to its end."""
+        process = self.begin(*words)
+        text, _ = process.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(words, process.returncode, text)
+
+    def up(self) -> str:
+        """`pulumi up`; its text."""
+        done = self.pulumi("up", "--yes", "--skip-preview")
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def outputs(self) -> Any:  # noqa: ANN401 - JSON
+        """The stack's outputs."""
+        return json.loads(self.pulumi("stack", "output", "--json").stdout)
