@@ -209,9 +209,7 @@ class Azure:
     def demand(self, subscription: str) -> None:
         """Raise where a subscription cannot be seen: there, everything would seem to be gone."""
         if self.arm.get(f"/subscriptions/{subscription}", _SUBSCRIPTIONS_API) is None:
-            raise RecoverError(
-                f"ARM_SUBSCRIPTION_ID = {subscription}: not visible to who signs in; correct one of them"
-            )
+            raise RecoverError(f"ARM_SUBSCRIPTION_ID = {subscription}: who signs in cannot see it; correct one of them")
 
     def answer(self, look: Look) -> Answer:
         """Look for what an operation may have made."""
