@@ -6,14 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.resources.arm import connect
-from components.resources.framework import ResourceError
-from infra.delivery import comment, prices, report
+from infra.delivery import comment, drift, prices, report
 from infra.delivery.changes import Preview, PreviewError, read
 from infra.delivery.pending import Decisions, StateError
-from infra.delivery.recover import COPIES, Azure, RecoverError, recover, selected
 
-_REFUSALS = (RecoverError, StateError, ResourceError)
 _LIMITS = {"github": report.GITHUB, "azure-devops": report.AZURE_DEVOPS}
 
 
@@ -27,7 +23,7 @@ def main(words: Sequence[str] | None = None) -> int:
             _report(asked)
         else:
             _comment(asked)
-    except (PreviewError, prices.PricesError, comment.CommentError, *_REFUSALS) as error:
+    except (PreviewError, prices.PricesError, comment.CommentError, StateError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -45,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--limit", default="github", type=_limit, help="github, azure-devops or a number of characters")
     made.add_argument("--prices", type=Path, default=prices.TABLE, metavar="FILE", help="another table of prices")
-    made.add_argument("--title", default=report.TITLE, metavar="TEXT", help="the first line, instead of a change's")
+    made.add_argument(
+        "--drift", action="store_true", help="tell what has drifted, of `pulumi preview --refresh --json`"
+    )
     made.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")
     put = commands.add_parser("comment", help="put a report on the pull request, or edit the one that is there")
     put.add_argument("report", type=Path, metavar="REPORT.md")
@@ -79,9 +77,11 @@ def _report(asked: argparse.Namespace) -> None:
         given.append((name, file))
     if not given:
         raise PreviewError("no preview is given: name a file with what `pulumi preview --json` printed")
-    found = report.render(
-        [_read(stack, file) for stack, file in given], asked.limit, prices.load(asked.prices), asked.title
-    )
+    previews = [_read(stack, file) for stack, file in given]
+    title = report.TITLE
+    if asked.drift:
+        previews, title = [drift.drifted(preview) for preview in previews], drift.TITLE
+    found = report.render(previews, asked.limit, prices.load(asked.prices), title)
     if asked.out:
         asked.out.write_text(found, encoding="utf-8")
     else:
@@ -112,25 +112,27 @@ def _recover(asked: argparse.Namespace) -> int:
     for pair in asked.adopt:
         name, equals, id_ = pair.partition("=")
         if not (name and equals and id_):
-            raise RecoverError(f"--adopt {pair!r}: write NAME=ID")
+            raise StateError(f"--adopt {pair!r}: write NAME=ID")
         adopt[name] = id_
     folder = Path.cwd()
     if not (folder / "Pulumi.yaml").exists():
-        raise RecoverError(f"{folder}: no Pulumi.yaml here; change to the project's folder")
-    done = recover(
+        raise StateError(f"{folder}: no Pulumi.yaml here; change to the project's folder")
+    # Azure's clients are slow to import, and a report needs none.
+    from infra.delivery import recover  # noqa: PLC0415
+
+    done = recover.recover(
         folder,
-        asked.stack or selected(folder),
-        Azure(connect()),
+        asked.stack or recover.selected(folder),
         agree=lambda _: not asked.dry_run and (asked.yes or _agreed()),
         decisions=Decisions(adopt, frozenset(asked.drop)),
-        copies=asked.copies or COPIES,
+        copies=asked.copies or recover.COPIES,
     )
     return 0 if done or asked.dry_run else 1
 
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        raise RecoverError("nobody can be asked here: say --yes, or --dry-run to see the plan only")
+        raise StateError("nobody can be asked here: say --yes, or --dry-run to see the plan only")
     return input("Do this? [y/N] ").strip().lower() in {"y", "yes"}
 
 

@@ -27,6 +27,9 @@ QUIET = {
 """Operations that change nothing, or that are told by the `replace` beside them."""
 
 
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""The engine's mark of a value that is known only after the update."""
+
 _PASSWORD = ":ApplicationPassword"  # noqa: S105 - a type's name
 
 

@@ -24,11 +24,25 @@ from typing import Any, Final
 import yaml
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 
-from components.resources.arm import GOING_ON, NOT_FOUND, Arm, ArmError, Reply, Web, error_of, spoken, state_of, where
+from components.resources.arm import (
+    GOING_ON,
+    NOT_FOUND,
+    Arm,
+    ArmError,
+    Reply,
+    Web,
+    connect,
+    error_of,
+    spoken,
+    state_of,
+    where,
+)
+from components.resources.framework import ResourceError
 from infra.delivery.pending import (
     Answer,
     Decisions,
     Look,
+    StateError,
     Step,
     conclude,
     decided,
@@ -53,7 +67,7 @@ _DIFFERS: Final = re.compile(r" (updated|deleted)( \(|$)|warning: ")
 Tell = Callable[[str], None]
 
 
-class RecoverError(Exception):
+class RecoverError(StateError):
     """It cannot be done; one line."""
 
 
@@ -281,7 +295,6 @@ def _one_application(named: list[dict[str, Any]], look: Look) -> Answer:
 def recover(  # noqa: PLR0913 - where, what is agreed, and who is told
     folder: Path,
     stack: str,
-    azure: Azure,
     *,
     agree: Callable[[Plan], bool],
     tell: Tell = print,
@@ -291,8 +304,23 @@ def recover(  # noqa: PLR0913 - where, what is agreed, and who is told
     """Recover one stack after its run was killed; True when the next `up` can go on.
 
     `agree` sees the plan and answers whether to do it; it is not asked where nothing is to be done, or something is
-    left to its user. Raises RecoverError, StateError or ResourceError with one line.
+    left to its user. Raises StateError with one line. Azure is reached as the environment says (`arm.py`).
     """
+    try:
+        return _recovered(folder, stack, Azure(connect()), agree, tell, decisions, copies)
+    except ResourceError as error:
+        raise RecoverError(str(error)) from None
+
+
+def _recovered(  # noqa: PLR0913, PLR0917 - as above
+    folder: Path,
+    stack: str,
+    azure: Azure,
+    agree: Callable[[Plan], bool],
+    tell: Tell,
+    decisions: Decisions | None,
+    copies: Path | None,
+) -> bool:
     chosen = Stack(folder, stack)
     state = chosen.export()
     locks = chosen.locks()

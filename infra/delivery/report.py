@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from infra.delivery import ingredients
-from infra.delivery.changes import Change, Credential, Finding, Preview, PropertyChange, Risk
+from infra.delivery.changes import UNKNOWN, Change, Credential, Finding, Preview, PropertyChange, Risk
 from infra.delivery.markdown import code, label, row, text
 from infra.delivery.prices import Prices, difference
 
@@ -44,8 +44,6 @@ _OPERATIONS = {
     "create": "created",
     "import": "imported",
 }
-_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""The engine's mark of a value that is known only after the update."""
 
 
 @dataclass(frozen=True)
@@ -195,9 +193,9 @@ def _value(value: Any) -> str:  # noqa: ANN401 - JSON
     if value is None:
         return "none"
     shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    if shown == _UNKNOWN:
+    if shown == UNKNOWN:
         return "_known after the update_"
-    return code(shown.replace(_UNKNOWN, "known after the update"), _LONGEST_VALUE)
+    return code(shown.replace(UNKNOWN, "known after the update"), _LONGEST_VALUE)
 
 
 def counts(preview: Preview) -> str:
@@ -246,7 +244,7 @@ def images(changes: Iterable[Change]) -> list[str]:
             lines.append(f"- Image: {_value(old.get('imageName'))}{known} → {_value(new.get('imageName'))}")
         elif change.kind == "EnvironmentVersion" and change.op in {"update", "replace"}:
             before, after = change.old.get("image"), change.new.get("image")
-            if after not in (before, _UNKNOWN):
+            if after not in (before, UNKNOWN):
                 lines.append(f"- Image of {code(change.name)}: {_value(before)} → {_value(after)}")
     return lines
 
