@@ -169,6 +169,19 @@ def test_writes_are_counted_by_type_and_reads_are_not(azure: Azure) -> None:
     assert dict(azure.counts) == {"Microsoft.Resources/resourceGroups": 1}
 
 
+def test_what_a_fault_holds_back_goes_on_when_the_fault_is_ended(azure: Azure) -> None:
+    azure.hold("answer-delay", "x:Thing")
+    azure.fault("answer-delay", {"x:Thing": 3600})
+    azure.hold("answer-delay", "x:Other")
+    azure.hold("endpoint-delay")
+    held = threading.Thread(target=azure.hold, args=("answer-delay", "x:Thing"), daemon=True)
+    held.start()
+    assert held.is_alive()
+    azure.fault("answer-delay", None)
+    held.join(60)
+    assert not held.is_alive()
+
+
 def test_a_fault_survives_a_restart_until_it_is_ended(azure: Azure) -> None:
     azure.fault("build-delay", 5)
     assert Azure(azure.folder).faults == {"build-delay": 5}

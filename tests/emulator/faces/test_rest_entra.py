@@ -64,7 +64,7 @@ def test_an_unknown_tenant_is_refused(azure: Cloud) -> None:
 
 def test_graph_makes_applications_passwords_and_principals_and_tells_a_secret_once(azure: Cloud) -> None:
     graph = {"Authorization": f"Bearer {azure.token('https://graph.microsoft.com')}"}
-    made = azure.http.post("/graph/v1.0/applications", json={"displayName": "graph test"}, headers=graph)
+    made = azure.http.post("/graph/v1.0/applications", json={"displayName": "graph's test"}, headers=graph)
     assert made.status_code == 201
     path = f"/graph/v1.0/applications/{made.json()['id']}"
     password = azure.http.post(
@@ -74,7 +74,7 @@ def test_graph_makes_applications_passwords_and_principals_and_tells_a_secret_on
     assert password["secretText"] not in azure.http.get(path, headers=graph).text
     assert azure.http.patch(path, json={"tags": ["a"]}, headers=graph).status_code == 204
     found = azure.http.get(
-        "/graph/v1.0/applications", params={"$filter": "displayName eq 'graph test'"}, headers=graph
+        "/graph/v1.0/applications", params={"$filter": "displayName eq 'graph''s test'"}, headers=graph
     ).json()["value"]
     assert [each["tags"] for each in found] == [["a"]]
     removed = azure.http.post(f"{path}/removePassword", json={"keyId": password["keyId"]}, headers=graph)
