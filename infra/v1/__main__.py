@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from components.types import SettingsError
+from components.types import RULES, SettingsError
 from infra.config import NAMESPACE, parse
 from infra.v1.convert import DOCKERFILE, Converted, convert
 from infra.v1.reading import V1Error
@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("deploymentconfig", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, help="the stack's file, Pulumi.STACK.yaml, beside Pulumi.yaml")
     parser.add_argument("--name", default="", help="name of the endpoint: what `az ml model deploy -n` named")
+    parser.add_argument(
+        "--compute", default="", help="ARM id of the attached Kubernetes compute that `--ct` named; without it, managed"
+    )
     parser.add_argument("--location", default="", help="Azure region, short form, where no file says it")
     return parser
 
@@ -53,6 +56,10 @@ def _run(asked: argparse.Namespace) -> int:
         return (near if near.is_file() else inference.parent / path).read_text("utf-8-sig")
 
     deployment = load(asked.deploymentconfig) if asked.deploymentconfig else None
+    if asked.compute:
+        if problem := RULES["computeId"].problem(asked.compute):
+            raise V1Error(f"--compute = {asked.compute}: {problem}")
+        deployment = {**(deployment or {}), "computeTargetName": asked.compute}
     converted = convert(given, deployment, read, name=asked.name, location=asked.location)
     root = (asked.out.parent if asked.out else Path()).resolve()
     config = dict(converted.config)

@@ -16,8 +16,8 @@ from typing import Any, Final
 import yaml
 
 from components.requirements import packages, public_images, support
+from infra.v1.hosting import managed, on_cluster
 from infra.v1.reading import Note, Part, V1Error
-from infra.v1.sizes import choose
 
 DOCKERFILE: Final = "azureml-v1.Dockerfile"
 CONDA_FILE: Final = "azureml-v1.conda.yml"
@@ -32,8 +32,7 @@ _TRUST: Final = (
     "export PIP_CERT=/run/secrets/pip-ca REQUESTS_CA_BUNDLE=/run/secrets/pip-ca; fi && "
 )
 """pip-ca is an optional build secret: the CA bundle to reach a package index behind a private CA. It is not kept."""
-_REQUEST_SECONDS: Final = 180
-_INSTANCES: Final = 50
+_REQUEST_SECONDS: Final = {"managed": 180, "kubernetes": 300}
 _SERVERS: Final = ("azureml-inference-server-http", "azureml-defaults")
 _OWN_CONTAINER: Final = "a managed endpoint starts the container itself and takes no options of `docker run`"
 _NETWORK: Final = "a managed endpoint has its own address and certificate; put your own name on a gateway before it"
@@ -126,6 +125,9 @@ def convert(
         "endpoint": endpoint,
         "deployments": {DEPLOYMENT: serving},
     }
+    if "compute" in endpoint:
+        # The compute lies in a workspace, which is then there, with its registry.
+        config["workspace"] = {"id": endpoint["compute"].rpartition("/computes/")[0]}
     if tags:
         config["tags"] = tags
     return Converted(config, source, files, tuple(notes))
@@ -331,43 +333,62 @@ def _with_server(conda: Mapping[str, Any] | None, notes: list[Note]) -> dict[str
 
 
 def _deployment(part: Part, *, gpu: bool) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """Return the deployment, the endpoint and the tags; the location is the tag without a name."""
-    kind = part.text("computeType").lower()
-    if kind not in {"", "aci", "aks", "local", "akswebservice", "aciwebservice"}:
-        raise V1Error(f"computeType = {kind}: v1 has local, aci and aks; correct it")
-    if kind.startswith("aks"):
-        remedy = "it runs on a managed endpoint, whose machines Azure looks after"
-        part.note("changed", "computeType", f"--ct named the cluster, no file does; {remedy}", kind)
-    elif kind.startswith("aci"):
-        part.note("changed", "computeType", "v2 has no container instances; it runs on a managed endpoint", kind)
+    """Return the deployment, the endpoint and the tags; the location is the tag without a name.
+
+    An endpoint on Kubernetes has the ARM id of its compute.
+    """
+    compute = _compute(part)
     if (port := part.number("port")) is not None:
         remedy = f"`make up SCORING_PORT={port:g}` serves it on this machine; a managed endpoint is on 443"
         part.note("changed", "port", remedy, f"{port:g}")
-    serving: dict[str, Any] = {}
-    serving["instanceType"] = _size(part, gpu=gpu)
-    serving["instanceCount"] = _count(part)
+    serving = on_cluster(part, gpu=gpu) if compute else managed(part, gpu=gpu)
     if (on := part.flag("appInsightsEnabled")) is not None:
         serving["appInsights"] = on
     if probe := _probe(part.part("livenessProbeRequirements")):
         serving["livenessProbe"] = probe
-    if requests := _requests(part):
+    if requests := _requests(part, _REQUEST_SECONDS["kubernetes" if compute else "managed"]):
         serving["requestSettings"] = requests
     endpoint: dict[str, Any] = {"auth": _auth(part)}
+    if compute:
+        endpoint |= {"kind": "kubernetes", "compute": compute}
     if description := part.text("description"):
         endpoint["description"] = description[:256]
     tags_given = part.part("tags")
     tags = {key: tags_given.text(key) for key in list(tags_given.rest)}
     if location := part.text("location"):
         tags[""] = location.replace(" ", "").lower()
-    _dropped(part)
+    _dropped(part, compute)
     part.end()
     return serving, endpoint, tags
 
 
-def _dropped(part: Part) -> None:
+def _compute(part: Part) -> str:
+    """Return the ARM id of the cluster's compute; empty where the endpoint is managed."""
+    target = part.text("computeTargetName")
+    compute = target if "/" in target else ""
+    if target and not compute:
+        part.note("changed", "computeTargetName", "--compute with its ARM id deploys there; else it is managed", target)
+    kind = part.text("computeType").lower()
+    if kind not in {"", "aci", "aks", "local", "akswebservice", "aciwebservice"}:
+        raise V1Error(f"computeType = {kind}: v1 has local, aci and aks; correct it")
+    if compute:
+        name = compute.rpartition("/")[2]
+        part.note("changed", "computeType", f"it runs on Kubernetes, on the attached compute {name}", kind or "none")
+    elif kind.startswith("aks"):
+        remedy = "it runs on a managed endpoint, whose machines Azure looks after; --compute names an attached cluster"
+        part.note("changed", "computeType", f"--ct named the cluster, no file does; {remedy}", kind)
+    elif kind.startswith("aci"):
+        part.note("changed", "computeType", "v2 has no container instances; it runs on a managed endpoint", kind)
+    return compute
+
+
+def _dropped(part: Part, compute: str) -> None:
     """Take what has no successor."""
     collection = part.part("dataCollection")
-    collection.drop("storageEnabled", "v2's data collector is set up in the entry script (azureml-ai-monitoring)")
+    collection.drop(
+        "storageEnabled",
+        "deployments.blue.dataCollector keeps payloads, and what the entry script collects by azureml-ai-monitoring",
+    )
     collection.end()
     part.drop("keys", "Azure makes an endpoint's keys; `pulumi stack output endpointKey` shows them", secret=True)
     for key in ("primaryKey", "secondaryKey", "sslKey", "sslKeyPemFile"):
@@ -381,55 +402,14 @@ def _dropped(part: Part) -> None:
     part.drop("cmkVaultBaseUrl", "encryption is the workspace's")
     for key in ("cmkKeyName", "cmkKeyVersion"):
         part.drop(key, "encryption is the workspace's")
-    part.drop("namespace", "a managed endpoint has no Kubernetes namespace")
-    part.drop("computeTargetName", "a managed endpoint has no cluster")
+    reason = (
+        f"the compute {compute} is attached in one" if compute else "a managed endpoint has no Kubernetes namespace"
+    )
+    part.drop("namespace", reason)
     for key in ("isDefault", "trafficPercentile", "versionName", "versionDescription", "versionType"):
         part.drop(key, "several versions are several deployments; endpoint.traffic shares the requests")
     part.drop("properties", "v2 keeps properties for itself; tags are yours")
     part.drop("blobfuseEnabled", "models are mounted by Azure ML itself")
-
-
-def _size(part: Part, *, gpu: bool) -> str:
-    asked = part.part("containerResourceRequirements")
-    cpu, memory = asked.number("cpu"), asked.number("memoryInGB")
-    gpus = int(asked.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
-    for key in ("cpuLimit", "memoryInGBLimit"):
-        asked.drop(key, "the machine is the limit")
-    asked.end()
-    size = choose(cpu or 0.1, memory or 0.5, gpus)
-    told = f"{size.cpu:g} cores, {size.memory:g} GB" + (f", {size.gpus} GPU" if size.gpus else "")
-    wanted = f"{cpu or 0.1:g} cores, {memory or 0.5:g} GB" + (f", {gpus} GPU" if gpus else "")
-    text = f"{wanted} a container; v2 is sized by machine, one container each: {size.name} ({told})"
-    if size.cpu < (cpu or 0) or size.memory < (memory or 0) or size.gpus < gpus:
-        text += ", the largest; it has less than was asked"
-    part.note("changed", "containerResourceRequirements", text)
-    return size.name
-
-
-def _count(part: Part) -> int:
-    replicas = part.number("numReplicas")
-    scale = part.part("autoScaler")
-    on = scale.flag("autoscaleEnabled")
-    least, most = scale.number("minReplicas"), scale.number("maxReplicas")
-    period, target = scale.number("refreshPeriodInSeconds") or scale.number("refreshSeconds"), None
-    target = scale.number("targetUtilization")
-    scale.end()
-    told = [
-        f"{most:g} at most" if most else "",
-        f"{target:g} % in use" if target else "",
-        f"{period:g} s" if period else "",
-    ]
-    if on is not False and (least or most or target):
-        limits = ", ".join(text for text in told if text)
-        part.note(
-            "dropped", "autoScaler", f"the count starts at the least and stays ({limits}); Azure Monitor scales v2"
-        )
-    count = int(replicas or least or 1)
-    if count > _INSTANCES:
-        part.note(
-            "changed", "numReplicas", f"a deployment takes {_INSTANCES} at most; share over two deployments", count
-        )
-    return min(count, _INSTANCES)
 
 
 def _auth(part: Part) -> str:
@@ -457,16 +437,16 @@ def _probe(part: Part) -> dict[str, Any]:
     return probe
 
 
-def _requests(part: Part) -> dict[str, Any]:
+def _requests(part: Part, longest: int) -> dict[str, Any]:
     requests: dict[str, Any] = {}
     if (count := part.number("maxConcurrentRequestsPerContainer")) is not None:
         requests["maxConcurrentRequestsPerInstance"] = max(1, int(count))
     if (milliseconds := part.number("scoringTimeoutMs")) is not None:
         seconds = math.ceil(milliseconds / 1000)
-        if seconds > _REQUEST_SECONDS:
-            text = f"v2 takes {_REQUEST_SECONDS} s at most, which is written; longer work belongs to a batch endpoint"
+        if seconds > longest:
+            text = f"v2 takes {longest} s at most, which is written; longer work belongs to a batch endpoint"
             part.note("changed", "scoringTimeoutMs", text, f"{milliseconds:g}")
-        requests["requestTimeout"] = f"PT{max(1, min(seconds, _REQUEST_SECONDS))}S"
+        requests["requestTimeout"] = f"PT{max(1, min(seconds, longest))}S"
     if (milliseconds := part.number("maxQueueWaitMs")) is not None:
         requests["maxQueueWait"] = f"PT{math.ceil(milliseconds / 1000)}S"
         if milliseconds % 1000:

@@ -252,7 +252,8 @@ def test_an_aks_config_is_read_in_full(tmp_path: Path) -> None:
     settings = accepted(found, tmp_path)
     assert lines(found, "unknown") == []
     blue = settings["deployments"]["blue"]
-    assert (blue["instance_type"], blue["instance_count"], blue["app_insights"]) == ("Standard_DS3_v2", 2, True)
+    assert (blue["instance_type"], blue["app_insights"]) == ("Standard_DS3_v2", True)
+    assert blue["autoscale"] == {"min": 2, "max": 3}
     assert blue["liveness_probe"] == {
         "initial_delay": "PT310S",
         "period": "PT10S",
@@ -268,8 +269,69 @@ def test_an_aks_config_is_read_in_full(tmp_path: Path) -> None:
     assert settings["tags"] == {"team": "data", "costs": "7"}
     assert settings["endpoint"]["description"] == "Iris"
     told = {note.field.partition(" ")[0] for note in found.notes if note.kind == "dropped"}
-    assert {"autoScaler", "dataCollection.storageEnabled", "keys", "namespace"} <= told
+    assert {"dataCollection.storageEnabled", "keys", "namespace"} <= told
+    assert any(line.startswith("changed: autoScaler: Azure Monitor") for line in lines(found))
     assert "hush" not in str(found)
+
+
+WORKSPACE = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml"
+    "/providers/Microsoft.MachineLearningServices/workspaces/ml"
+)
+
+
+def test_with_its_compute_an_aks_config_stays_on_kubernetes_as_it_was(tmp_path: Path) -> None:
+    found = made(deployment={**AKS, "computeTargetName": f"{WORKSPACE}/computes/aks"})
+    settings = accepted(found, tmp_path)
+    assert settings["workspace"]["id"] == WORKSPACE
+    assert (settings["endpoint"]["kind"], settings["endpoint"]["compute"]) == (
+        "kubernetes",
+        f"{WORKSPACE}/computes/aks",
+    )
+    blue = settings["deployments"]["blue"]
+    assert blue["resources"] == {
+        "requests": {"cpu": "3", "memory": "10Gi"},
+        "limits": {"cpu": "4", "memory": "12Gi"},
+    }
+    assert blue["scale"] == {
+        "min_instances": 2,
+        "max_instances": 3,
+        "target_utilization_percentage": 70,
+        "polling_interval": "PT1S",
+    }
+    assert "instance_type" not in blue
+    assert lines(found, "unknown") == []
+
+
+def test_on_kubernetes_replicas_and_long_requests_are_kept(tmp_path: Path) -> None:
+    given = {
+        "computeType": "aks",
+        "computeTargetName": f"{WORKSPACE}/computes/aks",
+        "numReplicas": 60,
+        "scoringTimeoutMs": 250_000,
+        "containerResourceRequirements": {"memoryInGB": 0.7},
+        "gpuCores": 2,
+    }
+    blue = accepted(made(deployment=given), tmp_path)["deployments"]["blue"]
+    assert blue["instance_count"] == 60
+    assert blue["request_settings"]["request_timeout"] == "PT250S"
+    assert blue["resources"] == {"requests": {"cpu": "0.1", "memory": "717Mi"}, "limits": {"gpu": 2}}
+
+
+def test_another_target_of_the_autoscaler_becomes_rules() -> None:
+    scaler = {"autoscaleEnabled": True, "maxReplicas": 90, "targetUtilization": 50}
+    blue = made(deployment={"computeType": "aks", "autoScaler": scaler}).config["deployments"]["blue"]
+    assert (blue["autoscale"]["min"], blue["autoscale"]["max"]) == (1, 50)
+    assert [(rule.get("above"), rule.get("below"), rule["change"]) for rule in blue["autoscale"]["rules"]] == [
+        (50, None, 1),
+        (None, 25, -1),
+    ]
+
+
+def test_an_autoscaler_that_is_off_leaves_the_count() -> None:
+    scaler = {"autoscaleEnabled": False, "minReplicas": 2}
+    blue = made(deployment={"computeType": "aks", "autoScaler": scaler, "numReplicas": 3}).config["deployments"]["blue"]
+    assert (blue["instanceCount"], "autoscale" in blue) == (3, False)
 
 
 def test_a_local_config_keeps_the_documents_port() -> None:
