@@ -12,7 +12,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-save-write-experiment-
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -88,13 +88,15 @@ def read_content(  # noqa: PLR0913, PLR0917 - what a build depends on is what it
     base_digest: str | None = None,
     platform: str = "linux/amd64",
     target: str | None = None,
+    secrets: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Content:
-    """Read a context once, for its key and for the files that it has."""
+    """Read a context once, for its key and for the files that it has. Of secrets the names count, never the values."""
     files = context_files(context, dockerfile)
     total = hashlib.sha256(_FORMAT)
     facts = {"dockerfile": dockerfile, "platform": platform, "target": target or "", "base": base_digest or ""}
     facts |= {f"argument {name}": value for name, value in (build_arguments or {}).items()}
+    facts |= {f"secret {name}": "" for name in secrets}
     for name, fact in sorted(facts.items()):
         _add(total, "fact", name, fact.encode())
     pieces: list[tuple[str, str]] = []
@@ -130,10 +132,11 @@ def content_key(  # noqa: PLR0913, PLR0917 - what a build depends on is what it 
     base_digest: str | None = None,
     platform: str = "linux/amd64",
     target: str | None = None,
+    secrets: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> str:
     """Compute the key of a build as 64 hexadecimal digits."""
-    return read_content(context, dockerfile, build_arguments, base_digest, platform, target, progress).key
+    return read_content(context, dockerfile, build_arguments, base_digest, platform, target, secrets, progress).key
 
 
 def asset_files(path: Path) -> dict[str, Path]:

@@ -16,14 +16,14 @@ import pulumi
 
 from components.assets import Asset, Assets
 from components.cluster import compute_of
-from components.content import TAG_LENGTH
 from components.hosting import hosting
-from components.image import plan_image
+from components.image import pinned, plan_image, short, tell
 from components.mixtures import AUTH_MODES, default_traffic
 from components.monitoring import logged, scaled
 from components.names import Names, environment_name
 from components.place import Place
 from components.principal import assign_pull_role
+from components.reference import Reference
 from components.resources import (
     EndpointTraffic,
     EndpointTrafficArgs,
@@ -41,6 +41,7 @@ from components.types import (
     EndpointSettings,
     ImageSettings,
     ModelSettings,
+    RegistryLogin,
     RouteSettings,
     require,
 )
@@ -70,6 +71,8 @@ class ScoringEndpointArgs(TypedDict):
     """What is mounted where a deployment names no model of its own."""
     code: NotRequired[CodeSettings]
     """What is mounted where a deployment names no code of its own."""
+    login: NotRequired[RegistryLogin | None]
+    """Who reads a private registry in which a deployment's tag is looked up."""
     pull_grant: NotRequired[pulumi.Input[str]]
     """What must be there before an image can be pulled."""
     pull_identity_id: NotRequired[pulumi.Input[str]]
@@ -131,11 +134,12 @@ class ScoringEndpoint(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         grant = self._grant(name, args, endpoint, endpoint_name)
-        environments = {key: self._environment(name, key, args, each) for key, each in deployments.items()}
+        images = {key: self._image(name, key, args, each) for key, each in deployments.items()}
+        environments = {key: self._environment(name, key, args, each, images[key]) for key, each in deployments.items()}
         assets = Assets(name, args["workspace_id"], tags, self)
         made = []
         for key, deployment in deployments.items():
-            image = deployment.get("image")
+            image = images[key]
             mounted = _mounted(assets, args, key, deployment)
             made.append(
                 online := OnlineDeployment(
@@ -156,7 +160,11 @@ class ScoringEndpoint(pulumi.ComponentResource):
                         scoring_script=mounted.script,
                         pull_grant=grant,
                         **hosting(f"deployments.{key}", deployment, kubernetes=compute is not None),
-                        tags={**tags, CONTENT_TAG: _short(image) if image else args["image_tag"], **mounted.tags},
+                        tags={
+                            **tags,
+                            CONTENT_TAG: args["image_tag"] if image is None else image.apply(short),
+                            **mounted.tags,
+                        },
                     ),
                     # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
                     opts=pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
@@ -207,8 +215,24 @@ class ScoringEndpoint(pulumi.ComponentResource):
         mode = args.get("role_assignment_mode") or "rbac"
         return assign_pull_role(f"{name}-role", endpoint.principal_id, registry, mode, endpoint_name, self).id
 
-    def _environment(
+    def _image(
         self, name: str, key: str, args: ScoringEndpointArgs, deployment: DeploymentSettings
+    ) -> pulumi.Output[str] | None:
+        """Pin the image that a deployment has instead of the stack's."""
+        own = deployment.get("image")
+        if own is None:
+            return None
+        field = f"deployments.{key}.image"
+        tell(field, plan_image(ImageSettings(reference=own), field), self)
+        return pinned(f"{name}-{key}", own, args.get("login"), self)
+
+    def _environment(
+        self,
+        name: str,
+        key: str,
+        args: ScoringEndpointArgs,
+        deployment: DeploymentSettings,
+        image: pulumi.Output[str] | None,
     ) -> EnvironmentVersion:
         """Make the environment version that a deployment runs; each deployment has an environment of its own.
 
@@ -217,9 +241,9 @@ class ScoringEndpoint(pulumi.ComponentResource):
         """
         routes = {**_DEFAULT_ROUTES, **(deployment.get("routes") or RouteSettings())}
         own = deployment.get("image")
-        repository = plan_image(ImageSettings(reference=own)).repository if own else args["repository"]
-        image = own or args["image"]
-        version = pulumi.Output.from_input(image).apply(_version)
+        repository = Reference.parse(own).repository if own else args["repository"]
+        served = pulumi.Output.from_input(args["image"]) if image is None else image
+        version = served.apply(_version)
         if routes != _DEFAULT_ROUTES:
             version = pulumi.Output.concat(version, "-", _mark(routes))
         return EnvironmentVersion(
@@ -228,7 +252,7 @@ class ScoringEndpoint(pulumi.ComponentResource):
                 workspace_id=args["workspace_id"],
                 environment_name=environment_name(f"{repository}-{key}"),
                 version=version,
-                image=image,
+                image=served,
                 liveness_path=str(routes["liveness"]),
                 readiness_path=str(routes["readiness"]),
                 scoring_path=str(routes["scoring"]),
@@ -266,14 +290,9 @@ def _mounted(assets: Assets, args: ScoringEndpointArgs, key: str, deployment: De
     )
 
 
-def _short(image: str) -> str:
-    """Name an image by the start of its digest."""
-    return image.rpartition("@sha256:")[2][:TAG_LENGTH]
-
-
 def _version(image: str) -> str:
     """Name a version by digest and place: a digest may lie in two registries, and a version never changes its place."""
-    return f"{_short(image)}-{_hash(image.partition('@')[0])}"
+    return f"{short(image)}-{_hash(image.partition('@')[0])}"
 
 
 def _mark(routes: Mapping[str, object]) -> str:

@@ -1,12 +1,13 @@
 """The image that serves: built from a folder into the registry, brought there from another, or an existing one.
 
-Owns the content key, the check that there is something to build, and the choice of a builder. Refuses to own the
-registry and how ACR Tasks is driven (`resources/`). What comes out is always pinned: `host/repository@sha256:…`.
+Owns the content key, the check that there is something to build, the choice of a builder, and that a tag is pinned.
+Refuses to own the registry and how ACR Tasks is driven (`resources/`). What comes out is always pinned:
+`host/repository@sha256:…`.
 https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NotRequired, TypedDict
@@ -16,10 +17,11 @@ import pulumi_docker as docker
 
 from components.content import TAG_LENGTH, check_context, read_content
 from components.ingredients import MOST_PACKAGES, Ingredients
+from components.reference import Reference
 from components.requirements import Checks, Finding, before, made_of, named
 from components.requirements import reference as judge_reference
-from components.resources import ImageBuild, ImageBuildArgs, ImageImport, ImageImportArgs
-from components.types import ImageSettings, SettingsError, require
+from components.resources import ImageBuild, ImageBuildArgs, ImageImport, ImageImportArgs, ImagePin, ImagePinArgs
+from components.types import ImageSettings, RegistryLogin, SettingsError, require
 
 _PLATFORM: Final = "linux/amd64"
 _DOCKERFILE: Final = "Dockerfile"
@@ -35,8 +37,9 @@ class Plan:
 
     repository: str
     tag: str
+    """The start of the content key; empty for an existing image."""
     reference: str | None = None
-    """The image itself, when it exists already."""
+    """The image's name, when it exists already."""
     promote: str | None = None
     """The image where it was built, when it is brought into the registry from there."""
     content_key: str = ""
@@ -56,6 +59,10 @@ class CustomImageArgs(TypedDict):
     """The registry that gets the image; empty with `image.reference`."""
     login_server: pulumi.Input[str]
     """Its address; empty with `image.reference`."""
+    build_secrets: NotRequired[dict[str, pulumi.Input[str]]]
+    """What a step of the Dockerfile may read and the image never holds, by id; builder acr only."""
+    login: NotRequired[RegistryLogin | None]
+    """Who reads a private registry in which a tag is looked up."""
     push_username: NotRequired[pulumi.Input[str]]
     """Who pushes, builder docker only; without it the engine's own login (`az acr login`)."""
     push_password: NotRequired[pulumi.Input[str]]
@@ -81,12 +88,10 @@ class CustomImage(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CustomImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("azureml-scoring:index:CustomImage", name, None, opts)
-        plan = plan_image(args["image"])
-        for finding in plan.findings:
-            tell = pulumi.log.warn if finding.level == "warning" else pulumi.log.info
-            tell(f"image: {finding}", self)
+        plan = plan_image(args["image"], secrets=args.get("build_secrets") or ())
+        tell("image", plan, self)
         if plan.reference is not None:
-            image = pulumi.Output.from_input(plan.reference)
+            image = pinned(f"{name}-image", plan.reference, args.get("login"), self)
         elif plan.promote is not None:
             image = ImageImport(
                 f"{name}-import",
@@ -101,7 +106,7 @@ class CustomImage(pulumi.ComponentResource):
             image = self._acr(name, args, plan)
         self.image = image
         self.digest = image.apply(lambda text: text.rpartition("@")[2])
-        self.tag = pulumi.Output.from_input(plan.tag)
+        self.tag = pulumi.Output.from_input(plan.tag) if plan.tag else self.digest.apply(short)
         self.content_key = pulumi.Output.from_input(plan.content_key)
         self.repository = pulumi.Output.from_input(plan.repository)
         self.register_outputs(
@@ -132,6 +137,7 @@ class CustomImage(pulumi.ComponentResource):
                 files=plan.ingredients.files,
                 bases=plan.ingredients.bases,
                 packages=plan.ingredients.packages,
+                build_secrets=_sealed(args.get("build_secrets") or {}) or None,
             ),
             opts=pulumi.ResourceOptions(parent=self),
         ).image
@@ -158,15 +164,41 @@ class CustomImage(pulumi.ComponentResource):
         ).repo_digest
 
 
-def plan_image(image: ImageSettings) -> Plan:
+def pinned(name: str, reference: str, login: RegistryLogin | None, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """Return an existing image by digest; a tag is looked up once, and the digest kept in the stack's state."""
+    wanted = Reference.parse(reference)
+    if wanted.fixed:
+        return pulumi.Output.from_input(reference)
+    args = ImagePinArgs(reference)
+    if login is not None and login["address"].lower() == wanted.host.lower():
+        args = ImagePinArgs(reference, login["username"], pulumi.Output.secret(login["password"]))
+    return ImagePin(f"{name}-pin", args, opts=pulumi.ResourceOptions(parent=parent)).image
+
+
+def tell(field: str, plan: Plan, resource: pulumi.Resource) -> None:
+    """Say what the checks before the build have found."""
+    for finding in plan.findings:
+        say = pulumi.log.warn if finding.level == "warning" else pulumi.log.info
+        say(f"{field}: {finding}", resource)
+
+
+def short(image: str) -> str:
+    """Name an image by the start of its digest."""
+    return image.rpartition("sha256:")[2][:TAG_LENGTH]
+
+
+def _sealed(secrets: Mapping[str, pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
+    return {name: pulumi.Output.secret(value) for name, value in secrets.items()}
+
+
+def plan_image(image: ImageSettings, field: str = "image.reference", secrets: Iterable[str] = ()) -> Plan:
     """Find out what a preview can know; raise one line when there is nothing to build."""
     reference, promote = image.get("reference"), image.get("promote")
     if (there := reference or promote) is not None:
-        require("imageReference", "image.reference" if reference else "image.promote", there)
-        path, _, digest = there.partition("@")
+        kind, place = ("imageReference", field) if reference else ("pinnedImage", "image.promote")
+        repository = Reference.parse(require(kind, place, there)).repository
         found = _refused(judge_reference(there, image.get("requirements")))
-        tag = digest.removeprefix("sha256:")[:TAG_LENGTH]
-        return Plan(path.partition("/")[2], tag, reference, promote, findings=found)
+        return Plan(repository, short(promote or ""), reference, promote, findings=found)
     context = Path(image.get("context") or ".").resolve()
     dockerfile = image.get("dockerfile") or _DOCKERFILE
     check_context(context, dockerfile)
@@ -179,6 +211,7 @@ def plan_image(image: ImageSettings) -> Plan:
         image.get("base_digest"),
         image.get("platform") or _PLATFORM,
         image.get("target"),
+        secrets,
         progress=_progress,
     )
     repository = image.get("repository") or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"

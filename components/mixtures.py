@@ -39,6 +39,7 @@ _WORKSPACE_FIELDS: Final = {
 _READ_ONLY: Final = ("public", "private")
 """Modes in which the registry is somebody else's: nothing is made there."""
 _NAMES_IT: Final = {"id": "registry.id", "login_server": "registry.loginServer"}
+_PRIVATE_FIELDS: Final = {"address": "address", "username": "username", "password_secret": "passwordSecret"}
 _PRIVATE: Final = {
     "address": "which registry? write its host, such as ghcr.io",
     "username": "who reads it? write a user name",
@@ -71,6 +72,7 @@ def refusals(settings: Section, now: datetime | None = None) -> list[str]:
         *_workspace(settings.get("workspace") or {}),
         *_principal(registry["mode"], principal, now or datetime.now(UTC)),
         *_image(registry, image),
+        *_build_secrets(image, settings.get("build_secrets") or {}),
         *_endpoint(settings.get("endpoint") or {}, settings["deployments"]),
         *_assets(settings),
         *kind_refusals(settings),
@@ -117,20 +119,25 @@ def _elsewhere(registry: Section, image: Section, *, password: bool) -> Iterator
     """Check the fields of a private registry: all of them there, none of them anywhere else."""
     mode = registry["mode"]
     if mode != "private":
-        for field in ("address", "username"):
+        for field, shown in _PRIVATE_FIELDS.items():
             if field in registry:
-                yield line(
-                    f"registry.{field}", registry[field], f"mode {mode} takes none; write registry.mode: private"
-                )
+                remedy = f"mode {mode} takes none; write registry.mode: private"
+                yield line(f"registry.{shown}", registry[field], remedy)
         if password:
             yield line("registry.password", "[hidden]", f"mode {mode} takes none; write registry.mode: private")
         return
     for field, remedy in _PRIVATE.items():
         if field not in registry:
             yield line(f"registry.{field}", "", remedy)
-    if not password:
-        remedy = "write it by `pulumi config set --secret --path scoring:registry.password`"
+    secret = registry.get("password_secret")
+    if not password and not secret:
+        remedy = (
+            "write it by `pulumi config set --secret --path scoring:registry.password`, or name the vault secret that "
+            "has it by registry.passwordSecret"
+        )
         yield line("registry.password", "", remedy)
+    elif password and secret:
+        yield line("registry.passwordSecret", secret, "registry.password is written too; take out one of them")
     address = registry.get("address")
     if address and "reference" in image and not image["reference"].startswith(f"{address}/"):
         remedy = f"the credentials are for registry.address {address}; name an image there"
@@ -218,6 +225,15 @@ def _promoted(mode: str, image: Section) -> Iterator[str]:
     elif mode in _READ_ONLY:
         remedy = f"a {mode} registry is only read; name the image there by image.reference"
         yield line("image.promote", image["promote"], remedy)
+
+
+def _build_secrets(image: Section, secrets: Section) -> Iterator[str]:
+    names = ", ".join(secrets)
+    if names and "reference" in image:
+        remedy = "image.reference names an image that is built; take out one of them"
+        yield line("image.buildSecrets", names, remedy)
+    elif names and image.get("builder") == "docker":
+        yield line("image.buildSecrets", names, "pulumi-docker can pass none to a build; write builder: acr")
 
 
 def _endpoint(endpoint: Section, deployments: Section) -> Iterator[str]:

@@ -32,7 +32,7 @@ from pulumi.provider.server import ComponentInitError, ProviderServicer
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from components.resources.framework import PACKAGE, CancelledError, Context, Resource, ResourceError
+from components.resources.framework import PACKAGE, CancelledError, Context, Diff, Resource, ResourceError
 from components.resources.values import plain, rich
 from components.schema import hosted, package_schema, version
 
@@ -92,11 +92,10 @@ class Engine:
         if address:
             self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address, options=_GRPC_CHANNEL_OPTIONS))
 
-    def log(self, urn: str, text: str, *, debug: bool = False) -> None:
+    def log(self, urn: str, text: str, severity: "engine_pb2.LogSeverity.ValueType" = engine_pb2.INFO) -> None:
         """Write one line; an engine that does not listen any more is no reason to fail."""
         if self._stub is None or not text.strip():
             return
-        severity = engine_pb2.DEBUG if debug else engine_pb2.INFO
         try:
             self._stub.Log(engine_pb2.LogRequest(severity=severity, message=text, urn=urn), timeout=_LOG_SECONDS)
         except grpc.RpcError:
@@ -190,7 +189,7 @@ class Plugin(ProviderServicer):
             await _refuse(context, f"{error.property_path}: {error.reason}")
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the engine gets one line
             cause = error.inner if isinstance(error, ComponentInitError) else error
-            self._engine.log("", _trace(cause), debug=True)
+            self._engine.log("", _trace(cause), engine_pb2.DEBUG)
             await _refuse(context, _told(cause))
         return made
 
@@ -203,7 +202,7 @@ class Plugin(ProviderServicer):
         news = plain(PropertyValue.unmarshal_map(request.news))
         checked = await self._guarded(context, request.urn, lambda: resource.check(news.values, news.secrets))
         return provider_pb2.CheckResponse(
-            inputs=PropertyValue.marshal_map(rich(checked.inputs, news.secrets)),
+            inputs=PropertyValue.marshal_map(rich(checked.inputs, news.secrets | resource.secret)),
             failures=[
                 provider_pb2.CheckFailure(property=failure.property, reason=failure.reason)
                 for failure in checked.failures
@@ -216,7 +215,13 @@ class Plugin(ProviderServicer):
         resource = await self._resource(request.urn, context)
         olds = plain(PropertyValue.unmarshal_map(request.olds)).values
         news = plain(PropertyValue.unmarshal_map(request.news)).values
-        diff = await self._guarded(context, request.urn, lambda: resource.diff(request.id, olds, news))
+        step = self._step(request.urn)
+
+        def compare() -> Diff:
+            resource.remark(step, olds, news)
+            return resource.diff(request.id, olds, news)
+
+        diff = await self._guarded(context, request.urn, compare)
         kinds = {"ADD": diff.added, "DELETE": diff.deleted, "UPDATE": diff.updated}
         response = provider_pb2.DiffResponse
         return response(
@@ -241,7 +246,9 @@ class Plugin(ProviderServicer):
         news = plain(PropertyValue.unmarshal_map(request.properties))
         step = self._step(request.urn, preview=request.preview)
         id_, state = await self._guarded(context, request.urn, lambda: resource.create(step, news.values))
-        return provider_pb2.CreateResponse(id=id_, properties=PropertyValue.marshal_map(rich(state, news.secrets)))
+        return provider_pb2.CreateResponse(
+            id=id_, properties=PropertyValue.marshal_map(rich(state, news.secrets | resource.secret))
+        )
 
     async def Read(  # noqa: D102, N802
         self, request: provider_pb2.ReadRequest, context: grpc.aio.ServicerContext
@@ -249,7 +256,7 @@ class Plugin(ProviderServicer):
         resource = await self._resource(request.urn, context)
         olds = plain(PropertyValue.unmarshal_map(request.properties))
         inputs = plain(PropertyValue.unmarshal_map(request.inputs))
-        step, secrets = self._step(request.urn), olds.secrets | inputs.secrets
+        step, secrets = self._step(request.urn), olds.secrets | inputs.secrets | resource.secret
         found = await self._guarded(
             context, request.urn, lambda: resource.read(step, request.id, olds.values, inputs.values)
         )
@@ -269,7 +276,9 @@ class Plugin(ProviderServicer):
         news = plain(PropertyValue.unmarshal_map(request.news))
         step = self._step(request.urn, preview=request.preview)
         state = await self._guarded(context, request.urn, lambda: resource.update(step, request.id, olds, news.values))
-        return provider_pb2.UpdateResponse(properties=PropertyValue.marshal_map(rich(state, news.secrets)))
+        return provider_pb2.UpdateResponse(
+            properties=PropertyValue.marshal_map(rich(state, news.secrets | resource.secret))
+        )
 
     async def Delete(  # noqa: D102, N802
         self, request: provider_pb2.DeleteRequest, context: grpc.aio.ServicerContext
@@ -292,7 +301,13 @@ class Plugin(ProviderServicer):
         return found
 
     def _step(self, urn: str, *, preview: bool = False) -> Context:
-        return Context(urn, preview, lambda text: self._engine.log(urn, text), self._connect)
+        return Context(
+            urn,
+            preview,
+            lambda text: self._engine.log(urn, text),
+            self._connect,
+            lambda text: self._engine.log(urn, text, engine_pb2.WARNING),
+        )
 
     def _connect(self) -> "Arm":
         from components.resources.arm import connect  # noqa: PLC0415 - azure-identity is slow to import
@@ -326,7 +341,7 @@ class Plugin(ProviderServicer):
         except ResourceError as error:
             await _refuse(context, str(error))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the engine gets one line
-            self._engine.log(urn, _trace(error), debug=True)
+            self._engine.log(urn, _trace(error), engine_pb2.DEBUG)
             await _refuse(context, _told(error))
 
 

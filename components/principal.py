@@ -18,7 +18,7 @@ from pulumi_azure_native import authorization, keyvault, machinelearningservices
 
 from components.names import ArmId, Names
 from components.roles import assignment_name, definition_id, pull_role
-from components.types import PasswordSettings, PrincipalSettings, SettingsError, line, require
+from components.types import PasswordSettings, PrincipalSettings, RegistryLogin, SettingsError, line, require
 
 FIRST_PASSWORD: Final = "first"  # noqa: S105 - a name
 """The password's name when nobody lists any."""
@@ -45,10 +45,8 @@ class PullPrincipalArgs(TypedDict):
     """Azure region of a managed identity."""
     role_assignment_mode: NotRequired[str]
     """`rbac` (the default) or `abac`: how the registry reads role assignments."""
-    username: NotRequired[str]
+    login: NotRequired[RegistryLogin | None]
     """Who reads a private registry that is not ours; with it nobody is made and no role given."""
-    password: NotRequired[pulumi.Input[str]]
-    """The password that goes with it."""
     tags: NotRequired[dict[str, str]]
     """Tags of a managed identity."""
 
@@ -73,8 +71,8 @@ class PullPrincipal(pulumi.ComponentResource):
     def __init__(self, name: str, args: PullPrincipalArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("azureml-scoring:index:PullPrincipal", name, None, opts)
         names = Names(pulumi.get_project(), pulumi.get_stack(), name)
-        if "username" in args and "password" in args:
-            self._given(name, args, args["username"], args["password"], names)
+        if login := args.get("login"):
+            self._given(name, args, login, names)
         elif args["principal"]["kind"] == "managed-identity":
             self._managed_identity(name, args, names)
         else:
@@ -142,14 +140,12 @@ class PullPrincipal(pulumi.ComponentResource):
         self.password_expires = current.end_date.apply(_told)
         self.grant = pulumi.Output.concat(role.id, " ", connection.id)
 
-    def _given(
-        self, name: str, args: PullPrincipalArgs, username: str, password: pulumi.Input[str], names: Names
-    ) -> None:
+    def _given(self, name: str, args: PullPrincipalArgs, login: RegistryLogin, names: Names) -> None:
         """Hand on credentials for a registry that is somebody else's."""
         nothing = pulumi.Output.from_input("")
-        secret: pulumi.Output[str] = pulumi.Output.secret(password)
-        what = "password of the private registry that images are pulled from"
-        self.grant = self._connection(name, args, names, username, secret, what).id
+        secret: pulumi.Output[str] = pulumi.Output.secret(login["password"])
+        what = "" if "secret" in login else "password of the private registry that images are pulled from"
+        self.grant = self._connection(name, args, names, login["username"], secret, what).id
         self.client_id = self.principal_id = self.identity_id = self.password_expires = nothing
 
     def _connection(  # noqa: PLR0913, PLR0917 - whose credentials, where they are kept, and under which names
@@ -161,16 +157,17 @@ class PullPrincipal(pulumi.ComponentResource):
         password: pulumi.Output[str],
         what: str,
     ) -> machinelearningservices.WorkspaceConnection:
-        """Keep credentials in the vault, and offer them to the workspace for this registry."""
-        vault = pulumi.Output.from_input(args["vault_id"]).apply(_vault_of)
-        keyvault.Secret(
-            f"{name}-secret",
-            secret_name=names.of("secret"),
-            vault_name=vault.apply(lambda id_: id_.name),
-            resource_group_name=vault.apply(lambda id_: id_.resource_group),
-            properties={"value": password, "content_type": what},
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        """Keep credentials in the vault under `what` they are, and offer them to the workspace for this registry."""
+        if what:
+            vault = pulumi.Output.from_input(args["vault_id"]).apply(_vault_of)
+            keyvault.Secret(
+                f"{name}-secret",
+                secret_name=names.of("secret"),
+                vault_name=vault.apply(lambda id_: id_.name),
+                resource_group_name=vault.apply(lambda id_: id_.resource_group),
+                properties={"value": password, "content_type": what},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
         workspace = pulumi.Output.from_input(args["workspace_id"]).apply(ArmId.parse)
         return machinelearningservices.WorkspaceConnection(
             f"{name}-connection",

@@ -15,6 +15,7 @@ from components.image import CustomImage, CustomImageArgs, plan_image
 from components.mixtures import default_principal, refusals
 from components.principal import PullPrincipal, PullPrincipalArgs
 from components.registry import WorkspaceRegistry
+from components.resources.framework import ResourceError
 from components.types import (
     CodeSettings,
     DeploymentSettings,
@@ -22,9 +23,11 @@ from components.types import (
     ImageSettings,
     ModelSettings,
     PrincipalSettings,
+    RegistryLogin,
     RegistrySettings,
     SettingsError,
     WorkspaceSettings,
+    require,
 )
 
 
@@ -50,7 +53,10 @@ class ScoringStackArgs(TypedDict):
     deployments: dict[str, DeploymentSettings]
     """What runs behind the endpoint, by name."""
     registry_password: NotRequired[pulumi.Input[str]]
-    """The password of `registry.username`; mode private only."""
+    """The password of `registry.username`; mode private only, instead of `registry.password_secret`."""
+    build_secrets: NotRequired[dict[str, pulumi.Input[str]]]
+    """What a step of the Dockerfile may read by `RUN --mount=type=secret,id=NAME`, by name; the image never holds it.
+    Another value alone does not build again. Builder acr only."""
     push_username: NotRequired[pulumi.Input[str]]
     """Who pushes, builder docker only; without it the engine's own login."""
     push_password: NotRequired[pulumi.Input[str]]
@@ -98,7 +104,9 @@ class ScoringStack(pulumi.ComponentResource):
         if problems := refusals(args):
             raise SettingsError("\n".join(problems))
         check_assets(args)
-        plan = plan_image(args["image"])
+        secrets = args.get("build_secrets") or {}
+        plan = plan_image(args["image"], secrets=secrets)
+        login = _login(args)
         super().__init__("azureml-scoring:index:ScoringStack", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         location, tags, seed = args["location"], args.get("tags") or {}, args.get("name_seed") or ""
@@ -131,10 +139,9 @@ class ScoringStack(pulumi.ComponentResource):
                 "resource_group_name": registry.resource_group_name,
                 "location": location,
                 "role_assignment_mode": trust,
+                "login": login,
                 "tags": tags,
             }
-            if mode == "private" and "username" in args["registry"] and "registry_password" in args:
-                pulling |= {"username": args["registry"]["username"], "password": args["registry_password"]}
             puller = PullPrincipal(name, pulling, child)
 
         # 3. The image; it needs the registry only, so it is built while the identity is made.
@@ -142,6 +149,8 @@ class ScoringStack(pulumi.ComponentResource):
             "image": args["image"],
             "registry_id": registry.registry_id,
             "login_server": registry.login_server,
+            "build_secrets": secrets,
+            "login": login,
         }
         if "push_username" in args and "push_password" in args:
             build |= {"push_username": args["push_username"], "push_password": args["push_password"]}
@@ -160,6 +169,7 @@ class ScoringStack(pulumi.ComponentResource):
             "image_tag": image.tag,
             "repository": plan.repository,
             "role_assignment_mode": trust,
+            "login": login,
         }
         if "model" in args:
             serving["model"] = args["model"]
@@ -206,3 +216,29 @@ class ScoringStack(pulumi.ComponentResource):
                 "passwordExpires": self.password_expires,
             }
         )
+
+
+def _login(args: ScoringStackArgs) -> RegistryLogin | None:
+    """Return who reads a private registry; the password comes with the settings, or from a vault."""
+    registry = args["registry"]
+    if "address" not in registry or "username" not in registry:
+        return None
+    login = RegistryLogin(address=registry["address"], username=registry["username"], password="")
+    if "registry_password" in args:
+        return {**login, "password": args["registry_password"]}
+    secret = registry.get("password_secret") or ""
+    return {**login, "password": _secret(secret), "secret": secret}
+
+
+def _secret(id_: str) -> pulumi.Output[str]:
+    """Read a password from a vault, as the deployer."""
+    field = "registry.passwordSecret"
+    require("vaultSecret", field, id_)
+    # Most stacks name no secret, and then need no client of their own.
+    from components.resources.arm import connect  # noqa: PLC0415
+    from components.resources.lookup import secret_at  # noqa: PLC0415
+
+    try:
+        return pulumi.Output.secret(secret_at(connect(), field, id_))
+    except ResourceError as error:
+        raise SettingsError(str(error)) from None

@@ -50,6 +50,8 @@ _UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _GROUP = r"[\w().-]{0,89}[\w()-]"
 _PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
+_IMAGE_HOST: Final = rf"(?=[^/]*[.:]|localhost/){_HOST}"
+"""As docker has it: without a dot or a port, the first word is a folder of Docker Hub."""
 
 RULES: Mapping[str, Rule] = {
     "resourceGroup": Rule(
@@ -138,11 +140,28 @@ RULES: Mapping[str, Rule] = {
     "digest": Rule("a digest", "sha256:[0-9a-f]{64}", 71, 71, "sha256: and 64 hexadecimal digits", "sha256:3f0c…"),
     "imageReference": Rule(
         "an image reference",
-        f"{_HOST}/{_PART}(/{_PART})*@sha256:[0-9a-f]{{64}}",
+        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?",
         1,
         512,
-        "host/repository@sha256:… because tags move; `docker buildx imagetools inspect IMAGE` tells the digest",
-        "mcr.microsoft.com/azureml/curated/sklearn@sha256:3f0c…",
+        "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port",
+        "mcr.microsoft.com/azureml/curated/sklearn:12",
+    ),
+    "pinnedImage": Rule(
+        "an image to promote",
+        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*@sha256:[0-9a-f]{{64}}",
+        1,
+        512,
+        "host/repository@sha256:…, because tags move; `docker buildx imagetools inspect IMAGE` tells the digest",
+        "scoringdev.azurecr.io/scoring/sklearn@sha256:3f0c…",
+    ),
+    "vaultSecret": Rule(
+        "a vault secret's id",
+        r"https://([a-zA-Z0-9-]+\.vault\.(azure\.net|azure\.cn|usgovcloudapi\.net)|localhost:\d+)"
+        r"/secrets/[a-zA-Z0-9-]+(/[0-9a-f]{32})?",
+        1,
+        512,
+        "https://VAULT.vault.azure.net/secrets/NAME, with /VERSION where it shall stay one",
+        "what `az keyvault secret show --vault-name VAULT --name NAME --query id` prints",
     ),
     "registryId": Rule(
         "a registry's ARM id",
@@ -382,6 +401,8 @@ Duration = Annotated[str, _of("duration")]
 Platform = Annotated[str, _of("platform")]
 Digest = Annotated[str, _of("digest")]
 ImageReference = Annotated[str, _of("imageReference")]
+PinnedImage = Annotated[str, _of("pinnedImage")]
+VaultSecretId = Annotated[str, _of("vaultSecret")]
 RegistryId = Annotated[str, _of("registryId")]
 RegistryAddress = Annotated[str, _of("registryAddress")]
 WorkspaceId = Annotated[str, _of("workspaceId")]
@@ -437,6 +458,9 @@ class RegistrySettings(TypedDict):
     """Address of a private registry that is not Azure's, or not ours."""
     username: NotRequired[str]
     """Who reads the private registry."""
+    password_secret: NotRequired[str]
+    """Id of an existing vault secret with the password, instead of the password itself:
+    https://VAULT.vault.azure.net/secrets/NAME. The deployer needs the role Key Vault Secrets User there."""
     name: NotRequired[str]
     """Name of the registry that is made; without it a name is computed."""
     sku: NotRequired[str]
@@ -484,11 +508,25 @@ class PrincipalSettings(TypedDict):
     """Name of the password in use; needed when there are two."""
 
 
+class RegistryLogin(TypedDict):
+    """Who reads a private registry."""
+
+    address: str
+    """The registry's host: to no other is the password told."""
+    username: str
+    """The user name."""
+    password: pulumi.Input[str]
+    """The password."""
+    secret: NotRequired[str]
+    """Id of the vault secret that the password comes from; then no other vault keeps it."""
+
+
 class ImageSettings(TypedDict):
-    """Which image serves: built from a folder, or an existing one by digest."""
+    """Which image serves: built from a folder, or an existing one by name."""
 
     reference: NotRequired[str]
-    """An existing image: host/repository@sha256:…"""
+    """An existing image: host/repository:tag, host/repository@sha256:… or both. A tag is looked up once and pinned; one
+    that has moved since is reported, and taken when its digest is written behind it."""
     promote: NotRequired[str]
     """An image that was built elsewhere, host/repository@sha256:…: it is imported into the registry, not built."""
     context: NotRequired[str]
@@ -729,7 +767,7 @@ class DeploymentSettings(TypedDict):
     data_collector: NotRequired[DataCollectorSettings]
     """What is kept of requests and replies."""
     image: NotRequired[str]
-    """Another image than the stack's: host/repository@sha256:…"""
+    """Another image than the stack's, written as `image.reference` is."""
     model: NotRequired[ModelSettings]
     """Another model than the stack's."""
     code: NotRequired[CodeSettings]

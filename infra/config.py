@@ -27,10 +27,8 @@ from components.types import SettingsError, line
 
 NAMESPACE: Final = "scoring"
 
-_IN_PLAIN_TEXT: Final = (
-    "it is in plain text; change it at the registry, then `pulumi config set --secret --path scoring:registry.password`"
-)
-_SECRET: Final = re.compile(r"(?i)registry\..*(pass|pwd|secret|token)")
+_IN_PLAIN_TEXT: Final = "it is in plain text; change it where it came from, then `pulumi config set --secret --path {}`"
+_SECRET: Final = re.compile(r"(?i)registry\..*(pass|pwd|secret|token)|image\.build_?secrets")
 """Fields whose values are not shown, misspelt ones included."""
 
 
@@ -50,6 +48,7 @@ class Registry(_Section):
     username: Annotated[str, Field(min_length=1)] | None = None
     password: Annotated[SecretStr, Field(min_length=1)] | None = None
     """The password of `username`, a secret: `pulumi config set --secret --path scoring:registry.password`."""
+    password_secret: types.VaultSecretId | None = None
     name: types.RegistryName | None = None
     sku: Literal["Basic", "Standard", "Premium"] | None = None
     role_assignment_mode: Literal["rbac", "abac"] | None = None
@@ -86,7 +85,7 @@ class Image(_Section):
     """What to build, or which image to use."""
 
     reference: types.ImageReference | None = None
-    promote: types.ImageReference | None = None
+    promote: types.PinnedImage | None = None
     context: Annotated[str, Field(min_length=1)] | None = None
     dockerfile: Annotated[str, Field(min_length=1)] | None = None
     repository: types.Repository | None = None
@@ -95,6 +94,9 @@ class Image(_Section):
     base_digest: types.Digest | None = None
     platform: types.Platform | None = None
     target: Annotated[str, Field(min_length=1)] | None = None
+    build_secrets: dict[types.VariableName, Annotated[SecretStr, Field(min_length=1)]] | None = None
+    """What a step of the Dockerfile may read by `RUN --mount=type=secret,id=NAME`, by name; never part of the image.
+    Secrets: `pulumi config set --secret --path scoring:image.buildSecrets.NAME`. Builder acr only."""
     requirements: dict[RequirementId, RequirementLevel] | None = None
 
 
@@ -277,6 +279,8 @@ class Config(_Section):
         found["principal"].setdefault("kind", default_principal(self.registry.mode))
         if (password := found["registry"].pop("password", None)) is not None:
             found["registry_password"] = password.get_secret_value()
+        if secrets := found["image"].pop("build_secrets", None):
+            found["build_secrets"] = {name: value.get_secret_value() for name, value in secrets.items()}
         return cast("ScoringStackArgs", found)
 
 
@@ -284,10 +288,22 @@ def load(root: Path) -> ScoringStackArgs:
     """Read the stack's config from Pulumi and check all of it, files included; raise its errors, one a line."""
     settings = parse(_given(), root)
     if "registry_password" in settings:
-        if not pulumi.runtime.is_config_secret(f"{NAMESPACE}:registry"):
-            raise SettingsError(line(f"{NAMESPACE}:registry.password", "[hidden]", _IN_PLAIN_TEXT))
+        _demand_sealed("registry.password")
         settings["registry_password"] = pulumi.Output.secret(settings["registry_password"])
+    if "build_secrets" in settings:
+        for name in settings["build_secrets"]:
+            _demand_sealed(f"image.buildSecrets.{name}")
+        settings["build_secrets"] = {
+            name: pulumi.Output.secret(value) for name, value in settings["build_secrets"].items()
+        }
     return settings
+
+
+def _demand_sealed(path: str) -> None:
+    """Refuse a secret in plain text; Pulumi only tells whether anything in a section is sealed."""
+    field = f"{NAMESPACE}:{path}"
+    if not pulumi.runtime.is_config_secret(field.partition(".")[0]):
+        raise SettingsError(line(field, "[hidden]", _IN_PLAIN_TEXT.format(field)))
 
 
 def parse(given: Mapping[str, Any], root: Path) -> ScoringStackArgs:

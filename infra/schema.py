@@ -113,7 +113,7 @@ def _sealed(node: Any) -> Any:  # noqa: ANN401 - JSON
     """Allow a secret text only as Pulumi keeps it: sealed."""
     match node:
         case {"format": "password", **field}:
-            return {"description": field["description"], **_SECURE}
+            return {**{key: value for key, value in field.items() if key == "description"}, **_SECURE}
         case dict():
             return {key: _sealed(value) for key, value in node.items()}
         case list():

@@ -142,11 +142,11 @@ def workspace(cloud: Cloud) -> Iterator[str]:
         cloud.finish(cloud.ask("DELETE", group))
 
 
-def shelve(shop: Shop, project: Project, role: str = PUSH) -> str:
+def shelve(shop: Shop, project: Project, role: str = PUSH, tag: str = "one") -> str:
     """Build the small server, push it as somebody who may, and take it out of the engine; its name by digest."""
     pusher = somebody(shop.cloud)
     shop.grant(pusher, role)
-    name = f"{shop.login_server}/served:one"
+    name = f"{shop.login_server}/served:{tag}"
     with docker(shop.login_server, pusher.login) as client:
         _build(client, name, project)
         pushed = client.good("push", name)

@@ -63,8 +63,16 @@ def before(
 
 def reference(name: str, levels: Mapping[str, str] | None = None) -> list[Finding]:
     """Judge an existing image by its name."""
-    found = public_images.finding(name)
-    return levelled([found] if found else [], levels)
+    return levelled(_existing(name), levels)
+
+
+def _existing(name: str) -> support.Found:
+    retired = public_images.finding(name)
+    if retired:
+        yield retired
+    if "@" not in name and not _tag(name):
+        remedy = f"write {name}:TAG, with a tag that says which"
+        yield "AML-IMG-010", f"{name} has no tag, which means {name}:latest as it is now; {remedy}"
 
 
 def named(dockerfile: str, arguments: Mapping[str, str] | None = None) -> list[str]:

@@ -86,6 +86,10 @@ class ArmError(ResourceError):
         super().__init__(f"{code}: {self.message} ({where})")
 
 
+class UnreachableError(ResourceError):
+    """Nobody answered, or nobody could sign in: what is asked may be true or not."""
+
+
 @dataclass(frozen=True)
 class Cloud:
     """The addresses of one Azure cloud; defaults are public Azure."""
@@ -225,7 +229,7 @@ class Web:
         except AzureError as error:
             # requests repeats the URL, query and all, in its messages: say the kind of failure instead.
             msg = f"{host} does not answer ({place}): {_cause(error)}; is it up and reachable from here?"
-            raise ResourceError(msg) from None
+            raise UnreachableError(msg) from None
 
     @contextmanager
     def stream(self, url: str, headers: Mapping[str, str], timeout: float = 120) -> Iterator[Stream]:
@@ -240,7 +244,7 @@ class Web:
                 yield Stream(response.status_code, response.headers, response.iter_bytes())
         except AzureError as error:
             msg = f"{host} does not answer ({place}): {_cause(error)}; is it up and reachable from here?"
-            raise ResourceError(msg) from None
+            raise UnreachableError(msg) from None
 
 
 class Arm:
@@ -269,10 +273,10 @@ class Arm:
             transport=transport,
         )
 
-    def token(self) -> str:
-        """Return an access token for Resource Manager, to be exchanged at a registry."""
+    def token(self, scope: str = "") -> str:
+        """Return an access token: for Resource Manager (to be exchanged at a registry), or for another service."""
         try:
-            return self.credential.get_token(self.cloud.scope).token
+            return self.credential.get_token(scope or self.cloud.scope).token
         except AzureError as error:
             raise _no_sign_in(error) from None
 
@@ -523,12 +527,12 @@ def _tell(progress: Progress | None, state: str, tick: Tick) -> None:
         progress(state, tick.elapsed)
 
 
-def _no_sign_in(error: AzureError) -> ResourceError:
+def _no_sign_in(error: AzureError) -> UnreachableError:
     """Name the variables; Entra's own text says which of them is wrong, and holds no secret."""
     cause = _cause(error)
     text = cause if cause != type(error).__name__ else clean(re.split(r"\s(?:Trace|Correlation) ID:", error.message)[0])
     msg = f"signing in to Azure failed: {text}; check ARM_CLIENT_ID, ARM_CLIENT_SECRET and ARM_TENANT_ID"
-    return ResourceError(msg)
+    return UnreachableError(msg)
 
 
 def _cause(error: BaseException) -> str:

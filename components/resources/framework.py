@@ -78,18 +78,24 @@ class Outputs(Model):
     """Base of what a resource gives a program, beyond its inputs."""
 
 
+def _silent(text: str) -> None:
+    """Say nothing."""
+    del text
+
+
 @dataclass(frozen=True)
 class Context:
     """What the plugin hands to every step: whose step it is, where progress goes, and how Azure is reached.
 
-    `log` writes one progress line into `pulumi up`. `connect` is only called when a step needs Azure, so that a preview
-    of an unchanged stack asks for no credentials.
+    `log` writes one progress line into `pulumi up`, `warn` one that stays. `connect` is only called when a step
+    needs Azure, so that a preview of an unchanged stack asks for no credentials.
     """
 
     urn: str
     preview: bool
     log: Callable[[str], None]
     connect: "Callable[[], Arm] | None" = None
+    warn: Callable[[str], None] = _silent
 
     @cached_property
     def arm(self) -> "Arm":
@@ -159,6 +165,8 @@ class Resource(ABC, Generic[InputsT]):
     """Inputs (wire names) whose change needs a new resource."""
     silent: ClassVar[frozenset[str]] = frozenset()
     """Inputs (wire names) whose change alone is no change: they say how, not what."""
+    secret: ClassVar[frozenset[str]] = frozenset()
+    """Inputs (wire names) that are sealed in the state whatever the program says."""
     delete_before_replace: ClassVar[bool] = False
 
     @property
@@ -190,6 +198,9 @@ class Resource(ABC, Generic[InputsT]):
         updated = frozenset(name for name in names if name in news and name in olds and news[name] != olds[name])
         return Diff(added, deleted, updated, (added | deleted | updated) & self.replace_on, self.delete_before_replace)
 
+    def remark(self, context: Context, olds: Plain, news: Plain) -> None:
+        """Say what a preview or update should know beyond the difference; by default there is nothing."""
+
     def create(self, context: Context, news: Plain) -> tuple[str, Plain]:
         """Make it; in preview only tell what is known. The id is empty in preview."""
         if context.preview:
@@ -216,6 +227,8 @@ class Resource(ABC, Generic[InputsT]):
     def schema(self) -> dict[str, Any]:
         """Describe the resource as an entry of `resources` in a Pulumi package schema."""
         given = _properties(self.inputs, validation=True)
+        for name in self.secret:
+            given[name]["secret"] = True
         return {
             "description": (self.__doc__ or "").split("\n\n")[0].strip(),
             "inputProperties": given,

@@ -38,6 +38,10 @@ RUN_SECONDS = 3300
 """What ACR gives a run: a little less than we wait for it, so that Azure's own words end it."""
 SAID = 3
 """Lines of a failed log that its error repeats."""
+VOLUME, MOUNTED = "build-secrets", "/run/build-secrets"
+"""Where a build step on the agent finds the build's secrets."""
+TELLING = 4
+"""Characters from which on a line of a secret is hidden in logs: shorter ones would hide half of every log."""
 ENDED = frozenset({"succeeded", "failed", "canceled", "error", "timeout"})
 
 
@@ -75,6 +79,20 @@ class ImageBuildInputs(Inputs):
     packages: dict[str, str] = Field(
         default_factory=dict, description="The packages that are asked for, with their versions, for reports."
     )
+    build_secrets: dict[str, str] | None = Field(
+        default=None,
+        description="What a step may read by `RUN --mount=type=secret,id=NAME`, by name; never part of the image. "
+        "Another value alone builds nothing.",
+    )
+
+    @field_validator("build_secrets")
+    @classmethod
+    def _named_secrets(cls, given: dict[str, str] | None) -> dict[str, str] | None:
+        for name in given or {}:
+            if not re.fullmatch(r"[A-Za-z_]\w*", name):
+                msg = f"{name!r} is no name for a build secret; use letters, digits and underscores"
+                raise ValueError(msg)
+        return given
 
     @field_validator("build_arguments")
     @classmethod
@@ -120,7 +138,10 @@ class ImageBuild(Resource[ImageBuildInputs]):
     inputs = ImageBuildInputs
     outputs = ImageBuildOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer", "repository"})
-    silent: ClassVar[frozenset[str]] = frozenset({"context", "requirements", "files", "bases", "packages"})
+    silent: ClassVar[frozenset[str]] = frozenset(
+        {"context", "requirements", "files", "bases", "packages", "buildSecrets"}
+    )
+    secret: ClassVar[frozenset[str]] = frozenset({"buildSecrets"})
 
     def foresee(self, olds: Plain, news: Plain) -> Plain:
         """Tell the tag from the key; the same tag in the same place is the same image."""
@@ -186,7 +207,7 @@ def build(context: Context, inputs: ImageBuildInputs) -> ImageBuildOutputs:
     run_id = str((run.get("properties") or {}).get("runId") or run.get("name") or "")
     context.log(f"run {run_id} builds {inputs.repository}:{inputs.tag}")
     try:
-        ended = _follow_run(context, inputs.registry_id, run_id)
+        ended = _follow_run(context, inputs, run_id)
     except CancelledError:
         # Left alone it would build on, and the next up would build the same beside it.
         with suppress(ResourceError):
@@ -228,15 +249,26 @@ def _checked(context: Context, inputs: ImageBuildInputs, built: ImageBuildOutput
 
 
 def task_yaml(inputs: ImageBuildInputs) -> str:
-    """Write the task: build with BuildKit, push. Each word survives the shell, the template and the alias language."""
+    """Write the task: build with BuildKit, push. Each word survives the shell, the template and the alias language.
+
+    Secrets come as values of the run, in files that only the agent's build step sees; BuildKit mounts those.
+    """
     image = f"$Registry/{inputs.repository}:{inputs.tag}"
     words = ["--tag", image, "--file", literal(inputs.dockerfile), "--platform", inputs.platform]
     if inputs.target:
         words += ["--target", inputs.target]
     for name, value in sorted(inputs.build_arguments.items()):
         words += ["--build-arg", literal(f"{name}={value}")]
-    steps = [{"build": " ".join([*words, "."]), "env": ["DOCKER_BUILDKIT=1"]}, {"push": [image]}]
-    return yaml.safe_dump({"version": "v1.1.0", "steps": steps}, sort_keys=False, width=1 << 20, allow_unicode=True)
+    task: dict[str, Any] = {"version": "v1.1.0"}
+    mounted: dict[str, Any] = {}
+    if secrets := sorted(inputs.build_secrets or {}):
+        words += [f"--secret id={name},src={MOUNTED}/{name}" for name in secrets]
+        files = {name: f"{{{{.Values.{name} | b64enc}}}}" for name in secrets}
+        task["volumes"] = [{"name": VOLUME, "secret": files}]
+        mounted = {"volumeMounts": [{"name": VOLUME, "mountPath": MOUNTED}]}
+    build_step = {"build": " ".join([*words, "."]), "env": ["DOCKER_BUILDKIT=1"], **mounted}
+    task["steps"] = [build_step, {"push": [image]}]
+    return yaml.safe_dump(task, sort_keys=False, width=1 << 20, allow_unicode=True)
 
 
 def literal(text: str) -> str:
@@ -247,12 +279,15 @@ def literal(text: str) -> str:
 def run_request(inputs: ImageBuildInputs, source: str) -> dict[str, Any]:
     """Build the body of scheduleRun: EncodedTaskRunRequest."""
     system, processor = inputs.platform.split("/")
+    secrets = sorted((inputs.build_secrets or {}).items())
+    values = [{"name": name, "value": value, "isSecret": True} for name, value in secrets]
     return {
         "type": "EncodedTaskRunRequest",
         "encodedTaskContent": base64.b64encode(task_yaml(inputs).encode()).decode(),
         "sourceLocation": source,
         "platform": {"os": system.capitalize(), "architecture": processor},
         "timeout": RUN_SECONDS,
+        **({"values": values} if values else {}),
     }
 
 
@@ -316,10 +351,11 @@ def _upload_context(context: Context, inputs: ImageBuildInputs) -> str:
 PARTIAL = 206
 
 
-def _follow_run(context: Context, registry_id: str, run_id: str) -> dict[str, Any]:
+def _follow_run(context: Context, inputs: ImageBuildInputs, run_id: str) -> dict[str, Any]:
     """Wait for the run and pass its log on; a failure is one line with the reason and the way to the whole log."""
+    registry_id = inputs.registry_id
     path = f"{registry_id}/runs/{run_id}"
-    log = RunLog(context, registry_id, run_id)
+    log = RunLog(context, registry_id, run_id, (inputs.build_secrets or {}).values())
     run = _ended_run(context, path, log)
     log.finish()
     properties = run["properties"]
@@ -347,8 +383,10 @@ class RunLog:
 
     KEPT = 64_000
 
-    def __init__(self, context: Context, registry_id: str, run_id: str) -> None:
+    def __init__(self, context: Context, registry_id: str, run_id: str, secrets: Iterable[str] = ()) -> None:
         self.tail = ""
+        parts = {part.strip() for secret in secrets for part in secret.splitlines()}
+        self._hidden = sorted((part for part in parts if len(part) >= TELLING), key=len, reverse=True)
         self._context = context
         self._path = f"{registry_id}/runs/{run_id}/listLogSasUrl"
         self._url = ""
@@ -380,7 +418,10 @@ class RunLog:
 
     def _say(self, lines: Iterable[bytes]) -> None:
         for line in lines:
-            text = redact(line.decode("utf-8", "replace").rstrip())
+            text = line.decode("utf-8", "replace").rstrip()
+            for hidden in self._hidden:
+                text = text.replace(hidden, "[hidden]")
+            text = redact(text)
             if text:
                 self._context.log(text)
                 self.tail = f"{self.tail}\n{text}"[-self.KEPT :]

@@ -1,17 +1,22 @@
-"""Finding what a user names by something else than its ARM id.
+"""Finding what a user names by something else than its ARM id: a registry by its address, a password by a secret's.
 
-Owns: the search through the subscriptions that the caller can see. Refuses to own: changing anything.
+Owns: the search through the subscriptions that the caller can see, and the reading of a vault's secret. Refuses to own:
+changing anything.
 https://learn.microsoft.com/rest/api/containerregistry/registries/list
+https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret
 """
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
-from components.resources.arm import Arm
+from components.resources.arm import NOT_FOUND, OK, Arm, error_of, where
 from components.resources.framework import ResourceError
 
 SUBSCRIPTIONS_API = "2022-12-01"
 REGISTRIES_API = "2023-07-01"
+VAULT_API = "7.4"
+PUBLIC_VAULTS = "vault.azure.net"
 
 
 def registry_at(arm: Arm, login_server: str) -> str:
@@ -33,6 +38,23 @@ def find_registry(arm: Arm, login_server: str) -> str | None:
             if str(registry["properties"].get("loginServer", "")).lower() == login_server.lower():
                 return str(registry["id"])
     return None
+
+
+def secret_at(arm: Arm, field: str, id_: str) -> str:
+    """Return the value of a vault's secret, the latest unless the id names a version; `field` asked for it."""
+    host = urlsplit(id_).netloc.lower()
+    # Tokens are for all vaults of a cloud; the caller has checked that the host is one of them.
+    cloud = host.partition(".")[2] or PUBLIC_VAULTS
+    token = arm.token(f"https://{cloud}/.default")
+    reply = arm.web.send("GET", id_, params={"api-version": VAULT_API}, headers={"Authorization": f"Bearer {token}"})
+    if reply.status == NOT_FOUND:
+        raise ResourceError(f'{field} = "{id_}": no such secret in the vault; correct the id')
+    value = reply.json().get("value")
+    if reply.status != OK or not isinstance(value, str):
+        why = error_of(reply, where("GET", id_)).message
+        msg = f'{field} = "{id_}": HTTP {reply.status}; give the deployer the role Key Vault Secrets User on it; {why}'
+        raise ResourceError(msg)
+    return value
 
 
 def _pages(arm: Arm, path: str, version: str) -> Iterator[dict[str, Any]]:

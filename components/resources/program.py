@@ -49,6 +49,7 @@ class ImageBuildArgs:
     files: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
     bases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None
     packages: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+    build_secrets: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
 
 
 class ImageBuild(_OwnResource):
@@ -112,6 +113,37 @@ class ImageImport(_OwnResource):
     def digest(self) -> pulumi.Output[str]:
         """The manifest's digest, `sha256:…`."""
         return self._output("digest")
+
+
+@dataclass(frozen=True)
+class ImagePinArgs:
+    """Which image, and who may read it."""
+
+    reference: pulumi.Input[str]
+    username: pulumi.Input[str] | None = None
+    password: pulumi.Input[str] | None = None
+
+
+class ImagePin(_OwnResource):
+    """The image that a tag named when it was first looked up; it does not follow the tag."""
+
+    def __init__(self, name: str, args: ImagePinArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, ("image", "digest", "movedTo"), opts)
+
+    @property
+    def image(self) -> pulumi.Output[str]:
+        """The image by digest: `host/repository@sha256:…`."""
+        return self._output("image")
+
+    @property
+    def digest(self) -> pulumi.Output[str]:
+        """The digest that is pinned."""
+        return self._output("digest")
+
+    @property
+    def moved_to(self) -> pulumi.Output[str]:
+        """What the tag names now, where a refresh found it moved."""
+        return self._output("movedTo")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from components.resources.environment_version import EnvironmentVersion
 from components.resources.framework import Resource
 from components.resources.image_build import ImageBuild
 from components.resources.image_import import ImageImport
+from components.resources.image_pin import ImagePin
 from components.resources.online_deployment import OnlineDeployment
 from components.resources.online_endpoint import OnlineEndpoint
 from components.resources.registry_attachment import RegistryAttachment
@@ -15,6 +16,7 @@ from components.resources.registry_attachment import RegistryAttachment
 _ALL: tuple[Resource[Any], ...] = (
     ImageBuild(),
     ImageImport(),
+    ImagePin(),
     EnvironmentVersion(),
     ModelVersion(),
     CodeVersion(),

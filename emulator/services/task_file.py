@@ -10,7 +10,7 @@ import binascii
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -38,6 +38,7 @@ _VALUED = {
         "--file",
         "--tag",
         "--isolation",
+        "--secret",
     ),
 }
 _FLAGS = {"--compress", "--force-rm", "--no-cache", "--pull", "--rm", "--quiet"}
@@ -46,10 +47,13 @@ _DROPPED = {"--isolation", "--progress", "--quiet"}
 #: Names that mean something to the docker CLI itself: such a build argument cannot travel by environment.
 _OWN = re.compile(r"(PATH|HOME|TMPDIR|LD_.*|DOCKER_.*|BUILDKIT_.*|BUILDX_.*)", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TEMPLATE = re.compile(r"\{\{\s*\.(\w+)\.(\w+)\s*\}\}")
+_TEMPLATE = re.compile(r"\{\{\s*\.(\w+)\.(\w+)\s*(\|\s*b64enc\s*)?\}\}")
 _REFERENCE = re.compile(
     r"(?P<host>[a-zA-Z0-9.-]+(:\d+)?)/(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(:(?P<tag>[\w][\w.-]{0,127}))?"
 )
+#: As the agent checks the names of volumes and of the files in them.
+_VOLUME = re.compile(r"[a-zA-Z0-9_-]+")
+_SECRET_FILE = re.compile(r"[a-zA-Z0-9_.-]+")
 _SHORTEST, _LONGEST, _USUAL = 300, 28800, 3600
 _STEPS = ("build", "push", "cmd")
 
@@ -78,6 +82,8 @@ class Build:
     options: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict, repr=False)
     buildkit: bool = False
+    #: What `--secret` mounts, by id.
+    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -207,6 +213,7 @@ def _encoded(body: dict[str, Any], run: Run) -> tuple[list[Build | Push], set[st
     # Aliases such as $Registry came with version 1.1.0 of the format.
     aliases = str(task.get("version") or "v1.0.0") not in {"v1.0.0", "1.0-preview-1"}
     common = _environment("env", task.get("env"))
+    volumes = _volumes(task.get("volumes") or [], run, values, aliases=aliases)
     steps: list[Build | Push] = []
     for number, step in enumerate(task["steps"], 1):
         what = f"step {number}"
@@ -221,8 +228,45 @@ def _encoded(body: dict[str, Any], run: Run) -> tuple[list[Build | Push], set[st
             steps.append(Push(tuple(_image(_expand(str(name), run, values, aliases=aliases), run) for name in names)))
         else:
             text = _expand(str(step["build"]), run, values, aliases=aliases)
-            steps.append(_build(what, text, run, buildkit=variables.get("DOCKER_BUILDKIT") == "1"))
+            build = _build(what, text, run, _mounted(what, step.get("volumeMounts") or [], volumes))
+            steps.append(replace(build, buildkit=variables.get("DOCKER_BUILDKIT") == "1"))
     return steps, hidden
+
+
+def _volumes(
+    given: list[dict[str, Any]], run: Run, values: dict[str, str], *, aliases: bool
+) -> dict[str, dict[str, bytes]]:
+    """The files of each volume. Secrets are the only source of volumes; they are written in base64."""
+    volumes = {}
+    for volume in given:
+        name, files = str(volume.get("name") or ""), volume.get("secret")
+        if not _VOLUME.fullmatch(name):
+            raise _bad(f"the volume's name '{name}' is not well formed: use letters, digits, - and _")
+        if not isinstance(files, dict) or not files:
+            raise _bad(f"the volume '{name}' has no secret, which is the only source of a volume")
+        if wrong := [file for file in files if not _SECRET_FILE.fullmatch(str(file))]:
+            raise _bad(f"the volume '{name}': the file name '{wrong[0]}' is not well formed")
+        try:
+            volumes[name] = {
+                str(file): base64.b64decode(_expand(str(text), run, values, aliases=aliases), validate=True)
+                for file, text in files.items()
+            }
+        except binascii.Error as error:
+            raise _bad(f"the volume '{name}': a secret is not base64; write {{{{ … | b64enc }}}}") from error
+    return volumes
+
+
+def _mounted(what: str, given: list[dict[str, Any]], volumes: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
+    """What a step finds in its volumes, by path."""
+    found: dict[str, bytes] = {}
+    paths = [str(mount.get("mountPath") or "") for mount in given]
+    if len(set(paths)) != len(paths) or "" in paths:
+        raise _bad(f"{what}: each of volumeMounts needs a mountPath of its own")
+    for mount, path in zip(given, paths, strict=True):
+        if mount.get("name") not in volumes:
+            raise _bad(f"{what}: there is no volume '{mount.get('name')}'")
+        found |= {f"{path.rstrip('/')}/{file}": content for file, content in volumes[str(mount["name"])].items()}
+    return found
 
 
 def _values(body: dict[str, Any]) -> tuple[dict[str, str], set[str]]:
@@ -261,7 +305,7 @@ def _expand(text: str, run: Run, values: dict[str, str], *, aliases: bool) -> st
         known = {"Run": run.values, "Values": values}.get(match[1], {})
         if match[2] not in known:
             raise _bad(f"{match[0]} of the task has no value")
-        return known[match[2]]
+        return base64.b64encode(known[match[2]].encode()).decode() if match[3] else known[match[2]]
 
     if aliases:
         # `$$` is the alias language's way to write a `$`.
@@ -269,7 +313,7 @@ def _expand(text: str, run: Run, values: dict[str, str], *, aliases: bool) -> st
     return "{{".join(_TEMPLATE.sub(fill, part) for part in text.split('{{"{{"}}'))
 
 
-def _build(what: str, text: str, run: Run, *, buildkit: bool) -> Build:
+def _build(what: str, text: str, run: Run, mounted: dict[str, bytes]) -> Build:
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -278,6 +322,7 @@ def _build(what: str, text: str, run: Run, *, buildkit: bool) -> Build:
     contexts: list[str] = []
     options: list[str] = []
     variables: dict[str, str] = {}
+    secrets: dict[str, bytes] = {}
     dockerfile = "Dockerfile"
     for option, value in _options(what, words):
         if option == "":
@@ -290,9 +335,21 @@ def _build(what: str, text: str, run: Run, *, buildkit: bool) -> Build:
             told, variable = _argument(what, value)
             options += [option, told]
             variables |= variable
+        elif option == "--secret":
+            secrets |= _secret(what, value, mounted)
         elif option not in _DROPPED:
             options += [option, value] if value else [option]
-    return Build(tuple(images), _context(what, contexts), dockerfile, tuple(options), variables, buildkit)
+    context = _context(what, contexts)
+    return Build(tuple(images), context, dockerfile, tuple(options), variables, secrets=secrets)
+
+
+def _secret(what: str, given: str, mounted: dict[str, bytes]) -> dict[str, bytes]:
+    """A secret for BuildKit: a file of a volume that the step mounts."""
+    parts = dict(part.partition("=")[::2] for part in given.split(","))
+    source = parts.get("src") or parts.get("source") or ""
+    if not parts.get("id") or source not in mounted:
+        raise _bad(f"{what}: --secret {given} is not id=NAME,src=PATH with a file of a volume that the step mounts")
+    return {parts["id"]: mounted[source]}
 
 
 def _argument(what: str, given: str) -> tuple[str, dict[str, str]]:

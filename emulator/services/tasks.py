@@ -336,7 +336,11 @@ def _build(going: _Going, step: Build, folder: Path, variables: dict[str, str]) 
             # A build reaches package indexes through this machine's certificate authorities, not through its image's.
             command += ["--secret", f"id=pip-ca,src={bundle}"]
     environment = {**variables, **step.variables, "DOCKER_BUILDKIT": "1" if step.buildkit else "0"}
-    _command(going, [*command, str(context)], environment, folder, "build")
+    with tempfile.TemporaryDirectory(prefix="build-secrets-") as volume:
+        for number, (name, content) in enumerate(step.secrets.items()):
+            (Path(volume) / str(number)).write_bytes(content)
+            command += ["--secret", f"id={name},src={Path(volume) / str(number)}"]
+        _command(going, [*command, str(context)], environment, folder, "build")
 
 
 def _push(going: _Going, step: Push, variables: dict[str, str]) -> list[dict[str, str]]:

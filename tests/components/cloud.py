@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -73,6 +74,7 @@ class Cloud(mocks.Mocks):
             "azureml-scoring:index:ImageImport": {
                 "image": f"{inputs.get('loginServer')}/{str(inputs.get('source')).partition('/')[2]}"
             },
+            "azureml-scoring:index:ImagePin": {"image": f"{str(inputs.get('reference')).partition(':')[0]}@{DIGEST}"},
             "docker:index/image:Image": {"repoDigest": f"{str(inputs.get('imageName')).rpartition(':')[0]}@{DIGEST}"},
             "azureml-scoring:index:OnlineEndpoint": {
                 "scoringUri": "https://endpoint/score",
@@ -142,7 +144,13 @@ def run(program: Callable[[], object], cloud: Cloud | None = None, stack: str = 
         asyncio.set_event_loop(loops[-1])
 
     async def whole() -> None:
-        program()
+        try:
+            program()
+        except Exception:
+            # What it has begun belongs to this loop; left open, it would be the next program's trouble.
+            with suppress(Exception):
+                await wait_for_rpcs()
+            raise
         await wait_for_rpcs()
 
     asyncio.set_event_loop(loops[0])

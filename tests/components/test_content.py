@@ -115,6 +115,11 @@ def test_arguments_base_platform_and_target_count(folder: Path) -> None:
     assert len(set(keys)) == len(keys)
 
 
+def test_of_secrets_the_names_count(folder: Path) -> None:
+    assert content_key(folder, secrets=["TOKEN"]) != content_key(folder)
+    assert content_key(folder, secrets=["A", "B"]) == content_key(folder, secrets={"B": "x", "A": "y"})
+
+
 def test_the_order_of_arguments_does_not_count(folder: Path) -> None:
     assert content_key(folder, build_arguments={"A": "1", "B": "2"}) == content_key(
         folder, build_arguments={"B": "2", "A": "1"}

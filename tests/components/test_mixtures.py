@@ -199,6 +199,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {**PRIVATE, "principal": {"kind": "service-principal"}},
         'principal.kind = "service-principal": registry.username reads a private registry; take out principal',
     ),
+    "a password and a secret that has it": (
+        {**PRIVATE, "registry": {**PRIVATE["registry"], "password_secret": "https://v/secrets/x"}},
+        'registry.passwordSecret = "https://v/secrets/x": registry.password is written too; take out one of them',
+    ),
     "a password for a standalone registry": (
         {"registry_password": "x"},
         'registry.password = "[hidden]": mode standalone takes none; write registry.mode: private',
@@ -263,6 +267,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "reference and context": (
         {"image": {"reference": "h/x@sha256:0", "context": "."}},
         'image.context = ".": image.reference names an image that is built; take out one of them',
+    ),
+    "build secrets of an image that is built": (
+        {"image": {"reference": "h/x@sha256:0"}, "build_secrets": {"A": "x"}},
+        'image.buildSecrets = "A": image.reference names an image that is built; take out one of them',
+    ),
+    "build secrets for pulumi-docker": (
+        {"image": {"context": ".", "builder": "docker"}, "build_secrets": {"A": "x", "B": "y"}},
+        'image.buildSecrets = "A, B": pulumi-docker can pass none to a build; write builder: acr',
     ),
     "neither reference nor context": ({"image": {}}, 'image.context = "": name the folder to build from'),
     "a build for a public registry": (

@@ -9,10 +9,12 @@ from components.content import content_key
 from components.stack import ScoringStackArgs
 from components.types import SettingsError
 from tests.components.cloud import DIGEST, PASSWORD, SUBSCRIPTION, Cloud, arguments, up
+from tests.components.resources.fake_azure import FakeAzure
 
 ACR = f"{SUBSCRIPTION}/resourceGroups/shared/providers/Microsoft.ContainerRegistry/registries/sharedacr"
 OLD = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.MachineLearningServices/workspaces/oldml"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
+SECRET_KEY = "4dabf18193072939515e22adb298388d"
 ELSEWHERE = f"mcr.microsoft.com/azureml/served@sha256:{'cd' * 32}"
 
 
@@ -234,7 +236,7 @@ def test_builder_docker_pushes_the_same_content_to_the_same_place(tmp_path: Path
         ({"context": "/nowhere"}, 'image.context = "/nowhere": the folder does not exist'),
         (
             {"reference": "scoring:v1"},
-            'image.reference = "scoring:v1": an image reference takes host/repository@sha256',
+            'image.reference = "scoring:v1": an image reference takes host/repository:tag, ',
         ),
         ({"context": "@", "dockerfile": "x/Dockerfile"}, 'image.dockerfile = "x/Dockerfile": no such file'),
         ({"context": "@", "repository": "Scoring"}, 'image.repository = "Scoring": a repository takes small letters'),
@@ -393,3 +395,84 @@ def _all_named(cloud: Cloud) -> dict[str, str]:
         for field in fields
         if field in made.inputs and made.typ.rpartition(":")[2] not in {"Secret", "OnlineDeployment"}
     }
+
+
+# -- existing images ---------------------------------------------------------------------------------------------------
+
+PRIVATE = {"mode": "private", "address": "ghcr.io", "username": "me"}
+HELD = "https://ours.vault.azure.net/secrets/pull"
+
+
+def test_a_tag_is_pinned_and_served_by_its_digest(tmp_path: Path) -> None:
+    deployments = {
+        "blue": {"instance_type": "Standard_DS3_v2"},
+        "green": {"instance_type": "Standard_DS3_v2", "image": "mcr.microsoft.com/other:2"},
+    }
+    traffic = {"traffic": {"blue": 100}}
+    image = {"reference": "mcr.microsoft.com/served:1"}
+    cloud = up(arguments(tmp_path, registry={"mode": "public"}, image=image, deployments=deployments, endpoint=traffic))
+    assert {made.name: made.inputs for made in cloud.all("ImagePin")} == {
+        "scoring-image-pin": {"reference": "mcr.microsoft.com/served:1"},
+        "scoring-green-pin": {"reference": "mcr.microsoft.com/other:2"},
+    }
+    served = {made.inputs["environmentName"]: made.inputs["image"] for made in cloud.all("EnvironmentVersion")}
+    assert served == {
+        "served-blue": f"mcr.microsoft.com/served@{DIGEST}",
+        "other-green": f"mcr.microsoft.com/other@{DIGEST}",
+    }
+    tags = {made.name: made.inputs["tags"]["image"] for made in cloud.all("OnlineDeployment")}
+    assert tags == {"scoring-blue": "ab" * 6, "scoring-green": "ab" * 6}
+
+
+def test_a_private_registrys_password_is_told_to_that_registry_only(tmp_path: Path) -> None:
+    deployments = {"blue": {"instance_type": "Standard_DS3_v2", "image": "mcr.microsoft.com/other:2"}}
+    settings = arguments(tmp_path, registry=PRIVATE, image={"reference": "ghcr.io/served"}, deployments=deployments)
+    settings["registry_password"] = PASSWORD
+    cloud = up(settings)
+    pins = {made.name: made.inputs for made in cloud.all("ImagePin")}
+    assert pins["scoring-image-pin"]["username"] == "me"
+    assert pins["scoring-image-pin"]["password"] == {SECRET_KEY: SECRET, "value": PASSWORD}
+    assert pins["scoring-blue-pin"] == {"reference": "mcr.microsoft.com/other:2"}
+    assert cloud.inputs("Secret")["secretName"]
+
+
+def test_a_password_in_a_vault_is_read_there_and_kept_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure = FakeAzure()
+    azure.on("GET", HELD, lambda _: (200, {}, {"value": PASSWORD}))
+    monkeypatch.setattr("components.resources.arm.connect", azure.arm)
+    registry = {**PRIVATE, "password_secret": HELD}
+    cloud = up(arguments(tmp_path, registry=registry, image={"reference": f"ghcr.io/served@{DIGEST}"}))
+    assert azure.of("GET", HELD)[0].headers["Authorization"] == "Bearer token for https://vault.azure.net/.default"
+    assert cloud.all("Secret") == []
+    properties = cloud.inputs("WorkspaceConnection")["properties"]
+    assert properties[SECRET_KEY] == SECRET
+    assert properties["value"]["credentials"] == {"username": "me", "password": PASSWORD}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (404, None, f'registry.passwordSecret = "{HELD}": no such secret in the vault; correct the id'),
+        (
+            403,
+            {"error": {"code": "Forbidden", "message": "Caller is not authorized"}},
+            (
+                f'registry.passwordSecret = "{HELD}": HTTP 403; give the deployer the role Key Vault Secrets User on '
+                "it; Caller is not authorized"
+            ),
+        ),
+    ],
+)
+def test_a_vault_that_does_not_tell_is_one_line_before_anything_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, body: object, told: str
+) -> None:
+    azure, cloud = FakeAzure(), Cloud()
+    azure.on("GET", HELD, lambda _: (status, {}, body))
+    monkeypatch.setattr("components.resources.arm.connect", azure.arm)
+    registry = {**PRIVATE, "password_secret": HELD}
+    with pytest.raises(SettingsError) as said:
+        up(arguments(tmp_path, registry=registry, image={"reference": "ghcr.io/served"}), cloud)
+    assert str(said.value) == told
+    assert cloud.made == []

@@ -16,7 +16,17 @@ GOOD = {
     "route": ["/", "/score", "/v1/models/wine:predict".replace(":", "-")],
     "duration": ["PT1S", "PT1M30S", "PT2H"],
     "platform": ["linux/amd64", "linux/arm/v7"],
-    "imageReference": [f"localhost:5000/a/b@sha256:{'0' * 64}", f"mcr.microsoft.com/a@sha256:{'f' * 64}"],
+    "imageReference": [
+        f"localhost:5000/a/b@sha256:{'0' * 64}",
+        f"mcr.microsoft.com/a@sha256:{'f' * 64}",
+        "ghcr.io/team/app",
+        "localhost/app:v1.2_x",
+        f"ghcr.io/app:v1@sha256:{'0' * 64}",
+    ],
+    "vaultSecret": [
+        "https://ours.vault.azure.net/secrets/pull-password",
+        f"https://localhost:4443/secrets/pull/{'0' * 32}",
+    ],
     "variable": ["LOG_LEVEL", "_x"],
     "date": ["2027-01-31T00:00:00Z"],
     "registryId": [
@@ -40,7 +50,19 @@ BAD = {
     "route": ["score", "", "/a b"],
     "duration": ["10", "10s", "PT", "PT1D", "P1D"],
     "platform": ["amd64", "windows/amd64"],
-    "imageReference": ["scoring:v1", "host/scoring:v1", f"scoring@sha256:{'0' * 64}", "host/a@sha256:12"],
+    "imageReference": [
+        "scoring:v1",
+        "host/scoring:v1",
+        f"scoring@sha256:{'0' * 64}",
+        "ghcr.io/a@sha256:12",
+        "ghcr.io/a:",
+    ],
+    "vaultSecret": [
+        "pull-password",
+        "http://ours.vault.azure.net/secrets/pull",
+        "https://vault.azure.net.example.com/secrets/pull",
+        "https://ours.vault.azure.net/keys/pull",
+    ],
     "variable": ["1A", "A-B", ""],
     "date": ["2027-01-31", "tomorrow", "2027-01-31T00:00:00+01:00"],
     "registryId": [

@@ -58,7 +58,7 @@ BAD: list[tuple[str, object, str]] = [
         1,
         (
             "scoring:registry.colour = 1: no such field; one of mode, id, loginServer, address, username, password, "
-            "name, sku, roleAssignmentMode"
+            "passwordSecret, name, sku, roleAssignmentMode"
         ),
     ),
     (
@@ -232,11 +232,55 @@ BAD: list[tuple[str, object, str]] = [
     ),
     (
         "deployments/blue/image",
-        "mcr.microsoft.com/a:latest",
+        "azureml/served:12",
         (
-            'scoring:deployments.blue.image = "mcr.microsoft.com/a:latest": an image reference takes '
-            "host/repository@sha256:… because tags move; `docker buildx imagetools inspect IMAGE` tells the digest; "
-            "for instance mcr.microsoft.com/azureml/curated/sklearn@sha256:3f0c…"
+            'scoring:deployments.blue.image = "azureml/served:12": an image reference takes '
+            "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port; "
+            "for instance mcr.microsoft.com/azureml/curated/sklearn:12"
+        ),
+    ),
+    (
+        "image/reference",
+        "mcr.microsoft.com/azureml/served@12",
+        (
+            'scoring:image.reference = "mcr.microsoft.com/azureml/served@12": an image reference takes '
+            "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port; "
+            "for instance mcr.microsoft.com/azureml/curated/sklearn:12"
+        ),
+    ),
+    (
+        "image/buildSecrets",
+        {"1A": "x"},
+        (
+            'scoring:image.buildSecrets.1A = "[hidden]": an environment variable takes letters, digits '
+            "and _, no digit first; for instance LOG_LEVEL"
+        ),
+    ),
+    (
+        "image/buildSecrets",
+        {"A": 5},
+        'scoring:image.buildSecrets.A = "[hidden]": write a text, in quotes where it looks like a number',
+    ),
+    (
+        "image",
+        {"context": "app", "builder": "docker", "buildSecrets": {"A": "x"}},
+        'scoring:image.buildSecrets = "A": pulumi-docker can pass none to a build; write builder: acr',
+    ),
+    (
+        "registry/passwordSecret",
+        "https://vault.example.com/secrets/pull",
+        (
+            'scoring:registry.passwordSecret = "[hidden]": a vault secret\'s id takes '
+            "https://VAULT.vault.azure.net/secrets/NAME, with /VERSION where it shall stay one; "
+            "for instance what `az keyvault secret show --vault-name VAULT --name NAME --query id` prints"
+        ),
+    ),
+    (
+        "registry/passwordSecret",
+        "https://ours.vault.azure.net/secrets/pull",
+        (
+            'scoring:registry.passwordSecret = "https://ours.vault.azure.net/secrets/pull": '
+            "mode standalone takes none; write registry.mode: private"
         ),
     ),
     (
@@ -340,9 +384,9 @@ BAD: list[tuple[str, object, str]] = [
         "image/promote",
         "devacr.azurecr.io/scoring/app:v1",
         (
-            'scoring:image.promote = "devacr.azurecr.io/scoring/app:v1": an image reference takes '
-            "host/repository@sha256:… because tags move; `docker buildx imagetools inspect IMAGE` tells the digest; "
-            "for instance mcr.microsoft.com/azureml/curated/sklearn@sha256:3f0c…"
+            'scoring:image.promote = "devacr.azurecr.io/scoring/app:v1": an image to promote takes '
+            "host/repository@sha256:…, because tags move; `docker buildx imagetools inspect IMAGE` tells the digest; "
+            "for instance scoringdev.azurecr.io/scoring/sklearn@sha256:3f0c…"
         ),
     ),
     ("image/builder", "kaniko", 'scoring:image.builder = "kaniko": one of acr, docker'),

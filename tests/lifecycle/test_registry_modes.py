@@ -1,16 +1,20 @@
 """Each way to have a registry, from nothing to a reply and back, on the real engine."""
 
 import json
+import re
+import uuid
 from collections.abc import Iterator
 
+import jwt
 import pytest
 
 from tests.conftest import Cloud
 from tests.modes import answer, configure, registry, seen, served, shelve, standing, told, workspace
 from tests.project import LocalAzure, Project
-from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER
+from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER, Shop
 
 ROLE = "azure-native:authorization:RoleAssignment"
+SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
 
 
@@ -138,13 +142,15 @@ def test_a_user_assigned_identity_pulls_without_any_password(project: Project, t
 
 def test_a_public_registry_is_read_by_nobody_in_particular(project: Project, cloud: Cloud, theirs: str) -> None:
     with registry(cloud, anonymousPullEnabled=True) as shop:
+        reference = shelve(shop, project)
         configure(
             project,
             registry={"mode": "public"},
             workspace={"id": theirs},
-            image={"reference": shelve(shop, project)},
+            image={"reference": f"{shop.login_server}/served:one"},
         )
-        with standing(project):
+        with standing(project) as outputs:
+            assert outputs["image"] == reference
             assert not {ROLE, CONNECTION} & set(_types(project))
 
 
@@ -152,30 +158,92 @@ def test_any_private_registry_is_read_with_a_secret_password(project: Project, c
     with registry(cloud, adminUserEnabled=True) as shop:
         admin = shop.post("listCredentials").json()
         password = admin["passwords"][0]["value"]
-        configure(
-            project,
-            registry={"mode": "private", "address": shop.login_server, "username": admin["username"]},
-            workspace={"id": theirs},
-            image={"reference": shelve(shop, project)},
-        )
+        there = {"mode": "private", "address": shop.login_server, "username": admin["username"]}
+        old = shelve(shop, project, tag="latest")
+        image = f"{shop.login_server}/served"
+        configure(project, registry=there, workspace={"id": theirs}, image={"reference": image})
         project.edit("Pulumi.local.yaml", "    mode: private", f"    mode: private\n    password: {password}")
         plain = project.preview()
         assert plain.code != 0
         assert [line for line in told(plain) if "registry.password" in line and "plain text" in line], plain.text
         assert password not in plain.text
         _set_password(project, "the-wrong-one")
-        refused = project.up()
+        refused = project.preview()
         assert refused.code != 0
-        assert any(shop.login_server in line and "check the credentials" in line for line in told(refused)), (
-            refused.text
-        )
+        assert any(shop.login_server in line and "check registry.username" in line for line in told(refused))
         assert "the-wrong-one" not in refused.text
         _set_password(project, password)
         with standing(project) as outputs:
-            assert answer(outputs)
+            assert outputs["image"] == old
             assert project.resource(CONNECTION)["outputs"]["properties"]["target"] == shop.login_server
-            files = [*project.folder.glob("*.yaml"), *(project.folder / ".local").rglob("*")]
-            assert not [file for file in files if file.is_file() and password.encode() in file.read_bytes()]
+            _nowhere(project, password)
+            new = _a_moved_tag_is_told_and_not_deployed(project, cloud, shop, old)
+            # The digest behind the tag takes the move; the password now comes from a vault, which must let us read it.
+            held = _vault(cloud, password)
+            accepted = f"{shop.login_server}/served:latest@{new.rpartition('@')[2]}"
+            configure(
+                project,
+                registry={**there, "passwordSecret": held},
+                workspace={"id": theirs},
+                image={"reference": accepted},
+            )
+            denied = project.preview()
+            assert denied.code != 0
+            assert [line for line in told(denied) if held in line and "Key Vault Secrets User" in line], denied.text
+            _allow(cloud)
+            taken = project.up()
+            assert taken.code == 0, taken.text
+            assert "was moved" not in taken.text
+            assert project.outputs()["image"] == new
+            assert answer(project.outputs()) == {"served": "anew"}
+            assert "azure-native:keyvault:Secret" not in _types(project)
+            _nowhere(project, password)
+
+
+def _a_moved_tag_is_told_and_not_deployed(project: Project, cloud: Cloud, shop: Shop, old: str) -> str:
+    """Move the tag: preview, `up` and refresh tell of it, and the old image stays; the new one's name."""
+    project.edit("app/server.py", "{'served': True}", "{'served': 'anew'}")
+    new = shelve(shop, project, tag="latest")
+    assert new != old
+    cloud.tell("reset-stats")
+    name, before, after = f"{shop.login_server}/served:latest", old.rpartition("@")[2], new.rpartition("@")[2]
+    moved = f"{name} was moved from {before} to {after}; {before} stays deployed; to take the new one, write {name}@"
+    for run in (project.preview(), project.up()):
+        assert run.code == 0, run.text
+        assert [line for line in told(run) if moved in line], run.text
+        assert [line for line in told(run) if "AML-IMG-010" in line and f"{name} as it is now" in line], run.text
+    assert json.loads(cloud.tell("stats"))["writes"] == {}
+    refreshed = project.pulumi("refresh", "--yes", "--skip-preview", "--diff", "--stack", project.stack)
+    assert re.search(rf"movedTo.*{after}", refreshed.text), refreshed.text
+    assert project.outputs()["image"] == old
+    assert answer(project.outputs()) == {"served": True}
+    return new
+
+
+def _vault(cloud: Cloud, password: str) -> str:
+    """Somebody's vault, with the password in it; the secret's id. The deployer may not read it."""
+    name = f"held{uuid.uuid4().hex[:12]}"
+    group = f"{cloud.subscription}/resourceGroups/{name}"
+    cloud.put(group, {"location": "westeurope"})
+    access = {"tenantId": cloud.environment["ARM_TENANT_ID"], "sku": {"family": "A", "name": "standard"}}
+    vault = f"{group}/providers/Microsoft.KeyVault/vaults/{name}"
+    made = cloud.put(vault, {"location": "westeurope", "properties": {**access, "enableRbacAuthorization": True}})
+    cloud.put(f"{vault}/secrets/pull", {"properties": {"value": password}})
+    return f"{made['properties']['vaultUri']}secrets/pull"
+
+
+def _allow(cloud: Cloud) -> None:
+    """Let the deployer read the secrets of all vaults."""
+    claims = jwt.decode(cloud.token(), options={"verify_signature": False})
+    path = f"{cloud.subscription}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+    definition = f"{cloud.subscription}/providers/Microsoft.Authorization/roleDefinitions/{SECRETS_USER}"
+    properties = {"principalId": claims["oid"], "roleDefinitionId": definition, "principalType": "ServicePrincipal"}
+    cloud.put(path, {"properties": properties})
+
+
+def _nowhere(project: Project, password: str) -> None:
+    files = [*project.folder.glob("*.yaml"), *(project.folder / ".local").rglob("*")]
+    assert not [file for file in files if file.is_file() and password.encode() in file.read_bytes()]
 
 
 def _set_password(project: Project, password: str) -> None:

@@ -62,6 +62,7 @@ class FakeAzure(HttpTransport):  # type: ignore[type-arg]
     slept: list[float] = field(default_factory=list)
     now: float = 0.0
     logged: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
 
     # -- what tests use
 
@@ -80,7 +81,7 @@ class FakeAzure(HttpTransport):  # type: ignore[type-arg]
         )
 
     def context(self, *, preview: bool = False) -> Context:
-        return Context("urn:pulumi:s::p::t::n", preview, self.logged.append, self.arm)
+        return Context("urn:pulumi:s::p::t::n", preview, self.logged.append, self.arm, self.warned.append)
 
     def count(self, method: str, pattern: str = "") -> int:
         return len(self.of(method, pattern))

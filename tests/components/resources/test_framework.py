@@ -36,6 +36,7 @@ def test_the_registry_holds_every_own_resource() -> None:
         "EnvironmentVersion",
         "ImageBuild",
         "ImageImport",
+        "ImagePin",
         "ModelVersion",
         "OnlineDeployment",
         "OnlineEndpoint",

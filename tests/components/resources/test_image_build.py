@@ -196,6 +196,39 @@ def test_a_build_argument_that_cannot_travel_is_refused(folder: Path, arguments:
     assert len(ImageBuild().check(given).failures) == 1
 
 
+def test_a_build_secret_travels_beside_the_task_and_is_mounted_for_buildkit(folder: Path) -> None:
+    built = inputs(folder, buildSecrets={"TOKEN": "hush $x {{y}}", "CONF": "two\nlines"})
+    task = yaml.safe_load(task_yaml(built))
+    step = task["steps"][0]
+    assert (
+        "--secret id=CONF,src=/run/build-secrets/CONF --secret id=TOKEN,src=/run/build-secrets/TOKEN" in step["build"]
+    )
+    assert step["volumeMounts"] == [{"name": "build-secrets", "mountPath": "/run/build-secrets"}]
+    files = {"CONF": "{{.Values.CONF | b64enc}}", "TOKEN": "{{.Values.TOKEN | b64enc}}"}
+    assert task["volumes"] == [{"name": "build-secrets", "secret": files}]
+    request = run_request(built, "x")
+    assert request["values"] == [
+        {"name": "CONF", "value": "two\nlines", "isSecret": True},
+        {"name": "TOKEN", "value": "hush $x {{y}}", "isSecret": True},
+    ]
+    assert "hush" not in task_yaml(built)
+    assert "values" not in run_request(inputs(folder), "x")
+
+
+def test_a_build_secret_is_sealed_and_another_value_builds_nothing(folder: Path) -> None:
+    build = ImageBuild()
+    assert build.secret == {"buildSecrets"}
+    olds = {**news(folder, buildSecrets={"TOKEN": "old"}), "tag": TAG, "digest": DIGEST}
+    assert not build.diff("", olds, news(folder, buildSecrets={"TOKEN": "new"})).changed
+
+
+def test_a_build_that_tells_its_secret_does_not_tell_it_to_the_log(folder: Path) -> None:
+    builder = Builder(FakeAzure())
+    ImageBuild().create(builder.azure.context(), news(folder, buildSecrets={"TOKEN": "nonsense", "SHORT": "for"}))
+    assert "ERROR: no matching distribution for [hidden]" in builder.azure.logged
+    assert "nonsense" not in "".join(builder.azure.logged)
+
+
 def test_the_run_request_carries_the_task_and_the_source(folder: Path) -> None:
     request = run_request(inputs(folder), "source/1.tar.gz")
     assert request["type"] == "EncodedTaskRunRequest"

@@ -1,6 +1,7 @@
 """Run requests and task files, read into steps. No engine."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -57,6 +58,44 @@ def test_build_arguments_travel_by_environment() -> None:
     assert step.variables == {"WORD": "two words", "N": "1"}
     assert (step.dockerfile, step.context) == ("sub/Dockerfile", ".")
     assert "two words" not in repr(step)
+
+
+SECRET = """
+version: v1.1.0
+volumes:
+  - name: kept
+    secret: {token: "{{.Values.token | b64enc}}", fixed: aGVsbG8=}
+steps:
+  - build: --secret id=one,src=/run/kept/token --secret id=two,source=/run/kept/fixed -t $Registry/a .
+    env: [DOCKER_BUILDKIT=1]
+    volumeMounts: [{name: kept, mountPath: /run/kept}]
+"""
+
+
+def test_a_volume_of_secrets_is_mounted_into_a_build_and_not_shown() -> None:
+    task = _read(SECRET, values=[{"name": "token", "value": "hush {{x}}", "isSecret": True}])
+    (step,) = task.steps
+    assert isinstance(step, Build)
+    assert step.secrets == {"one": b"hush {{x}}", "two": b"hello"}
+    assert task.hidden == {"hush {{x}}"}
+    assert "hush" not in repr(task)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("name: kept, mount", "name: lost, mount", "there is no volume 'lost'"),
+        ("src=/run/kept/token", "src=/etc/passwd", "--secret id=one,src=/etc/passwd is not id=NAME,src=PATH"),
+        ("src=/run/kept/token", "env=TOKEN", "--secret id=one,env=TOKEN is not id=NAME,src=PATH"),
+        ("aGVsbG8=", "hello!", "a secret is not base64"),
+        ("fixed: aGV", "'../x': aGV", "the file name '../x' is not well formed"),
+        ("name: kept\n", "name: k/t\n", "the volume's name 'k/t' is not well formed"),
+        ("mountPath: /run/kept}", "mountPath: ''}", "needs a mountPath of its own"),
+    ],
+)
+def test_a_wrong_volume_is_named(old: str, new: str, text: str) -> None:
+    with pytest.raises(AzureError, match=re.escape(text)):
+        _read(SECRET.replace(old, new, 1), values=[{"name": "token", "value": "hush"}])
 
 
 def test_buildkit_is_asked_for_by_the_step_or_by_the_task() -> None:
