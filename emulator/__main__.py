@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command("stop", _stop, "Stop it, with all processes and containers of its own; the state stays.")
     command("stats", _stats, "Tell, as JSON, what was written since the start or the last reset-stats.")
+    command("deployments", _deployments, "Tell which online deployments there are, and how each fares, as JSON.")
     command("reset-stats", _reset, "Begin to count anew.")
     logs = command("logs", _logs, "Print the log of a build's run or of an online deployment.")
     logs.add_argument("name", metavar="RUN_OR_DEPLOYMENT", help="its name or its ARM id")
@@ -88,6 +89,11 @@ def _stop(given: argparse.Namespace) -> int:
 
 def _stats(given: argparse.Namespace) -> int:
     print(json.dumps(_ask(given.state, "GET", "stats").json(), indent=2))
+    return 0
+
+
+def _deployments(given: argparse.Namespace) -> int:
+    print(json.dumps(_ask(given.state, "GET", "deployments").json(), indent=2))
     return 0
 
 

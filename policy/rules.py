@@ -22,6 +22,7 @@ https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/conta
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _LATEST = re.compile(r"(^|/)[^/@]+:latest(@|$)", re.IGNORECASE)
 _OWN = "azureml-scoring:index"
+_AUTOSCALE = "azure-native:monitor:AutoscaleSetting"
 _ML = "azure-native:machinelearningservices"
 _TAGGED = {
     "azure-native:resources:ResourceGroup",
@@ -219,12 +220,25 @@ def _no_public_network_in_production(resource: Resource, measures: Settings) -> 
 
 
 def _instance_ceiling(resource: Resource, measures: Settings) -> Iterator[str]:
-    if resource.kind != f"{_OWN}:OnlineDeployment":
-        return
     ceiling = measures.ceilings.get(resource.stack, measures.ceilings.get("default"))
-    count = resource.props.get("instanceCount") or 1
-    if ceiling is not None and count > ceiling:
-        yield f"instanceCount = {count:g}: {resource.stack} takes {ceiling} at most; raise ceilings in settings.yaml"
+    if ceiling is None:
+        return
+    for name, count in _counts(resource):
+        if count > ceiling:
+            yield f"{name} = {count:g}: {resource.stack} takes {ceiling} at most; raise ceilings in settings.yaml"
+
+
+def _counts(resource: Resource) -> Iterator[tuple[str, float]]:
+    """Tell how many instances there may come to be: set by us, by the cluster or by Azure Monitor."""
+    if resource.kind == f"{_OWN}:OnlineDeployment":
+        scale = resource.props.get("scaleSettings") or {}
+        if scale:
+            yield "scaleSettings.maxInstances", scale.get("maxInstances") or 1
+        else:
+            yield "instanceCount", resource.props.get("instanceCount") or 1
+    elif resource.kind == _AUTOSCALE:
+        for profile in resource.props.get("profiles") or []:
+            yield "capacity.maximum", float(profile["capacity"]["maximum"])
 
 
 def _required_tags(resource: Resource, measures: Settings) -> Iterator[str]:

@@ -106,6 +106,10 @@ def state() -> None:
     print(f"The local Azure runs: https://{told['environment']['ARM_METADATA_HOSTNAME']}, process {told['pid']}.")
     _select()
     _show(_outputs())
+    rows = served(json.loads(azure.tell(azure.STATE, "deployments")))
+    if rows:
+        print()
+        print(table(rows))
 
 
 def run(command: Sequence[str]) -> None:
@@ -135,6 +139,23 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(f"  {line.rstrip()}" for line in lines)
+
+
+def served(deployments: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Rows that tell how each deployment of an endpoint fares; none without deployments."""
+    rows = [
+        (
+            f"{each['endpoint']}/{each['deployment']}",
+            str(each["kind"]).lower(),
+            str(each["state"]),
+            f"{each['traffic']} %" + (f", mirrors {each['mirror']} %" if each["mirror"] else ""),
+            f"{each['instances']} ({each['ready']} here)",
+            f"{each['requests']} ({each['failures']} failed)",
+        )
+        for each in deployments
+    ]
+    head = ("DEPLOYMENT", "KIND", "STATE", "TRAFFIC", "INSTANCES", "REQUESTS")
+    return [head, *rows] if rows else []
 
 
 def existing(deployment: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.store import Document
 from emulator.faces.web import bearer, json_body
-from emulator.services import entra
+from emulator.services import entra, ml_endpoints
 
 #: Counts that are not writes of a type.
 _OTHERS = ("builds", "uploads")
@@ -29,9 +29,11 @@ def stats(azure: Azure) -> dict[str, Any]:
 
 
 def log_of(azure: Azure, name: str) -> str:
-    """The log of a run or a deployment, by its name or its ARM id (404 where there is none)."""
+    """The log of a run or a deployment, by its name, ENDPOINT/NAME or its ARM id (404 where there is none)."""
     for document in reversed(azure.store.everything()):
-        if name.lower().strip("/") in {document.id.name.lower(), document.id.key.strip("/")}:
+        above = document.id.parent
+        longer = f"{above.name}/{document.id.name}" if above else document.id.name
+        if name.lower().strip("/") in {document.id.name.lower(), longer.lower(), document.id.key.strip("/")}:
             text = _log(azure, document)
             if text is not None:
                 return text
@@ -73,6 +75,10 @@ def routes(azure: Azure) -> list[BaseRoute]:
         text = await run_in_threadpool(log_of, azure, request.path_params["name"])
         return Response(text, media_type="text/plain")
 
+    async def deployments(request: Request) -> Response:
+        guard(request)
+        return JSONResponse(await run_in_threadpool(ml_endpoints.serving, azure))
+
     async def resources(request: Request) -> Response:
         guard(request)
         found = await run_in_threadpool(azure.store.everything)
@@ -83,4 +89,5 @@ def routes(azure: Azure) -> list[BaseRoute]:
         Route("/_local/faults", faults, methods=["GET", "PUT"]),
         Route("/_local/logs/{name:path}", logs),
         Route("/_local/resources", resources),
+        Route("/_local/deployments", deployments),
     ]

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 DEPLOYMENT = "azureml-model-deployment"
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
+_SCORING_PATH = "/score"
 _WHOLE = 100
 _ATTEMPTS = 20
 _PAUSE = 0.05
@@ -293,7 +294,7 @@ class Gateway:
         key, begun, plan = route.deployment(name), time.monotonic(), place.pool.plan
         try:
             async with asyncio.timeout(plan.timeout):
-                answer = await self._send(place.replica.ports[plan.port], sent)
+                answer = await self._send(place.replica.ports[plan.port], plan.scoring, sent)
         except (httpx.ConnectError, KeyError):
             return None
         except TimeoutError:
@@ -311,15 +312,17 @@ class Gateway:
         response.headers.update({DEPLOYMENT: name, "ms-azureml-model-time": str(round(1000 * taken))})
         return response
 
-    async def _send(self, port: int, sent: "_Sent") -> httpx.Response:
+    async def _send(self, port: int, scoring: str, sent: "_Sent") -> httpx.Response:
         if self._client is None:
             raise httpx.ConnectError("the gateway stops")
         source = sent.request
+        # The scoring URI leads to the environment's scoring route; any other path is the container's own.
+        path = scoring if source.url.path == _SCORING_PATH else source.url.path
         query = f"?{source.url.query}" if source.url.query else ""
         kept = [(name, value) for name, value in source.headers.items() if name.lower() not in _NOT_FORWARDED]
         return await self._client.request(
             source.method,
-            f"http://127.0.0.1:{port}{source.url.path}{query}",
+            f"http://127.0.0.1:{port}{path}{query}",
             content=sent.body,
             headers=[*kept, *sent.headers.items()],
         )

@@ -81,6 +81,8 @@ class Plan(BaseModel, frozen=True):
     environment: dict[str, str] = {}
     mounts: list[Mount] = []
     port: int
+    scoring: str = "/score"
+    """Where the server inside takes scoring requests."""
     liveness: Probe
     readiness: Probe
     concurrency: int = 1

@@ -532,6 +532,7 @@ class OnlineDeployment(ResourceType):
             environment=given.get("environmentVariables") or {},
             mounts=ml_assets.mounts(self.azure, given, deployment.id.name)[0],
             port=int(scoring["port"]),
+            scoring=scoring["path"],
             liveness=_probe(given["livenessProbe"], liveness, "livenessProbe"),
             readiness=_probe(given["readinessProbe"], readiness, "readinessProbe"),
             concurrency=settings[0],
@@ -620,6 +621,36 @@ def deployments(azure: Azure) -> OnlineDeployment:
     found = azure.service(DEPLOYMENTS)
     assert isinstance(found, OnlineDeployment)  # noqa: S101 - for the type checker: `serve` made it
     return found
+
+
+def serving(azure: Azure) -> list[dict[str, Any]]:
+    """Each deployment, with what it gets and how it fares."""
+    fleet = deployments(azure).fleet
+    told = []
+    for endpoint in azure.store.of_type(ENDPOINTS):
+        for found in azure.store.of_type(DEPLOYMENTS, endpoint.id):
+            pool, metrics = fleet.pools.get(found.id.key), fleet.metrics.get(found.id.key)
+            shares = (_share_of(endpoint, field_, found.id.name) for field_ in ("traffic", "mirrorTraffic"))
+            told.append(
+                {
+                    "endpoint": endpoint.id.name,
+                    "deployment": found.id.name,
+                    "kind": endpoint.body["kind"],
+                    "state": found.properties.get("provisioningState"),
+                    **dict(zip(("traffic", "mirror"), shares, strict=True)),
+                    "instances": found.body["sku"]["capacity"],
+                    "ready": sum(replica.ready for replica in pool.replicas) if pool else 0,
+                    "requests": metrics.requests if metrics else 0,
+                    "failures": metrics.failures if metrics else 0,
+                    "scoringUri": endpoint.properties.get("scoringUri"),
+                }
+            )
+    return told
+
+
+def _share_of(endpoint: Document, field_: str, name: str) -> int:
+    given = endpoint.properties.get(field_) or {}
+    return next((share for key, share in given.items() if key.lower() == name.lower()), 0)
 
 
 def port_name(endpoint: ResourceId) -> str:

@@ -86,6 +86,18 @@ def _found(
             {"properties": {"publicNetworkAccess": "disabled"}},
         ),
         ("instance-ceiling", DEPLOYMENT, {"instanceCount": 11.0}, {"instanceCount": 10.0}),
+        (
+            "instance-ceiling",
+            DEPLOYMENT,
+            {"scaleSettings": {"maxInstances": 11}},
+            {"scaleSettings": {"maxInstances": 10}},
+        ),
+        (
+            "instance-ceiling",
+            "azure-native:monitor:AutoscaleSetting",
+            {"profiles": [{"capacity": {"maximum": "11"}}]},
+            {"profiles": [{"capacity": {"maximum": "10"}}]},
+        ),
         ("required-tags", REGISTRY, {"tags": {"project": "p"}}, {"tags": TAGS}),
     ],
 )

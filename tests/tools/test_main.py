@@ -37,6 +37,30 @@ def test_table_names_resources_but_neither_stack_nor_providers_nor_components() 
     ]
 
 
+def test_each_deployment_is_a_row_with_its_state_traffic_and_counts() -> None:
+    blue = {
+        "endpoint": "score",
+        "deployment": "blue",
+        "kind": "Kubernetes",
+        "state": "Succeeded",
+        "traffic": 0,
+        "mirror": 10,
+        "instances": 3,
+        "ready": 2,
+        "requests": 7,
+        "failures": 1,
+    }
+    assert tools.served([]) == []
+    assert tools.served([blue])[1] == (
+        "score/blue",
+        "kubernetes",
+        "Succeeded",
+        "0 %, mirrors 10 %",
+        "3 (2 here)",
+        "7 (1 failed)",
+    )
+
+
 def test_table_is_aligned() -> None:
     assert tools.table([("A", "B"), ("long", "x")]) == "  A     B\n  long  x"
 

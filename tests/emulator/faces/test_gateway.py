@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -12,9 +13,10 @@ from emulator.core.ports import PortInUseError
 from emulator.faces.gateway import Gateway, Shares
 from emulator.services import authorization, entra
 from emulator.services.containers import Metrics, Pool, Replica
+from emulator.services.ml_endpoints import serving
 from tests.conftest import PATIENCE
 from tests.emulator.conftest import Inner
-from tests.ml import ENDPOINT, Model, Scene, scene
+from tests.ml import ENDPOINT, ENVIRONMENT, Model, Scene, scene
 from tests.scoring import PORT, until
 
 DATA_SCIENTIST = "f6c7c914-8db3-469d-8ca1-694a8f32e121"
@@ -93,6 +95,39 @@ def test_a_request_reaches_the_container_as_it_was_sent_but_for_the_key(inner: I
         assert "authorization" not in headers
         assert headers["x-request-id"] == answer.headers["x-request-id"] != "not-a-guid"
         assert answer.headers["x-ms-client-request-id"] == "client-1"
+
+
+def test_the_scoring_uri_leads_to_the_environments_scoring_route(inner: Inner) -> None:
+    model = Model("blue")
+    with scene(inner, model) as found:
+        routes: dict[str, Any] = {name: {"path": "/", "port": PORT} for name in ("livenessRoute", "readinessRoute")}
+        version = {"image": "shop.azurecr.io/team/scorer:1", "inferenceConfig": routes}
+        routes["scoringRoute"] = {"path": "/v1/models/iris:predict", "port": PORT}
+        inner.ask("PUT", f"{ENVIRONMENT}/versions/routed", {"properties": version})
+        found.deploy("blue", environmentId=f"{inner.group}/{ENVIRONMENT}/versions/routed")
+        found.send({"blue": 100})
+        assert found.score().status_code == 200
+        assert model.asked[-1][0] == "/v1/models/iris:predict"
+
+
+def test_every_deployment_is_told_with_its_state_traffic_and_counts(inner: Inner) -> None:
+    with scene(inner, Model("blue"), Model("green", status=500)) as found:
+        _live(found, "blue", "green")
+        found.send({"blue": 100}, mirrorTraffic={"green": 10})
+        found.score()
+        found.score(azureml_model_deployment="green")
+        told = {each["deployment"]: each for each in serving(inner.azure)}
+        assert {name: (each["traffic"], each["mirror"]) for name, each in told.items()} == {
+            "blue": (100, 0),
+            "green": (0, 10),
+        }
+        assert {name: (each["requests"], each["failures"]) for name, each in told.items()} == {
+            "blue": (1, 0),
+            "green": (1, 1),
+        }
+        assert {(each["kind"], each["state"], each["instances"], each["ready"]) for each in told.values()} == {
+            ("Managed", "Succeeded", 1, 1)
+        }
 
 
 def test_both_keys_open_and_a_renewed_one_no_more(inner: Inner) -> None:
