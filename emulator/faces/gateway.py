@@ -29,6 +29,7 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.services import entra
 from emulator.services.containers import AbsentError, FullError, Pool, Replica, RetiredError
+from emulator.services.ml_collector import Collector, Exchange
 from emulator.services.ml_endpoints import (
     ENDPOINTS,
     SCORE,
@@ -113,6 +114,8 @@ class Gateway:
         self._servers: dict[str, tuple[uvicorn.Server, Future[None]]] = {}
         self._splits: dict[str, _Split] = {}
         self._mirrored: set[asyncio.Task[Response | None]] = set()
+        self._collector = Collector(azure)
+        self._collecting: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
         self._client: httpx.AsyncClient | None = None
 
@@ -307,10 +310,26 @@ class Gateway:
             response = _returned(answer, failing=failing is True or failing == name)
         finally:
             place.pool.leave(place.replica)
+        if plan.collector:
+            self._collect(route.id.child("deployments", name), plan.collector, sent, response)
         taken = time.monotonic() - begun
         self._fleet.record(key, taken, failed=response.status_code >= httpx.codes.BAD_REQUEST)
         response.headers.update({DEPLOYMENT: name, "ms-azureml-model-time": str(round(1000 * taken))})
         return response
+
+    def _collect(self, deployment: ResourceId, settings: dict[str, Any], sent: "_Sent", response: Response) -> None:
+        """Keep payloads; nobody waits for it."""
+        source = sent.request
+        number = sent.headers.get("x-request-id", "")
+        headers = dict(source.headers)
+        exchange = Exchange(
+            number, source.url.path, source.method, headers, sent.body, response.status_code, bytes(response.body)
+        )
+        task = asyncio.get_running_loop().create_task(
+            run_in_threadpool(self._collector.collect, deployment, settings, exchange)
+        )
+        self._collecting.add(task)
+        task.add_done_callback(self._collecting.discard)
 
     async def _send(self, port: int, scoring: str, sent: "_Sent") -> httpx.Response:
         if self._client is None:

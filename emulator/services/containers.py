@@ -83,6 +83,8 @@ class Plan(BaseModel, frozen=True):
     port: int
     scoring: str = "/score"
     """Where the server inside takes scoring requests."""
+    collector: dict[str, Any] = {}
+    """Which payloads are kept, as ARM says it."""
     liveness: Probe
     readiness: Probe
     concurrency: int = 1

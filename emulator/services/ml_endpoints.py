@@ -533,6 +533,7 @@ class OnlineDeployment(ResourceType):
             mounts=ml_assets.mounts(self.azure, given, deployment.id.name)[0],
             port=int(scoring["port"]),
             scoring=scoring["path"],
+            collector=given.get("dataCollector") or {},
             liveness=_probe(given["livenessProbe"], liveness, "livenessProbe"),
             readiness=_probe(given["readinessProbe"], readiness, "readinessProbe"),
             concurrency=settings[0],

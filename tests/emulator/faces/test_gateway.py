@@ -1,5 +1,6 @@
 """The gateway before endpoints; servers of the test stand for containers."""
 
+import json
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,32 @@ def test_the_scoring_uri_leads_to_the_environments_scoring_route(inner: Inner) -
         found.send({"blue": 100})
         assert found.score().status_code == 200
         assert model.asked[-1][0] == "/v1/models/iris:predict"
+
+
+def test_payloads_are_kept_in_the_workspaces_storage_at_their_rate(inner: Inner) -> None:
+    collections = {
+        "request": {"dataCollectionMode": "Enabled", "samplingRate": 0.5},
+        "response": {"dataCollectionMode": "Enabled"},
+        "model_inputs": {"dataCollectionMode": "Enabled"},
+    }
+    settings = {"collections": collections, "rollingRate": "Year", "requestLogging": {"captureHeaders": ["X-Trace"]}}
+    with scene(inner, Model("blue")) as found:
+        found.deploy("blue", dataCollector=settings)
+        found.send({"blue": 100})
+        for _ in range(4):
+            assert found.score(X_Trace="7").status_code == 200
+        until(lambda: (len(_kept(inner, "request")), len(_kept(inner, "response"))) == (2, 4), "payloads to be kept")
+        kept = {name: _kept(inner, name) for name in ("request", "response")}
+        assert kept["request"][0]["data"] == {"x": 1}
+        assert kept["request"][0]["headers"] == {"x-trace": "7"}
+        assert kept["response"][0]["data"] == {"name": "blue", "asked": {"x": 1}}
+        assert kept["response"][0]["type"] == "azureml.inference.response"
+        assert found.key_value not in str(kept)
+
+
+def _kept(inner: Inner, collection: str) -> list[dict[str, Any]]:
+    files = (inner.azure.folder / "storage").rglob(f"score/blue/{collection}/*/local.jsonl*")
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def test_every_deployment_is_told_with_its_state_traffic_and_counts(inner: Inner) -> None:
