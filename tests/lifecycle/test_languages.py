@@ -42,6 +42,8 @@ def example(language: str, host: str, folder: Path, azure: Cloud) -> Iterator[Se
 
 @pytest.fixture(scope="module")
 def typescript(tmp_path_factory: pytest.TempPathFactory, azure: Cloud) -> Iterator[Second]:
+    if shutil.which("npm") is None:
+        pytest.skip("no Node.js with npm on PATH")
     yield from example("typescript", "nodejs", tmp_path_factory.mktemp("typescript"), azure)
 
 
@@ -81,15 +83,3 @@ def test_a_yaml_program_builds_an_image_and_finds_it_unchanged_afterwards(yaml: 
     again = yaml.up()
     assert re.search(r"\b\d+ unchanged", again)
     assert not re.search(r"\b\d+ (created|updated|replaced)", again)
-
-
-def test_a_misspelt_input_is_told_in_yaml_before_anything_is_asked(yaml: Second) -> None:
-    program = yaml.folder / "Pulumi.yaml"
-    text = program.read_text()
-    program.write_text(text.replace("loginServer: ${", "loginServr: ${"))
-    try:
-        done = yaml.pulumi("preview")
-    finally:
-        program.write_text(text)
-    assert done.returncode != 0
-    assert "loginServr" in done.stdout, done.stdout
