@@ -30,8 +30,6 @@ PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
 REGISTRY = "azure-native:containerregistry:Registry"
 ROLE = "azure-native:authorization:RoleAssignment"
-CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
-SECRET = "azure-native:keyvault:Secret"
 ENDPOINT = "azureml-scoring:index:OnlineEndpoint"
 
 
@@ -50,20 +48,14 @@ MOMENTS = {
         {"Microsoft.ContainerRegistry/registries": 2, "azuread/Application": 1},
         {"scoring-registry": "adopt", "scoring-own-registry": "adopt", "scoring-application": "adopt"},
     ),
-    "role, secret, connection and endpoint": Moment(
-        {"answer-delay": {ROLE: LONG, SECRET: LONG, CONNECTION: LONG}, "endpoint-delay": LONG},
+    "service principal, password and endpoint": Moment(
+        {"answer-delay": {PRINCIPAL: LONG, PASSWORD: LONG}, "endpoint-delay": LONG},
         {
-            "Microsoft.Authorization/roleAssignments": 1,
-            "Microsoft.KeyVault/vaults/secrets": 1,
-            "Microsoft.MachineLearningServices/workspaces/connections": 1,
+            "azuread/ServicePrincipal": 1,
+            "azuread/ApplicationPassword": 1,
             "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": 1,
         },
-        {
-            "scoring-role": "adopt",
-            "scoring-secret": "adopt",
-            "scoring-connection": "adopt",
-            "scoring-endpoint": "drop",
-        },
+        {"scoring-service-principal": "adopt", "scoring-password-first": "drop", "scoring-endpoint": "drop"},
     ),
 }
 
@@ -76,12 +68,18 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
+def cloud(azure: LocalAzure) -> Iterator[Cloud]:
+    with seen(azure) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure, cloud: Cloud) -> Iterator[Project]:
     copied = served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
     configure(copied, registry={"mode": "standalone"}, tags={"team": "scoring"})
     yield copied
     for fault in ("answer-delay", "endpoint-delay"):
-        azure.tell("fault", fault)
+        control(cloud, "PUT", "faults", {"name": fault, "value": None})
     gone = copied.destroy()
     assert gone.code == 0, gone.text
 
@@ -123,24 +121,31 @@ def kill(run: subprocess.Popen[str]) -> None:
     run.communicate(timeout=PATIENCE)
 
 
-def begun(project: Project, azure: LocalAzure, moment: Moment) -> None:
+def control(cloud: Cloud, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+    """What `python -m emulator` does, without a process for each word."""
+    reply = cloud.ask(method, f"/_local/{path}", body, cloud.environment["ARM_CLIENT_SECRET"])
+    assert reply.is_success, reply.text
+    return reply.json()
+
+
+def begun(project: Project, cloud: Cloud, moment: Moment) -> None:
     """Let an `up` begin, kill it while the creations are pending and made on Azure, and let go of Azure."""
-    azure.tell("reset-stats")
+    control(cloud, "DELETE", "stats")
     for name, value in moment.faults.items():
-        azure.tell("fault", name, json.dumps(value))
+        control(cloud, "PUT", "faults", {"name": name, "value": value})
     running = project.begin("up", "--yes", "--skip-preview", "--stack", project.stack)
 
     def there() -> bool:
         if running.poll() is not None or not moment.fates.keys() <= pending(project):
             return running.poll() is not None
-        writes = azure.tell("stats")["writes"]
+        writes = control(cloud, "GET", "stats")["writes"]
         return all(writes.get(type_, 0) >= count for type_, count in moment.writes.items())
 
     until(there, f"{sorted(moment.fates)} to be pending")
     assert running.poll() is None, running.communicate()[0]
     kill(running)
     for name in moment.faults:
-        azure.tell("fault", name)
+        control(cloud, "PUT", "faults", {"name": name, "value": None})
 
 
 def send(cloud: Cloud, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -170,11 +175,11 @@ def sleeper(program: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recovered(project: Project, azure: LocalAzure) -> dict[str, Run]:
+def recovered(project: Project, cloud: Cloud) -> dict[str, Run]:
     """What `recover` said after each moment."""
     found = {}
     for name, moment in MOMENTS.items():
-        begun(project, azure, moment)
+        begun(project, cloud, moment)
         found[name] = delivery(project, "recover", "--yes")
     return found
 
@@ -206,23 +211,18 @@ def up(project: Project, recovered: dict[str, Run]) -> Run:
     return project.up()
 
 
-def test_the_next_up_finishes_with_one_of_each(project: Project, azure: LocalAzure, up: Run) -> None:
+def test_the_next_up_finishes_with_one_of_each(project: Project, cloud: Cloud, up: Run) -> None:
     assert up.code == 0, up.text
     assert answer(project.outputs()) == REPLY
-    with seen(azure) as cloud:
-        entra = {kind: graph(cloud, kind) for kind in ("applications", "servicePrincipals")}
-        ours = [
-            each for each in entra["applications"] if each["displayName"] == f"azureml-scoring-{project.stack}-pull"
-        ]
-        assert len(ours) == 1
-        assert [each["displayName"] for each in ours[0]["passwordCredentials"]] == ["first"]
-        principals = [each["id"] for each in entra["servicePrincipals"] if each["appId"] == ours[0]["appId"]]
-        assert len(principals) == 1
-        found = cloud.ask("GET", f"{cloud.subscription}/providers/Microsoft.Authorization/roleAssignments").json()
-        roles = [each for each in found["value"] if each["properties"]["principalId"] == principals[0]]
-        assert [each["properties"]["scope"] for each in roles] == [
-            project.resource(REGISTRY, "::scoring-registry")["id"]
-        ]
+    entra = {kind: graph(cloud, kind) for kind in ("applications", "servicePrincipals")}
+    ours = [each for each in entra["applications"] if each["displayName"] == f"azureml-scoring-{project.stack}-pull"]
+    assert len(ours) == 1
+    assert [each["displayName"] for each in ours[0]["passwordCredentials"]] == ["first"]
+    principals = [each["id"] for each in entra["servicePrincipals"] if each["appId"] == ours[0]["appId"]]
+    assert len(principals) == 1
+    found = cloud.ask("GET", f"{cloud.subscription}/providers/Microsoft.Authorization/roleAssignments").json()
+    roles = [each for each in found["value"] if each["properties"]["principalId"] == principals[0]]
+    assert [each["properties"]["scope"] for each in roles] == [project.resource(REGISTRY, "::scoring-registry")["id"]]
 
 
 def test_a_run_that_still_works_is_not_disturbed(project: Project, up: Run) -> None:
@@ -274,52 +274,45 @@ def entra(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> Azure:
     return Azure(Arm(cloud, find_credential(os.environ, cloud)))
 
 
-def test_an_application_of_the_same_name_that_cannot_be_ours_is_left_to_the_user(
-    azure: LocalAzure, entra: Azure
-) -> None:
+def test_an_application_of_the_same_name_that_cannot_be_ours_is_left_to_the_user(cloud: Cloud, entra: Azure) -> None:
     look = Look(application="somebody's")
     assert entra.answer(look) == Answer()
-    with seen(azure) as cloud:
-        first = made(cloud, "somebody's")
-        assert entra.answer(look).id == f"/applications/{first}"
-        assert entra.answer(Look(application="somebody's", known=frozenset({f"/applications/{first}"}))) == Answer()
-        second = made(cloud, "somebody's")
-        both = entra.answer(look).unclear
-        assert f"Entra has 2 applications named somebody's: /applications/{first}, /applications/{second}" in both
-        send(cloud, "DELETE", f"applications/{first}")
-        send(cloud, "POST", f"applications/{second}/addPassword", {"passwordCredential": {"displayName": "mine"}})
-        assert "whose credentials the killed run cannot have made" in entra.answer(look).unclear
-        send(cloud, "DELETE", f"applications/{second}")
+    first = made(cloud, "somebody's")
+    assert entra.answer(look).id == f"/applications/{first}"
+    assert entra.answer(Look(application="somebody's", known=frozenset({f"/applications/{first}"}))) == Answer()
+    second = made(cloud, "somebody's")
+    both = entra.answer(look).unclear
+    assert f"Entra has 2 applications named somebody's: /applications/{first}, /applications/{second}" in both
+    send(cloud, "DELETE", f"applications/{first}")
+    send(cloud, "POST", f"applications/{second}/addPassword", {"passwordCredential": {"displayName": "mine"}})
+    assert "whose credentials the killed run cannot have made" in entra.answer(look).unclear
+    send(cloud, "DELETE", f"applications/{second}")
 
 
 def test_a_password_whose_value_is_lost_is_taken_away_and_those_that_the_state_knows_stay(
-    azure: LocalAzure, entra: Azure
+    cloud: Cloud, entra: Azure
 ) -> None:
-    with seen(azure) as cloud:
-        owner = made(cloud, "with passwords")
-        keys = [
-            send(cloud, "POST", f"applications/{owner}/addPassword", {"passwordCredential": {"displayName": name}})[
-                "keyId"
-            ]
-            for name in ("first", "first", "second")
-        ]
-        look = Look(password="first", owner=owner, known=frozenset({f"{owner}/password/{keys[0]}"}))
-        assert entra.answer(look) == Answer(lost=(keys[1],))
-        entra.remove_password(owner, keys[1])
-        left = send(cloud, "GET", f"applications/{owner}")["passwordCredentials"]
-        assert [each["keyId"] for each in left] == [keys[0], keys[2]]
-        send(cloud, "DELETE", f"applications/{owner}")
-        assert entra.answer(look) == Answer()
+    owner = made(cloud, "with passwords")
+    keys = [
+        send(cloud, "POST", f"applications/{owner}/addPassword", {"passwordCredential": {"displayName": name}})["keyId"]
+        for name in ("first", "first", "second")
+    ]
+    look = Look(password="first", owner=owner, known=frozenset({f"{owner}/password/{keys[0]}"}))
+    assert entra.answer(look) == Answer(lost=(keys[1],))
+    entra.remove_password(owner, keys[1])
+    left = send(cloud, "GET", f"applications/{owner}")["passwordCredentials"]
+    assert [each["keyId"] for each in left] == [keys[0], keys[2]]
+    send(cloud, "DELETE", f"applications/{owner}")
+    assert entra.answer(look) == Answer()
 
 
-def test_a_service_principal_is_found_by_its_application(azure: LocalAzure, entra: Azure) -> None:
-    with seen(azure) as cloud:
-        owner = send(cloud, "POST", "applications", {"displayName": "with a principal"})
-        look = Look(principal_of=owner["appId"])
-        assert entra.answer(look) == Answer()
-        principal = send(cloud, "POST", "servicePrincipals", {"appId": owner["appId"]})
-        assert entra.answer(look) == Answer(f"/servicePrincipals/{principal['id']}")
-        send(cloud, "DELETE", f"applications/{owner['id']}")
+def test_a_service_principal_is_found_by_its_application(cloud: Cloud, entra: Azure) -> None:
+    owner = send(cloud, "POST", "applications", {"displayName": "with a principal"})
+    look = Look(principal_of=owner["appId"])
+    assert entra.answer(look) == Answer()
+    principal = send(cloud, "POST", "servicePrincipals", {"appId": owner["appId"]})
+    assert entra.answer(look) == Answer(f"/servicePrincipals/{principal['id']}")
+    send(cloud, "DELETE", f"applications/{owner['id']}")
 
 
 def test_a_subscription_that_cannot_be_seen_is_no_reason_to_forget_all(entra: Azure) -> None:
@@ -329,18 +322,17 @@ def test_a_subscription_that_cannot_be_seen_is_no_reason_to_forget_all(entra: Az
 
 
 @pytest.fixture(scope="module")
-def drift(project: Project, azure: LocalAzure, up: Run) -> tuple[Run, Run]:
+def drift(project: Project, cloud: Cloud, up: Run) -> tuple[Run, Run]:
     """What the scheduled job says, once before and once after somebody was at work in the portal."""
     del up
     calm = scheduled(project)
     registry = project.resource(REGISTRY, "::scoring-registry")["id"]
     endpoint = project.resource(ENDPOINT)["id"]
-    with seen(azure) as cloud:
-        cloud.finish(cloud.ask("PATCH", registry, {"tags": {}, "properties": {"adminUserEnabled": True}}))
-        cloud.finish(cloud.ask("DELETE", project.resource(ROLE)["id"]))
-        document = cloud.ask("GET", endpoint).json()
-        document["properties"]["traffic"] = {"blue": 0}
-        cloud.finish(cloud.ask("PUT", endpoint, document))
+    cloud.finish(cloud.ask("PATCH", registry, {"tags": {}, "properties": {"adminUserEnabled": True}}))
+    cloud.finish(cloud.ask("DELETE", project.resource(ROLE)["id"]))
+    document = cloud.ask("GET", endpoint).json()
+    document["properties"]["traffic"] = {"blue": 0}
+    cloud.finish(cloud.ask("PUT", endpoint, document))
     return calm, scheduled(project)
 
 
