@@ -1,6 +1,6 @@
 """`recover`: after a killed `pulumi up`, bring state and Azure together again, so that the next `up` converges.
 
-Owns the order (unlock, keep a copy, adopt or drop what was pending, refresh), looking at Azure, and that nothing is
+Owns the order (keep a copy, unlock, adopt or drop what was pending, refresh), looking at Azure, and that nothing is
 changed which is not understood: while one operation is left undecided, nothing is done at all. Refuses to own what
 becomes of an operation (`pending.py`), and the `up` that follows. Deletes nothing on Azure but passwords that the
 killed run made and whose value nobody knows.
@@ -122,11 +122,11 @@ class Plan:
     def lines(self) -> Iterator[str]:
         """The plan for whoever is asked."""
         yield f"Stack {self.stack}: {len(self.steps)} pending operations, {_counted(self.locks)}."
+        yield f"  keep     the state as it is, in {self.copy}"
         if self.locks is None:
             yield "  unlock   by `pulumi cancel`: make sure that nobody deploys this stack now"
         for lock in self.locks or ():
             yield f"  unlock   {lock}"
-        yield f"  keep     the state as it is, in {self.copy}"
         for step in self.steps:
             yield f"  {step}"
         yield f"  refresh  all that the state then has{_beside(self.unread)}"
@@ -328,7 +328,7 @@ def _recovered(  # noqa: PLR0913, PLR0917 - as above
         raise RecoverError(f"stack {stack}: process {alive[0].process} still works on it; wait for it, or end it")
     steps, looks = _judged(state, azure, decisions or Decisions())
     now = datetime.now(UTC)
-    copy = (copies or folder / COPIES) / f"{stack.replace('/', '-')}-{now:%Y%m%dT%H%M%SZ}.json"
+    copy = (copies or folder / COPIES) / f"{stack.replace('/', '-')}-{now:%Y%m%dT%H%M%S.%fZ}.json"
     plan = Plan(stack, tuple(steps), locks, copy, tuple(unread(state)))
     if plan.needless:
         tell(f"Stack {stack}: nothing is pending, and nobody holds it.")
@@ -341,9 +341,9 @@ def _recovered(  # noqa: PLR0913, PLR0917 - as above
     if not agree(plan):
         tell("Nothing was changed.")
         return False
-    _unlock(chosen, plan, state)
     _keep(plan.copy, state)
     tell(f"The state as it was: {plan.copy}")
+    _unlock(chosen, plan, state)
     try:
         after = mended(state, plan.steps)
         if plan.steps:
@@ -410,6 +410,9 @@ def _refresh(stack: Stack, before: Mapping[str, Any], tell: Tell) -> None:
 
 def _keep(file: Path, state: Mapping[str, Any]) -> None:
     """Write a copy for its owner alone: its secrets are sealed, but it tells much."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as copy:
-        json.dump(state, copy, indent=2)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as copy:
+            json.dump(state, copy, indent=2)
+    except OSError as error:
+        raise RecoverError(f"{file}: the state cannot be kept there ({error.strerror}); say --copies FOLDER") from None
