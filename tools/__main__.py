@@ -112,6 +112,11 @@ def state() -> None:
         print(table(rows))
 
 
+def language(name: str) -> None:
+    """Print the folder of the language host of nodejs or yaml, for PATH; where there is none, it is built first."""
+    print(toolchain.language(name))
+
+
 def run(command: Sequence[str]) -> None:
     """Run a command with the project's programs on PATH."""
     if not command:
@@ -124,7 +129,7 @@ def run(command: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (ready, start, up, preview, down, env, logs, state, run)
+    command.__name__: command for command in (ready, start, up, preview, down, env, logs, state, language, run)
 }
 
 
@@ -289,6 +294,8 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
         if name == "logs":
             added.add_argument("name", nargs="?", help="a build's run id or a deployment's name")
+        elif name == "language":
+            added.add_argument("name", choices=sorted(toolchain.LANGUAGES), help="what a program is written in")
         elif name == "down":
             added.add_argument(
                 "--force", action="store_true", help="remove everything even if Pulumi cannot destroy it"
@@ -308,6 +315,8 @@ def main(words: Sequence[str] | None = None) -> int:
         match given.command:
             case "logs":
                 logs(given.name)
+            case "language":
+                language(given.name)
             case "down":
                 down(force=given.force)
             case "run":

@@ -74,19 +74,19 @@ def language(name: str) -> Path:
     bundled = ensure()
     if (bundled / host).exists():
         return bundled
-    mark = gobuild.mark(*(module for module, _, _ in _LANGUAGES[name]))
+    mark = gobuild.mark(*(module for module, _, _ in LANGUAGES[name]))
     place = cache() / "toolchain" / f"{wanted()}-{name}-{mark}"
     if not place.exists():
         with alone(host):
             if not place.exists():
                 with scratch(host) as folder:
-                    for module, package, program in _LANGUAGES[name]:
+                    for module, package, program in LANGUAGES[name]:
                         gobuild.build(module, package, folder / "bin" / program)
                     (folder / "bin").rename(place)
     return place
 
 
-_LANGUAGES = {
+LANGUAGES = {
     # Pulumi's own host, of the last version that a module has, and our bridge that adds `pulumi package add` to it.
     "nodejs": (
         ("language-nodejs", ".", "pulumi-language-nodejs"),

@@ -7,7 +7,11 @@ const scoring = new ScoringStack("scoring", {
     location: "westeurope",
     registry: { mode: "standalone" },
     principal: { kind: "service-principal" },
-    image: { context: config.require("context"), repository: "scoring/typescript" },
+    image: {
+        context: config.require("context"),
+        repository: "scoring/typescript",
+        buildArguments: config.getObject<Record<string, string>>("buildArguments") ?? {},
+    },
     deployments: {
         blue: {
             instanceType: "Standard_DS3_v2",
