@@ -224,7 +224,7 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
         # Steps that stay are listed with --show-sames only, but always counted.
         (document.get("changeSummary") or {}).get("same") or sum(step["op"] == "same" for step in steps),
         tuple(told.messages),
-        tuple(_credentials((step["urn"], step["op"], step.get("newState") or {}) for step in steps)),
+        tuple(_credentials((step["urn"], step["op"], step.get("newState"), step.get("oldState")) for step in steps)),
         tuple(told.findings.values()),
     )
 
@@ -233,13 +233,13 @@ def _read_events(events: Iterator[dict[str, Any]], stack: str) -> Preview:
     changes: list[Change] = []
     told = _Told()
     urns: list[str] = []
-    ending: list[tuple[str, str, dict[str, Any]]] = []
+    ending: list[_Step] = []
     unchanged = 0
     for event in events:
         if step := (event.get("resourcePreEvent") or {}).get("metadata"):
             urns.append(step["urn"])
             old, new = step.get("old") or {}, step.get("new") or {}
-            ending.append((step["urn"], step["op"], new))
+            ending.append((step["urn"], step["op"], new, old))
             unchanged += step["op"] == "same"
             told.image(step["urn"], step["op"], new, old)
             if step["op"] not in QUIET:
@@ -308,11 +308,18 @@ class _Told:
         self.findings.setdefault((rule, shown), Finding(rule, level, shown))
 
 
-def _credentials(steps: Iterable[tuple[str, str, dict[str, Any]]]) -> Iterator[Credential]:
+_Step = tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]
+"""URN, operation, the state that there would be, and the one that is there."""
+
+
+def _credentials(steps: Iterable[_Step]) -> Iterator[Credential]:
     """The end of every password that there would be, also of those that do not change."""
-    for urn, op, state in steps:
+    for urn, op, new, old in steps:
         if op not in {"delete", "delete-replaced", "create-replacement"} and _type_of(urn).endswith(_PASSWORD):
-            ends = (state.get("inputs") or {}).get("endDate") or (state.get("outputs") or {}).get("endDate")
+            # What stays has its outputs in the old state only: Azure chose the end where the program names none.
+            parts = [(new or {}).get("inputs"), (new or {}).get("outputs")]
+            parts += [(old or {}).get("outputs")] if op in {"same", "update"} else []
+            ends = next((part["endDate"] for part in parts if part and part.get("endDate")), None)
             if ends:
                 yield Credential(urn.split("::", 3)[3], str(redacted(ends)))
 

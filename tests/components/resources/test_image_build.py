@@ -160,6 +160,17 @@ def test_links_stay_links(folder: Path) -> None:
         assert archive.getmember("link").linkname == "score.py"
 
 
+def test_what_an_image_is_made_from_is_told_and_alone_changes_nothing(folder: Path) -> None:
+    """A state of before has none of it: the next `up` keeps it and stays a no-op."""
+    before = ImageBuild().check(news(folder)).inputs
+    told = {"files": {"score.py": "1"}, "bases": ["python:3.12"], "packages": {"numpy": "2.0"}}
+    after = ImageBuild().check({**news(folder), **told})
+    assert not after.failures
+    assert {name: after.inputs[name] for name in told} == told
+    olds = {name: value for name, value in before.items() if name not in told}
+    assert not ImageBuild().diff("id", olds, after.inputs).changed
+
+
 # -- task file -------------------------------------------------------------------------------------------------------
 
 

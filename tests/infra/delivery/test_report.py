@@ -395,3 +395,10 @@ def test_even_headlines_that_are_too_long_are_cut_between_lines() -> None:
     assert len(text) <= 2000
     kept = text.partition("\n\n_Cut here")[0].splitlines()
     assert kept[-1] in render(previews, GITHUB).splitlines()
+
+
+def test_the_end_that_azure_chose_is_told_too() -> None:
+    step = _step("same", "azuread:index/applicationPassword:ApplicationPassword", "p", {}, {})
+    step["oldState"]["outputs"] = {"endDate": "2027-01-01T00:00:00Z"}
+    assert "ends `2027-01-01`" in render([read(_classic([step]))])
+    assert "Password `p`" not in render([read(_classic([{**step, "op": "replace"}]))]), "the new one ends another day"
