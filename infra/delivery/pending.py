@@ -41,6 +41,15 @@ ARM: Final[Mapping[str, tuple[str, str]]] = {
         "{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
         "2022-04-01",
     ),
+    "machinelearningservices:Compute": (_ML + "/computes/{computeName}", "2024-10-01"),
+    "monitor:AutoscaleSetting": (
+        _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
+        "2022-10-01",
+    ),
+    "monitor:DiagnosticSetting": (
+        "{resourceUri}/providers/Microsoft.Insights/diagnosticSettings/{name}",
+        "2021-05-01-preview",
+    ),
 }
 """By azure-native type: where it lives, with the SDK's names of the inputs in braces, and a version to read it by."""
 
