@@ -16,6 +16,7 @@ import pulumi
 
 from components.assets import Asset, Assets
 from components.cluster import compute_of
+from components.environment import plan_environment
 from components.hosting import hosting
 from components.image import pinned, plan_image, short, tell
 from components.mixtures import AUTH_MODES, default_traffic
@@ -39,6 +40,7 @@ from components.types import (
     CodeSettings,
     DeploymentSettings,
     EndpointSettings,
+    EnvironmentSettings,
     ImageSettings,
     ModelSettings,
     RegistryLogin,
@@ -67,6 +69,8 @@ class ScoringEndpointArgs(TypedDict):
     """A short name of the image's content, known in preview."""
     repository: str
     """Names the environment."""
+    environment: NotRequired[EnvironmentSettings]
+    """What Azure ML builds and runs where a deployment names no image of its own; `image` is not used then."""
     model: NotRequired[ModelSettings]
     """What is mounted where a deployment names no model of its own."""
     code: NotRequired[CodeSettings]
@@ -241,6 +245,8 @@ class ScoringEndpoint(pulumi.ComponentResource):
         """
         routes = {**_DEFAULT_ROUTES, **(deployment.get("routes") or RouteSettings())}
         own = deployment.get("image")
+        if own is None and "environment" in args:
+            return self._built(name, key, args, args["environment"])
         repository = Reference.parse(own).repository if own else args["repository"]
         served = pulumi.Output.from_input(args["image"]) if image is None else image
         version = served.apply(_version)
@@ -257,6 +263,24 @@ class ScoringEndpoint(pulumi.ComponentResource):
                 readiness_path=str(routes["readiness"]),
                 scoring_path=str(routes["scoring"]),
                 port=int(cast("int", routes["port"])),
+                tags=args.get("tags") or {},
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _built(
+        self, name: str, key: str, args: ScoringEndpointArgs, settings: EnvironmentSettings
+    ) -> EnvironmentVersion:
+        """Make the environment version that Azure ML builds an image of."""
+        plan = plan_environment(settings)
+        return EnvironmentVersion(
+            f"{name}-{key}-environment",
+            EnvironmentVersionArgs(
+                workspace_id=args["workspace_id"],
+                environment_name=environment_name(f"{plan.name}-{key}"),
+                version=plan.version,
+                image=plan.base,
+                conda_file=plan.conda,
                 tags=args.get("tags") or {},
             ),
             opts=pulumi.ResourceOptions(parent=self),

@@ -64,14 +64,14 @@ def default_traffic(deployments: Section) -> dict[str, int]:
 def refusals(settings: Section, now: datetime | None = None) -> list[str]:
     """List what cannot be done, one line each. `settings` has the sections of `ScoringStackArgs`."""
     registry: Section = settings["registry"]
-    image: Section = settings["image"]
+    image: Section = settings.get("image") or {}
     principal: Section = settings.get("principal") or {"kind": default_principal(registry["mode"])}
     return [
         *_registry(registry, settings.get("workspace") or {}),
         *_elsewhere(registry, image, password="registry_password" in settings),
         *_workspace(settings.get("workspace") or {}),
         *_principal(registry["mode"], principal, now or datetime.now(UTC)),
-        *_image(registry, image),
+        *(_environment(settings) if "environment" in settings else _image(registry, image)),
         *_build_secrets(image, settings.get("build_secrets") or {}),
         *_endpoint(settings.get("endpoint") or {}, settings["deployments"]),
         *_assets(settings),
@@ -234,6 +234,32 @@ def _build_secrets(image: Section, secrets: Section) -> Iterator[str]:
         yield line("image.buildSecrets", names, remedy)
     elif names and image.get("builder") == "docker":
         yield line("image.buildSecrets", names, "pulumi-docker can pass none to a build; write builder: acr")
+
+
+def _environment(settings: Section) -> Iterator[str]:
+    """Check what Azure ML builds itself: in the workspace's registry, with its own server and an entry script."""
+    environment: Section = settings["environment"]
+    base, mode = environment["base"], settings["registry"]["mode"]
+    if "image" in settings:
+        yield line("environment.base", base, "image says already what runs; take out one of them")
+    if mode != "workspace":
+        remedy = "Azure ML builds an environment in the workspace's own registry; write registry.mode: workspace"
+        yield line("registry.mode", mode, remedy)
+    files = [field for field in ("conda_file", "requirements_file") if field in environment]
+    if len(files) != 1:
+        remedy = "name one file of packages, condaFile or requirementsFile; without any, write image.reference"
+        yield line("environment.base", base, remedy)
+    if "python" in environment and "conda_file" in environment:
+        yield line("environment.python", environment["python"], "condaFile says which; take it out, or write it there")
+    for name, deployment in settings["deployments"].items():
+        if "image" in deployment:
+            continue
+        if "routes" in deployment:
+            remedy = "Azure ML's own server has fixed routes; take it out, or build an image with a server of your own"
+            yield line(f"deployments.{name}.routes", deployment["routes"], remedy)
+        if not (deployment.get("code") or settings.get("code")):
+            remedy = "the server of environment runs an entry script; name code.path and code.entryScript"
+            yield line(f"deployments.{name}.code", "", remedy)
 
 
 def _endpoint(endpoint: Section, deployments: Section) -> Iterator[str]:

@@ -5,12 +5,13 @@ finished: all settings are checked, and the build's content is read, before the 
 Azure resource itself.
 """
 
-from typing import NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 import pulumi
 
 from components.assets import check_assets
 from components.endpoint import ScoringEndpoint, ScoringEndpointArgs
+from components.environment import Plan, plan_environment
 from components.image import CustomImage, CustomImageArgs, plan_image
 from components.mixtures import default_principal, refusals
 from components.principal import PullPrincipal, PullPrincipalArgs
@@ -20,6 +21,7 @@ from components.types import (
     CodeSettings,
     DeploymentSettings,
     EndpointSettings,
+    EnvironmentSettings,
     ImageSettings,
     ModelSettings,
     PrincipalSettings,
@@ -29,6 +31,9 @@ from components.types import (
     WorkspaceSettings,
     require,
 )
+
+_PARTS: Final = ("environment", "model", "code")
+"""Sections that the endpoint takes as they are."""
 
 
 class ScoringStackArgs(TypedDict):
@@ -42,8 +47,10 @@ class ScoringStackArgs(TypedDict):
     """The Azure ML workspace and what Azure demands beside it."""
     principal: NotRequired[PrincipalSettings]
     """Who pulls the image."""
-    image: ImageSettings
-    """What to build, or which image to use."""
+    image: NotRequired[ImageSettings]
+    """What to build, or which image to use; needed unless `environment` is given."""
+    environment: NotRequired[EnvironmentSettings]
+    """What Azure ML builds by itself instead: a base image and packages."""
     model: NotRequired[ModelSettings]
     """What is mounted into every deployment that names no model of its own."""
     code: NotRequired[CodeSettings]
@@ -80,7 +87,7 @@ class ScoringStack(pulumi.ComponentResource):
     traffic: pulumi.Output[dict[str, int]]
     """The confirmed split in percent."""
     image: pulumi.Output[str]
-    """host/repository@sha256:…"""
+    """host/repository@sha256:…; with `environment`, the base image that Azure ML builds on."""
     image_tag: pulumi.Output[str]
     """A short name of the image's content, known in preview."""
     login_server: pulumi.Output[str]
@@ -105,8 +112,10 @@ class ScoringStack(pulumi.ComponentResource):
             raise SettingsError("\n".join(problems))
         check_assets(args)
         secrets = args.get("build_secrets") or {}
-        plan = plan_image(args["image"], secrets=secrets)
         login = _login(args)
+        environment = plan_environment(args["environment"]) if "environment" in args else None
+        built = args.get("image", ImageSettings())
+        repository = environment.name if environment else plan_image(built, secrets=secrets).repository
         super().__init__("azureml-scoring:index:ScoringStack", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         location, tags, seed = args["location"], args.get("tags") or {}, args.get("name_seed") or ""
@@ -145,16 +154,7 @@ class ScoringStack(pulumi.ComponentResource):
             puller = PullPrincipal(name, pulling, child)
 
         # 3. The image; it needs the registry only, so it is built while the identity is made.
-        build: CustomImageArgs = {
-            "image": args["image"],
-            "registry_id": registry.registry_id,
-            "login_server": registry.login_server,
-            "build_secrets": secrets,
-            "login": login,
-        }
-        if "push_username" in args and "push_password" in args:
-            build |= {"push_username": args["push_username"], "push_password": args["push_password"]}
-        image = CustomImage(name, build, child)
+        image, image_tag = self._image(name, args, registry, environment, login)
 
         # 4. The endpoint: it waits for the image and, through the grant, for role and connection.
         serving: ScoringEndpointArgs = {
@@ -165,16 +165,15 @@ class ScoringStack(pulumi.ComponentResource):
             "log_workspace_id": registry.log_workspace_id,
             "endpoint": args.get("endpoint") or EndpointSettings(),
             "deployments": args["deployments"],
-            "image": image.image,
-            "image_tag": image.tag,
-            "repository": plan.repository,
+            "image": image,
+            "image_tag": image_tag,
+            "repository": repository,
             "role_assignment_mode": trust,
             "login": login,
         }
-        if "model" in args:
-            serving["model"] = args["model"]
-        if "code" in args:
-            serving["code"] = args["code"]
+        for part in _PARTS:
+            if part in args:
+                serving[part] = args[part]
         if puller is not None:
             serving["pull_grant"] = puller.grant
             if principal["kind"] == "managed-identity":
@@ -189,8 +188,8 @@ class ScoringStack(pulumi.ComponentResource):
         self.scoring_uri = endpoint.scoring_uri
         self.endpoint_name = endpoint.endpoint_name
         self.traffic = endpoint.traffic
-        self.image = image.image
-        self.image_tag = image.tag
+        self.image = image
+        self.image_tag = image_tag
         self.login_server = registry.login_server
         self.registry_id = registry.registry_id
         self.workspace_id = registry.workspace_id
@@ -216,6 +215,29 @@ class ScoringStack(pulumi.ComponentResource):
                 "passwordExpires": self.password_expires,
             }
         )
+
+    def _image(
+        self,
+        name: str,
+        args: ScoringStackArgs,
+        registry: WorkspaceRegistry,
+        environment: Plan | None,
+        login: RegistryLogin | None,
+    ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+        """Make the image; of an environment only tell what Azure ML builds on when a deployment first needs it."""
+        if environment is not None:
+            return pulumi.Output.from_input(environment.base), pulumi.Output.from_input(environment.version)
+        build: CustomImageArgs = {
+            "image": args.get("image", ImageSettings()),
+            "registry_id": registry.registry_id,
+            "login_server": registry.login_server,
+            "build_secrets": args.get("build_secrets") or {},
+            "login": login,
+        }
+        if "push_username" in args and "push_password" in args:
+            build |= {"push_username": args["push_username"], "push_password": args["push_password"]}
+        made = CustomImage(name, build, pulumi.ResourceOptions(parent=self))
+        return made.image, made.tag
 
 
 def _login(args: ScoringStackArgs) -> RegistryLogin | None:

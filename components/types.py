@@ -286,6 +286,15 @@ RULES: Mapping[str, Rule] = {
         "a Python file's path seen from the code's folder",
         "score.py",
     ),
+    "baseImage": Rule(
+        "a base image",
+        f"{_HOST}/{_PART}(/{_PART})*(:[\\w][\\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?|{_PART}(:[\\w][\\w.-]{{0,127}})?",
+        1,
+        512,
+        "host/repository:tag or host/repository@sha256:…",
+        "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1",
+    ),
+    "python": Rule("a Python version", r"3\.\d{1,2}(\.\d{1,2})?", 3, 7, "its numbers, in quotes", '"3.11"'),
     "variable": Rule(
         "an environment variable",
         "[A-Za-z_][A-Za-z0-9_]*",
@@ -408,6 +417,9 @@ RegistryAddress = Annotated[str, _of("registryAddress")]
 WorkspaceId = Annotated[str, _of("workspaceId")]
 AssetName = Annotated[str, _of("asset")]
 ModelReference = Annotated[str, _of("modelReference")]
+BaseImage = Annotated[str, _of("baseImage")]
+PythonVersion = Annotated[str, _of("python")]
+EnvironmentName = Annotated[str, _of("environment")]
 MountPath = Annotated[str, _of("mountPath")]
 EntryScript = Annotated[str, _of("entryScript")]
 ClusterId = Annotated[str, _of("clusterId")]
@@ -640,6 +652,21 @@ class RequestSettings(TypedDict):
     """How long a request may take, ISO 8601, at most PT180S; PT300S on Kubernetes."""
     max_queue_wait: NotRequired[str]
     """How long a request may wait for its turn, ISO 8601."""
+
+
+class EnvironmentSettings(TypedDict):
+    """What Azure ML builds by itself, in the workspace's registry, instead of an image of ours."""
+
+    base: str
+    """The image that is built on: host/repository:tag or @sha256:…"""
+    conda_file: NotRequired[str]
+    """A conda environment's file; its content is installed."""
+    requirements_file: NotRequired[str]
+    """A pip requirements file instead."""
+    python: NotRequired[str]
+    """The Python version that goes with `requirements_file`, such as 3.11."""
+    name: NotRequired[str]
+    """Name of the Azure ML environment; without it the file's own."""
 
 
 class ModelSettings(TypedDict):

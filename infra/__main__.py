@@ -22,7 +22,8 @@ def main() -> None:
     # The project's own root: config names the build context from there, wherever Pulumi starts the program.
     settings = config.load(Path(__file__).resolve().parents[1])
     # Builder docker pushes as whoever deploys; without these, by the Docker engine's own login (`az acr login`).
-    if settings["image"].get("builder") == "docker" and {"ARM_CLIENT_ID", "ARM_CLIENT_SECRET"} <= os.environ.keys():
+    builder = settings.get("image", {}).get("builder")
+    if builder == "docker" and {"ARM_CLIENT_ID", "ARM_CLIENT_SECRET"} <= os.environ.keys():
         settings["push_username"] = os.environ["ARM_CLIENT_ID"]
         settings["push_password"] = pulumi.Output.secret(os.environ["ARM_CLIENT_SECRET"])
     outputs.export(ScoringStack("scoring", settings), settings)

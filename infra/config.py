@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from components import types
 from components.assets import check_assets
 from components.content import check_context
+from components.environment import plan_environment
 from components.mixtures import default_principal, refusals
 from components.requirements import RequirementId, RequirementLevel
 from components.stack import ScoringStackArgs
@@ -161,6 +162,16 @@ class Requests(_Section):
     max_queue_wait: types.Duration | None = None
 
 
+class Environment(_Section):
+    """What Azure ML builds by itself."""
+
+    base: types.BaseImage
+    conda_file: Annotated[str, Field(min_length=1)] | None = None
+    requirements_file: Annotated[str, Field(min_length=1)] | None = None
+    python: types.PythonVersion | None = None
+    name: types.EnvironmentName | None = None
+
+
 class Model(_Section):
     """Which model is mounted."""
 
@@ -265,7 +276,8 @@ class Config(_Section):
     registry: Registry = Registry()
     workspace: Workspace = Workspace()
     principal: Principal = Principal()
-    image: Image
+    image: Image | None = None
+    environment: Environment | None = None
     model: Model | None = None
     code: Code | None = None
     endpoint: Endpoint = Endpoint()
@@ -315,7 +327,12 @@ def parse(given: Mapping[str, Any], root: Path) -> ScoringStackArgs:
     settings = config.settings()
     if problems := refusals(settings):
         raise SettingsError("\n".join(f"{NAMESPACE}:{problem}" for problem in problems))
-    image = settings["image"]
+    if (environment := settings.get("environment")) is not None:
+        for file in ("conda_file", "requirements_file"):
+            if file in environment:
+                environment[file] = str((root / environment[file]).resolve())
+        plan_environment(environment, f"{NAMESPACE}:environment")
+    image = settings.get("image", types.ImageSettings())
     if "context" in image:
         context = (root / image["context"]).resolve()
         check_context(context, image.get("dockerfile", "Dockerfile"), f"{NAMESPACE}:image")

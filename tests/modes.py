@@ -59,7 +59,7 @@ def served(project: Project) -> Project:
 
 
 def configure(project: Project, **sections: Any) -> None:  # noqa: ANN401 - YAML
-    """Write the stack file: the small server on usual settings, but for these sections."""
+    """Write the stack file: the small server on usual settings, but for these sections; None takes one out."""
     file = project.folder / f"Pulumi.{project.stack}.yaml"
     stack = yaml.safe_load(file.read_text())
     config: dict[str, Any] = {
@@ -70,7 +70,7 @@ def configure(project: Project, **sections: Any) -> None:  # noqa: ANN401 - YAML
         },
         **sections,
     }
-    stack["config"] = {f"scoring:{name}": section for name, section in config.items()}
+    stack["config"] = {f"scoring:{name}": section for name, section in config.items() if section is not None}
     file.write_text(yaml.safe_dump(stack))
 
 

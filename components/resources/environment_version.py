@@ -6,9 +6,10 @@ ARM: Microsoft.MachineLearningServices/workspaces/environments/versions.
 https://learn.microsoft.com/rest/api/azureml/environment-versions
 """
 
+import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.resources.arm import ML_API, ArmError
 from components.resources.fields import EnvironmentName, Route, Tags, WorkspaceId, kept_tags, last, shaped
@@ -24,14 +25,25 @@ class EnvironmentVersionInputs(Inputs):
     version: Annotated[str, shaped(r"[A-Za-z0-9][\w.-]{0,29}", "at most 30 letters, digits, - _ and .")] = Field(
         description="Name of the version; an image needs a version of its own."
     )
-    image: Annotated[str, shaped(r"\S+@sha256:[0-9a-f]{64}", "an image by digest, HOST/REPOSITORY@sha256:…")] = Field(
-        description="The image by digest."
+    image: Annotated[str, shaped(r"\S+", "an image, HOST/REPOSITORY@sha256:…")] = Field(
+        description="The image by digest; with condaFile, the base image."
+    )
+    conda_file: str | None = Field(
+        default=None,
+        description="A conda file that Azure ML installs into the image, which then runs Azure ML's own server.",
     )
     liveness_path: Route = Field(default="/", description="Route that says the server lives.")
     readiness_path: Route = Field(default="/", description="Route that says the server can take requests.")
     scoring_path: Route = Field(default="/score", description="Route that scores.")
     port: int = Field(default=5001, ge=1, le=65535, description="Port of all three routes.")
     tags: Tags | None = Field(default=None, description="Tags of the version.")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> "EnvironmentVersionInputs":
+        if self.conda_file is None and not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", self.image):
+            msg = f"image = {self.image!r}: it should be an image by digest, HOST/REPOSITORY@sha256:…"
+            raise ValueError(msg)
+        return self
 
 
 class EnvironmentVersionOutputs(Outputs):
@@ -45,7 +57,8 @@ class EnvironmentVersion(Resource[EnvironmentVersionInputs]):
     inputs = EnvironmentVersionInputs
     outputs = EnvironmentVersionOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset(
-        {"workspaceId", "environmentName", "version", "image", "livenessPath", "readinessPath", "scoringPath", "port"}
+        {"workspaceId", "environmentName", "version", "image", "condaFile"}
+        | {"livenessPath", "readinessPath", "scoringPath", "port"}
     )
 
     def _create(self, context: Context, inputs: EnvironmentVersionInputs) -> tuple[str, Outputs]:
@@ -94,7 +107,10 @@ class EnvironmentVersion(Resource[EnvironmentVersionInputs]):
 
 
 NOT_FOUND = 404
-WRITABLE = frozenset({"description", "tags", "properties", "image", "inferenceConfig", "osType", "autoRebuild"})
+_ROUTES = ("livenessPath", "readinessPath", "scoringPath", "port")
+WRITABLE = frozenset(
+    {"description", "tags", "properties", "image", "condaFile", "inferenceConfig", "osType", "autoRebuild"}
+)
 
 
 def resource_id(inputs: EnvironmentVersionInputs) -> str:
@@ -120,6 +136,7 @@ def as_inputs(path: str, document: dict[str, Any]) -> Plain:
         "environmentName": name,
         "version": version,
         "image": properties.get("image"),
+        "condaFile": properties.get("condaFile"),
         "livenessPath": (config.get("livenessRoute") or {}).get("path"),
         "readinessPath": (config.get("readinessRoute") or {}).get("path"),
         "scoringPath": (config.get("scoringRoute") or {}).get("path"),
@@ -130,6 +147,9 @@ def as_inputs(path: str, document: dict[str, Any]) -> Plain:
 
 
 def _content(inputs: EnvironmentVersionInputs) -> dict[str, Any]:
+    if inputs.conda_file is not None:
+        # Without routes Azure ML runs its own server; with them it would run the base image's command.
+        return {"image": inputs.image, "condaFile": inputs.conda_file}
     paths = {
         "livenessRoute": inputs.liveness_path,
         "readinessRoute": inputs.readiness_path,
@@ -142,7 +162,8 @@ def _content(inputs: EnvironmentVersionInputs) -> dict[str, Any]:
 def _adoptable(inputs: EnvironmentVersionInputs, document: dict[str, Any]) -> None:
     path = resource_id(inputs)
     here, wanted = as_inputs(path, document), inputs.plain()
-    for name in ("image", "livenessPath", "readinessPath", "scoringPath", "port"):
+    names = ("image", "condaFile") if inputs.conda_file is not None else ("image", *_ROUTES)
+    for name in names:
         if here.get(name) != wanted[name]:
             msg = (
                 f"environment {inputs.environment_name}:{last(path)} exists with {name} = {here.get(name)}, not "

@@ -154,6 +154,7 @@ class EnvironmentVersionArgs:
     environment_name: pulumi.Input[str]
     version: pulumi.Input[str]
     image: pulumi.Input[str]
+    conda_file: pulumi.Input[str] | None = None
     liveness_path: pulumi.Input[str] | None = None
     readiness_path: pulumi.Input[str] | None = None
     scoring_path: pulumi.Input[str] | None = None

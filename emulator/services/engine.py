@@ -107,6 +107,20 @@ def environment(credentials: Mapping[str, tuple[str, str]]) -> Iterator[dict[str
         yield {**kept, **({"DOCKER_HOST": where} if where else {}), "DOCKER_CONFIG": folder}
 
 
+def run(command: list[str], environment: Mapping[str, str]) -> tuple[int, list[str]]:
+    """Run a command to its end, which comes with ours at the latest; its exit status and what it has written."""
+    guard = [found, "--pdeathsig", "TERM", "--"] if (found := shutil.which("setpriv")) else []
+    done = subprocess.run(
+        [*guard, *command],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode("utf-8", "replace").splitlines()
+
+
 def host() -> str | None:
     """Where the engine listens: DOCKER_HOST, else what the docker context says, else None (the default socket)."""
     return os.environ.get("DOCKER_HOST") or _context()

@@ -22,7 +22,7 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import ASSIGNMENTS, Principal
 from emulator.core.store import Document
-from emulator.services import authorization, entra, identity, ml_assets, ml_kinds, registry_tokens
+from emulator.services import authorization, entra, identity, ml_assets, ml_images, ml_kinds, registry_tokens
 from emulator.services.containers import MOST_REPLICAS, CrashError, Fleet, Login, Plan, Probe, PullError
 from emulator.services.ml_computes import COMPUTES, compute_of
 from emulator.services.ml_environment import ROUTES, VERSIONS
@@ -384,6 +384,10 @@ class OnlineDeployment(ResourceType):
         sku = {"name": "Default", "tier": "Standard", **(new.body.get("sku") or {})}
         sku["capacity"] = ml_kinds.count(sku, given, kind, name)
         self._share(given, endpoint, name)
+        environment = self.azure.find(given["environmentId"]).properties
+        served = environment.get("condaFile") and not environment.get("inferenceConfig")
+        if served and not given.get("codeConfiguration"):
+            raise _bad(f"Deployment '{name}' lacks 'codeConfiguration': Azure ML's own server runs an entry script")
         # Azure shows what it sets for model and code among the variables.
         given["environmentVariables"] = given["environmentVariables"] | ml_assets.check_mounts(self.azure, given, name)
         body = {**new.body, "kind": kind, "properties": given, "sku": sku}
@@ -514,21 +518,13 @@ class OnlineDeployment(ResourceType):
         return ml_kinds.Share(gpus=int(ml_kinds.has_gpu(str(given["instanceType"]))))
 
     def _plan(self, deployment: Document, environment: Document) -> Plan:
-        image = environment.properties.get("image")
-        if not image or environment.properties.get("build") or environment.properties.get("condaFile"):
-            raise AzureError(
-                400,
-                "ImageBuildFailure",
-                f"Environment '{environment.id.path}' needs an image build, which the local Azure does not do: register"
-                " a version with 'image' only",
-            )
         routes: dict[str, Any] = environment.properties.get("inferenceConfig") or _DEFAULT_ROUTES
         liveness, readiness, scoring = (dict(routes[name]) for name in ROUTES)
         given = deployment.properties
         settings = _settings(given)
         share = self._share(given, self.azure.find(_above(deployment.id).path), deployment.id.name)
         return Plan(
-            image=image,
+            image=ml_images.image_of(self.azure, environment),
             environment=given.get("environmentVariables") or {},
             mounts=ml_assets.mounts(self.azure, given, deployment.id.name)[0],
             port=int(scoring["port"]),

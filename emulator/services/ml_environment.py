@@ -1,7 +1,7 @@
 """Azure Machine Learning environments: a name, and versions of it that never change.
 
-Owns Microsoft.MachineLearningServices/workspaces/environments and .../versions. Builds no image: a version with `build`
-or `condaFile` is kept, and refused by `ml_endpoints` where it shall run.
+Owns Microsoft.MachineLearningServices/workspaces/environments and .../versions. Builds no image: `ml_images` does, when
+a deployment first needs it.
 https://learn.microsoft.com/rest/api/azureml/environment-versions
 """
 

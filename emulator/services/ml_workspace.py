@@ -1,8 +1,8 @@
 """Azure Machine Learning workspaces and their connections.
 
 Owns Microsoft.MachineLearningServices/workspaces, .../connections and the making of the default datastore (`ml_assets`
-serves it). Makes no registry lazily: an environment that
-would need one is refused by `ml_endpoints`.
+serves it). Makes no registry lazily: an environment that would need one
+is refused by `ml_images`.
 https://learn.microsoft.com/rest/api/azureml/workspaces
 https://learn.microsoft.com/rest/api/azureml/workspace-connections
 """

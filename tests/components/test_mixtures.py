@@ -32,11 +32,24 @@ PRIVATE: dict[str, Any] = {
     "deployments": {"blue": MACHINE},
 }
 TWO: dict[str, Any] = {"blue": MACHINE, "green": MACHINE}
+BUILT: dict[str, Any] = {
+    "registry": {"mode": "workspace"},
+    "principal": None,
+    "image": None,
+    "environment": {"base": "a.io/b:1", "conda_file": "conda.yml"},
+    "code": {"path": "app", "entry_script": "score.py"},
+}
+"""What Azure ML builds; None takes a section of STANDALONE out."""
 
 FINE: dict[str, dict[str, Any]] = {
     "standalone and service principal": STANDALONE,
     "no principal section": {name: section for name, section in STANDALONE.items() if name != "principal"},
     "standalone and managed identity": {**STANDALONE, "principal": {"kind": "managed-identity"}},
+    "an environment that Azure ML builds": {
+        **{name: section for name, section in BUILT.items() if section is not None},
+        "deployments": {"blue": MACHINE, "green": {**MACHINE, "image": "a.io/b@sha256:1", "routes": {"port": 80}}},
+        "endpoint": {"traffic": {"blue": 100}},
+    },
     "an existing registry": {**STANDALONE, "registry": {"mode": "standalone", "id": ACR}},
     "an existing abac registry, built by docker": {
         **STANDALONE,
@@ -307,6 +320,30 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"deployments": TWO, "endpoint": {"traffic": {"blue": 100}, "mirror": {"green": 60}}},
         "endpoint.mirror.green = 60: Azure mirrors 50 percent at most",
     ),
+    "an environment beside an image": (
+        {**BUILT, "image": {"context": "app"}},
+        'environment.base = "a.io/b:1": image says already what runs; take out one of them',
+    ),
+    "an environment in a registry beside the workspace": (
+        {**BUILT, "registry": {"mode": "standalone"}, "principal": {"kind": "service-principal"}},
+        'registry.mode = "standalone": Azure ML builds an environment in the workspace\'s own registry',
+    ),
+    "an environment without packages": (
+        {**BUILT, "environment": {"base": "a.io/b:1"}},
+        'environment.base = "a.io/b:1": name one file of packages, condaFile or requirementsFile',
+    ),
+    "an environment that says its Python twice": (
+        {**BUILT, "environment": {"base": "a.io/b:1", "conda_file": "c.yml", "python": "3.11"}},
+        'environment.python = "3.11": condaFile says which',
+    ),
+    "an environment without an entry script": (
+        {**BUILT, "code": None},
+        'deployments.blue.code = "": the server of environment runs an entry script; name code.path',
+    ),
+    "an environment on routes of one's own": (
+        {**BUILT, "deployments": {"blue": {**MACHINE, "routes": {"port": 8080}}}},
+        "deployments.blue.routes = {…}: Azure ML's own server has fixed routes",
+    ),
     "two mirrors": (
         {
             "deployments": {**TWO, "red": MACHINE},
@@ -325,6 +362,7 @@ def test_what_azure_can_do_is_not_refused(case: str) -> None:
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_azure_cannot_do_is_refused_in_one_line_with_the_remedy(case: str) -> None:
     sections, words = REFUSED[case]
-    told = refusals({**STANDALONE, **sections}, NOW)
+    given = {name: section for name, section in {**STANDALONE, **sections}.items() if section is not None}
+    told = refusals(given, NOW)
     assert [text[: len(words)] for text in told] == [words]
     assert "\n" not in told[0]

@@ -708,6 +708,24 @@ BAD: list[tuple[str, object, str]] = [
             "that holds the Dockerfile"
         ),
     ),
+    (
+        "environment",
+        {"base": "python 3", "condaFile": "conda.yml"},
+        (
+            'scoring:environment.base = "python 3": a base image takes host/repository:tag or '
+            "host/repository@sha256:…; for instance mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1"
+        ),
+    ),
+    (
+        "environment",
+        {"base": "a.io/b:1", "requirementsFile": "r.txt", "python": "3"},
+        'scoring:environment.python = "3": a Python version takes its numbers, in quotes; for instance "3.11"',
+    ),
+    (
+        "environment",
+        {"base": "a.io/b:1", "condaFile": "conda.yml"},
+        'scoring:environment.base = "a.io/b:1": image says already what runs; take out one of them',
+    ),
     ("model", {"path": "gone"}, 'scoring:model.path = "{root}/gone": no such folder or file; name the model\'s'),
     ("model", {}, 'scoring:model.path = "": name a folder or file, or a registered version by reference'),
     (

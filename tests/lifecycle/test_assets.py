@@ -10,6 +10,7 @@ from tests.modes import QUICK, answer, configure
 from tests.project import LocalAzure, Project
 from tests.registries import BASE
 
+SERVER_PACKAGE = "azureml-inference-server-http==1.5.1"
 # The image knows neither model nor code: it runs whatever Azure mounts.
 SERVER = """import http.server, importlib.util, json, os
 
@@ -129,3 +130,26 @@ def test_a_changed_model_file_changes_the_model_version_and_the_deployment_only(
     ml = "Microsoft.MachineLearningServices/workspaces"
     wanted = {f"{ml}/models/versions": 2, f"{ml}/onlineEndpoints/deployments": 1}
     assert _writes(azure) == {"writes": wanted, "builds": 0, "uploads": 1}
+
+
+def test_azure_ml_builds_an_environment_and_its_own_server_runs_the_entry_script(
+    project: Project, azure: LocalAzure
+) -> None:
+    (project.folder / "conda.yml").write_text(f"dependencies:\n- python=3.11\n- pip: [{SERVER_PACKAGE}]\n")
+    configure(
+        project,
+        registry={"mode": "workspace"},
+        image=None,
+        environment={"base": BASE, "condaFile": "conda.yml"},
+        model={"path": "weights", "name": "words"},
+        code={"path": "code", "entryScript": "score.py"},
+    )
+    azure.tell("reset-stats")
+    run = project.up()
+    assert run.code == 0, run.text
+    assert answer(project.outputs())["words"] == "second"
+    assert _writes(azure)["builds"] == 1
+    azure.tell("reset-stats")
+    again = project.up()
+    assert again.code == 0, again.text
+    assert _writes(azure) == {"writes": {}, "builds": 0, "uploads": 0}

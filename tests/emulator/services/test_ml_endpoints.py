@@ -197,14 +197,6 @@ def test_a_failed_update_can_be_repeated_and_keeps_its_traffic(inner: Inner, mon
         assert found.deploy("blue")["properties"]["provisioningState"] == "Succeeded"
 
 
-def test_an_environment_that_needs_a_build_cannot_run(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
-        path = f"{ENVIRONMENT}/versions/2"
-        inner.ask("PUT", path, {"properties": {"image": "shop.azurecr.io/a:1", "condaFile": "name: x"}})
-        with pytest.raises(AzureError, match="ImageBuildFailure"):
-            found.deploy("blue", environmentId=f"{inner.group}/{path}")
-
-
 @pytest.mark.parametrize(
     ("text", "expected"), [("PT5S", 5), ("PT0.5S", 0.5), ("PT1M30S", 90), ("PT3M", 180), ("P1DT1H", 90000)]
 )

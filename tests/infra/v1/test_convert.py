@@ -390,7 +390,7 @@ def test_out_writes_a_stack_file_and_the_build_into_the_source(
     assert run(folder, "--out", str(out)) == 0
     stack = yaml.safe_load(out.read_text())["config"]
     given = {key.removeprefix("scoring:"): value for key, value in stack.items()}
-    assert Config.model_validate(given).image.context == "app"
+    assert Config.model_validate(given).model_dump()["image"]["context"] == "app"
     assert parse(given, folder)["image"]["context"] == str(folder / "app")
     assert {DOCKERFILE, CONDA_FILE, "score.py"} == {path.name for path in (folder / "app").iterdir()}
     told = capsys.readouterr().err.splitlines()
