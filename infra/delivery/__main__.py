@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.delivery import comment, drift, prices, report
-from infra.delivery.changes import Preview, PreviewError, read
+from infra.delivery.changes import Preview, PreviewError, read, with_policies
 from infra.delivery.pending import Decisions, StateError
 
 _LIMITS = {"github": report.GITHUB, "azure-devops": report.AZURE_DEVOPS}
@@ -35,7 +35,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     made = commands.add_parser("report", help="write one comment out of what `pulumi preview --json` printed")
-    made.add_argument("previews", nargs="*", metavar="PREVIEW.json", help="a preview; - reads standard input")
+    made.add_argument(
+        "previews",
+        nargs="*",
+        metavar="PREVIEW.json",
+        help="a preview; - reads standard input; PREVIEW.events beside it is the event log",
+    )
     made.add_argument(
         "--stack", action="append", default=[], metavar="NAME=FILE", help="a preview and the name to show for its stack"
     )
@@ -91,7 +96,9 @@ def _report(asked: argparse.Namespace) -> None:
 def _read(stack: str, file: str) -> Preview:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return read(text, stack)
+        found = read(text, stack)
+        log = Path(file).with_suffix(".events")
+        return with_policies(found, log.read_text(encoding="utf-8")) if file != "-" and log.is_file() else found
     except (OSError, UnicodeDecodeError) as error:
         raise PreviewError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except PreviewError as error:

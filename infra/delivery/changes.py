@@ -7,7 +7,7 @@ PULUMI_ENABLE_STREAMING_JSON_PREVIEW). https://www.pulumi.com/docs/iac/cli/comma
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from typing import Any
@@ -172,6 +172,18 @@ def read(text: str, stack: str = "") -> Preview:
         raise PreviewError(
             f"the preview is not as the engine writes it ({error!r}): give what `pulumi preview --json` printed"
         ) from None
+
+
+def with_policies(preview: Preview, events: str) -> Preview:
+    """Add what policies found: the classic shape keeps it to itself, the event log (`--event-log`) tells it."""
+    told = _Told()
+    try:
+        for event in _lines(events.strip()) if events.strip() else ():
+            if policy := event.get("policyEvent"):
+                told.policy(policy)
+    except AttributeError as error:
+        raise PreviewError(f"the event log is not as the engine writes it ({error!r})") from None
+    return replace(preview, findings=(*preview.findings, *told.findings.values()))
 
 
 def _read(stripped: str, stack: str) -> Preview:

@@ -30,6 +30,23 @@ def test_several_stacks_make_one_report(tmp_path: Path, capsys: pytest.CaptureFi
     assert "1 created, 4 unchanged" in told
 
 
+def test_what_policies_found_stands_in_the_event_log_beside_a_preview(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preview = _preview(tmp_path, "one", "dev")
+    event = {
+        "policyName": "admin-account-off",
+        "message": "registry: adminUserEnabled",
+        "enforcementLevel": "mandatory",
+    }
+    lines = [{"sequence": 1, "preludeEvent": {}}, {"sequence": 2, "policyEvent": event}]
+    preview.with_suffix(".events").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["report", str(preview)]) == 0
+    told = capsys.readouterr().out
+    assert "### `dev`: a rule forbids it" in told
+    assert "- **mandatory** `admin-account-off`: registry: adminUserEnabled" in told
+
+
 def test_a_report_is_made_and_put_on_the_pull_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "report.md"
     assert main(["report", str(_preview(tmp_path, "one", "dev")), "--out", str(out), "--limit", "2000"]) == 0
