@@ -26,6 +26,9 @@ from infra.config import NAMESPACE, Config, sections
 
 FILE: Final = Path(__file__).resolve().parents[1] / "schema" / "pulumi-stack.schema.json"
 
+HEADER: Final = f"# yaml-language-server: $schema={FILE.parent.name}/{FILE.name}"
+"""The line on top of a stack file by which editors find the schema."""
+
 _SECURE: Final = {"$ref": "#/$defs/Secret"}
 _SECRET: Final = {
     "description": "A secret, written by `pulumi config set --secret --path`.",

@@ -15,6 +15,7 @@ import yaml
 
 from components.types import RULES, SettingsError
 from infra.config import NAMESPACE, parse
+from infra.schema import HEADER
 from infra.v1.convert import DOCKERFILE, Converted, convert
 from infra.v1.reading import V1Error
 
@@ -97,7 +98,7 @@ def load(path: Path) -> Any:  # noqa: ANN401 - JSON
 
 def written(config: Mapping[str, Any], converted: Converted) -> str:
     """Write the stack's file, with the lines on top, where whoever edits it reads them."""
-    head = [f"# From Azure ML v1. {DOCKERFILE} lies in the build context. Paths are seen from here."]
+    head = [HEADER, f"# From Azure ML v1. {DOCKERFILE} lies in the build context. Paths are seen from here."]
     head += [f"# {note}" for note in converted.notes]
     sections = {f"{NAMESPACE}:{name}": value for name, value in config.items()}
     body = yaml.safe_dump({"config": sections}, sort_keys=False, allow_unicode=True, width=120)

@@ -55,7 +55,8 @@ def test_it_is_a_schema() -> None:
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_stack_file_names_the_schema_and_obeys_it(stack: str) -> None:
     text = (ROOT / stack).read_text()
-    assert text.startswith("# yaml-language-server: $schema=schema/pulumi-stack.schema.json\n")
+    assert text.startswith(f"{schema.HEADER}\n")
+    assert (ROOT / schema.HEADER.partition("=")[2]).is_file()
     assert _told(yaml.safe_load(text)) == []
 
 

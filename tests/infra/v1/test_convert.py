@@ -14,6 +14,7 @@ from infra.v1.__main__ import main
 from infra.v1.convert import CONDA_FILE, DOCKERFILE, Converted, convert
 from infra.v1.reading import V1Error
 from infra.v1.sizes import choose
+from tests.infra.test_schema import problems
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = json.loads((Path(__file__).parent / "document.json").read_text())
@@ -84,8 +85,9 @@ def accepted(found: Converted, root: Path) -> dict[str, Any]:
     """The config as the program reads it, with the files in place."""
     for name, text in found.files.items():
         (root / name).write_text(text)
-    config = {**found.config, "image": {"context": ".", **found.config["image"]}}
-    return dict(parse(yaml.safe_load(yaml.safe_dump(config)), root))
+    config = yaml.safe_load(yaml.safe_dump({**found.config, "image": {"context": ".", **found.config["image"]}}))
+    assert problems(config) == [], "an editor would underline it"
+    return dict(parse(config, root))
 
 
 # -- the document's own file -------------------------------------------------------------------------------------------
@@ -388,6 +390,7 @@ def test_out_writes_a_stack_file_and_the_build_into_the_source(
 ) -> None:
     out = folder / "Pulumi.old.yaml"
     assert run(folder, "--out", str(out)) == 0
+    assert out.read_text().startswith("# yaml-language-server: ")
     stack = yaml.safe_load(out.read_text())["config"]
     given = {key.removeprefix("scoring:"): value for key, value in stack.items()}
     assert Config.model_validate(given).model_dump()["image"]["context"] == "app"
