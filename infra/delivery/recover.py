@@ -61,7 +61,7 @@ _STATES: Final = {"failed": "; its provisioning failed, which up mends", "cancel
 _APPLICATION: Final = "/applications/"
 _PRINCIPAL: Final = "/servicePrincipals/"
 
-_DIFFERS: Final = re.compile(r" (updated|deleted)( \(|$)|warning: ")
+_DIFFERS: Final = re.compile(r" (updated|deleted) \(|warning: ")
 """Lines of a refresh that say where the state was not as Azure is."""
 
 Tell = Callable[[str], None]
