@@ -3,7 +3,7 @@
 import pytest
 
 from infra.delivery.changes import read
-from tests.infra.delivery.golden.__main__ import FOLDER, made, names
+from tests.infra.delivery.golden.__main__ import FOLDER, made, names, previews
 
 
 @pytest.mark.parametrize("name", names())
@@ -12,11 +12,12 @@ def test_the_report_is_as_it_was_reviewed(name: str) -> None:
 
 
 def test_there_is_one_for_score_for_traffic_and_for_an_identity() -> None:
-    assert {"score", "traffic", "identity"} <= set(names())
+    assert {"score", "traffic", "identity", "stacks"} <= set(names())
 
 
 @pytest.mark.parametrize("name", names())
 def test_a_recorded_preview_reads_without_errors(name: str) -> None:
-    preview = read((FOLDER / f"{name}.json").read_text())
-    assert preview.changes
-    assert not preview.failed
+    for text in previews(name):
+        preview = read(text)
+        assert preview.changes
+        assert not preview.failed

@@ -1,4 +1,4 @@
-"""`python -m tests.infra.delivery.golden`: write each report anew from its preview; the diff shows what changed."""
+"""`python -m tests.infra.delivery.golden`: write each report anew from its previews; the diff shows what changed."""
 
 import sys
 from datetime import date
@@ -8,19 +8,25 @@ from infra.delivery import prices, report
 from infra.delivery.changes import read
 
 FOLDER = Path(__file__).parent
-TODAY = date(2034, 12, 15)
-"""A day on which the recorded password ends soon."""
+TODAY = date(2028, 11, 15)
+"""A day on which the passwords of some of the recorded stacks end soon."""
+STACKS = ("dev", "staging", "prod")
 
 
 def names() -> list[str]:
-    """The cases: a preview each, as the engine printed it, without what the report does not read."""
-    return sorted(path.stem for path in FOLDER.glob("*.json"))
+    """The cases: NAME.json, or NAME.STACK.json for each stack of a report on several."""
+    return sorted({path.name.partition(".")[0] for path in FOLDER.glob("*.json")})
+
+
+def previews(name: str) -> list[str]:
+    """What the engine printed, in either shape, without what the report does not read."""
+    paths = [FOLDER / f"{name}.json", *(FOLDER / f"{name}.{stack}.json" for stack in STACKS)]
+    return [path.read_text() for path in paths if path.exists()]
 
 
 def made(name: str) -> str:
     """The report of one case."""
-    preview = read((FOLDER / f"{name}.json").read_text())
-    return report.render([preview], prices=prices.load(), today=TODAY)
+    return report.render([read(text) for text in previews(name)], prices=prices.load(), today=TODAY)
 
 
 if __name__ == "__main__":
