@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from infra.delivery import comment, drift, prices, report
@@ -97,6 +98,8 @@ def _read(stack: str, file: str) -> Preview:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         found = read(text, stack)
+        if not found.stack:  # nothing in it names its stack
+            found = replace(found, stack=Path(file).stem)
         log = Path(file).with_suffix(".events")
         return with_policies(found, log.read_text(encoding="utf-8")) if file != "-" and log.is_file() else found
     except (OSError, UnicodeDecodeError) as error:

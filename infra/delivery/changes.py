@@ -217,6 +217,9 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
     told = _Told()
     for found in document.get("diagnostics") or []:
         told.diagnostic(found)
+    if "steps" not in document and not told.messages and not told.findings:
+        # A stack's own step is always there: the engine never came so far.
+        told.messages.append(("error", "the preview ended before its first step; the job's log says why"))
     for step in steps:
         told.image(step["urn"], step["op"], step.get("newState") or {}, step.get("oldState") or {})
     changes = tuple(
@@ -286,11 +289,14 @@ class _Told:
 
     def diagnostic(self, event: dict[str, Any]) -> None:
         """Take a message of the engine; lines that an image requirement wrote are findings."""
-        severity = str(event.get("severity"))
+        severity, text = str(event.get("severity")), _COLOUR.sub("", str(event.get("message") or ""))
+        if severity == "info#err":
+            # What the program writes to its standard error: its refusals, a line each.
+            severity = "error" if text.startswith("error: ") else "info"
         rest = []
-        for line in _COLOUR.sub("", str(event.get("message") or "")).splitlines():
+        for line in text.splitlines():
             if found := _REQUIREMENT.search(line):
-                self._finding(found[1], severity.partition("#")[0], found[2])
+                self._finding(found[1], severity, found[2])
             else:
                 rest.append(line)
         message = " ".join(" ".join(rest).split()).removeprefix(f"{severity}: ")

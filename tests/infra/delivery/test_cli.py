@@ -47,6 +47,16 @@ def test_what_policies_found_stands_in_the_event_log_beside_a_preview(
     assert "- **mandatory** `admin-account-off`: registry: adminUserEnabled" in told
 
 
+def test_a_preview_that_never_began_is_told_as_failed_by_its_files_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prod.json").write_text('{"config": {"scoring:location": "westeurope"}, "changeSummary": null}')
+    assert main(["report", str(tmp_path / "prod.json")]) == 0
+    told = capsys.readouterr().out
+    assert "### `prod`: the preview failed" in told
+    assert "the job&#39;s log says why" in told or "the job's log says why" in told
+
+
 def test_a_report_is_made_and_put_on_the_pull_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "report.md"
     assert main(["report", str(_preview(tmp_path, "one", "dev")), "--out", str(out), "--limit", "2000"]) == 0

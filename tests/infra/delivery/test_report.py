@@ -402,3 +402,16 @@ def test_the_end_that_azure_chose_is_told_too() -> None:
     step["oldState"]["outputs"] = {"endDate": "2027-01-01T00:00:00Z"}
     assert "ends `2027-01-01`" in render([read(_classic([step]))])
     assert "Password `p`" not in render([read(_classic([{**step, "op": "replace"}]))]), "the new one ends another day"
+
+
+def test_what_the_program_refuses_is_an_error_of_the_preview() -> None:
+    lines = [
+        "error: scoring:location is missing: write it",
+        "error: image: AML-IMG-001 Ubuntu 14.04 is older",
+        "a remark",
+    ]
+    text = json.dumps({"diagnostics": [{"severity": "info#err", "message": f"{line}\n\n"} for line in lines]})
+    found = read(text, "dev")
+    assert found.messages == (("error", "scoring:location is missing: write it"),)
+    assert [(each.rule, each.level) for each in found.findings] == [("AML-IMG-001", "error")]
+    assert "### `dev`: the preview failed" in render([found])
