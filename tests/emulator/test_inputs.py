@@ -16,7 +16,8 @@ from azure.mgmt.machinelearningservices import models as ml
 
 from emulator.catalogue import TYPES
 from emulator.core.errors import AzureError
-from emulator.services import clusters, ml_computes, monitor
+from emulator.core.ids import ResourceId
+from emulator.core.store import Document
 from tests.emulator.conftest import Inner
 from tests.ml import (
     CONNECTION,
@@ -27,6 +28,7 @@ from tests.ml import (
     deployment_body,
     endpoint_body,
     make_workspace,
+    on_kubernetes,
     scene,
     workspace_body,
 )
@@ -40,18 +42,11 @@ NOBODY_WRITES = {
     "Microsoft.MachineLearningServices/workspaces/datastores",
 }
 """Types that come with others."""
-KINDS = {
-    clusters.MANAGED,
-    clusters.CONNECTED,
-    clusters.EXTENSIONS,
-    ml_computes.COMPUTES,
-    monitor.AUTOSCALE,
-    monitor.DIAGNOSTICS,
-}
-"""Types whose demands stand beside what they are for, in tests/emulator/services/test_kinds.py."""
 DIGEST = "shop.azurecr.io/a@sha256:" + "1" * 64
 URI = "azureml://datastores/workspaceblobstore/paths/model"
 _MISSING = object()
+AKS = "providers/Microsoft.ContainerService/managedClusters/aks01"
+_PROFILE = "properties.profiles.0"
 
 Body = dict[str, Any]
 
@@ -90,6 +85,52 @@ def _with(body: Body) -> Callable[[Inner], Body]:
     return lambda _: copy.deepcopy(body)
 
 
+def _compute(inner: Inner) -> Body:
+    on_kubernetes(inner)
+    cluster = f"{inner.group}/{AKS}"
+    return {**PLACE, "properties": {"computeType": "Kubernetes", "resourceId": cluster}}
+
+
+def _extension(inner: Inner) -> Body:
+    on_kubernetes(inner)
+    return {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes"}}
+
+
+def _autoscale(inner: Inner) -> Body:
+    deployment = f"{inner.group}/{ENDPOINT}/deployments/blue"
+    standing = {"properties": {"endpointComputeType": "Managed"}}
+    inner.azure.store.put(Document(ResourceId.parse(deployment), standing))
+    trigger = {
+        "metricName": "CpuUtilizationPercentage",
+        "metricResourceUri": deployment,
+        "timeGrain": "PT1M",
+        "statistic": "Average",
+        "timeWindow": "PT5M",
+        "timeAggregation": "Average",
+        "operator": "GreaterThan",
+        "threshold": 70,
+    }
+    action = {"direction": "Increase", "type": "ChangeCount", "value": "1", "cooldown": "PT5M"}
+    limits = {"minimum": "1", "maximum": "4", "default": "2"}
+    profile = {"name": "default", "capacity": limits, "rules": [{"metricTrigger": trigger, "scaleAction": action}]}
+    return {**PLACE, "properties": {"targetResourceUri": deployment, "profiles": [profile]}}
+
+
+def _diagnostics(inner: Inner) -> Body:
+    make_workspace(inner)
+    inner.azure.store.keep("scoring-port", 0)
+    inner.ask("PUT", ENDPOINT, endpoint_body())
+    logs = f"{inner.group}/providers/Microsoft.OperationalInsights/workspaces/logs-test"
+    sent = [{"category": "AmlOnlineEndpointConsoleLog", "enabled": True}]
+    return {"properties": {"workspaceId": logs, "logs": sent}}
+
+
+CLUSTER = {
+    **PLACE,
+    "identity": {"type": "SystemAssigned"},
+    "properties": {"dnsPrefix": "aks02", "agentPoolProfiles": [{"name": "one", "mode": "System"}]},
+}
+CONNECTED = {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": {"agentPublicKeyCertificate": "MII"}}
 STORAGE = {**PLACE, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
 REGISTRY = {**PLACE, "sku": {"name": "Premium"}}
 LOGS = {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}}
@@ -143,6 +184,24 @@ WELL: Mapping[str, tuple[str, Callable[[Inner], Body]]] = {
         _in_workspace({"properties": {"codeUri": URI}}),
     ),
     "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": (ENDPOINT, _in_workspace(endpoint_body())),
+    "Microsoft.MachineLearningServices/workspaces/computes": (f"{WORKSPACE}/computes/aks", _compute),
+    "Microsoft.ContainerService/managedClusters": (
+        "providers/Microsoft.ContainerService/managedClusters/aks02",
+        _with(CLUSTER),
+    ),
+    "Microsoft.Kubernetes/connectedClusters": (
+        "providers/Microsoft.Kubernetes/connectedClusters/arc01",
+        _with(CONNECTED),
+    ),
+    "Microsoft.KubernetesConfiguration/extensions": (
+        f"{AKS}/providers/Microsoft.KubernetesConfiguration/extensions/second",
+        _extension,
+    ),
+    "Microsoft.Insights/autoscaleSettings": ("providers/Microsoft.Insights/autoscaleSettings/blue", _autoscale),
+    "Microsoft.Insights/diagnosticSettings": (
+        f"{ENDPOINT}/providers/Microsoft.Insights/diagnosticSettings/scoring",
+        _diagnostics,
+    ),
 }
 """A path and a right body of each type, but for deployments: those need an endpoint that stands."""
 DEPLOYMENTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments"
@@ -269,6 +328,66 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.mirrorTraffic", {"blue": 51}, "at most 50"),
         ("identity", {"type": "Own"}, "identity type 'Own'"),
         ("identity", {"type": "UserAssigned"}, "userAssignedIdentities"),
+        ("kind", "AKS", "kind 'AKS'"),
+        ("kind", "Kubernetes", "is none that is attached to the workspace"),
+        ("properties.compute", "/x", "has no compute '/x'"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/computes": (
+        ("location", _MISSING, "location"),
+        ("properties.computeType", _MISSING, "computeType"),
+        ("properties.computeType", "Cloud", "computeType"),
+        ("properties.computeType", "AmlCompute", "attaches Kubernetes only"),
+        ("properties.resourceId", "/nowhere", "is not a cluster that exists"),
+        ("properties.resourceId", _MISSING, "is not a cluster that exists"),
+        ("properties.properties", {"namespace": "Upper"}, "namespace 'Upper'"),
+        ("properties.properties", {"defaultInstanceType": "huge"}, "defaultInstanceType 'huge'"),
+    ),
+    "Microsoft.ContainerService/managedClusters": (
+        ("location", _MISSING, "location"),
+        ("identity", _MISSING, "identity"),
+        ("properties.dnsPrefix", _MISSING, "dnsPrefix"),
+        ("properties.agentPoolProfiles", [], "system pool"),
+        ("properties.agentPoolProfiles", [{"mode": "Best"}], "agentPoolProfiles.mode"),
+    ),
+    "Microsoft.Kubernetes/connectedClusters": (
+        ("location", _MISSING, "location"),
+        ("identity", _MISSING, "identity"),
+        ("properties.agentPublicKeyCertificate", _MISSING, "agentPublicKeyCertificate"),
+    ),
+    "Microsoft.KubernetesConfiguration/extensions": (
+        ("properties.extensionType", _MISSING, "extensionType"),
+        ("properties.scope", {"galaxy": {}}, "properties.scope"),
+    ),
+    "Microsoft.Insights/autoscaleSettings": (
+        ("location", _MISSING, "location"),
+        ("tags", {str(n): "x" for n in range(16)}, "more than 15 tags"),
+        ("properties.targetResourceUri", _MISSING, "targetResourceUri"),
+        ("properties.targetResourceUri", "/nowhere", "names no online deployment"),
+        ("properties.profiles", [], "1 to 20"),
+        (f"{_PROFILE}.name", _MISSING, "lacks 'name'"),
+        (f"{_PROFILE}.capacity.default", "5", "the default must lie between"),
+        (f"{_PROFILE}.capacity.minimum", "one", "minimum 'one'"),
+        (f"{_PROFILE}.rules.0.metricTrigger.metricName", "Cpu", "metricName 'Cpu'"),
+        (f"{_PROFILE}.rules.0.metricTrigger.metricResourceUri", "/nothing", "names nothing that has metrics"),
+        (f"{_PROFILE}.rules.0.metricTrigger.threshold", "70", "threshold '70'"),
+        (f"{_PROFILE}.rules.0.metricTrigger.operator", "Above", "metricTrigger.operator"),
+        (f"{_PROFILE}.rules.0.metricTrigger.statistic", _MISSING, "metricTrigger.statistic"),
+        (f"{_PROFILE}.rules.0.metricTrigger.timeAggregation", "Mean", "timeAggregation"),
+        (f"{_PROFILE}.rules.0.metricTrigger.timeWindow", "PT1M", "timeWindow 'PT1M'"),
+        (f"{_PROFILE}.rules.0.metricTrigger.timeGrain", "P1D", "timeGrain 'P1D'"),
+        (f"{_PROFILE}.rules.0.scaleAction.direction", "Up", "scaleAction.direction"),
+        (f"{_PROFILE}.rules.0.scaleAction.type", "Change", "scaleAction.type"),
+        (f"{_PROFILE}.rules.0.scaleAction.value", "0", "scaleAction.value '0'"),
+        (f"{_PROFILE}.rules.0.scaleAction.cooldown", "PT30S", "cooldown 'PT30S'"),
+    ),
+    "Microsoft.Insights/diagnosticSettings": (
+        ("properties.workspaceId", _MISSING, "has no destination"),
+        ("properties.workspaceId", "/subscriptions/x/resourceGroups/y", "is no Log Analytics workspace"),
+        ("properties.logs", [], "sends nothing"),
+        ("properties.logs", [{"category": "AuditEvent", "enabled": True}], "'AuditEvent'"),
+        ("properties.logs", [{"category": "AmlOnlineEndpointConsoleLog"}], "'enabled'"),
+        ("properties.logs", [{"categoryGroup": "some", "enabled": True}], "categoryGroup 'some'"),
+        ("properties.metrics", [{"category": "Some", "enabled": True}], "'Some'"),
     ),
 }
 """What is wrong with each: the field, the value instead, and a word of the refusal."""
@@ -283,6 +402,11 @@ WRONG_DEPLOYMENTS: tuple[tuple[str, Any, str], ...] = (
     ("properties.instanceType", "Standard_Tiny", "instanceType 'Standard_Tiny'"),
     ("properties.egressPublicNetworkAccess", "Maybe", "egressPublicNetworkAccess 'Maybe'"),
     ("properties.scaleSettings", {"scaleType": "Sideways"}, "scaleType 'Sideways'"),
+    ("properties.dataCollector", {"collections": {}}, "dataCollector"),
+    ("properties.dataCollector", {"collections": {"request": {"samplingRate": 2}}}, "samplingRate '2'"),
+    ("properties.dataCollector", {"collections": {"request": {"dataCollectionMode": "On"}}}, "'On'"),
+    ("properties.dataCollector", {"collections": {"request": {}}, "rollingRate": "Week"}, "'Week'"),
+    ("properties.containerResourceRequirements", {"containerResourceLimits": {"cpu": "1"}}, "are for Kubernetes"),
     ("properties.requestSettings.maxConcurrentRequestsPerInstance", 0, "maxConcurrentRequestsPerInstance '0'"),
     ("properties.requestSettings.requestTimeout", "PT181S", "requestTimeout 'PT181S'"),
     ("properties.livenessProbe", {"failureThreshold": 0}, "livenessProbe.failureThreshold"),
@@ -301,10 +425,10 @@ def ended(inner: Inner) -> Iterator[None]:
 def _changed(body: Body, field: str, value: object) -> Body:
     """The body with one field otherwise, or without it."""
     found = copy.deepcopy(body)
-    place = found
+    place: Any = found
     *folders, last = field.split(".")
     for name in folders:
-        place = place.setdefault(name, {})
+        place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
     if value is _MISSING:
         del place[last]
     else:
@@ -313,7 +437,7 @@ def _changed(body: Body, field: str, value: object) -> Body:
 
 
 def test_no_type_is_left_out() -> None:
-    served = {kind.type for kind in TYPES} - NOBODY_WRITES - KINDS
+    served = {kind.type for kind in TYPES} - NOBODY_WRITES
     assert {*WELL, DEPLOYMENTS} == served == {*WRONG, DEPLOYMENTS}
 
 

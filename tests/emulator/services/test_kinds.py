@@ -49,14 +49,6 @@ def refused(inner: Inner, path: str, body: dict[str, Any]) -> str:
 # -- clusters and computes ---------------------------------------------------------------------------------------------
 
 
-def test_a_cluster_needs_a_system_pool_a_dns_prefix_and_an_identity(inner: Inner) -> None:
-    assert "at least one system pool" in refused(inner, CLUSTER, cluster_body(agentPoolProfiles=[]))
-    assert "lacks 'properties.dnsPrefix'" in refused(inner, CLUSTER, cluster_body(dnsPrefix=None))
-    body = cluster_body()
-    del body["identity"]
-    assert "lacks 'identity'" in refused(inner, CLUSTER, body)
-
-
 def test_a_cluster_without_the_extension_cannot_be_attached(inner: Inner) -> None:
     make_workspace(inner)
     inner.ask("PUT", CLUSTER, cluster_body())
@@ -66,21 +58,6 @@ def test_a_cluster_without_the_extension_cannot_be_attached(inner: Inner) -> Non
     assert made["properties"]["isAttachedCompute"] is True
     assert made["properties"]["properties"]["namespace"] == "default"
     assert "defaultinstancetype" in made["properties"]["properties"]["instanceTypes"]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"computeType": None}, "lacks 'properties.computeType'"),
-        ({"computeType": "Cloud"}, "The value 'Cloud' of 'properties.computeType' is not one of Kubernetes"),
-        ({"resourceId": "/nowhere"}, "is not a cluster that exists"),
-        ({"properties": {"namespace": "Upper"}}, "namespace 'Upper' of 'aks' is not the name"),
-        ({"properties": {"defaultInstanceType": "huge"}}, "defaultInstanceType 'huge' of 'aks' is none of"),
-    ],
-)
-def test_a_wrong_compute_is_refused_by_the_fields_name(inner: Inner, change: dict[str, Any], said: str) -> None:
-    on_kubernetes(inner)
-    assert said in refused(inner, COMPUTE, compute_body(inner, **change))
 
 
 def test_an_attachment_keeps_its_cluster_and_namespace(inner: Inner) -> None:
@@ -213,32 +190,6 @@ def test_five_minutes_are_not_too_long_on_kubernetes(cluster: Scene) -> None:
     cluster.deploy("blue", **KUBERNETES, requestSettings={"requestTimeout": "PT5M"})
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"scaleSettings": {"scaleType": "TargetUtilization"}}, "(Managed) is none of Default"),
-        ({"containerResourceRequirements": {"containerResourceLimits": {"cpu": "1"}}}, "are for Kubernetes online"),
-        ({"dataCollector": {"collections": {}}}, "dataCollector of deployment 'blue' lacks 'collections'"),
-        (
-            {"dataCollector": {"collections": {"request": {"samplingRate": 2}}}},
-            "samplingRate '2' is not a number from 0 to 1",
-        ),
-        (
-            {"dataCollector": {"collections": {"request": {"dataCollectionMode": "On"}}}},
-            "dataCollectionMode 'On' is none of Enabled, Disabled",
-        ),
-        (
-            {"dataCollector": {"collections": {"request": {}}, "rollingRate": "Week"}},
-            "'Week' is none of Hour, Minute, Day, Month, Year",
-        ),
-    ],
-)
-def test_a_wrong_managed_deployment_is_refused(inner: Inner, change: dict[str, Any], said: str) -> None:
-    with scene(inner, listen=False) as found, pytest.raises(AzureError) as told:
-        found.deploy("blue", **change)
-    assert said in str(told.value)
-
-
 def test_a_managed_deployment_has_fifty_instances_at_most(inner: Inner) -> None:
     with scene(inner, listen=False):
         body = {**deployment_body(inner), "sku": {"name": "Default", "capacity": 51}}
@@ -303,27 +254,6 @@ def test_azure_monitor_scales_a_managed_deployment_once(inner: Inner) -> None:
         changed = inner.ask("PATCH", BLUE, {"sku": {"name": "Default", "capacity": 3}})
         assert changed["sku"]["capacity"] == 3
         assert found.fleet.pools[found.key("blue")].plan.instances == 3
-
-
-@pytest.mark.parametrize(
-    ("trigger", "capacity", "said"),
-    [
-        ({}, {"default": "5"}, "minimum 1, default 5, maximum 4: the default must lie between"),
-        ({}, {"minimum": "one"}, "minimum 'one' of autoscale setting 'blue' is not a whole number"),
-        ({"metricName": "Cpu"}, {}, "metricName 'Cpu' of 'blue' is none of CpuMemoryUtilizationPercentage"),
-        ({"metricResourceUri": "/nothing"}, {}, "names nothing that has metrics"),
-        ({"threshold": None}, {}, "metricTrigger.threshold 'None' of 'blue' is not a number"),
-        ({"operator": "Above"}, {}, "The value 'Above' of 'metricTrigger.operator' is not one of"),
-        ({"timeWindow": "PT1M"}, {}, "timeWindow 'PT1M' is not between 300 and 43200 seconds"),
-        ({"statistic": None}, {}, "lacks 'metricTrigger.statistic'"),
-    ],
-)
-def test_a_wrong_autoscale_setting_is_refused(
-    inner: Inner, trigger: dict[str, Any], capacity: dict[str, str], said: str
-) -> None:
-    with scene(inner, listen=False) as found:
-        found.deploy("blue")
-        assert said in refused(inner, SETTING, _setting(inner, trigger, **capacity))
 
 
 def test_azure_monitor_scales_nothing_on_kubernetes(inner: Inner, cluster: Scene) -> None:
