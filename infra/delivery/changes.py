@@ -99,7 +99,7 @@ class Change:
 
 _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
     (Risk.TRAFFIC, {"EndpointTraffic"}, {"traffic", "mirrorTraffic"}),
-    (Risk.IMAGE, {"ImageBuild", "ImageImport", "Image", "RegistryImage"}, {"image", "environmentId"}),
+    (Risk.IMAGE, {"ImageBuild", "ImageImport", "ImagePin", "Image", "RegistryImage"}, {"image", "environmentId"}),
     (
         Risk.IDENTITY,
         {"RoleAssignment", "Application", "ServicePrincipal", "UserAssignedIdentity"},
@@ -115,7 +115,7 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
 """What makes a change risky: the kind of resource, or the property that is updated."""
 
 
-EXPLAINED = {"ImageBuild", "Image", "EnvironmentVersion", "OnlineDeployment"}
+EXPLAINED = {"ImageBuild", "ImageImport", "ImagePin", "Image", "EnvironmentVersion", "OnlineDeployment"}
 """Kinds whose whole state the report reads: images and instances."""
 _PLAIN = ("files", "bases", "packages")
 """What an image is made from: names of files and packages, of which some sound secret, and pieces of hashes."""

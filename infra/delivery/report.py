@@ -238,15 +238,21 @@ def images(changes: Iterable[Change]) -> list[str]:
     for change in changes:
         if change.kind == "ImageBuild" and change.op in {"create", "update", "replace"}:
             lines += _built(change)
-        elif change.kind == "Image" and change.old.get("imageName") != change.new.get("imageName"):
-            old, new = change.old, change.new
-            known = f" ({_value(old.get('repoDigest'))})" if old.get("repoDigest") else ""
-            lines.append(f"- Image: {_value(old.get('imageName'))}{known} → {_value(new.get('imageName'))}")
+        elif change.kind in _NAMED and change.op in {"create", "update", "replace"}:
+            name, digest = _NAMED[change.kind]
+            before, after = change.old.get(name), change.new.get(name)
+            known = f" ({_value(change.old[digest])})" if change.old.get(digest) else ""
+            if before != after:
+                lines.append(f"- Image: {f'{_value(before)}{known} → ' if before else ''}{_value(after)}")
         elif change.kind == "EnvironmentVersion" and change.op in {"update", "replace"}:
             before, after = change.old.get("image"), change.new.get("image")
             if after not in (before, UNKNOWN):
                 lines.append(f"- Image of {code(change.name)}: {_value(before)} → {_value(after)}")
     return lines
+
+
+_NAMED = {"Image": ("imageName", "repoDigest"), "ImageImport": ("source", ""), "ImagePin": ("reference", "digest")}
+"""By kind: where an image that is not built by ACR says which it is, and which digest it has now."""
 
 
 def _built(change: Change) -> list[str]:

@@ -287,10 +287,43 @@ def test_a_folder_that_is_kept_as_a_whole_is_compared_as_a_whole() -> None:
     assert _image_lines({"files": old}, {"files": new}) == ["- files: `data/`, `more/` (perhaps)"]
 
 
-def test_an_image_of_the_local_engine_is_told_by_its_name_and_digest() -> None:
-    step = _step("update", "docker:index/image:Image", "build", {"imageName": "h/r:1"}, {"imageName": "h/r:2"})
-    step["oldState"]["outputs"] = {"repoDigest": "h/r@sha256:1"}
-    assert "- Image: `h/r:1` (`h/r@sha256:1`) → `h/r:2`" in render([read(_classic([step]))])
+@pytest.mark.parametrize(
+    ("type_", "old", "outputs", "new", "line"),
+    [
+        (
+            "docker:index/image:Image",
+            {"imageName": "h/r:1"},
+            {"repoDigest": "h/r@sha256:1"},
+            {"imageName": "h/r:2"},
+            "- Image: `h/r:1` (`h/r@sha256:1`) → `h/r:2`",
+        ),
+        (
+            f"{OWN}ImageImport",
+            {"source": "dev/r@sha256:1"},
+            {"digest": "sha256:1"},
+            {"source": "dev/r@sha256:2"},
+            "- Image: `dev/r@sha256:1` → `dev/r@sha256:2`",
+        ),
+        (
+            f"{OWN}ImagePin",
+            {"reference": "h/r:1"},
+            {"digest": "sha256:1"},
+            {"reference": "h/r:2"},
+            "- Image: `h/r:1` (`sha256:1`) → `h/r:2`",
+        ),
+    ],
+)
+def test_an_image_that_acr_does_not_build_is_told_by_its_name_and_digest(
+    type_: str, old: dict[str, Any], outputs: dict[str, Any], new: dict[str, Any], line: str
+) -> None:
+    step = _step("update", type_, "image", old, new)
+    step["oldState"]["outputs"] = outputs
+    text = render([read(_classic([step]))])
+    assert line in text
+    assert "clients get answers of another image" in text
+    assert f"- Image: {line.rpartition('→ ')[2]}" in render(
+        [read(_classic([_step("create", type_, "image", None, new)]))]
+    )
 
 
 def test_findings_of_policies_and_of_the_image_stand_by_themselves_the_worst_first() -> None:
