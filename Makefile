@@ -37,6 +37,7 @@ test: lint ## pass every test (ARGS=tests/... for some, WORKERS=4)
 bench: .venv/ready ## measure, as ratios within one run
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.performance.bench
+	@.venv/bin/python -m tests.performance.context_bench
 	@.venv/bin/python -m tests.performance.report_bench
 
 # One virtual environment from the lock file; uv itself is found, or kept in the cache.

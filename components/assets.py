@@ -16,11 +16,10 @@ from typing import Any, Final
 import pulumi
 
 from components.content import TAG_LENGTH, asset_files, asset_key
+from components.progress import Told
 from components.resources import CodeVersion, CodeVersionArgs, ModelVersion, ModelVersionArgs
 from components.types import CodeSettings, ModelSettings, SettingsError, line, require
 
-_MANY_FILES: Final = 5000
-"""Files after which hashing says how far it is."""
 _VERSIONS: Final = 2**31 - 1
 _HASHED: Final = 16
 """Hexadecimal digits of the key that a model's version is made from."""
@@ -170,11 +169,7 @@ def _key(path: Path, place: str) -> str:
     if not files:
         raise SettingsError(line(f"{place}.path", str(path), "there is no file in it, or all are ignored"))
 
-    def tell(done: int, total: int) -> None:
-        if total >= _MANY_FILES and done % _MANY_FILES == 0:
-            pulumi.log.info(f"{place}.path: {done} of {total} files read", ephemeral=True)
-
-    return asset_key(files, tell)
+    return asset_key(files, Told(f"{place}.path"))
 
 
 def _name(text: str) -> str:

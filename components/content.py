@@ -32,8 +32,8 @@ _ALWAYS: Final = "__pycache__/"
 """Python writes these when code is tried out; they would make another version of the same code."""
 _FORMAT: Final = b"azureml-scoring content key 1\n"
 
-Progress = Callable[[int, int], None]
-"""Told after every file: how many are done, of how many."""
+Progress = Callable[[int, int, int], None]
+"""Told after every block and every file: how many files are done, of how many, and how many bytes."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,13 @@ def read_content(  # noqa: PLR0913, PLR0917 - what a build depends on is what it
     for name, fact in sorted(facts.items()):
         _add(total, "fact", name, fact.encode())
     pieces: list[tuple[str, str]] = []
-    for done, entry in enumerate(files, start=1):
-        kind, value = _value(entry)
+    meter = _Meter(len(files), progress)
+    for entry in files:
+        kind, value = _value(entry, meter)
         _add(total, kind, entry.name, value)
         piece = hashlib.sha256(value).digest() if kind == "link" else value
         pieces.append((_shown(entry.name), f"{piece.hex()[:DIGITS]}{_MARKS[kind]}"))
-        if progress is not None:
-            progress(done, len(files))
+        meter.file()
     return Content(total.hexdigest(), shortened(pieces))
 
 
@@ -114,10 +114,33 @@ _MARKS: Final = {"file": "", "program": "x", "link": "l"}
 """What stands after the piece of a hash: an executable bit is a change too."""
 
 
-def _value(entry: ContextFile) -> tuple[str, bytes]:
+class _Meter:
+    """Counts files and bytes as they are read, and passes the counts on."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total = total
+        self._progress = progress
+        self._files = self._bytes = 0
+
+    def file(self) -> None:
+        """One more file is done."""
+        self._files += 1
+        self._tell()
+
+    def block(self, size: int) -> None:
+        """So many more bytes are read."""
+        self._bytes += size
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._files, self._total, self._bytes)
+
+
+def _value(entry: ContextFile, meter: _Meter) -> tuple[str, bytes]:
     if entry.link is not None:
         return "link", entry.link.encode("utf-8", "surrogateescape")
-    return "program" if entry.executable else "file", _digest(entry.path)
+    return "program" if entry.executable else "file", _digest(entry.path, meter)
 
 
 def _shown(name: str) -> str:
@@ -169,10 +192,10 @@ def asset_files(path: Path) -> dict[str, Path]:
 def asset_key(files: Mapping[str, Path], progress: Progress | None = None) -> str:
     """Compute the key of a model or of code as 64 hexadecimal digits."""
     total = hashlib.sha256(_FORMAT)
-    for done, (name, path) in enumerate(files.items(), start=1):
-        _add(total, "file", name, _digest(path))
-        if progress is not None:
-            progress(done, len(files))
+    meter = _Meter(len(files), progress)
+    for name, path in files.items():
+        _add(total, "file", name, _digest(path, meter))
+        meter.file()
     return total.hexdigest()
 
 
@@ -192,10 +215,11 @@ def _add(total: "hashlib._Hash", kind: str, name: str, value: bytes) -> None:
         total.update(part)
 
 
-def _digest(path: Path) -> bytes:
+def _digest(path: Path, meter: _Meter) -> bytes:
     found = hashlib.sha256()
     for block in _blocks(path):
         found.update(block)
+        meter.block(len(block))
     return found.digest()
 
 

@@ -17,6 +17,7 @@ import pulumi_docker as docker
 
 from components.content import TAG_LENGTH, check_context, read_content
 from components.ingredients import MOST_PACKAGES, Ingredients
+from components.progress import Told
 from components.reference import Reference
 from components.requirements import Checks, Finding, before, made_of, named
 from components.requirements import reference as judge_reference
@@ -25,8 +26,6 @@ from components.types import ImageSettings, RegistryLogin, SettingsError, requir
 
 _PLATFORM: Final = "linux/amd64"
 _DOCKERFILE: Final = "Dockerfile"
-_MANY_FILES: Final = 5000
-"""Files after which hashing a context says how far it is."""
 _TEXT_LIMIT: Final = 4 << 20
 """Bytes of a Dockerfile or requirements file that are read."""
 
@@ -212,7 +211,7 @@ def plan_image(image: ImageSettings, field: str = "image.reference", secrets: It
         image.get("platform") or _PLATFORM,
         image.get("target"),
         secrets,
-        progress=_progress,
+        progress=Told("image.context"),
     )
     repository = image.get("repository") or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
     bases, packages = made_of(text, files, image.get("build_arguments"))
@@ -255,8 +254,3 @@ def _refused(found: list[Finding]) -> tuple[Finding, ...]:
         lines = (f"image: {finding}; image.requirements.{finding.id}: warning lets it pass" for finding in errors)
         raise SettingsError("\n".join(lines))
     return tuple(found)
-
-
-def _progress(done: int, total: int) -> None:
-    if total >= _MANY_FILES and done % _MANY_FILES == 0:
-        pulumi.log.info(f"image.context: {done} of {total} files read", ephemeral=True)

@@ -77,12 +77,19 @@ def configure(project: Project, **sections: Any) -> None:  # noqa: ANN401 - YAML
 @contextmanager
 def standing(project: Project) -> Iterator[dict[str, Any]]:
     """Take the stack up, see that it answers, yield its outputs, and take it down again."""
-    try:
-        run = project.up()
-        assert run.code == 0, run.text
+    with taken_up(project):
         outputs = project.outputs()
         assert answer(outputs) == REPLY
         yield outputs
+
+
+@contextmanager
+def taken_up(project: Project) -> Iterator[Run]:
+    """Take the stack up, yield what was said, and take it down again."""
+    try:
+        run = project.up()
+        assert run.code == 0, run.text
+        yield run
     finally:
         gone = project.destroy()
         assert gone.code == 0, gone.text

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.content import content_key, context_files
+from components.progress import Told
 from components.types import SettingsError
 
 
@@ -168,9 +169,25 @@ def test_a_large_file_is_read_in_blocks(folder: Path) -> None:
 
 
 def test_progress_is_told_for_every_file(folder: Path) -> None:
-    told: list[tuple[int, int]] = []
-    content_key(folder, progress=lambda done, total: told.append((done, total)))
-    assert told == [(n, 5) for n in range(1, 6)]
+    told: list[tuple[int, int, int]] = []
+    content_key(folder, progress=lambda *counts: told.append(counts))
+    assert [files for files, _, _ in dict.fromkeys(told)][-1] == 5
+    assert {total for _, total, _ in told} == {5}
+    assert told[-1][2] == sum(file.path.stat().st_size for file in context_files(folder) if file.link is None)
+
+
+def test_a_large_context_says_how_far_it_is_by_files_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("pulumi.log.info", lambda text, ephemeral: said.append(text) if ephemeral else None)
+    told = Told("image.context")
+    for files in range(10_001):
+        told(files, 10_001, files)
+    told(10_001, 10_001, 300 << 20)
+    assert said == [
+        "image.context: 5000 of 10001 files, 0 MB read",
+        "image.context: 10000 of 10001 files, 0 MB read",
+        "image.context: 10001 of 10001 files, 300 MB read",
+    ]
 
 
 @pytest.mark.parametrize(

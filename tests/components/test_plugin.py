@@ -40,6 +40,7 @@ class KettleInputs(Inputs):
 
     litres: int
     code: str | None = None
+    pin: str | None = None
     place: str = "kitchen"
 
 
@@ -56,6 +57,11 @@ class Kettle(Resource[KettleInputs]):
     inputs = KettleInputs
     outputs = KettleOutputs
     replace_on = frozenset({"place"})
+    secret = frozenset({"pin"})
+
+    def remark(self, context: Context, olds: Plain, news: Plain) -> None:
+        if olds["place"] == news["place"] == "attic":
+            context.warn("the attic is hot")
 
     def _create(self, context: Context, inputs: KettleInputs) -> tuple[str, Outputs]:
         if inputs.litres == 13:
@@ -95,10 +101,13 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
     """Hears what a plugin logs."""
 
     heard: list[tuple[str, str]] = field(default_factory=list)
+    warned: list[tuple[str, str]] = field(default_factory=list)
 
     def Log(self, request: engine_pb2.LogRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: N802
         del context
-        if request.severity != engine_pb2.DEBUG:
+        if request.severity == engine_pb2.WARNING:
+            self.warned.append((request.urn, request.message))
+        elif request.severity != engine_pb2.DEBUG:
             self.heard.append((request.urn, request.message))
         return empty_pb2.Empty()
 
@@ -213,6 +222,21 @@ def test_create_keeps_secret_inputs_secret_in_the_state(stub: Stub) -> None:
     assert made.id == "kettle-1"
     assert state["code"].is_secret
     assert not state["serial"].is_secret
+
+
+def test_what_a_resource_calls_secret_is_sealed_whoever_gives_it(stub: Stub) -> None:
+    given = struct({"litres": 2, "pin": SECRET, "place": "kitchen"})
+    checked = stub.Check(provider_pb2.CheckRequest(urn=URN, news=given))
+    assert PropertyValue.unmarshal_map(checked.inputs)["pin"].is_secret
+    made = stub.Create(provider_pb2.CreateRequest(urn=URN, properties=given))
+    assert PropertyValue.unmarshal_map(made.properties)["pin"].is_secret
+
+
+def test_a_remark_is_a_warning_and_no_difference(stub: Stub, engine: FakeEngine) -> None:
+    olds, news = struct({"litres": 2, "place": "attic", "serial": "s1"}), struct({"litres": 2, "place": "attic"})
+    diff = stub.Diff(provider_pb2.DiffRequest(urn=URN, olds=olds, news=news))
+    assert diff.changes == provider_pb2.DiffResponse.DIFF_NONE
+    assert engine.warned == [(URN, "the attic is hot")]
 
 
 def test_progress_reaches_the_engine_under_the_resources_urn(stub: Stub, engine: FakeEngine) -> None:

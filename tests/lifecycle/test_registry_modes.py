@@ -1,17 +1,31 @@
 """Each way to have a registry, from nothing to a reply and back, on the real engine."""
 
+import hashlib
 import json
 import re
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import jwt
 import pytest
 
 from tests.conftest import Cloud
-from tests.modes import answer, configure, registry, seen, served, shelve, standing, told, workspace
-from tests.project import LocalAzure, Project
-from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER, Shop
+from tests.modes import (
+    REPLY,
+    answer,
+    configure,
+    registry,
+    seen,
+    served,
+    shelve,
+    standing,
+    taken_up,
+    told,
+    workspace,
+)
+from tests.project import LocalAzure, Project, Run
+from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER, Shop, docker
 
 ROLE = "azure-native:authorization:RoleAssignment"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
@@ -48,14 +62,56 @@ def _types(project: Project) -> list[str]:
 
 
 def test_a_workspace_is_made_with_its_registry_and_asks_for_no_credentials(project: Project, cloud: Cloud) -> None:
-    configure(project, registry={"mode": "workspace"})
-    with standing(project) as outputs:
+    image = {"context": "app", "repository": "served", "dockerfile": "Dockerfile.secret"}
+    configure(project, registry={"mode": "workspace"}, image=image)
+    _write_secret_dockerfile(project)
+    with taken_up(project) as run:
+        outputs = project.outputs()
+        assert answer(outputs) == REPLY
+        _the_secret_is_nowhere(project, cloud, outputs, run)
         made = cloud.ask("GET", outputs["workspaceId"]).json()["properties"]
         assert made["containerRegistry"] == outputs["registry"]["id"]
         owned = cloud.ask("GET", outputs["registry"]["id"]).json()["properties"]
         assert owned["adminUserEnabled"] is False
         assert not {ROLE, CONNECTION} & set(_types(project))
         assert outputs["principal"]["clientId"] == ""
+
+
+TOKEN = f"token-{uuid.uuid4().hex}"
+"""Another one each time: the builder would remember the step, and say nothing."""
+
+
+def _write_secret_dockerfile(project: Project) -> None:
+    """Write a Dockerfile whose build fails without the right token, and which tells it to the log."""
+    dockerfile = (project.folder / "app" / "Dockerfile").read_text()
+    proof = hashlib.sha256(TOKEN.encode()).hexdigest()
+    code = (
+        "import hashlib; token = open('/run/secrets/TOKEN').read(); print('the token is', token); "
+        f"assert hashlib.sha256(token.encode()).hexdigest() == '{proof}'"
+    )
+    step = f'RUN --mount=type=secret,id=TOKEN python3 -c "{code}"'
+    (project.folder / "app" / "Dockerfile.secret").write_text(dockerfile.replace("CMD", f"{step}\nCMD"))
+    sealed = project.pulumi(
+        "config", "set", "--secret", "--path", "scoring:image.buildSecrets.TOKEN", TOKEN, "--stack", project.stack
+    )
+    assert sealed.code == 0, sealed.text
+
+
+def _the_secret_is_nowhere(project: Project, cloud: Cloud, outputs: dict[str, Any], run: Run) -> None:
+    """See that the build had it: the log says so without it, and no file of Pulumi, of Azure or of the image has it."""
+    assert "the token is ***" in run.text
+    assert re.search(r"Run ID: ca\d+ was successful after \d+s", run.text), run.text
+    assert TOKEN not in run.text
+    built = project.resource("azureml-scoring:index:ImageBuild")["outputs"]
+    assert built["durationSeconds"] > 0
+    log = cloud.tell("logs", built["runId"])
+    assert "the token is ***" in log
+    assert TOKEN not in log
+    _nowhere(project, TOKEN)
+    with docker() as client:  # the engine has it, since the deployment runs it
+        shown = client.good("history", "--no-trunc", outputs["image"]) + client.good("inspect", outputs["image"])
+        assert "open('/run/secrets/TOKEN')" in shown
+        assert TOKEN not in shown
 
 
 def test_an_existing_workspace_without_a_registry_is_explained_and_gets_one_on_request(

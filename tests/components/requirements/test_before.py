@@ -175,3 +175,13 @@ def test_a_reference_to_a_retired_image_names_the_successor() -> None:
     assert "minimal-py312-inference" in found[0].text
     assert reference("mcr.microsoft.com/azureml/minimal-py312-inference:latest") == []
     assert reference("acme.azurecr.io/onnxruntime:1") == []
+    (finding,) = reference("mcr.microsoft.com/azureml/onnxruntime:latest-cuda")
+    assert "use mcr.microsoft.com/azureml/minimal-ubuntu22.04-py39-cuda11.8-gpu-inference" in str(finding)
+
+
+def test_a_reference_without_a_tag_says_that_latest_is_meant() -> None:
+    (finding,) = reference("ghcr.io/team/app")
+    assert (finding.id, finding.level) == ("AML-IMG-010", "warning")
+    assert "ghcr.io/team/app has no tag, which means ghcr.io/team/app:latest as it is now" in str(finding)
+    assert reference(f"ghcr.io/team/app@sha256:{'0' * 64}") == []
+    assert reference("localhost:5000/app:latest") == []
