@@ -42,6 +42,7 @@ from components.types import (
     EndpointSettings,
     EnvironmentSettings,
     ImageSettings,
+    LimitSettings,
     ModelSettings,
     RegistryLogin,
     RouteSettings,
@@ -181,6 +182,7 @@ class ScoringEndpoint(pulumi.ComponentResource):
             logs = settings["diagnostics"].get("log_workspace") or args.get("log_workspace_id") or ""
             logged(f"{name}-logs-of-endpoint", endpoint.id, logs, settings["diagnostics"], place.opts)
         steps = settings.get("traffic_steps")
+        limits = settings.get("limits") or LimitSettings()
         traffic = EndpointTraffic(
             f"{name}-traffic",
             EndpointTrafficArgs(
@@ -190,6 +192,9 @@ class ScoringEndpoint(pulumi.ComponentResource):
                 steps=[int(step) for step in steps] if steps else None,
                 bake_seconds=settings.get("bake_seconds"),
                 probe=settings.get("probe"),
+                mirror_first=int(settings["mirror_first"]) if "mirror_first" in settings else None,
+                error_percent=limits.get("error_percent"),
+                latency_milliseconds=limits.get("latency_milliseconds"),
             ),
             # Azure refuses traffic to a deployment that is not there yet, and names are all that traffic knows of them.
             opts=pulumi.ResourceOptions(parent=self, depends_on=made, deleted_with=endpoint),

@@ -583,6 +583,15 @@ class DiagnosticsSettings(TypedDict):
     """ARM id of the Log Analytics workspace; the stack's own unless said otherwise."""
 
 
+class LimitSettings(TypedDict):
+    """What a deployment may not exceed at a step, as Azure Monitor measures it."""
+
+    error_percent: NotRequired[float]
+    """Answers other than 2xx and 3xx, in percent."""
+    latency_milliseconds: NotRequired[float]
+    """What 95 % of the answers take at most."""
+
+
 class EndpointSettings(TypedDict):
     """The endpoint and how its traffic is split."""
 
@@ -611,6 +620,10 @@ class EndpointSettings(TypedDict):
     """Percents at which a shift of traffic stops to look."""
     bake_seconds: NotRequired[float]
     """How long it looks at each step."""
+    mirror_first: NotRequired[int]
+    """Percent of the live requests that a newcomer gets as copies before it answers any, 50 at most."""
+    limits: NotRequired[LimitSettings]
+    """What a deployment may not exceed while traffic shifts to it."""
     probe: NotRequired[dict[str, Any]]
     """A request body that every deployment must answer before it gets traffic."""
 

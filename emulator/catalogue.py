@@ -3,6 +3,7 @@
 from emulator.core.azure import ResourceType
 from emulator.services.authorization import RoleAssignment
 from emulator.services.clusters import ConnectedCluster, Extension, ManagedCluster
+from emulator.services.endpoint_metrics import Metrics
 from emulator.services.identity import UserAssignedIdentity
 from emulator.services.insights import InsightsComponent, LogWorkspace
 from emulator.services.keyvault import Secret, Vault
@@ -47,4 +48,5 @@ TYPES: tuple[type[ResourceType], ...] = (
     OnlineDeployment,
     AutoscaleSetting,
     DiagnosticSetting,
+    Metrics,
 )

@@ -117,6 +117,13 @@ class Diagnostics(_Section):
     log_workspace: types.LogWorkspaceId | None = None
 
 
+class Limits(_Section):
+    """What a deployment may not exceed while traffic shifts to it."""
+
+    error_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    latency_milliseconds: Annotated[float, Field(gt=0)] | None = None
+
+
 class Endpoint(_Section):
     """The endpoint and how its traffic is split."""
 
@@ -133,6 +140,8 @@ class Endpoint(_Section):
     traffic_steps: list[Annotated[int, Field(ge=1, le=100)]] | None = None
     bake_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
     probe: dict[str, Any] | None = None
+    mirror_first: Annotated[int, Field(ge=0, le=50)] | None = None
+    limits: Limits | None = None
 
 
 class Routes(_Section):
@@ -269,6 +278,21 @@ class Deployment(_Section):
     app_insights: bool | None = None
 
 
+class Check(_Section):
+    """A request, and the reply that a good version gives to it: files, seen from the project's root."""
+
+    request: Annotated[str, Field(min_length=1)]
+    reply: Annotated[str, Field(min_length=1)]
+
+
+class Rollout(_Section):
+    """What a version must show before it serves. Read by `python -m infra.delivery rollout`, not by the program."""
+
+    checks: list[Check] = []
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.00001
+    approval: Literal["required", "none"] = "none"
+
+
 class Config(_Section):
     """All that a stack chooses."""
 
@@ -284,10 +308,11 @@ class Config(_Section):
     deployments: Annotated[dict[types.DeploymentName, Deployment], Field(max_length=20)]
     tags: Annotated[dict[types.TagName, types.TagValue], Field(max_length=50)] = {}
     name_seed: Annotated[str, Field(max_length=64)] = ""
+    rollout: Rollout = Rollout()
 
     def settings(self) -> ScoringStackArgs:
         """Return the same as settings of the components, with only what was said."""
-        found = self.model_dump(exclude_none=True)
+        found = self.model_dump(exclude_none=True, exclude={"rollout"})
         found["principal"].setdefault("kind", default_principal(self.registry.mode))
         if (password := found["registry"].pop("password", None)) is not None:
             found["registry_password"] = password.get_secret_value()

@@ -280,9 +280,9 @@ class Arm:
         except AzureError as error:
             raise _no_sign_in(error) from None
 
-    def get(self, path: str, version: str) -> dict[str, Any] | None:
+    def get(self, path: str, version: str, query: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         """Read a document; None when there is none."""
-        reply = self._managed.send("GET", path, params={"api-version": version})
+        reply = self._managed.send("GET", path, params={**(query or {}), "api-version": version})
         if reply.status == NOT_FOUND:
             return None
         return self._good(reply, where("GET", path)).json()

@@ -1,6 +1,6 @@
 """EndpointTraffic: the split of an endpoint's requests, shifted in probed steps.
 
-Owns: probing, the steps, the confirmation, and the way back when a step fails.
+Owns: probing, the steps, the limits, the confirmation, and the way back when a step fails.
 Refuses to own: the endpoint and its deployments. Its end changes nothing: clients are served until the deployments go.
 
 ARM: `properties.traffic` and `mirrorTraffic` of Microsoft.MachineLearningServices/workspaces/onlineEndpoints.
@@ -8,13 +8,15 @@ https://learn.microsoft.com/azure/machine-learning/how-to-safely-rollout-online-
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
 from pydantic import AfterValidator, Field, model_validator
 
-from components.resources.arm import ML_API, Arm, clean, state_of
+from components.resources.arm import ML_API, Arm, Reply, clean, state_of
+from components.resources.endpoint_metrics import Limits, measure
 from components.resources.fields import EndpointId, last
 from components.resources.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
 from components.resources.registry_client import is_local
@@ -71,6 +73,18 @@ class EndpointTrafficInputs(Inputs):
     probe: Any = Field(
         default=None, description="JSON body that every receiving deployment must answer; none: no probe."
     )
+    mirror_first: int = Field(
+        default=0,
+        ge=0,
+        le=MIRROR_LIMIT,
+        description="Percent of the live requests that a newcomer gets as copies, to be measured by, before any shift.",
+    )
+    error_percent: float | None = Field(
+        default=None, ge=0, le=WHOLE, description="How many percent of its answers may fail at a step."
+    )
+    latency_milliseconds: float | None = Field(
+        default=None, gt=0, description="How long 95 % of its answers may take at a step."
+    )
 
     @model_validator(mode="after")
     def _answers_or_mirrors(self) -> "EndpointTrafficInputs":
@@ -83,6 +97,11 @@ class EndpointTrafficInputs(Inputs):
     def split(self) -> Split:
         """The split that is wanted."""
         return Split(self.traffic, self.mirror_traffic)
+
+    @property
+    def limits(self) -> Limits:
+        """What a deployment may not exceed while it bakes."""
+        return Limits(self.error_percent, self.latency_milliseconds)
 
 
 class EndpointTrafficOutputs(Outputs):
@@ -97,15 +116,19 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
     outputs = EndpointTrafficOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId"})
     # How to shift and what to ask is only of interest when there is something to shift.
-    silent: ClassVar[frozenset[str]] = frozenset({"steps", "bakeSeconds", "probe"})
+    silent: ClassVar[frozenset[str]] = frozenset(
+        {"steps", "bakeSeconds", "probe", "mirrorFirst", "errorPercent", "latencyMilliseconds"}
+    )
 
     def _create(self, context: Context, inputs: EndpointTrafficInputs) -> tuple[str, Outputs]:
         shift(context, inputs)
         return f"{inputs.endpoint_id}/traffic", EndpointTrafficOutputs()
 
     def _update(self, context: Context, resource_id: str, olds: Plain, inputs: EndpointTrafficInputs) -> Outputs:
-        del resource_id, olds
-        shift(context, inputs)
+        del resource_id
+        # What was confirmed last: a shift that was killed half-way has left another split behind.
+        good = Split(dict(olds.get("traffic") or {}), dict(olds.get("mirrorTraffic") or {}))
+        shift(context, inputs, good)
         return EndpointTrafficOutputs()
 
     def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
@@ -128,8 +151,8 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
         context.log("the endpoint keeps its traffic until its deployments go")
 
 
-def shift(context: Context, inputs: EndpointTrafficInputs) -> None:
-    """Go from the split that stands to the one that is wanted; on failure go back and say why."""
+def shift(context: Context, inputs: EndpointTrafficInputs, good: Split | None = None) -> None:
+    """Go from the split that stands to the one that is wanted; on failure go back to the good one and say why."""
     arm, endpoint_id, name = context.arm, inputs.endpoint_id, last(inputs.endpoint_id)
     document = arm.settle(endpoint_id, ML_API)
     if document is None:
@@ -137,29 +160,57 @@ def shift(context: Context, inputs: EndpointTrafficInputs) -> None:
         raise ResourceError(msg)
     before, wanted = split_of(document), inputs.split
     existing = _ready(arm, endpoint_id, wanted)
+    safe = good if good is not None and nonzero(good.traffic).keys() <= existing and nonzero(good.traffic) else before
     receivers = sorted({*nonzero(wanted.traffic), *nonzero(wanted.mirror)})
     ask = Probe(context, document, inputs.probe)
+    touched = not before.same(safe)
     try:
         ask.all(receivers)
-    except ResourceError as error:
-        msg = f"endpoint {name} keeps its traffic ({before}): {error}"
-        raise ResourceError(msg) from None
-    way = [Split(traffic, wanted.mirror) for traffic in steps(before.traffic, wanted.traffic, inputs.steps)]
-    if not way and not before.same(wanted):
-        way = [wanted]
-    touched = False
-    try:
+        way = plan(before, wanted, inputs)
         for number, split in enumerate(way, start=1):
             context.log(f"endpoint {name}: step {number} of {len(way)}, {split}")
             touched = True
+            begun = datetime.now(UTC)
             put_split(arm, endpoint_id, split)
-            if inputs.bake_seconds:
+            if inputs.bake_seconds and nonzero(before.traffic):
                 arm.sleep(inputs.bake_seconds)
             ask.all(receivers)
+            _measure(context, inputs, [each for each in receivers if grows(each, before, split)], begun)
     except ResourceError as error:
-        back = _restore(context, endpoint_id, before, existing) if touched else f"it keeps {before}"
+        if not touched:
+            msg = f"endpoint {name} keeps its traffic ({before}): {error}"
+            raise ResourceError(msg) from None
+        back = _restore(context, endpoint_id, safe, existing)
         msg = f"endpoint {name}: the shift to {wanted} failed, {back}: {error}"
         raise ResourceError(msg) from None
+
+
+def plan(before: Split, wanted: Split, inputs: EndpointTrafficInputs) -> list[Split]:
+    """Plan the splits on the way; a newcomer gets copies of live requests first, where that is asked for."""
+    way = [Split(traffic, wanted.mirror) for traffic in steps(before.traffic, wanted.traffic, inputs.steps)]
+    if not way and not before.same(wanted):
+        way = [wanted]
+    newcomers = sorted(nonzero(wanted.traffic).keys() - nonzero(before.traffic).keys())
+    if inputs.mirror_first and len(newcomers) == 1 and sum(before.traffic.values()) == WHOLE:
+        way.insert(0, Split(before.traffic, {newcomers[0]: inputs.mirror_first}))
+    return way
+
+
+def grows(name: str, before: Split, after: Split) -> bool:
+    """Tell whether a deployment gets more than it had: only then is what it answers new."""
+    return after.traffic.get(name, 0) > before.traffic.get(name, 0) or bool(after.mirror.get(name))
+
+
+def _measure(context: Context, inputs: EndpointTrafficInputs, names: Iterable[str], begun: datetime) -> None:
+    """Hold what was measured since then against the limits; raise for the first that is exceeded."""
+    if not inputs.limits:
+        return
+    for name in names:
+        found = measure(context.arm, inputs.endpoint_id, name, begun, datetime.now(UTC))
+        context.log(f"deployment {name}: {found}")
+        if problem := found.beyond(inputs.limits):
+            msg = f"deployment {name}: {problem}; see its log"
+            raise ResourceError(msg)
 
 
 def _ready(arm: Arm, endpoint_id: str, wanted: Split) -> set[str]:
@@ -210,7 +261,8 @@ class Probe:
             for name in deployments:
                 self._one(name)
 
-    def _one(self, name: str) -> None:
+    def ask(self, name: str, body: object) -> Reply:
+        """Ask one deployment once, as clients would sign in."""
         arm = self._context.arm
         properties = self._endpoint.get("properties") or {}
         uri = str(properties.get("scoringUri") or "")
@@ -220,12 +272,16 @@ class Probe:
             raise ResourceError(msg)
         self._key = self._key or self._credential(str(properties.get("authMode") or "Key"))
         headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
+        return arm.impatient.send("POST", uri, headers=headers, body=body)
+
+    def _one(self, name: str) -> None:
+        arm = self._context.arm
         answer = "no answer"
         for attempt in range(TRIES):
             if attempt:
                 arm.sleep(PAUSE * 2 ** (attempt - 1))
             try:
-                reply = arm.impatient.send("POST", uri, headers=headers, body=self._body)
+                reply = self.ask(name, self._body)
             except ResourceError as error:
                 answer = str(error)
                 continue

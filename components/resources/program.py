@@ -307,6 +307,9 @@ class EndpointTrafficArgs:
     steps: pulumi.Input[Sequence[pulumi.Input[int]]] | None = None
     bake_seconds: pulumi.Input[float] | None = None
     probe: Any = None
+    mirror_first: pulumi.Input[int] | None = None
+    error_percent: pulumi.Input[float] | None = None
+    latency_milliseconds: pulumi.Input[float] | None = None
 
 
 class EndpointTraffic(_OwnResource):

@@ -121,6 +121,10 @@ class ResourceType:
         """The documents that a GET of the collection below a scope answers."""
         return self.azure.store.of_type(self.type, scope)
 
+    def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
+        """What GET of the collection below a scope answers."""
+        return {"value": [self.show(found) for found in self.listing(scope, query)]}
+
     def log(self, document: Document) -> str | None:  # noqa: ARG002 - for subclasses
         """What the thing behind a document has written, for `emulator logs`; None where it writes none."""
         return None
@@ -277,7 +281,7 @@ class Azure:
             wanted = f"{ResourceId.parse(path).type}/{collection}"
         kind, scope = self.service(wanted), ResourceId.parse(path)
         self.access.demand(request.principal, f"{kind.type}/read", scope)
-        return Response(200, {"value": [kind.show(found) for found in kind.listing(scope, request.query)]})
+        return Response(200, kind.collection(scope, request.query))
 
     def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any]) -> Response:
         body = kind.admit(id_, body)

@@ -269,7 +269,7 @@ class Gateway:
             split.follow(route)
             if not wanted and not route.traffic.get(name):
                 name = split.traffic.next()
-        self._fleet.record(route.deployment(str(name)), 0, failed=True)
+        self._fleet.record(route.deployment(str(name)), 0, httpx.codes.SERVICE_UNAVAILABLE)
         text = f"Deployment '{name}' has no container that is ready; try again later."
         raise _RefusedError(503, "ServiceUnavailable", text)
 
@@ -284,7 +284,7 @@ class Gateway:
         except (AbsentError, RetiredError):
             return None
         except FullError:
-            self._fleet.record(key, 0, failed=True)
+            self._fleet.record(key, 0, httpx.codes.TOO_MANY_REQUESTS)
             text = f"Deployment '{name}' has too many pending requests (at most {pool.plan.limit})."
             raise _RefusedError(429, "TooManyRequests", text) from None
 
@@ -313,7 +313,7 @@ class Gateway:
         if plan.collector:
             self._collect(route.id.child("deployments", name), plan.collector, sent, response)
         taken = time.monotonic() - begun
-        self._fleet.record(key, taken, failed=response.status_code >= httpx.codes.BAD_REQUEST)
+        self._fleet.record(key, taken, response.status_code)
         response.headers.update({DEPLOYMENT: name, "ms-azureml-model-time": str(round(1000 * taken))})
         return response
 

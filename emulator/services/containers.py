@@ -389,6 +389,15 @@ class AbsentError(Exception):
     """No replica is ready."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """One answer: when it was given (seconds since 1970), what it took, and its status."""
+
+    at: float
+    seconds: float
+    status: int
+
+
 @dataclass
 class Metrics:
     """What one deployment has answered since the process started."""
@@ -396,6 +405,7 @@ class Metrics:
     requests: int = 0
     failures: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+    answers: deque["Answer"] = field(default_factory=lambda: deque(maxlen=100_000))
 
     @property
     def body(self) -> dict[str, Any]:
@@ -514,13 +524,24 @@ class Fleet:
             text = "".join(self.docker.log(each, tail) for each in pool.replicas)
         return "\n".join(text.splitlines()[-tail:])
 
-    def record(self, deployment: str, seconds: float, *, failed: bool) -> None:
+    def record(self, deployment: str, seconds: float, status: int) -> None:
         """Note one answer."""
         with self._lock:
             metrics = self.metrics.setdefault(deployment, Metrics())
             metrics.requests += 1
-            metrics.failures += failed
+            metrics.failures += status >= httpx.codes.BAD_REQUEST
             metrics.seconds.append(seconds)
+            metrics.answers.append(Answer(time.time(), seconds, status))
+
+    def answers(self, endpoint: str) -> dict[str, list[Answer]]:
+        """What the deployments of an endpoint have answered, by their names in lower case."""
+        prefix = f"{endpoint}/deployments/"
+        with self._lock:
+            return {
+                key.removeprefix(prefix): list(metrics.answers)
+                for key, metrics in self.metrics.items()
+                if key.startswith(prefix)
+            }
 
     def watch(self) -> None:
         """Keep an eye on containers from now on: start again what ends."""

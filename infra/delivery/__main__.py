@@ -1,15 +1,17 @@
-"""`python -m infra.delivery`: reports of previews, comments, and recovery. Owns arguments and exit codes."""
+"""`python -m infra.delivery`: reports of previews, comments, recovery, rollouts. Owns arguments and exit codes."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from infra.delivery import comment, drift, prices, report
 from infra.delivery.changes import Preview, PreviewError, read, with_policies
 from infra.delivery.pending import Decisions, StateError
+from infra.delivery.rollout_plan import RolloutError
 
 _LIMITS = {"github": report.GITHUB, "azure-devops": report.AZURE_DEVOPS}
 
@@ -20,11 +22,13 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if asked.command == "recover":
             return _recover(asked)
+        if asked.command in {"rollout", "rollback", "pin"}:
+            return _roll(asked)
         if asked.command == "report":
             _report(asked)
         else:
             _comment(asked)
-    except (PreviewError, prices.PricesError, comment.CommentError, StateError) as error:
+    except (PreviewError, prices.PricesError, comment.CommentError, StateError, RolloutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -64,6 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     back.add_argument("--drop", action="append", default=[], metavar="NAME", help="a pending resource is not there")
     back.add_argument("--copies", type=Path, metavar="FOLDER", help="where the state is kept, instead of .local/states")
+    roll = commands.add_parser("rollout", help="take one version through stacks, beside the one that serves")
+    roll.add_argument("stacks", nargs="+", metavar="STACK", help="in this order; the first one builds")
+    roll.add_argument("--from", dest="source", default="", metavar="STACK", help="take what this stack serves")
+    roll.add_argument("--approve", action="append", default=[], metavar="STACK", help="say yes for a stack that asks")
+    roll.add_argument("--dry-run", action="store_true", help="say what would be done")
+    undo = commands.add_parser("rollback", help="go back to the version that served before")
+    undo.add_argument("stack", metavar="STACK")
+    undo.add_argument("--dry-run", action="store_true", help="say what would be done")
+    pin = commands.add_parser("pin", help="write what serves into the stacks' files, before a preview or an up")
+    pin.add_argument("stacks", nargs="+", metavar="STACK")
+    pin.add_argument("--next", dest="following", action="store_true", help="and what the next version would change")
     return parser
 
 
@@ -138,6 +153,20 @@ def _recover(asked: argparse.Namespace) -> int:
         copies=asked.copies or recover.COPIES,
     )
     return 0 if done or asked.dry_run else 1
+
+
+def _roll(asked: argparse.Namespace) -> int:
+    root = Path.cwd()
+    if not (root / "Pulumi.yaml").exists():
+        raise RolloutError(f"{root}: no Pulumi.yaml here; change to the project's folder")
+    from infra.delivery import rollout  # noqa: PLC0415 - as above
+
+    work = rollout.Rollout(root, partial(print, flush=True), rollout.person())
+    if asked.command == "rollback":
+        return work.rollback(asked.stack, dry_run=asked.dry_run)
+    if asked.command == "pin":
+        return work.pin(asked.stacks, following=asked.following)
+    return work.roll(rollout.Asked(asked.stacks, asked.source, frozenset(asked.approve), asked.dry_run))
 
 
 def _agreed() -> bool:

@@ -389,6 +389,23 @@ BAD: list[tuple[str, object, str]] = [
             "for instance scoringdev.azurecr.io/scoring/sklearn@sha256:3f0c…"
         ),
     ),
+    ("endpoint/mirrorFirst", 60, "scoring:endpoint.mirrorFirst = 60: write less than or equal to 50"),
+    (
+        "endpoint/limits",
+        {"errorPercent": 101},
+        "scoring:endpoint.limits.errorPercent = 101: write less than or equal to 100",
+    ),
+    (
+        "endpoint/limits",
+        {"latency": 100},
+        ("scoring:endpoint.limits.latency = 100: no such field; one of errorPercent, latencyMilliseconds"),
+    ),
+    ("rollout/approval", "maybe", 'scoring:rollout.approval = "maybe": one of required, none'),
+    (
+        "rollout/checks",
+        [{"request": "request.json"}],
+        "scoring:rollout.checks.0.reply is missing: write it; see Pulumi.local.yaml, scoring:rollout",
+    ),
     ("image/builder", "kaniko", 'scoring:image.builder = "kaniko": one of acr, docker'),
     ("endpoint/auth", "basic", 'scoring:endpoint.auth = "basic": one of key, aml-token, aad-token'),
     ("endpoint/kind", "aci", 'scoring:endpoint.kind = "aci": one of managed, kubernetes'),

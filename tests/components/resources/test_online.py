@@ -404,6 +404,81 @@ def test_an_unconfirmed_split_is_an_error() -> None:
         EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
 
 
+def metrics(azure: FakeAzure, **answers: dict[str, float]) -> list[str]:
+    """Let Azure Monitor tell how often a deployment gave which class of status; returns what was asked, growing."""
+    asked: list[str] = []
+
+    def answer(sent: Sent) -> Answer:
+        asked.append(sent.query["$filter"])
+        name = sent.query["$filter"].split("'")[1]
+        if sent.query["metricnames"] == "RequestLatency_P95":
+            return 200, {}, {"value": [{"timeseries": [{"data": [{"average": 40.0}, {"average": 80.0}, {}]}]}]}
+        series = [
+            {
+                "metadatavalues": [{"name": {"value": "statuscodeclass"}, "value": kind}],
+                "data": [{"average": count}, {}],
+            }
+            for kind, count in answers.get(name, {}).items()
+        ]
+        return 200, {}, {"value": [{"timeseries": series}]}
+
+    azure.on("GET", "/Microsoft.Insights/metrics", answer)
+    return asked
+
+
+def test_a_newcomer_gets_copies_first_and_what_fails_them_never_answers_anybody() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue", "green")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    metrics(azure, green={"2xx": 19, "4xx": 1})
+    wanted = traffic({"green": 100}, mirrorFirst=20, bakeSeconds=30, errorPercent=1)
+    with pytest.raises(ResourceError) as caught:
+        EndpointTraffic().update(azure.context(), "", traffic({"blue": 100}), wanted)
+    assert str(caught.value) == (
+        "endpoint scoring: the shift to green 100 % failed, restored blue 100 %: deployment green: 1 of 20 requests "
+        "failed, more than 1 %; see its log"
+    )
+    puts = [one.body["properties"] for one in azure.of("PUT", ENDPOINT) if "/deployments/" not in one.url][-2:]
+    assert [put["traffic"] for put in puts] == [{"blue": 100}, {"blue": 100}]
+    assert puts[0]["mirrorTraffic"] == {"green": 20}
+    assert 30 in azure.slept
+
+
+def test_a_version_within_its_limits_is_copied_to_and_then_shifted_to_in_steps() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue", "green")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    asked = metrics(azure, green={"2xx": 199, "5xx": 1})
+    wanted = traffic({"green": 100}, mirrorFirst=20, steps=[50], errorPercent=1, latencyMilliseconds=100)
+    EndpointTraffic().update(azure.context(), "", traffic({"blue": 100}), wanted)
+    assert shares(azure) == {"green": 100}
+    assert asked == ["deployment eq 'green' and statusCodeClass eq '*'", "deployment eq 'green'"] * 3
+    assert azure.logged[-1] == "deployment green: 200 requests, 0.5 % failed, 95 % within 80 ms"
+
+
+def test_a_slow_version_is_not_shifted_to() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue", "green")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    metrics(azure, green={"2xx": 10})
+    with pytest.raises(ResourceError, match="95 % of the requests took up to 80 ms, more than 50 ms"):
+        EndpointTraffic().update(
+            azure.context(), "", traffic({"blue": 100}), traffic({"green": 100}, latencyMilliseconds=50)
+        )
+    assert shares(azure) == {"blue": 100}
+
+
+def test_a_shift_that_was_killed_half_way_goes_back_to_the_split_that_was_confirmed() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue", "green")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    azure.documents[ENDPOINT]["properties"]["traffic"] = {"blue": 50, "green": 50}
+    answering(azure, green=424)
+    with pytest.raises(ResourceError, match="restored blue 100 %"):
+        EndpointTraffic().update(azure.context(), "", traffic({"blue": 100}), traffic({"green": 100}, probe={}))
+    assert shares(azure) == {"blue": 100}
+
+
 def test_a_mirror_alone_is_a_change_too() -> None:
     azure = FakeAzure()
     stand(azure, "blue", "green")

@@ -111,6 +111,25 @@ def test_prod_comes_after_staging_comes_after_dev() -> None:
     ]
 
 
+def test_one_build_is_carried_from_dev_to_prod_and_nothing_is_updated_past_that() -> None:
+    for path in (ROOT / ".github/workflows/deploy.yml", ROOT / "azure-pipelines.yml"):
+        text = path.read_text()
+        assert [line for line in text.splitlines() if "pulumi up" in line] == [], path
+        at = [
+            text.index(f"python -m infra.delivery rollout {words}")
+            for words in ("dev", "--from dev staging", "--from staging --approve prod prod")
+        ]
+        assert at == sorted(at), path
+
+
+def test_a_preview_knows_which_version_serves() -> None:
+    for path in (ROOT / ".github/workflows/preview.yml", ROOT / "azure-pipelines.yml"):
+        text = path.read_text()
+        assert text.index("python -m infra.delivery pin --next") < text.index("pulumi preview"), path
+    drift = (ROOT / ".github/workflows/drift.yml").read_text()
+    assert drift.index("python -m infra.delivery pin") < drift.index("pulumi preview")
+
+
 def test_a_fork_gets_no_login() -> None:
     job = _loaded(ROOT / ".github/workflows/preview.yml")["jobs"]["preview"]
     assert job["if"] == "github.event.pull_request.head.repo.full_name == github.repository"

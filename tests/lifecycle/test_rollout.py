@@ -1,0 +1,226 @@
+"""A version from dev over staging to prod, on three local stacks of one local Azure, while clients ask all the time.
+
+The tests of this file build on each other, in this order: stacks take long to make, and a rollout's life is one story.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.modes import DOCKERFILE, QUICK
+from tests.project import PATIENCE, LocalAzure, Project, Run, polling, until
+
+STACKS = ("dev", "staging", "prod")
+SERVER = """import http.server, json
+
+ASKED = 0
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(200)
+
+    def do_POST(self):
+        global ASKED
+        ASKED += 1
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.answer(500 if ASKED > LASTS else 200)
+
+    def answer(self, status):
+        body = json.dumps({"version": VERSION, "share": 0.1 + 0.2}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+http.server.ThreadingHTTPServer(("", 5001), Handler).serve_forever()
+"""
+
+
+class Trio:
+    """Three stacks in one copy of the project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def version(self, name: str, lasts: int = 10**9, replies: str = "") -> None:
+        """Write a version of the server: what it says, and after how many requests it fails."""
+        text = SERVER.replace("VERSION", repr(replies or name)).replace("LASTS", str(lasts))
+        (self.project.folder / "app" / "server.py").write_text(text)
+        (self.project.folder / "reply.json").write_text(json.dumps({"version": name, "share": 0.3}))
+
+    def configure(self, **endpoint: Any) -> None:  # noqa: ANN401 - YAML
+        """Write the three stack files anew, as a fresh checkout has them."""
+        for stack in STACKS:
+            config: dict[str, Any] = {
+                "location": "westeurope",
+                "nameSeed": "rollout",
+                "image": {"context": "app", "repository": "served"},
+                "endpoint": {"trafficSteps": [50], "bakeSeconds": 1, **endpoint},
+                "deployments": {
+                    "blue": {"instanceType": "Standard_DS3_v2", "livenessProbe": QUICK, "readinessProbe": QUICK},
+                },
+                "rollout": {
+                    "checks": [{"request": "request.json", "reply": "reply.json"}],
+                    "approval": "required" if stack == "prod" else "none",
+                },
+            }
+            file = self.project.folder / f"Pulumi.{stack}.yaml"
+            kept = {key: value for key, value in yaml.safe_load(file.read_text()).items() if key != "config"}
+            told = {f"scoring:{name}": section for name, section in config.items()}
+            file.write_text(yaml.safe_dump({**kept, "config": told}))
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start the command line in a session of its own, as CI would: nobody at the terminal."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "infra.delivery", *words],
+            cwd=self.project.folder,
+            env=self.project.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *words: str) -> Run:
+        """Run it to its end."""
+        process = self.begin(*words)
+        text, _ = process.communicate(timeout=PATIENCE)
+        return Run(process.returncode, text)
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """A stack's outputs."""
+        told = self.project.pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack)
+        found: dict[str, Any] = json.loads(told.text)
+        return found
+
+    def says(self, stack: str) -> str:
+        """The version that answers clients of a stack."""
+        outputs = self.outputs(stack)
+        headers = {"Authorization": f"Bearer {outputs['endpointKey']}"}
+        reply = httpx.post(outputs["scoringUri"], json={}, headers=headers, timeout=60, trust_env=False)
+        assert reply.is_success, reply.text
+        return str(reply.json()["version"])
+
+    def split(self, stack: str) -> dict[str, int]:
+        """The split as Azure has it."""
+        outputs = self.outputs(stack)
+        path = f"{outputs['workspaceId']}/onlineEndpoints/{outputs['endpointName']}?api-version=2024-10-01"
+        found: dict[str, int] = self.project.azure.request("GET", path).json()["properties"]["traffic"]
+        return {name: share for name, share in found.items() if share}
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="module")
+def trio(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Trio:
+    project = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure, "dev")
+    for stack in STACKS[1:]:
+        assert project.pulumi("stack", "init", stack).code == 0
+    app = project.folder / "app"
+    app.mkdir()
+    (app / "Dockerfile").write_text(DOCKERFILE)
+    (project.folder / "request.json").write_text("{}")
+    made = Trio(project)
+    made.configure()
+    made.version("first")
+    return made
+
+
+def test_one_build_goes_through_all_stacks_and_prod_waits_for_approval(trio: Trio, azure: LocalAzure) -> None:
+    foreseen = trio.run("rollout", *STACKS, "--dry-run")
+    assert foreseen.code == 0, foreseen.text
+    assert azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+    waits = trio.run("rollout", *STACKS)
+    assert waits.code == 3, waits.text
+    assert "prod waits for approval; to go on: python -m infra.delivery rollout dev staging prod --approve prod" in (
+        waits.text
+    )
+    done = trio.run("rollout", *STACKS, "--approve", "prod")
+    assert done.code == 0, done.text
+    assert azure.tell("stats")["builds"] == 1
+    digests = {trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS}
+    assert len(digests) == 1
+    assert [trio.says(stack) for stack in STACKS] == ["first"] * 3
+
+
+def test_a_version_that_answers_wrongly_never_takes_traffic(trio: Trio) -> None:
+    trio.version("second", replies="nonsense")
+    outputs = trio.outputs("dev")
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
+        run = trio.run("rollout", *STACKS)
+    assert run.code == 1, run.text
+    assert "green answers request.json wrongly: reply.version is 'nonsense' instead of 'second'; blue serves on" in (
+        run.text
+    )
+    assert failed == []
+    assert (trio.says("dev"), trio.split("dev")) == ("first", {"blue": 100})
+    assert trio.outputs("dev")["deployments"] == ["blue"]
+
+
+def test_a_version_that_fails_only_under_load_fails_no_client(trio: Trio) -> None:
+    trio.configure(mirrorFirst=50, bakeSeconds=8, limits={"errorPercent": 5})
+    trio.version("third", lasts=3)
+    outputs = trio.outputs("dev")
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
+        run = trio.run("rollout", "dev")
+    assert run.code == 1, run.text
+    assert "the shift to green 100 % failed, restored blue 100 %: deployment green:" in run.text
+    assert "requests failed, more than 5 %" in run.text
+    assert failed == []
+    assert (trio.says("dev"), trio.split("dev")) == ("first", {"blue": 100})
+
+
+def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio: Trio) -> None:
+    trio.configure(bakeSeconds=600)
+    trio.version("fourth")
+    outputs = trio.outputs("dev")
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
+        running = trio.begin("rollout", *STACKS)
+        until(lambda: trio.split("dev").get("green") or running.poll() is not None, "the first step of the shift")
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+        assert trio.split("dev") == {"blue": 50, "green": 50}
+        # A fresh checkout: nothing is known but what the stacks' states say.
+        trio.configure()
+        done = trio.run("rollout", *STACKS, "--approve", "prod")
+        assert done.code == 0, done.text
+    assert failed == []
+    assert [trio.says(stack) for stack in STACKS] == ["fourth"] * 3
+    assert {trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS} == {
+        trio.outputs("dev")["image"].partition("@")[2]
+    }
+
+
+def test_one_command_goes_back_and_an_update_then_changes_nothing(trio: Trio, azure: LocalAzure) -> None:
+    outputs = trio.outputs("prod")
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
+        back = trio.run("rollback", "prod")
+    assert back.code == 0, back.text
+    assert failed == []
+    assert trio.says("prod") == "first"
+    azure.tell("reset-stats")
+    trio.configure()
+    assert trio.run("pin", "prod").code == 0
+    again = trio.project.pulumi("preview", "--expect-no-changes", "--stack", "prod")
+    assert again.code == 0, again.text
+    assert azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def test_every_stack_can_be_taken_away(trio: Trio) -> None:
+    for stack in STACKS:
+        gone = trio.project.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack)
+        assert gone.code == 0, gone.text
