@@ -279,18 +279,22 @@ class Deployment(_Section):
 
 
 class Check(_Section):
-    """A request, and the reply that a good version gives to it: files, seen from the project's root."""
+    """A request, and the reply that a good version gives to it."""
 
-    request: Annotated[str, Field(min_length=1)]
-    reply: Annotated[str, Field(min_length=1)]
+    request: Annotated[str, Field(min_length=1, description="A file with the request, seen from the project's root.")]
+    reply: Annotated[str, Field(min_length=1, description="A file with the reply that is expected.")]
 
 
 class Rollout(_Section):
     """What a version must show before it serves. Read by `python -m infra.delivery rollout`, not by the program."""
 
-    checks: list[Check] = []
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.00001
-    approval: Literal["required", "none"] = "none"
+    checks: Annotated[list[Check], Field(description="Requests that a version is tested with, and its replies.")] = []
+    tolerance: Annotated[
+        float, Field(ge=0, le=1, description="How far numbers of a reply may be off, relative to the larger one.")
+    ] = 0.00001
+    approval: Annotated[
+        Literal["required", "none"], Field(description="Whether somebody must say yes before this stack changes.")
+    ] = "none"
 
 
 class Config(_Section):
@@ -309,6 +313,7 @@ class Config(_Section):
     tags: Annotated[dict[types.TagName, types.TagValue], Field(max_length=50)] = {}
     name_seed: Annotated[str, Field(max_length=64)] = ""
     rollout: Rollout = Rollout()
+    """What a version must show before it serves."""
 
     def settings(self) -> ScoringStackArgs:
         """Return the same as settings of the components, with only what was said."""

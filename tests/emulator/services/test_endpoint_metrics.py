@@ -49,10 +49,9 @@ def _endpoint(azure: Azure) -> str:
     return f"{group}/providers/Microsoft.MachineLearningServices/workspaces/w/onlineEndpoints/scoring"
 
 
-def ask(azure: Azure, principal: Principal = SOMEBODY, **query: str) -> dict[str, Any]:
-    asked = {name.replace("filter", "$filter"): value for name, value in {"timespan": SPAN, **query}.items()}
+def ask(azure: Azure, query: dict[str, str], principal: Principal = SOMEBODY) -> dict[str, Any]:
     path = f"{_endpoint(azure)}/providers/Microsoft.Insights/metrics"
-    found = azure.request(Request("GET", path, principal, {}, asked)).body
+    found = azure.request(Request("GET", path, principal, {}, {"timespan": SPAN, **query})).body
     assert found is not None
     return found
 
@@ -66,7 +65,7 @@ def series(told: dict[str, Any]) -> dict[tuple[str, ...], list[float | None]]:
 
 
 def test_requests_are_counted_by_the_minute(azure: Azure) -> None:
-    told = ask(azure, metricnames="RequestsPerMinute")
+    told = ask(azure, {"metricnames": "RequestsPerMinute"})
     assert series(told) == {(): [4.0, 1.0]}
     assert (told["interval"], told["timespan"]) == ("PT1M", SPAN)
     assert [point["timeStamp"] for point in told["value"][0]["timeseries"][0]["data"]] == [
@@ -76,12 +75,14 @@ def test_requests_are_counted_by_the_minute(azure: Azure) -> None:
 
 
 def test_a_filter_chooses_a_deployment_and_splits_by_class(azure: Azure) -> None:
-    told = ask(azure, metricnames="RequestsPerMinute", filter="deployment eq 'green' and statusCodeClass eq '*'")
+    told = ask(
+        azure, {"metricnames": "RequestsPerMinute", "$filter": "deployment eq 'green' and statusCodeClass eq '*'"}
+    )
     assert series(told) == {("green", "2xx"): [1.0, None], ("green", "4xx"): [1.0, None]}
 
 
 def test_latencies_are_percentiles_in_milliseconds(azure: Azure) -> None:
-    told = ask(azure, metricnames="RequestLatency_P95", filter="deployment eq 'green'")
+    told = ask(azure, {"metricnames": "RequestLatency_P95", "$filter": "deployment eq 'green'"})
     assert series(told) == {("green",): [300.0, None]}
     assert told["value"][0]["unit"] == "MilliSeconds"
 
@@ -90,18 +91,18 @@ def test_latencies_are_percentiles_in_milliseconds(azure: Azure) -> None:
     ("query", "said"),
     [
         ({"metricnames": "Requests"}, "Failed to find metric configuration"),
-        ({"metricnames": "RequestLatency", "filter": "statusCode eq '200'"}, "does not support requested dimension"),
-        ({"filter": "deployment = 'green'"}, "Invalid query filter string"),
+        ({"metricnames": "RequestLatency", "$filter": "statusCode eq '200'"}, "does not support requested dimension"),
+        ({"$filter": "deployment = 'green'"}, "Invalid query filter string"),
         ({"timespan": "yesterday"}, "Detected invalid timespan"),
         ({"interval": "PT1S"}, "Detected invalid time grain"),
     ],
 )
 def test_what_azure_monitor_refuses_is_refused(azure: Azure, query: dict[str, str], said: str) -> None:
     with pytest.raises(AzureError, match=said):
-        ask(azure, **query)
+        ask(azure, query)
 
 
 def test_metrics_need_the_right_to_read_them(azure: Azure) -> None:
     with pytest.raises(AzureError) as caught:
-        ask(azure, Principal("nobody", "nobody"))
+        ask(azure, {}, Principal("nobody", "nobody"))
     assert caught.value.status == 403
