@@ -96,6 +96,8 @@ def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
 
 
 def _instances(facts: dict[str, Any]) -> tuple[str, str, int] | None:
+    if facts.get("kind") == "Kubernetes":
+        return None  # the cluster's nodes are paid for, whatever runs there
     try:
         number = int(facts.get("instanceCount") or 1)
     except ValueError:  # known only after the update

@@ -70,3 +70,8 @@ def test_a_table_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, text: s
         load(table)
     assert "\n" not in str(told.value)
     assert str(table) in str(told.value)
+
+
+def test_what_runs_on_a_cluster_costs_what_the_cluster_costs() -> None:
+    change = _change("create", None, {**_facts("defaultinstancetype"), "kind": "Kubernetes"})
+    assert difference([change], _prices(eastus={})) is None
