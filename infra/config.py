@@ -321,7 +321,7 @@ class Config(_Section):
         found["principal"].setdefault("kind", default_principal(self.registry.mode))
         if (password := found["registry"].pop("password", None)) is not None:
             found["registry_password"] = password.get_secret_value()
-        if secrets := found["image"].pop("build_secrets", None):
+        if secrets := found.get("image", {}).pop("build_secrets", None):
             found["build_secrets"] = {name: value.get_secret_value() for name, value in secrets.items()}
         return cast("ScoringStackArgs", found)
 

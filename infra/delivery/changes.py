@@ -99,7 +99,11 @@ class Change:
 
 _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
     (Risk.TRAFFIC, {"EndpointTraffic"}, {"traffic", "mirrorTraffic"}),
-    (Risk.IMAGE, {"ImageBuild", "ImageImport", "ImagePin", "Image", "RegistryImage"}, {"image", "environmentId"}),
+    (
+        Risk.IMAGE,
+        {"ImageBuild", "ImageImport", "ImagePin", "Image", "RegistryImage", "ModelVersion", "CodeVersion"},
+        {"image", "environmentId", "modelId", "codeId"},
+    ),
     (
         Risk.IDENTITY,
         {"RoleAssignment", "Application", "ServicePrincipal", "UserAssignedIdentity"},

@@ -16,7 +16,7 @@ import yaml
 from components.types import RULES, SettingsError
 from infra.config import NAMESPACE, parse
 from infra.schema import HEADER
-from infra.v1.convert import DOCKERFILE, Converted, convert
+from infra.v1.convert import Converted, convert
 from infra.v1.reading import V1Error
 
 
@@ -40,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--compute", default="", help="ARM id of the attached Kubernetes compute that `--ct` named; without it, managed"
     )
+    parser.add_argument(
+        "-m", "--model", default="", help="the model: NAME:VERSION that is registered, or the path of a folder or file"
+    )
     parser.add_argument("--location", default="", help="Azure region, short form, where no file says it")
     return parser
 
@@ -61,10 +64,9 @@ def _run(asked: argparse.Namespace) -> int:
         if problem := RULES["computeId"].problem(asked.compute):
             raise V1Error(f"--compute = {asked.compute}: {problem}")
         deployment = {**(deployment or {}), "computeTargetName": asked.compute}
-    converted = convert(given, deployment, read, name=asked.name, location=asked.location)
+    converted = convert(given, deployment, read, name=asked.name, location=asked.location, model=asked.model)
     root = (asked.out.parent if asked.out else Path()).resolve()
-    config = dict(converted.config)
-    config["image"] = {"context": Path(os.path.relpath(source, root)).as_posix(), **config["image"]}
+    config = placed(converted.config, Path(os.path.relpath(source, root)), root)
     text = written(config, converted)
     if asked.out is None:
         sys.stdout.write(text)
@@ -79,6 +81,19 @@ def _run(asked: argparse.Namespace) -> int:
     for note in converted.notes:
         sys.stderr.write(f"{note}\n")
     return 0
+
+
+def placed(config: Mapping[str, Any], source: Path, root: Path) -> dict[str, Any]:
+    """See what lies in the source directory, and a model's path, from where the stack's file lies."""
+    found: dict[str, Any] = {name: dict(part) if isinstance(part, Mapping) else part for name, part in config.items()}
+    if "image" in found:
+        found["image"] = {"context": source.as_posix(), **found["image"]}
+    else:
+        found["environment"]["condaFile"] = (source / found["environment"]["condaFile"]).as_posix()
+        found["code"] = {"path": source.as_posix(), **found["code"]}
+    if "path" in found.get("model", {}):
+        found["model"]["path"] = Path(os.path.relpath(Path(found["model"]["path"]).resolve(), root)).as_posix()
+    return found
 
 
 def load(path: Path) -> Any:  # noqa: ANN401 - JSON
@@ -98,7 +113,8 @@ def load(path: Path) -> Any:  # noqa: ANN401 - JSON
 
 def written(config: Mapping[str, Any], converted: Converted) -> str:
     """Write the stack's file, with the lines on top, where whoever edits it reads them."""
-    head = [HEADER, f"# From Azure ML v1. {DOCKERFILE} lies in the build context. Paths are seen from here."]
+    head = [HEADER]
+    head += [f"# From Azure ML v1. {', '.join(converted.files)} lie in the source directory. Paths are seen from here."]
     head += [f"# {note}" for note in converted.notes]
     sections = {f"{NAMESPACE}:{name}": value for name, value in config.items()}
     body = yaml.safe_dump({"config": sections}, sort_keys=False, allow_unicode=True, width=120)

@@ -69,11 +69,22 @@ class _Recipe:
     name: str = ""
     variables: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_environment(self) -> bool:
+        """Whether Azure ML can build it by itself, as v1 did: a base image and packages, and nothing else."""
+        return self.conda is not None and not (self.dockerfile or self.steps or self.clone or self.platform)
 
-def convert(
-    inference: object, deployment: object = None, read: Texts | None = None, *, name: str = "", location: str = ""
+
+def convert(  # noqa: PLR0913 - what v1's command took
+    inference: object,
+    deployment: object = None,
+    read: Texts | None = None,
+    *,
+    name: str = "",
+    location: str = "",
+    model: str = "",
 ) -> Converted:
-    """Turn both objects into config; V1Error where a file is none of v1's."""
+    """Turn both objects into config; V1Error where a file is none of v1's. `model` is NAME:VERSION or a path."""
     notes: list[Note] = []
     top = Part.of("", inference, notes)
     script = top.text("entryScript")
@@ -100,7 +111,27 @@ def convert(
         endpoint["name"] = name
     if recipe.variables:
         serving["environment"] = recipe.variables
-    files = _files(recipe, script, notes)
+    config: dict[str, Any] = {"location": place, "registry": {"mode": "workspace"}}
+    if recipe.is_environment:
+        files = {CONDA_FILE: _yaml(_with_server(recipe.conda, notes))}
+        named = re.sub("[^A-Za-z0-9._-]+", "-", recipe.name or name).strip("-._")
+        config["environment"] = {"base": recipe.base, "condaFile": CONDA_FILE, **({"name": named} if named else {})}
+        config["code"] = {"entryScript": str(PurePosixPath(script))}
+    else:
+        files = _files(recipe, script, notes)
+        config["image"] = _image(recipe, name)
+    config |= _model(model, notes, here="" if recipe.is_environment else source or ".")
+    config |= {"endpoint": endpoint, "deployments": {DEPLOYMENT: serving}}
+    if "compute" in endpoint:
+        # The compute lies in a workspace, which is then there, with its registry.
+        config["workspace"] = {"id": endpoint["compute"].rpartition("/computes/")[0]}
+    if tags:
+        config["tags"] = tags
+    return Converted(config, source, files, tuple(notes))
+
+
+def _image(recipe: _Recipe, name: str) -> dict[str, Any]:
+    """Write the section of an image that is built from our Dockerfile."""
     image: dict[str, Any] = {
         "dockerfile": DOCKERFILE,
         "repository": _repository(recipe.name or name),
@@ -110,27 +141,25 @@ def convert(
         image["buildArguments"] = {"BASE": recipe.base}
     if recipe.platform:
         image["platform"] = recipe.platform
-    notes.append(
-        Note(
-            "changed",
-            "-m NAME:VERSION",
-            f"`az ml model deploy` named the model, no file does; put it into {source or '.'}/azureml-models, "
-            "to which AZUREML_MODEL_DIR points",
-        )
-    )
-    config: dict[str, Any] = {
-        "location": place,
-        "registry": {"mode": "workspace"},
-        "image": image,
-        "endpoint": endpoint,
-        "deployments": {DEPLOYMENT: serving},
-    }
-    if "compute" in endpoint:
-        # The compute lies in a workspace, which is then there, with its registry.
-        config["workspace"] = {"id": endpoint["compute"].rpartition("/computes/")[0]}
-    if tags:
-        config["tags"] = tags
-    return Converted(config, source, files, tuple(notes))
+    return image
+
+
+def _model(model: str, notes: list[Note], here: str) -> dict[str, Any]:
+    """Write the section of the model that `-m` named; say where it stands when nobody repeats it."""
+    if not model:
+        baked = f", or put it into {here}/azureml-models, to which AZUREML_MODEL_DIR points" if here else ""
+        text = f"`az ml model deploy` named the model, no file does; say --model NAME:VERSION or a path again{baked}"
+        notes.append(Note("changed", "-m NAME:VERSION", text))
+        return {}
+    if not re.fullmatch(r"[\w-]+:\d+", model):
+        return {"model": {"path": model}}
+    text = "it stays where it is registered; workspace.id must name that workspace"
+    notes.append(Note("changed", f"-m {model}", text))
+    return {"model": {"reference": f"azureml:{model}"}}
+
+
+def _yaml(given: Mapping[str, Any] | None) -> str:
+    return str(yaml.safe_dump(given, sort_keys=False, allow_unicode=True))
 
 
 def _none(path: str) -> str:
@@ -163,9 +192,7 @@ def _environment(part: Part, recipe: _Recipe, read: Texts) -> None:
     given = bool(part.rest)
     recipe.name = part.text("name")
     if version := part.text("version"):
-        part.note(
-            "changed", "version", "versions are made from the image's digest, so that none is overwritten", version
-        )
+        part.note("changed", "version", "versions are made from the content, so that none is overwritten", version)
     variables = part.part("environmentVariables")
     recipe.variables = {key: variables.text(key) for key in list(variables.rest)}
     docker, python = part.part("docker"), part.part("python")
@@ -197,7 +224,7 @@ def _docker(part: Part, recipe: _Recipe, read: Texts) -> None:
         recipe.base = DEFAULT_BASE
         part.note("changed", "baseImage", f"v1's default image is retired; {DEFAULT_BASE} takes its place")
     if recipe.base and not recipe.dockerfile and (found := public_images.finding(recipe.base)):
-        part.note("changed", "baseImage", f"{found[1]}; image.buildArguments.BASE says which one is used")
+        part.note("changed", "baseImage", f"{found[1]}; the stack file says which one is used")
     enabled = part.flag("enabled")
     if enabled is False:
         part.note("changed", "enabled", "v2 serves from containers only", "false")
@@ -272,7 +299,7 @@ def _files(recipe: _Recipe, script: str, notes: list[Note]) -> dict[str, str]:
     files = {}
     conda = _with_server(recipe.conda, notes)
     if conda is not None:
-        files[CONDA_FILE] = yaml.safe_dump(conda, sort_keys=False, allow_unicode=True)
+        files[CONDA_FILE] = _yaml(conda)
         # v1 made an environment of its own beside the base's; PATH is what activating one comes to.
         clone = f"conda create --yes --prefix {_PREFIX} --clone {json.dumps(recipe.clone)} && " if recipe.clone else ""
         verb = "update" if recipe.clone else "create"

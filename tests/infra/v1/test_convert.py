@@ -10,7 +10,7 @@ import yaml
 
 from components.requirements import before
 from infra.config import Config, parse
-from infra.v1.__main__ import main
+from infra.v1.__main__ import main, placed
 from infra.v1.convert import CONDA_FILE, DOCKERFILE, Converted, convert
 from infra.v1.reading import V1Error
 from infra.v1.sizes import choose
@@ -83,9 +83,10 @@ def lines(found: Converted, kind: str = "") -> list[str]:
 
 def accepted(found: Converted, root: Path) -> dict[str, Any]:
     """The config as the program reads it, with the files in place."""
+    (root / "score.py").write_text("def init(): ...\n")
     for name, text in found.files.items():
         (root / name).write_text(text)
-    config = yaml.safe_load(yaml.safe_dump({**found.config, "image": {"context": ".", **found.config["image"]}}))
+    config = yaml.safe_load(yaml.safe_dump(placed(found.config, Path(), root)))
     assert problems(config) == [], "an editor would underline it"
     return dict(parse(config, root))
 
@@ -97,17 +98,18 @@ def test_the_documents_inference_config_becomes_config_that_the_program_accepts(
     found = made()
     settings = accepted(found, tmp_path)
     assert settings["registry"] == {"mode": "workspace"}
-    assert settings["image"]["repository"] == "scoring/my-deploy-env"
-    assert settings["image"]["build_arguments"]["BASE"] == DOCUMENT["environment"]["docker"]["baseImage"]
+    assert "image" not in settings
+    assert settings["environment"]["base"] == DOCUMENT["environment"]["docker"]["baseImage"]
+    assert settings["environment"]["name"] == "my-deploy-env"
+    assert settings["code"] == {"path": str(tmp_path), "entry_script": "score.py"}
     assert settings["deployments"]["blue"]["environment"] == {"EXAMPLE_ENV_VAR": "EXAMPLE_VALUE"}
 
 
 def test_the_documents_packages_are_installed_as_they_stand() -> None:
     found = made()
     wanted = DOCUMENT["environment"]["python"]["condaDependencies"]
+    assert list(found.files) == [CONDA_FILE]
     assert yaml.safe_load(found.files[CONDA_FILE]) == wanted
-    assert f"&& conda env create --prefix /opt/azureml-v1 --file /tmp/{CONDA_FILE}" in found.files[DOCKERFILE]
-    assert '"/var/azureml-app/score.py"' in found.files[DOCKERFILE]
 
 
 def test_the_document_has_no_unknown_field_and_its_retired_image_is_told() -> None:
@@ -116,8 +118,31 @@ def test_the_document_has_no_unknown_field_and_its_retired_image_is_told() -> No
     assert any("retired" in line and "minimal-py312-inference" in line for line in lines(found))
 
 
+def test_a_registered_model_or_a_folder_is_mounted(tmp_path: Path) -> None:
+    registered = made(model="iris:3")
+    assert accepted(registered, tmp_path)["model"] == {"reference": "azureml:iris:3"}
+    assert any(line.startswith("changed: -m iris:3: it stays where it is registered") for line in lines(registered))
+    (tmp_path / "weights").mkdir()
+    assert accepted(made(model=str(tmp_path / "weights")), tmp_path)["model"] == {"path": str(tmp_path / "weights")}
+    assert any("say --model NAME:VERSION or a path again" in line for line in lines(made()))
+
+
+def test_what_azure_ml_cannot_build_becomes_a_dockerfile(tmp_path: Path) -> None:
+    for path, value in (
+        ("environment/docker/platform", {"os": "Linux", "architecture": "arm64"}),
+        ("environment/docker/baseDockerfile", "FROM ubuntu:24.04\nRUN echo"),
+        ("environment/python/baseCondaEnvironment", "base"),
+    ):
+        settings = accepted(made(changed(path, value)), tmp_path)
+        assert "environment" not in settings
+        assert settings["image"]["dockerfile"] == DOCKERFILE
+        assert "code" not in settings, "the Dockerfile brings it"
+
+
 def test_the_dockerfile_is_one_that_the_image_checks_understand() -> None:
-    found = made()
+    found = made(changed("environment/docker/platform", {"os": "Linux", "architecture": "amd64"}))
+    assert f"&& conda env create --prefix /opt/azureml-v1 --file /tmp/{CONDA_FILE}" in found.files[DOCKERFILE]
+    assert '"/var/azureml-app/score.py"' in found.files[DOCKERFILE]
     ids = [finding.id for finding in before(found.files[DOCKERFILE], {CONDA_FILE: found.files[CONDA_FILE]})]
     assert ids == ["AML-IMG-004", "AML-IMG-008", "AML-IMG-010", "AML-IMG-016"]
 
@@ -393,9 +418,11 @@ def test_out_writes_a_stack_file_and_the_build_into_the_source(
     assert out.read_text().startswith("# yaml-language-server: ")
     stack = yaml.safe_load(out.read_text())["config"]
     given = {key.removeprefix("scoring:"): value for key, value in stack.items()}
-    assert Config.model_validate(given).model_dump()["image"]["context"] == "app"
-    assert parse(given, folder)["image"]["context"] == str(folder / "app")
-    assert {DOCKERFILE, CONDA_FILE, "score.py"} == {path.name for path in (folder / "app").iterdir()}
+    assert Config.model_validate(given)
+    settings = parse(given, folder)
+    assert settings["code"]["path"] == str(folder / "app")
+    assert settings["environment"]["conda_file"] == str(folder / "app" / CONDA_FILE)
+    assert {CONDA_FILE, "score.py"} == {path.name for path in (folder / "app").iterdir()}
     told = capsys.readouterr().err.splitlines()
     assert told
     assert all(f"# {line}" in out.read_text() for line in told)
@@ -415,7 +442,7 @@ def test_without_out_the_config_is_shown_and_nothing_is_written(folder: Path) ->
     command = [sys.executable, "-m", "infra.v1", str(folder / "inferenceconfig.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert yaml.safe_load(done.stdout)["config"]["scoring:image"]["dockerfile"] == DOCKERFILE
+    assert yaml.safe_load(done.stdout)["config"]["scoring:code"]["entryScript"] == "score.py"
     assert [path.name for path in (folder / "app").iterdir()] == ["score.py"]
 
 
