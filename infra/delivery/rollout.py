@@ -47,7 +47,8 @@ from infra.delivery.rollout_plan import (
 _STEPS = 4
 """Looks at one stack: deploy, shift, done, and one to spare."""
 _PAUSE = 2.0
-_UNBUILT = "nowhere/not-built@"
+_UNBUILT = "not-built"
+"""Stands for an image in a dry run, where nobody knows its digest."""
 OK, FAILED, WAITING = 0, 1, 3
 """Exit codes: all done; a step failed and what served serves on; a stack waits for approval."""
 _HEAD = ("STACK", "VERSION", "DEPLOYMENT", "RESULT", "SECONDS")
@@ -344,7 +345,9 @@ class Rollout:
 
     def _tell_plan(self, stack: Stack, row: Row, step: Step, seen: Seen, version: str) -> str:
         """Say what would be done; return the image that the stack would serve."""
-        what = f"import {short(version)}" if version else f"build {plan_image(stack.settings['image']).tag}"
+        what = f"import {short(version) if digest_of(version) else 'it'}"
+        if not version:
+            what = f"build {_content(stack)}"
         rest = {
             Do.CREATE: f"{what} and serve it from {step.slot}, as the first version",
             Do.DEPLOY: f"{what}, deploy it to {step.slot} at 0 %, test it, and shift traffic there from {step.live}",
@@ -354,7 +357,8 @@ class Rollout:
         approval = ", after approval" if stack.approval and step.do is not Do.DONE else ""
         row.result = "serves it already" if step.do is Do.DONE else f"would {step.do}{approval}"
         self.tell(f"{stack.name}: {rest}{approval}")
-        return seen.images.get(step.slot, "") if step.do is not Do.DEPLOY and not version else version or _UNBUILT
+        stands = seen.images[step.slot] if step.do in {Do.SHIFT, Do.DONE} else _UNBUILT
+        return version or stands
 
     def _recover(self, stack: str) -> None:
         """After a run that was killed: wait until it has ended, then make state and Azure fit again."""
@@ -401,7 +405,14 @@ class Rollout:
 
 def _built(stack: Stack, seen: Seen) -> str:
     """The digest of what the stack's file describes, where its state has it already."""
-    return digest_of(seen.image) if plan_image(stack.settings["image"]).tag == seen.tag else ""
+    content = _content(stack)
+    return digest_of(content) or (digest_of(seen.image) if content == seen.tag else "")
+
+
+def _content(stack: Stack) -> str:
+    """The name of what the stack's image is made from: known without an engine."""
+    plan = plan_image(stack.settings["image"], secrets=stack.settings.get("build_secrets") or ())
+    return plan.tag or plan.reference or ""
 
 
 def _promote(stack: Stack) -> str:

@@ -13,6 +13,8 @@ from typing import Any, Final
 WHOLE: Final = 100
 _TAG_LENGTH: Final = 12
 _OWN: Final = "azureml-scoring:index"
+_IMAGE: Final = "::scoring-image-pin"
+"""The end of the URN of the stack's own image, where it is named by a tag; deployments may name others."""
 _TURNS: Final = {"blue": "green", "green": "blue"}
 """Which deployment a version goes to when the other one serves."""
 
@@ -32,7 +34,7 @@ class Seen:
     traffic: Mapping[str, int] = field(default_factory=dict)
     """The split that was confirmed last; shares of 0 are left out."""
     tag: str = ""
-    """Name of the content that the stack's image was made from."""
+    """Name of the content that the stack's image was made from; of one that was not built, its reference."""
     image: str = ""
     """The stack's image by digest."""
     source: str = ""
@@ -130,6 +132,9 @@ def _made(
     for each in outputs["ImageBuild"]:
         return str(each.get("tag")), str(each.get("image"))
     for resource in resources:
+        if resource["type"] == f"{_OWN}:ImagePin" and str(resource.get("urn")).endswith(_IMAGE):
+            found = resource.get("outputs") or {}
+            return str(found.get("reference")), str(found.get("image"))
         if resource["type"] == "docker:index/image:Image":
             found = resource.get("outputs") or {}
             return str(found.get("imageName")).rpartition(":")[2], str(found.get("repoDigest"))

@@ -55,10 +55,17 @@ def test_context_holds_only_what_the_image_needs() -> None:
     copied = ("Dockerfile", "requirements.txt", "score.py", "model/model.joblib")
     kept = [rule[1:] for rule in rules if rule.startswith("!")]
     assert all(any(fnmatch.fnmatch(name, rule) for rule in kept) for name in copied)
-    assert not any(fnmatch.fnmatch(name, rule) for name in ("train.py", "request.json", "README.md") for rule in kept)
+    assert not any(
+        fnmatch.fnmatch(name, rule) for name in ("train.py", "request.json", "reply.json", "README.md") for rule in kept
+    )
 
 
 def test_request_has_one_wine_of_thirteen_measures_per_grower() -> None:
     rows = json.loads((PROJECT / "request.json").read_text())["data"]
     assert [len(row) for row in rows] == [13, 13, 13]
     assert all(math.isfinite(value) for row in rows for value in row)
+
+
+def test_the_reply_that_a_version_must_give_is_the_documented_one() -> None:
+    documented = re.findall(r"```json\n(.*?)```", (PROJECT / "README.md").read_text(), flags=re.DOTALL)
+    assert json.loads((PROJECT / "reply.json").read_text()) in [json.loads(block) for block in documented]

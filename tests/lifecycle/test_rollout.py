@@ -143,6 +143,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Trio:
 def test_one_build_goes_through_all_stacks_and_prod_waits_for_approval(trio: Trio, azure: LocalAzure) -> None:
     foreseen = trio.run("rollout", *STACKS, "--dry-run")
     assert foreseen.code == 0, foreseen.text
+    assert "prod: import it and serve it from blue, as the first version, after approval" in foreseen.text
     assert azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
     waits = trio.run("rollout", *STACKS)
     assert waits.code == 3, waits.text

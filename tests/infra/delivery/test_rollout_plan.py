@@ -110,6 +110,13 @@ def test_a_build_by_docker_is_named_by_its_tag() -> None:
     assert (read_state(state(made)).tag, read_state(state(made)).image) == ("cafe", B)
 
 
+def test_an_image_that_is_named_is_known_by_its_reference_and_not_taken_for_a_deployments() -> None:
+    ours = own("ImagePin", urn="urn::scoring-image-pin", outputs={"reference": "mcr/x:v1", "image": B})
+    theirs = own("ImagePin", urn="urn::scoring-blue-image-pin", outputs={"reference": "mcr/y:v1", "image": A})
+    found = read_state(state(theirs, ours))
+    assert (found.tag, found.image) == ("mcr/x:v1", B)
+
+
 # -- the config --------------------------------------------------------------------------------------------------------
 
 BLUE = {"instanceType": "Standard_DS3_v2", "environment": {"LEVEL": "1"}}
