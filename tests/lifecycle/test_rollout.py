@@ -190,38 +190,30 @@ def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio:
     trio.version("fourth")
     outputs = trio.outputs("dev")
     with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
-        running = trio.begin("rollout", *STACKS)
+        running = trio.begin("rollout", "dev", "staging")
         until(lambda: trio.split("dev").get("green") or running.poll() is not None, "the first step of the shift")
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate()
         assert trio.split("dev") == {"blue": 50, "green": 50}
         # A fresh checkout: nothing is known but what the stacks' states say.
         trio.configure()
-        done = trio.run("rollout", *STACKS, "--approve", "prod")
+        done = trio.run("rollout", "dev", "staging")
         assert done.code == 0, done.text
     assert failed == []
-    assert [trio.says(stack) for stack in STACKS] == ["fourth"] * 3
-    assert {trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS} == {
-        trio.outputs("dev")["image"].partition("@")[2]
-    }
+    assert [trio.says(stack) for stack in STACKS] == ["fourth", "fourth", "first"]
+    assert len({trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS}) == 2
 
 
 def test_one_command_goes_back_and_an_update_then_changes_nothing(trio: Trio, azure: LocalAzure) -> None:
-    outputs = trio.outputs("prod")
+    outputs = trio.outputs("staging")
     with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
-        back = trio.run("rollback", "prod")
+        back = trio.run("rollback", "staging")
     assert back.code == 0, back.text
     assert failed == []
-    assert trio.says("prod") == "first"
+    assert trio.says("staging") == "first"
     azure.tell("reset-stats")
     trio.configure()
-    assert trio.run("pin", "prod").code == 0
-    again = trio.project.pulumi("preview", "--expect-no-changes", "--stack", "prod")
+    assert trio.run("pin", "staging").code == 0
+    again = trio.project.pulumi("preview", "--expect-no-changes", "--stack", "staging")
     assert again.code == 0, again.text
     assert azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
-
-
-def test_every_stack_can_be_taken_away(trio: Trio) -> None:
-    for stack in STACKS:
-        gone = trio.project.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack)
-        assert gone.code == 0, gone.text
