@@ -14,6 +14,8 @@ from typing import Any, Final
 
 _ROW: Final = re.compile(r"^ *([+~-]{1,2}|\+-|!) ")
 """A line of progress about a resource."""
+_BEGUN: Final = re.compile(r"ing \([\d.]+s\)( \[diff: [^\]]*\])?;?\s*$")
+"""One that says no more than that a step began: its end is told, too."""
 _SAID: Final = re.compile(r"\berror: (.+)")
 _NOTHING_NEW: Final = ("update failed", "resource monitor", "an unhandled error", "failed to register new resource")
 
@@ -61,7 +63,7 @@ class Engine:
         ) as process:
             for line in process.stdout or ():
                 lines.append(line)
-                if _ROW.match(line) and "Diagnostics:\n" not in lines:
+                if _ROW.match(line) and not _BEGUN.search(line) and "Diagnostics:\n" not in lines:
                     self.tell(f"    {line.rstrip()}")
         return process.returncode, "".join(lines)
 

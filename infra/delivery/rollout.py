@@ -312,7 +312,7 @@ class Rollout:
             if said := difference(reply, got, stack.tolerance):
                 raise RolloutError(f"deployment {slot} answers {name} wrongly: {said}")
         how = "as expected" if compare else "well"
-        self.tell(f"{stack.name}: {slot} answers {len(stack.checks)} requests {how}")
+        self.tell(f"{stack.name}: {slot} answers {', '.join(name for name, _, _ in stack.checks)} {how}")
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
