@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-_ROW: Final = re.compile(r"^ *([+~-]{1,2}|\+-|!) ")
-"""A line of progress about a resource."""
-_BEGUN: Final = re.compile(r"ing \([\d.]+s\)( \[diff: [^\]]*\])?;?\s*$")
-"""One that says no more than that a step began: its end is told, too."""
+_ROW: Final = re.compile(
+    r"^ +[+~-]{1,2} +\S+:(?P<kind>\w+) (?P<name>\S+) (?P<state>[a-z]+) \([\d.]+s\)"
+    r"(?: \[diff: [^\]]*\])?;? ?(?P<text>.*)$"
+)
+"""A line of progress about a resource: what becomes of it, how long it has taken, what it says."""
 _SAID: Final = re.compile(r"\berror: (.+)")
 _NOTHING_NEW: Final = ("update failed", "resource monitor", "an unhandled error", "failed to register new resource")
 
@@ -61,10 +62,11 @@ class Engine:
             stderr=subprocess.STDOUT,
             text=True,
         ) as process:
+            said: dict[str, str] = {}
             for line in process.stdout or ():
                 lines.append(line)
-                if _ROW.match(line) and not _BEGUN.search(line) and "Diagnostics:\n" not in lines:
-                    self.tell(f"    {line.rstrip()}")
+                if shown := news(line, said):
+                    self.tell(f"    {shown}")
         return process.returncode, "".join(lines)
 
     def _run(self, *words: str) -> str:
@@ -79,6 +81,21 @@ class Engine:
         if done.returncode:
             raise EngineError(why(done.stderr + done.stdout))
         return done.stdout
+
+
+def news(line: str, said: dict[str, str]) -> str:
+    """Tell what a line of progress has that is new: what a resource says, or that it is done. Empty: nothing.
+
+    `said` keeps what each resource said last, since every line repeats it.
+    """
+    found = _ROW.match(line.rstrip())
+    if found is None:
+        return ""
+    name, text = found["name"], found["text"]
+    if text and said.get(name) != text:
+        said[name] = text
+        return f"{name}: {text}"
+    return f"{name}: {found['kind']} {found['state']}" if found["state"].endswith("ed") else ""
 
 
 def why(text: str) -> str:

@@ -1,4 +1,4 @@
-from infra.delivery.engine import config_of, why
+from infra.delivery.engine import config_of, news, why
 
 FAILED = """Updating (dev):
  ~  azureml-scoring:index:EndpointTraffic scoring-traffic **updating failed** error: endpoint scoring: the shift to gr…
@@ -12,6 +12,28 @@ Diagnostics:
 Resources:
     24 unchanged
 """
+
+
+PROGRESS = """Updating (dev):
+@ updating....
+ +  azureml-scoring:index:OnlineDeployment scoring-green creating (0s)
+ ~  azureml-scoring:index:ImageBuild scoring-build updating (0s) [diff: ~contentKey]; run ca2 builds served:55b4
+ ~  azureml-scoring:index:ImageBuild scoring-build updating (1s) [diff: ~contentKey]; run ca2 builds served:55b4
+ ~  azureml-scoring:index:ImageBuild scoring-build updated (1s) [diff: ~contentKey]; run ca2 builds served:55b4
+ ++ azureml-scoring:index:EnvironmentVersion scoring-blue-environment created replacement (0.02s)
+ +  azureml-scoring:index:OnlineDeployment scoring-green created (1s)
+Outputs:
+  ~ deployments: ["green"]
+"""
+
+
+def test_progress_is_what_is_new_of_each_resource() -> None:
+    said: dict[str, str] = {}
+    assert [shown for line in PROGRESS.splitlines() if (shown := news(line, said))] == [
+        "scoring-build: run ca2 builds served:55b4",
+        "scoring-build: ImageBuild updated",
+        "scoring-green: OnlineDeployment created",
+    ]
 
 
 def test_an_update_is_said_to_have_failed_for_its_telling_reason() -> None:
