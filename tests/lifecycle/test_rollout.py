@@ -110,9 +110,8 @@ class Trio:
         assert reply.is_success, reply.text
         return str(reply.json()["version"])
 
-    def split(self, stack: str) -> dict[str, int]:
-        """The split as Azure has it."""
-        outputs = self.outputs(stack)
+    def split(self, outputs: dict[str, Any]) -> dict[str, int]:
+        """The split of a stack's endpoint as Azure has it."""
         path = f"{outputs['workspaceId']}/onlineEndpoints/{outputs['endpointName']}?api-version=2024-10-01"
         found: dict[str, int] = self.project.azure.request("GET", path).json()["properties"]["traffic"]
         return {name: share for name, share in found.items() if share}
@@ -168,7 +167,7 @@ def test_a_version_that_answers_wrongly_never_takes_traffic(trio: Trio) -> None:
         run.text
     )
     assert failed == []
-    assert (trio.says("dev"), trio.split("dev")) == ("first", {"blue": 100})
+    assert (trio.says("dev"), trio.split(outputs)) == ("first", {"blue": 100})
     assert trio.outputs("dev")["deployments"] == ["blue"]
 
 
@@ -182,7 +181,7 @@ def test_a_version_that_fails_only_under_load_fails_no_client(trio: Trio) -> Non
     assert "the shift to green 100 % failed, restored blue 100 %: deployment green:" in run.text
     assert "requests failed, more than 5 %" in run.text
     assert failed == []
-    assert (trio.says("dev"), trio.split("dev")) == ("first", {"blue": 100})
+    assert (trio.says("dev"), trio.split(outputs)) == ("first", {"blue": 100})
 
 
 def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio: Trio) -> None:
@@ -191,10 +190,10 @@ def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio:
     outputs = trio.outputs("dev")
     with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
         running = trio.begin("rollout", "dev", "staging")
-        until(lambda: trio.split("dev").get("green") or running.poll() is not None, "the first step of the shift")
+        until(lambda: trio.split(outputs).get("green") or running.poll() is not None, "the first step of the shift")
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate()
-        assert trio.split("dev") == {"blue": 50, "green": 50}
+        assert trio.split(outputs) == {"blue": 50, "green": 50}
         # A fresh checkout: nothing is known but what the stacks' states say.
         trio.configure()
         done = trio.run("rollout", "dev", "staging")
