@@ -214,7 +214,10 @@ def _no_public_network_in_production(resource: Resource, measures: Settings) -> 
         return
     inner = resource.props.get("properties") if resource.kind.endswith(":Vault") else resource.props
     access = (inner or {}).get("publicNetworkAccess")
-    # What is not said is open: that is Azure's default for all of these.
+    # What is not said is open: that is Azure's default for all of these. Who reaches an endpoint on Kubernetes is the
+    # cluster's to say.
+    if "compute" in resource.props:
+        return
     if str(access or "Enabled").lower() != "disabled":
         yield f"publicNetworkAccess = {access!r}: it answers from the internet; disable it, or except it"
 

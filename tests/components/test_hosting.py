@@ -79,6 +79,26 @@ def test_where_the_cluster_scales_no_count_is_sent() -> None:
     assert "instanceType" not in body["properties"]
 
 
+def test_what_the_cluster_fills_in_and_sets_is_no_difference() -> None:
+    azure, resource = FakeAzure(), OnlineDeployment()
+    inputs = {
+        "kind": "Kubernetes",
+        "scaleSettings": {"minInstances": 1, "maxInstances": 3},
+        "containerResourceRequirements": {"containerResourceLimits": {"cpu": "500m"}},
+    }
+    state = standing(azure, 3, **inputs)
+    filled = azure.documents[BLUE]["properties"]
+    filled |= {"instanceType": "defaultinstancetype", "endpointComputeType": "Kubernetes"}
+    filled["scaleSettings"] = {**filled["scaleSettings"], "pollingInterval": "PT1S"}
+    found = resource.read(azure.context(), BLUE, state, deployment(**inputs))
+    assert found is not None
+    assert not resource.diff(BLUE, found.state, deployment(**inputs)).changed
+    filled["containerResourceRequirements"] = {"containerResourceLimits": {"cpu": "2"}}
+    drifted = resource.read(azure.context(), BLUE, state, deployment(**inputs))
+    assert drifted is not None
+    assert resource.diff(BLUE, drifted.state, deployment(**inputs)).changed == {"containerResourceRequirements"}
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

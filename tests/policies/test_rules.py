@@ -115,6 +115,11 @@ def test_what_holds_in_production_does_not_hold_in_dev(rule: str) -> None:
     assert _found(rule, ENDPOINT, {}, "dev") == []
 
 
+def test_a_cluster_decides_by_itself_who_reaches_an_endpoint_on_it() -> None:
+    assert _found("no-public-network-in-production", ENDPOINT, {"publicNetworkAccess": "Enabled"})
+    assert not _found("no-public-network-in-production", ENDPOINT, {"compute": "x", "publicNetworkAccess": "Enabled"})
+
+
 def test_a_ceiling_is_the_stacks_own() -> None:
     assert _found("instance-ceiling", DEPLOYMENT, {"instanceCount": 3}, "dev")
     assert not _found("instance-ceiling", DEPLOYMENT, {"instanceCount": 3}, "prod")
