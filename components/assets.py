@@ -144,6 +144,11 @@ def check_assets(settings: Mapping[str, Any], prefix: str = "") -> None:
             check_code(section["code"], prefix + field("code", deployment))
 
 
+def mounts(settings: Mapping[str, Any]) -> bool:
+    """Tell whether any deployment of a stack's settings holds a model or code."""
+    return any({"model", "code"} & section.keys() for section in (settings, *settings["deployments"].values()))
+
+
 def check_model(settings: ModelSettings, place: str = "model") -> Path:
     """Return the model's folder or file; raise one line where there is none."""
     path = Path(settings.get("path") or ".").resolve()

@@ -17,7 +17,7 @@ import pulumi_azuread as entra
 from pulumi_azure_native import authorization, keyvault, machinelearningservices, managedidentity
 
 from components.names import ArmId, Names
-from components.roles import assignment_name, definition_id, pull_role
+from components.roles import Role, assignment_name, definition_id, pull_role
 from components.types import PasswordSettings, PrincipalSettings, RegistryLogin, SettingsError, line, require
 
 FIRST_PASSWORD: Final = "first"  # noqa: S105 - a name
@@ -196,8 +196,19 @@ def assign_pull_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it i
     parent: pulumi.Resource,
 ) -> authorization.RoleAssignment:
     """Assign the one role that reads a registry; `identity` says who gets it, so that the name is always the same."""
-    role = pull_role(role_assignment_mode)
-    scope = pulumi.Output.from_input(registry_id)
+    return assign_role(name, pull_role(role_assignment_mode), principal_id, registry_id, identity, parent)
+
+
+def assign_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is named
+    name: str,
+    role: Role,
+    principal_id: pulumi.Input[str],
+    scope_id: pulumi.Input[str],
+    identity: str,
+    parent: pulumi.Resource,
+) -> authorization.RoleAssignment:
+    """Assign a role on one resource; `identity` says who gets it, so that the name is always the same."""
+    scope = pulumi.Output.from_input(scope_id)
     return authorization.RoleAssignment(
         name,
         role_assignment_name=assignment_name(pulumi.get_project(), pulumi.get_stack(), name, identity, role.guid),

@@ -68,6 +68,8 @@ class WorkspaceRegistry(pulumi.ComponentResource):
     """Resource group of the workspace."""
     vault_id: pulumi.Output[str]
     """ARM id of the workspace's key vault."""
+    storage_id: pulumi.Output[str]
+    """ARM id of the workspace's storage account."""
     log_workspace_id: pulumi.Output[str]
     """ARM id of the Log Analytics workspace; empty where the workspace exists already."""
 
@@ -126,6 +128,7 @@ class WorkspaceRegistry(pulumi.ComponentResource):
         self.workspace_name = workspace.name
         self.resource_group_name = pulumi.Output.from_input(group)
         self.vault_id = vault_id
+        self.storage_id = workspace.storage_account.apply(lambda id_: id_ or "")
         self.log_workspace_id = logs.id if logs else pulumi.Output.from_input("")
         self.register_outputs(
             {
@@ -135,6 +138,7 @@ class WorkspaceRegistry(pulumi.ComponentResource):
                 "workspaceName": self.workspace_name,
                 "resourceGroupName": self.resource_group_name,
                 "vaultId": self.vault_id,
+                "storageId": self.storage_id,
                 "logWorkspaceId": self.log_workspace_id,
             }
         )

@@ -24,6 +24,9 @@ ACR_PULL: Final = Role("AcrPull", "7f951dda-4ed3-4680-a7ca-43fe172d538d")
 REPOSITORY_READER: Final = Role("Container Registry Repository Reader", "b93aa761-3e63-49ed-ac28-beffa264f7ac")
 """Reads images of a registry in "RBAC + ABAC" mode, where AcrPull is not honoured."""
 
+STORAGE_READER: Final = Role("Storage Blob Data Reader", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1")
+"""Reads the files of models and code from a workspace's storage account."""
+
 
 def pull_role(role_assignment_mode: str) -> Role:
     """Choose the role that reads, and only reads, images of a registry in this mode (`rbac` or `abac`)."""

@@ -9,14 +9,15 @@ from typing import Final, NotRequired, TypedDict
 
 import pulumi
 
-from components.assets import check_assets
+from components.assets import check_assets, mounts
 from components.endpoint import ScoringEndpoint, ScoringEndpointArgs
 from components.environment import Plan, plan_environment
 from components.image import CustomImage, CustomImageArgs, plan_image
 from components.mixtures import default_principal, refusals
-from components.principal import PullPrincipal, PullPrincipalArgs
+from components.principal import PullPrincipal, PullPrincipalArgs, assign_role
 from components.registry import WorkspaceRegistry
 from components.resources.framework import ResourceError
+from components.roles import STORAGE_READER
 from components.types import (
     CodeSettings,
     DeploymentSettings,
@@ -178,6 +179,12 @@ class ScoringStack(pulumi.ComponentResource):
             serving["pull_grant"] = puller.grant
             if principal["kind"] == "managed-identity":
                 serving["pull_identity_id"] = puller.identity_id
+            if principal["kind"] == "managed-identity" and mounts(args):
+                # Azure ML lets an endpoint's own identity read the workspace's storage; one of the user's it does not.
+                reader = assign_role(
+                    f"{name}-storage-role", STORAGE_READER, puller.principal_id, registry.storage_id, "storage", self
+                )
+                serving["pull_grant"] = pulumi.Output.concat(puller.grant, " ", reader.id)
         elif mode == "workspace" and trust == "abac":
             # Azure ML itself gives an endpoint's own identity AcrPull on the workspace's registry, and refuses a second
             # assignment of it; of registries in ABAC mode it knows nothing.

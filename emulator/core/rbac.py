@@ -71,6 +71,9 @@ ROLES = {
     "4633458b-17de-408a-b874-0445c86b69e6": Role(
         "Key Vault Secrets User", data=(f"{_SECRETS}/getSecret/action", f"{_SECRETS}/readMetadata/action")
     ),
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": Role(
+        "Storage Blob Data Reader", data=("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read",)
+    ),
     "f6c7c914-8db3-469d-8ca1-694a8f32e121": Role(
         "AzureML Data Scientist",
         (

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
+from emulator.core.rbac import Principal
 from emulator.core.store import Document
 from emulator.services import storage_data
 from emulator.services.containers import Mount
@@ -35,6 +36,7 @@ _DATASTORE_URI = re.compile(
     r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/workspaces/[^/]+/)?"
     r"datastores/(?P<datastore>[^/]+)/paths/(?P<path>.+)"
 )
+_READ = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
 _PENDING = ("TemporaryBlobReference", "None")
 
 
@@ -187,6 +189,23 @@ def check_mounts(azure: Azure, given: dict[str, Any], deployment: str) -> dict[s
         if f"{root}/{code['scoringScript']}" not in files(azure, version.id.path):
             raise _bad(f"scoringScript '{code['scoringScript']}' of deployment '{deployment}' is not in its code")
     return variables
+
+
+def demand_reader(azure: Azure, deployment: ResourceId, principals: list[Principal]) -> None:
+    """Refuse where none of an endpoint's user-assigned identities may read the workspace's storage.
+
+    An endpoint's own identity is let in by Azure ML.
+    https://learn.microsoft.com/azure/machine-learning/concept-endpoints-online-auth
+    """
+    workspace = azure.find("/".join(deployment.path.split("/")[:9]))
+    account = azure.find(str(workspace.properties["storageAccount"]))
+    if any(azure.access.allows(each, _READ, account.id, data=True) for each in principals):
+        return
+    told = ", ".join(f"'{each.name}' (object id '{each.object_id}')" for each in principals)
+    raise _bad(
+        f"Deployment '{deployment.name}': unable to download model or code: authorization failed: the identity {told}"
+        f" lacks role 'Storage Blob Data Reader' on storage account '{account.id.path}': assign it"
+    )
 
 
 def files(azure: Azure, version: str) -> dict[str, Any]:

@@ -399,6 +399,8 @@ class OnlineDeployment(ResourceType):
         self._pause(new.id.name)
         environment = self.azure.find(new.properties["environmentId"])
         plan = self._plan(new, environment)
+        if plan.mounts and (users := self._users(new.id)):
+            ml_assets.demand_reader(self.azure, new.id, users)
         plan = plan.model_copy(update={"image_id": self._pull(new.id, plan.image)})
         if plan.instances > MOST_REPLICAS:
             _log.info("%s: %d instances, %d containers here", new.id.path, plan.instances, MOST_REPLICAS)
@@ -539,6 +541,12 @@ class OnlineDeployment(ResourceType):
             memory=share.memory,
             gpus=share.gpus,
         )
+
+    def _users(self, id_: ResourceId) -> list[Principal]:
+        """The user-assigned identities of a deployment's endpoint."""
+        body = self.azure.find(_above(id_).path).body.get("identity") or {}
+        found = (body.get("userAssignedIdentities") or {}).values()
+        return [who for each in found if (who := entra.find_principal(self.azure, each["principalId"]))]
 
     def _pull(self, id_: ResourceId, image: str) -> str:
         host = registry_host(image)

@@ -27,6 +27,7 @@ _TYPES = {
     "resources:ResourceGroup": "",
     "containerregistry:Registry": "Microsoft.ContainerRegistry/registries",
     "keyvault:Vault": "Microsoft.KeyVault/vaults",
+    "storage:StorageAccount": "Microsoft.Storage/storageAccounts",
     "machinelearningservices:Workspace": "Microsoft.MachineLearningServices/workspaces",
 }
 

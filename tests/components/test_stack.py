@@ -476,3 +476,63 @@ def test_a_vault_that_does_not_tell_is_one_line_before_anything_is_registered(
         up(arguments(tmp_path, registry=registry, image={"reference": "ghcr.io/served"}), cloud)
     assert str(said.value) == told
     assert cloud.made == []
+
+
+# -- models and code ---------------------------------------------------------------------------------------------------
+
+
+def assets(folder: Path, **sections: object) -> ScoringStackArgs:
+    """Two deployments: one on the stack's model and code, one on a registered model."""
+    (folder / "weights").mkdir()
+    (folder / "weights" / "words.txt").write_text("words")
+    (folder / "code").mkdir()
+    (folder / "code" / "score.py").write_text("def init(): ...")
+    given = arguments(
+        folder / "context",
+        deployments={
+            "blue": {"instance_type": "Standard_DS3_v2"},
+            "green": {"instance_type": "Standard_DS3_v2", "model": {"reference": "azureml:iris:3", "mount_path": "/m"}},
+        },
+        endpoint={"traffic": {"blue": 100}},
+        model={"path": str(folder / "weights")},
+        code={"path": str(folder / "code"), "entry_script": "score.py"},
+    )
+    return cast("ScoringStackArgs", {**given, **sections})
+
+
+def test_deployments_share_the_stacks_code_and_may_have_a_model_of_their_own(tmp_path: Path) -> None:
+    cloud = up(assets(tmp_path))
+    model, code = cloud.inputs("ModelVersion"), cloud.inputs("CodeVersion")
+    assert (model["assetName"], code["assetName"]) == ("weights", "code")
+    blue, green = (made.inputs for made in sorted(cloud.all("OnlineDeployment"), key=lambda made: made.name))
+    assert blue["modelId"] == "scoring-model-id"
+    assert blue["codeId"] == green["codeId"] == "scoring-code-id"
+    assert blue["scoringScript"] == "score.py"
+    assert green["modelId"].endswith("/models/iris/versions/3")
+    assert green["modelMountPath"] == "/m"
+    assert (blue["tags"]["model"], green["tags"]["model"]) == (f"weights:{model['version']}", "iris:3")
+
+
+def test_a_users_identity_is_let_into_the_storage_before_a_deployment_mounts(tmp_path: Path) -> None:
+    cloud = up(assets(tmp_path, principal={"kind": "managed-identity"}))
+    role = next(made for made in cloud.all("RoleAssignment") if made.name == "scoring-storage-role")
+    assert role.inputs["roleDefinitionId"].endswith("2a2b9908-6ea1-4ae2-8e65-a410df84e7d1")
+    assert role.inputs["principalId"] == "object-of-identity"
+    assert all("scoring-storage-role-id" in made.inputs["pullGrant"] for made in cloud.all("OnlineDeployment"))
+
+
+def test_an_environment_is_left_to_azure_ml_to_build(tmp_path: Path) -> None:
+    (tmp_path / "conda.yml").write_text("dependencies: [{pip: [azureml-inference-server-http]}]")
+    given = assets(
+        tmp_path,
+        registry={"mode": "workspace"},
+        principal={"kind": "none"},
+        environment={"base": "a.io/b:1", "conda_file": str(tmp_path / "conda.yml")},
+    )
+    del given["image"]
+    cloud = up(given)
+    assert cloud.all("ImageBuild") == []
+    environment = cloud.all("EnvironmentVersion")[0].inputs
+    assert environment["image"] == "a.io/b:1"
+    assert "azureml-inference-server-http" in environment["condaFile"]
+    assert "port" not in environment

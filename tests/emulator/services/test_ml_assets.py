@@ -6,10 +6,12 @@ import pytest
 
 from emulator.core.azure import Request
 from emulator.core.errors import AzureError
-from emulator.services import ml_assets, storage_data
+from emulator.core.ids import ResourceId
+from emulator.services import authorization, ml_assets, storage_data
 from tests.emulator.conftest import Inner
 from tests.ml import WORKSPACE, make_workspace, scene
 
+READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 MODEL = f"{WORKSPACE}/models/iris"
 CODE = f"{WORKSPACE}/codes/score"
 STORE = f"{WORKSPACE}/datastores/workspaceblobstore"
@@ -202,6 +204,21 @@ def test_a_script_that_is_not_in_the_code_and_a_version_without_files_are_refuse
         inner.ask("PUT", f"{MODEL}/versions/5", body(modelUri=uri("LocalUpload/none/model")))
         with pytest.raises(AzureError, match="'iris:5' has no files at"):
             made.deploy("blue", model=f"{inner.group}/{MODEL}/versions/5")
+
+
+def test_a_users_identity_must_be_let_into_the_storage_and_the_endpoints_own_is(inner: Inner) -> None:
+    with scene(inner, listen=False) as made:
+        given = _registered(inner)
+        path = "providers/Microsoft.ManagedIdentity/userAssignedIdentities/reader"
+        identity = inner.ask("PUT", path, {"location": "westeurope"})
+        owner = {"type": "UserAssigned", "userAssignedIdentities": {identity["id"]: {}}}
+        endpoint = f"{WORKSPACE}/onlineEndpoints/score"
+        inner.ask("PUT", endpoint, {"location": "westeurope", "identity": owner, "properties": {"authMode": "Key"}})
+        with pytest.raises(AzureError, match=r"reader.* lacks role 'Storage Blob Data Reader' on storage account"):
+            made.deploy("blue", **given)
+        account = ResourceId.parse(f"{inner.group}/providers/Microsoft.Storage/storageAccounts/sttest")
+        authorization.grant(inner.azure, identity["properties"]["principalId"], READER, account)
+        assert made.deploy("green", **given)["properties"]["provisioningState"] == "Succeeded"
 
 
 def test_a_model_of_one_file_is_mounted_as_a_file(inner: Inner) -> None:
