@@ -944,6 +944,25 @@ def test_config_is_read_as_pulumi_hands_it_over(root: Path, monkeypatch: pytest.
     assert settings["image"]["repository"] == "scoring/app"
 
 
+def test_a_build_secret_is_taken_sealed_and_refused_in_plain_text(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = changed("image/buildSecrets", {"TOKEN": "hunter2"})
+    handed = {f"scoring:{name}": value if name == "location" else json.dumps(value) for name, value in given.items()}
+    sealed = {"scoring:image"}
+    monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: handed)
+    monkeypatch.setattr(pulumi.runtime, "is_config_secret", sealed.__contains__)
+    monkeypatch.setattr(pulumi.Output, "secret", lambda value: f"a secret of {len(value)}")
+    settings = load(root)
+    assert settings["build_secrets"] == {"TOKEN": "a secret of 7"}
+    assert "hunter2" not in repr(settings)
+    sealed.clear()
+    with pytest.raises(SettingsError) as told:
+        load(root)
+    assert str(told.value) == (
+        'scoring:image.buildSecrets.TOKEN = "[hidden]": it is in plain text; change it where it came from, then '
+        "`pulumi config set --secret --path scoring:image.buildSecrets.TOKEN`"
+    )
+
+
 def _told(given: dict[str, Any], root: Path) -> list[str]:
     with pytest.raises(SettingsError) as told:
         parse(given, root)
