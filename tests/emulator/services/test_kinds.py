@@ -1,11 +1,15 @@
 """What Azure demands of clusters, computes, kinds of endpoints, and Azure Monitor's settings; no container runs."""
 
+from enum import Enum
 from typing import Any
 
 import pytest
+from azure.mgmt.machinelearningservices import models as ml
+from pulumi_azure_native import machinelearningservices
+from pulumi_azure_native import monitor as native_monitor
 
 from emulator.core.errors import AzureError
-from emulator.services import ml_kinds
+from emulator.services import ml_computes, ml_kinds, monitor
 from emulator.services.clusters import ML_EXTENSION
 from tests.emulator.conftest import Inner
 from tests.ml import (
@@ -282,3 +286,24 @@ def test_an_endpoints_logs_go_to_log_analytics_once(inner: Inner) -> None:
         inner.ask("DELETE", ENDPOINT)
         with pytest.raises(AzureError, match="was not found"):
             inner.ask("GET", LOGS)
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "enumeration"),
+    [
+        (ml_computes._TYPES, ml.ComputeType),
+        (ml_kinds._SCALES["Kubernetes"], ml.ScaleType),
+        (ml_kinds._ROLLING, machinelearningservices.RollingRateType),
+        (ml_kinds._MODES, machinelearningservices.DataCollectionMode),
+        (monitor._STATISTICS, native_monitor.MetricStatisticType),
+        (monitor._AGGREGATIONS, native_monitor.TimeAggregationType),
+        (monitor._DIRECTIONS, native_monitor.ScaleDirection),
+        (monitor._CHANGES, native_monitor.ScaleType),
+        (monitor._OPERATORS, native_monitor.ComparisonOperationType),
+    ],
+)
+def test_the_values_are_those_of_the_real_clients(known: tuple[str, ...], enumeration: type[Enum]) -> None:
+    assert set(known) == {str(each.value) for each in enumeration}
