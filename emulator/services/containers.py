@@ -8,6 +8,7 @@ label, so that what a killed local Azure leaves behind is found again.
 import hashlib
 import json
 import logging
+import math
 import re
 import tarfile
 import tempfile
@@ -73,6 +74,14 @@ Files = Callable[[str], Mapping[str, Path]]
 """Finds a version's files on this machine, by the path that each has below where it is mounted."""
 
 
+class Scale(BaseModel, frozen=True):
+    """Between which counts a cluster scales, and how busy in percent it wants containers to be."""
+
+    least: int
+    most: int
+    target: int
+
+
 class Plan(BaseModel, frozen=True):
     """What shall run for one deployment."""
 
@@ -95,6 +104,14 @@ class Plan(BaseModel, frozen=True):
     memory: int | None = None
     """Bytes that one container may use."""
     gpus: int = 0
+    scale: Scale | None = None
+
+    def wanted(self, inside: int) -> int:
+        """How many instances a cluster wants while so many requests are inside; one less at a time."""
+        if self.scale is None:
+            return self.instances
+        enough = math.ceil(100 * inside / (self.concurrency * self.scale.target))
+        return min(self.scale.most, max(self.scale.least, enough, self.instances - 1))
 
     @property
     def ports(self) -> list[int]:
@@ -425,6 +442,7 @@ class Pool:
     def __init__(self, plan: Plan, replicas: list[Replica]) -> None:
         self.plan = plan
         self.replicas = replicas
+        self.scaling = False
         self._inside = 0
         self._retired = False
         self._change = threading.Condition()
@@ -443,6 +461,12 @@ class Pool:
             replica.busy += 1
             self._inside += 1
             return replica
+
+    @property
+    def inside(self) -> int:
+        """How many requests are inside."""
+        with self._change:
+            return self._inside
 
     def leave(self, replica: Replica) -> None:
         """Give a place back."""
@@ -473,15 +497,24 @@ class Fleet:
         self._working = 0
         self._watcher: threading.Thread | None = None
 
-    def deploy(self, deployment: str, plan: Plan, *, fail_probes: bool = False, resuming: bool = False) -> None:
+    def deploy(
+        self,
+        deployment: str,
+        plan: Plan,
+        *,
+        fail_probes: bool = False,
+        resuming: bool = False,
+        over: "Pool | None" = None,
+    ) -> None:
         """Bring a plan into service: new containers start and become ready before old ones go.
 
         Raises `CrashError` where they do not become ready; what served before then serves on. Where it only brings back
-        what served before a restart (`resuming`), it gives way to a plan that serves by now.
+        what served before a restart (`resuming`), it gives way to a plan that serves by now; where it only scales a
+        pool (`over`), to any other.
         """
         with self._work(), self._held(deployment):
             old = self.pools.get(deployment)
-            if resuming and old is not None:
+            if (resuming and old is not None) or (over is not None and old is not over):
                 return
             kept: list[Replica] = []
             if old and old.plan.replica_key == plan.replica_key:
@@ -642,6 +675,7 @@ class Fleet:
                 _log.warning("%s", error)
                 self.stopping.wait(_RETRY_PAUSE)
                 continue
+            self.scale()
             for deployment, pool in list(self.pools.items()):
                 for replica in list(pool.replicas):
                     late = time.monotonic() >= replica.retry_at
@@ -649,6 +683,23 @@ class Fleet:
                         replica.ready, replica.repairing = False, True
                         arguments = (deployment, pool, replica)
                         threading.Thread(target=self._repair, args=arguments, daemon=True).start()
+
+    def scale(self) -> None:
+        """Begin to change the count of what a cluster scales, where its load asks for it."""
+        for deployment, pool in list(self.pools.items()):
+            wanted = pool.plan.wanted(pool.inside)
+            if wanted != pool.plan.instances and not pool.scaling:
+                pool.scaling = True
+                threading.Thread(target=self._scale, args=(deployment, pool, wanted), daemon=True).start()
+
+    def _scale(self, deployment: str, pool: Pool, wanted: int) -> None:
+        _log.info("%s: %d instances, %d are wanted", deployment, pool.plan.instances, wanted)
+        try:
+            self.deploy(deployment, pool.plan.model_copy(update={"instances": wanted}), over=pool)
+        except (AzureError, CrashError) as error:
+            _log.warning("%s does not scale: %s", deployment, error)
+        finally:
+            pool.scaling = False
 
     def _repair(self, deployment: str, pool: Pool, replica: Replica) -> None:
         _log.warning("%s: a container has ended; it is started again", deployment)

@@ -23,7 +23,7 @@ from emulator.core.ids import ResourceId
 from emulator.core.rbac import ASSIGNMENTS, Principal
 from emulator.core.store import Document
 from emulator.services import authorization, entra, identity, ml_assets, ml_images, ml_kinds, registry_tokens
-from emulator.services.containers import MOST_REPLICAS, CrashError, Fleet, Login, Plan, Probe, PullError
+from emulator.services.containers import MOST_REPLICAS, CrashError, Fleet, Login, Plan, Probe, PullError, Scale
 from emulator.services.ml_computes import COMPUTES, compute_of
 from emulator.services.ml_environment import ROUTES, VERSIONS
 from emulator.services.ml_workspace import CONNECTIONS, WORKSPACES
@@ -540,6 +540,7 @@ class OnlineDeployment(ResourceType):
             cpu=share.cpu,
             memory=share.memory,
             gpus=share.gpus,
+            scale=_scaling(given["scaleSettings"]),
         )
 
     def _users(self, id_: ResourceId) -> list[Principal]:
@@ -643,7 +644,7 @@ def serving(azure: Azure) -> list[dict[str, Any]]:
                     "kind": endpoint.body["kind"],
                     "state": found.properties.get("provisioningState"),
                     **dict(zip(("traffic", "mirror"), shares, strict=True)),
-                    "instances": found.body["sku"]["capacity"],
+                    "instances": pool.plan.instances if pool else found.body["sku"]["capacity"],
                     "ready": sum(replica.ready for replica in pool.replicas) if pool else 0,
                     "requests": metrics.requests if metrics else 0,
                     "failures": metrics.failures if metrics else 0,
@@ -736,6 +737,13 @@ def _defaults(given: dict[str, Any], old: Document | None, name: str) -> dict[st
         "livenessProbe": {**_PROBE_DEFAULTS, **_plain(given.get("livenessProbe"))},
         "readinessProbe": {**_PROBE_DEFAULTS, **_plain(given.get("readinessProbe"))},
     }
+
+
+def _scaling(given: dict[str, Any]) -> Scale | None:
+    if given["scaleType"] == "Default":
+        return None
+    least, most = given["minInstances"], given["maxInstances"]
+    return Scale(least=least, most=most, target=given["targetUtilizationPercentage"])
 
 
 def _plain(given: dict[str, Any] | None) -> dict[str, Any]:

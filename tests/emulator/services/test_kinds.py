@@ -25,6 +25,7 @@ from tests.ml import (
     on_kubernetes,
     scene,
 )
+from tests.scoring import until
 
 CLUSTER = "providers/Microsoft.ContainerService/managedClusters/aks01"
 EXTENSION = f"{CLUSTER}/providers/Microsoft.KubernetesConfiguration/extensions/azureml"
@@ -154,6 +155,31 @@ def test_a_cluster_that_scales_starts_with_the_least(cluster: Scene) -> None:
     assert made["sku"]["capacity"] == 2
     assert made["properties"]["scaleSettings"]["targetUtilizationPercentage"] == 70
     assert cluster.fleet.pools[cluster.key("blue")].plan.instances == 2
+
+
+def test_a_busy_deployment_gets_more_containers_and_an_idle_one_fewer_one_by_one(cluster: Scene) -> None:
+    scaling = {
+        "scaleType": "TargetUtilization",
+        "minInstances": 1,
+        "maxInstances": 3,
+        "targetUtilizationPercentage": 50,
+    }
+    settings = {"maxConcurrentRequestsPerInstance": 2}
+    cluster.deploy("blue", **KUBERNETES, scaleSettings=scaling, requestSettings=settings)
+    key = cluster.key("blue")
+    pool = cluster.fleet.pools[key]
+    pool.replicas[0].ready = True
+    inside = [pool.enter() for _ in range(3)]
+    assert pool.plan.wanted(pool.inside) == 3
+    cluster.fleet.scale()
+    until(lambda: cluster.fleet.pools[key].plan.instances == 3, "the deployment to grow")
+    for replica in inside:
+        pool.leave(replica)
+    for count in (2, 1):
+        cluster.fleet.scale()
+        until(lambda count=count: cluster.fleet.pools[key].plan.instances == count, "it to shrink")  # type: ignore[misc]
+    cluster.fleet.scale()
+    assert cluster.fleet.pools[key].plan.instances == 1
 
 
 @pytest.mark.parametrize(
