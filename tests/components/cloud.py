@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pulumi
-from pulumi.runtime import mocks
+from pulumi.runtime import mocks, settings
 from pulumi.runtime.stack import wait_for_rpcs
 
 from components.mixtures import default_principal
@@ -164,6 +164,9 @@ def run(program: Callable[[], object], cloud: Cloud | None = None, stack: str = 
         asyncio.set_event_loop(None)
         for loop in loops:
             loop.close()
+        # What a failed program has left waiting lies in a loop that is closed by now.
+        settings.SETTINGS.outputs.clear()
+        settings.SETTINGS.rpc_manager.clear()
     return cloud
 
 
