@@ -100,3 +100,30 @@ def test_what_the_engine_does_not_write_is_told_in_one_line(tmp_path: Path, caps
         odd.write_text(text)
         assert main(["report", str(odd)]) == 2
         assert "pulumi preview --json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["rollout", "dev"], ["rollback", "dev"], ["pin", "dev"]])
+def test_a_rollout_needs_a_project_and_a_stack_file(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: no Pulumi.yaml here; change to the project's folder\n"
+    (tmp_path / "Pulumi.yaml").write_text("name: p\n")
+    assert main(words) == 1
+    told = capsys.readouterr().out
+    assert "error: Pulumi.dev.yaml does not exist; `pulumi stack init dev`, and describe the stack there\n" in told
+    assert told.splitlines()[-1].split()[0] == "dev"
+
+
+def test_a_bad_stack_file_ends_a_rollout_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")  # no engine could be asked
+    (tmp_path / "Pulumi.yaml").write_text("name: p\n")
+    (tmp_path / "Pulumi.dev.yaml").write_text(
+        "config: { scoring:location: westeurope, scoring:rollout: { aproval: no } }\n"
+    )
+    assert main(["rollout", "dev"]) == 1
+    assert "scoring:rollout.aproval = false: no such field; did you mean approval?" in capsys.readouterr().out
