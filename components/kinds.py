@@ -69,8 +69,9 @@ def _on_kubernetes(endpoint: Section, workspace: Section) -> Iterator[str]:
     if endpoint.get("public_network_access") is False:
         remedy = "the cluster's own network decides who reaches it; take it out"
         yield line("endpoint.publicNetworkAccess", value=False, remedy=remedy)
-    if endpoint.get("mirror"):
-        yield line("endpoint.mirror", endpoint["mirror"], "Azure mirrors on managed endpoints only; take it out")
+    for field, shown in (("mirror", "mirror"), ("mirror_first", "mirrorFirst")):
+        if endpoint.get(field):
+            yield line(f"endpoint.{shown}", endpoint[field], "Azure mirrors on managed endpoints only; take it out")
 
 
 def _compute(endpoint: Section, workspace: Section) -> Iterator[str]:

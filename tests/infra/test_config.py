@@ -545,6 +545,11 @@ BAD: list[tuple[str, object, str]] = [
     ),
     (
         "endpoint",
+        {"kind": "kubernetes", "mirrorFirst": 10},
+        "scoring:endpoint.mirrorFirst = 10: Azure mirrors on managed endpoints only; take it out",
+    ),
+    (
+        "endpoint",
         {"kind": "kubernetes", "mirror": {"blue": 10}},
         "scoring:endpoint.mirror = {…}: Azure mirrors on managed endpoints only; take it out",
     ),
