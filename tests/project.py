@@ -228,8 +228,8 @@ def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> N
 
 
 @contextmanager
-def polling(url: str, key: str, body: Any) -> Iterator[list[str]]:  # noqa: ANN401 - JSON
-    """Score all the while; what is yielded fills with whatever was not a 200."""
+def polling(url: str, key: str, body: Any, pause: float = 0.05) -> Iterator[list[str]]:  # noqa: ANN401 - JSON
+    """Score all the while, with a pause in seconds; what is yielded fills with whatever was not a 200."""
     failed: list[str] = []
     asked = 0
     stop = threading.Event()
@@ -245,7 +245,7 @@ def polling(url: str, key: str, body: Any) -> Iterator[list[str]]:  # noqa: ANN4
                 except httpx.HTTPError as error:
                     failed.append(repr(error))
                 asked += 1
-                stop.wait(0.05)
+                stop.wait(pause)
 
     thread = threading.Thread(target=ask)
     thread.start()

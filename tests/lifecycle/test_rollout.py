@@ -19,6 +19,8 @@ from tests.modes import DOCKERFILE, QUICK
 from tests.project import PATIENCE, LocalAzure, Project, Run, polling, until
 
 STACKS = ("dev", "staging", "prod")
+PAUSE = 0.2
+"""Seconds between two of a client's requests."""
 SERVER = """import http.server, json
 
 ASKED = 0
@@ -61,7 +63,8 @@ class Trio:
         for stack in STACKS:
             config: dict[str, Any] = {
                 "location": "westeurope",
-                "nameSeed": "rollout",
+                # The fewest resources, and no principal: what is rolled out is the same everywhere.
+                "registry": {"mode": "workspace"},
                 "image": {"context": "app", "repository": "served"},
                 "endpoint": {"trafficSteps": [50], "bakeSeconds": 1, **endpoint},
                 "deployments": {
@@ -160,7 +163,7 @@ def test_one_build_goes_through_all_stacks_and_prod_waits_for_approval(trio: Tri
 def test_a_version_that_answers_wrongly_never_takes_traffic(trio: Trio) -> None:
     trio.version("second", replies="nonsense")
     outputs = trio.outputs("dev")
-    with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}, PAUSE) as failed:
         run = trio.run("rollout", *STACKS)
     assert run.code == 1, run.text
     assert "green answers request.json wrongly: reply.version is 'nonsense' instead of 'second'; blue serves on" in (
@@ -175,7 +178,7 @@ def test_a_version_that_fails_only_under_load_fails_no_client(trio: Trio) -> Non
     trio.configure(mirrorFirst=50, bakeSeconds=8, limits={"errorPercent": 5})
     trio.version("third", lasts=3)
     outputs = trio.outputs("dev")
-    with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}, PAUSE) as failed:
         run = trio.run("rollout", "dev")
     assert run.code == 1, run.text
     assert "the shift to green 100 % failed, restored blue 100 %: deployment green:" in run.text
@@ -188,7 +191,7 @@ def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio:
     trio.configure(bakeSeconds=600)
     trio.version("fourth")
     outputs = trio.outputs("dev")
-    with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}, PAUSE) as failed:
         running = trio.begin("rollout", "dev", "staging")
         until(lambda: trio.split(outputs).get("green") or running.poll() is not None, "the first step of the shift")
         os.killpg(running.pid, signal.SIGKILL)
@@ -205,7 +208,7 @@ def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio:
 
 def test_one_command_goes_back_and_an_update_then_changes_nothing(trio: Trio, azure: LocalAzure) -> None:
     outputs = trio.outputs("staging")
-    with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}, PAUSE) as failed:
         back = trio.run("rollback", "staging")
     assert back.code == 0, back.text
     assert failed == []
