@@ -46,13 +46,6 @@ def run(data):
 
 
 @pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
-
-
-@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
     """A stack that stands: a server's image, a model's folder, a code folder."""
     copied = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)

@@ -1,18 +1,9 @@
 """Bad input: one line that names field, value and remedy; nothing is asked of a provider, nothing is half-made."""
 
-from collections.abc import Iterator
-
 import pytest
 import yaml
 
 from tests.project import LocalAzure, Project
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
 
 
 @pytest.fixture(scope="module")

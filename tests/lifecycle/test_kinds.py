@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import PATIENCE, Cloud
-from tests.modes import QUICK, REPLY, answer, configure, seen, served
+from tests.modes import QUICK, REPLY, answer, configure, served
 from tests.project import LocalAzure, Project, polling
 
 PROBES = {"livenessProbe": QUICK, "readinessProbe": QUICK}
@@ -22,19 +22,6 @@ BLUE = {
 }
 GREEN = {"instanceType": "Standard_NC4as_T4_v3", **PROBES}
 ENDPOINT = {"traffic": {"blue": 90, "green": 10}, "diagnostics": {"logs": ["console", "traffic"]}}
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
-
-
-@pytest.fixture(scope="module")
-def cloud(azure: LocalAzure) -> Iterator[Cloud]:
-    with seen(azure) as cloud:
-        yield cloud
 
 
 @pytest.fixture(scope="module")

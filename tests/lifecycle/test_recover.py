@@ -21,7 +21,7 @@ from infra.delivery.pending import Answer, Look
 from infra.delivery.recover import Azure, RecoverError
 from infra.delivery.report import MARKER
 from tests.conftest import Cloud
-from tests.modes import REPLY, answer, configure, seen, served
+from tests.modes import REPLY, answer, configure, served
 from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, until
 
 LONG = 600
@@ -58,19 +58,6 @@ MOMENTS = {
         {"scoring-service-principal": "adopt", "scoring-password-first": "drop", "scoring-endpoint": "drop"},
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
-
-
-@pytest.fixture(scope="module")
-def cloud(azure: LocalAzure) -> Iterator[Cloud]:
-    with seen(azure) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from tests.modes import (
     answer,
     configure,
     registry,
-    seen,
     served,
     shelve,
     standing,
@@ -30,19 +29,6 @@ from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER, Shop, docker
 ROLE = "azure-native:authorization:RoleAssignment"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
-
-
-@pytest.fixture(scope="module")
-def cloud(azure: LocalAzure) -> Iterator[Cloud]:
-    with seen(azure) as cloud:
-        yield cloud
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from tests.project import PATIENCE, LocalAzure, Project
 
 DEPLOYMENT = {"instanceType": "Standard_DS3_v2", "livenessProbe": QUICK, "readinessProbe": QUICK}
 SPLIT = {"blue": DEPLOYMENT, "green": DEPLOYMENT}
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
 
 
 @pytest.fixture(scope="module")

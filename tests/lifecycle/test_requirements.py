@@ -1,7 +1,5 @@
 """Image checks as a user meets them: told in preview, an error stops before anything is made, findings are kept."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.modes import DOCKERFILE, configure, served, standing, told
@@ -9,13 +7,6 @@ from tests.project import LocalAzure, Project
 
 IMAGE = {"context": "app", "repository": "served"}
 BUILD = "azureml-scoring:index:ImageBuild"
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
 
 
 @pytest.fixture

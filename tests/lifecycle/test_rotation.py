@@ -20,13 +20,6 @@ SECOND = {"expires": "2036-01-01T00:00:00Z"}
 
 
 @pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
-
-
-@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
     return served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
 

@@ -12,13 +12,6 @@ REGISTRY = "azure-native:containerregistry:Registry"
 
 
 @pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
-
-
-@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
     """The project, up once."""
     project = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)

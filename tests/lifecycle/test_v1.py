@@ -43,13 +43,6 @@ DEPLOYMENT = {
 
 
 @pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
-
-
-@pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
     """A stack made of v1's files, which stands."""
     project = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)
