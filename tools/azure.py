@@ -42,14 +42,18 @@ def path_of(folders: list[Path], path: str) -> str:
 
 @functools.cache
 def machine() -> dict[str, str]:
-    """The variables that depend on the machine alone: PATH with the project's Python, Pulumi and programs in front."""
+    """The variables of the machine alone: PATH with our Python, Pulumi and programs in front, and kept bytecode."""
     folders = [Path(sys.prefix) / "bin", toolchain.ensure(), registry.ensure()]
     engine.builder()
     own_uv = cache() / "uv" / "bin" / "uv"
     if which("uv") is None and own_uv.exists():
         link("uv", own_uv)
-    # Services often run without the system's own folders on PATH.
-    return {"PATH": path_of([*folders, bin_folder()], f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin")}
+    return {
+        # Services often run without the system's own folders on PATH.
+        "PATH": path_of([*folders, bin_folder()], f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"),
+        # Empty is unset. Where a machine sets it, each start would compile a thousand modules anew.
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
 
 
 def environment(project: Path = ROOT, state: Path = STATE) -> dict[str, str]:
