@@ -17,6 +17,8 @@ _ROW: Final = re.compile(
     r"(?: \[diff: [^\]]*\])?;? ?(?P<text>.*)$"
 )
 """A line of progress about a resource: what becomes of it, how long it has taken, what it says."""
+_HIDDEN: Final = "[hidden]"
+"""Stands for what is sealed in a stack file."""
 _SAID: Final = re.compile(r"\berror: (.+)")
 _NOTHING_NEW: Final = ("update failed", "resource monitor", "an unhandled error", "failed to register new resource")
 
@@ -37,14 +39,25 @@ class Engine:
         found: dict[str, Any] = json.loads(self._run("stack", "export", "--stack", stack))
         return found
 
-    def write(self, stack: str, sections: Mapping[str, Any]) -> None:
-        """Change sections of the stack's file as its user would: by `pulumi config`, which keeps comments."""
-        if sections:
-            told = {
-                f"scoring:{name}": {"value": json.dumps(section), "objectValue": section, "secret": False}
-                for name, section in sections.items()
-            }
-            self._run("config", "set-all", "--stack", stack, "--json", json.dumps(told))
+    def write(self, stack: str, changes: Mapping[str, Any]) -> None:
+        """Change a stack's file as its user would: by `pulumi config`, which keeps comments and what is sealed.
+
+        Sections are written whole, single fields by their path; None takes a field out.
+        """
+        whole: dict[str, Any] = {}
+        for name, value in changes.items():
+            if value is None:
+                self._run("config", "rm", "--stack", stack, "--path", f"scoring:{name}")
+            elif isinstance(value, str):
+                self._run("config", "set", "--stack", stack, "--path", f"scoring:{name}", value)
+            elif _HIDDEN in json.dumps(value):
+                raise EngineError(
+                    f"scoring:{name} of stack {stack} has a sealed value, which would be lost; move it"
+                )
+            else:
+                whole[f"scoring:{name}"] = {"value": json.dumps(value), "objectValue": value, "secret": False}
+        if whole:
+            self._run("config", "set-all", "--stack", stack, "--json", json.dumps(whole))
 
     def up(self, stack: str) -> None:
         """Update a stack; on failure raise what it said."""
@@ -119,7 +132,7 @@ def config_of(text: Mapping[str, Any]) -> dict[str, Any]:
 
 def _open(value: object) -> Any:  # noqa: ANN401 - YAML
     if isinstance(value, Mapping):
-        return "[hidden]" if set(value) == {"secure"} else {key: _open(inner) for key, inner in value.items()}
+        return _HIDDEN if set(value) == {"secure"} else {key: _open(inner) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_open(inner) for inner in value]
     return value

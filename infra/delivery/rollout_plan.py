@@ -192,9 +192,9 @@ def undone(step: Step, seen: Seen) -> Desired:
 
 
 def sections(config: Mapping[str, Any], wanted: Desired) -> dict[str, Any]:
-    """Compare a stack's config with what it shall say: the sections that change, whole.
+    """Compare a stack's config with what it shall say: the sections that change, whole, and `image.promote`.
 
-    A deployment that is new is described as the other one; all that is said of others goes.
+    None takes a field out. A deployment that is new is described as the other one; all that is said of others goes.
     """
     here: Mapping[str, Mapping[str, Any]] = config.get("deployments") or {}
     pattern = next((here[name] for name in wanted.images if name in here), next(iter(here.values()), {}))
@@ -205,11 +205,12 @@ def sections(config: Mapping[str, Any], wanted: Desired) -> dict[str, Any]:
     endpoint = {key: value for key, value in (config.get("endpoint") or {}).items() if key != "mirror"}
     if "traffic" in endpoint or len(deployments) > 1:
         endpoint["traffic"] = dict(wanted.traffic)
-    image = {key: value for key, value in (config.get("image") or {}).items() if key != "promote"}
-    if wanted.promote is not None:
-        image["promote"] = wanted.promote
-    told = {"deployments": deployments, "endpoint": endpoint, "image": image}
-    return {name: section for name, section in told.items() if section != (config.get(name) or {})}
+    told: dict[str, Any] = {"deployments": deployments, "endpoint": endpoint}
+    changed = {name: section for name, section in told.items() if section != (config.get(name) or {})}
+    if (config.get("image") or {}).get("promote") != wanted.promote:
+        # Alone: a build's secrets may stand beside it, sealed.
+        changed["image.promote"] = wanted.promote
+    return changed
 
 
 def split(traffic: Mapping[str, int]) -> str:

@@ -136,7 +136,10 @@ def test_a_new_version_goes_beside_the_one_that_serves_which_is_pinned() -> None
 
 def test_a_promoted_version_is_named_where_the_build_is() -> None:
     wanted = desired(Step(Do.CREATE, "blue"), Seen(), B)
-    assert sections(CONFIG, wanted) == {"image": {"context": "app", "promote": B}}
+    assert sections(CONFIG, wanted) == {"image.promote": B}
+    promoted = {**CONFIG, "image": {"context": "app", "promote": B}}
+    assert sections(promoted, wanted) == {}
+    assert sections(promoted, desired(Step(Do.CREATE, "blue"), Seen(), None)) == {"image.promote": None}
 
 
 def test_a_shift_changes_the_split_alone() -> None:
