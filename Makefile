@@ -33,7 +33,7 @@ schema: .venv/ready ## write the JSON Schema of the stack files
 	@.venv/bin/python -m infra.schema
 test: lint ## pass every test (ARGS=tests/... for some, WORKERS=4)
 	@$(TOOLS) ready
-	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 bench: .venv/ready ## measure, as ratios within one run
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.performance.bench

@@ -22,6 +22,11 @@ PATIENCE = 180.0
 """Seconds that a wait may take on a loaded machine."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole lifecycles first: they take longest, and no worker shall end alone with one."""
+    items.sort(key=lambda item: "lifecycle" not in item.path.parts)
+
+
 @dataclass(frozen=True)
 class Cloud:
     """A running local Azure, as clients see it."""
