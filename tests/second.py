@@ -27,6 +27,7 @@ class Second:
         self.environment = {
             **os.environ,
             **azure.environment,
+            **machine,
             "PATH": tools_azure.path_of(list(programs), machine["PATH"]),
             "PULUMI_HOME": str(state / "home"),
             "PULUMI_BACKEND_URL": f"file://{state / 'backend'}",

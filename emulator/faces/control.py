@@ -13,7 +13,6 @@ from starlette.routing import BaseRoute, Route
 
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
-from emulator.core.store import Document
 from emulator.faces.web import bearer, json_body
 from emulator.services import entra, ml_endpoints
 
@@ -31,21 +30,16 @@ def stats(azure: Azure) -> dict[str, Any]:
 def log_of(azure: Azure, name: str) -> str:
     """The log of a run or a deployment, by its name, ENDPOINT/NAME or its ARM id (404 where there is none)."""
     for document in reversed(azure.store.everything()):
+        try:
+            kind = azure.service(document.id.type)
+        except AzureError:
+            continue  # an Entra object
         above = document.id.parent
         longer = f"{above.name}/{document.id.name}" if above else document.id.name
-        if name.lower().strip("/") in {document.id.name.lower(), longer.lower(), document.id.key.strip("/")}:
-            text = _log(azure, document)
-            if text is not None:
-                return text
+        named = name.lower().strip("/") in {document.id.name.lower(), longer.lower(), document.id.key.strip("/")}
+        if named and (text := kind.log(document)) is not None:
+            return text
     raise AzureError(404, "NotFound", f"no run or deployment '{name}' has a log here")
-
-
-def _log(azure: Azure, document: Document) -> str | None:
-    try:
-        kind = azure.service(document.id.type)
-    except AzureError:
-        return None  # an Entra object
-    return kind.log(document)
 
 
 def routes(azure: Azure) -> list[BaseRoute]:

@@ -51,9 +51,7 @@ class Engine:
             elif isinstance(value, str):
                 self._run("config", "set", "--stack", stack, "--path", f"scoring:{name}", value)
             elif _HIDDEN in json.dumps(value):
-                raise EngineError(
-                    f"scoring:{name} of stack {stack} has a sealed value, which would be lost; move it"
-                )
+                raise EngineError(f"scoring:{name} of stack {stack} has a sealed value, which would be lost; move it")
             else:
                 whole[f"scoring:{name}"] = {"value": json.dumps(value), "objectValue": value, "secret": False}
         if whole:

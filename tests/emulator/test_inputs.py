@@ -37,11 +37,12 @@ from tests.scoring import ROUTES
 
 GUID = "11111111-1111-1111-1111-111111111111"
 NOBODY_WRITES = {
+    "Microsoft.Insights/metrics",
     "Microsoft.Resources/subscriptions",
     "Microsoft.ContainerRegistry/registries/runs",
     "Microsoft.MachineLearningServices/workspaces/datastores",
 }
-"""Types that come with others."""
+"""Types that come with others, or are only read."""
 DIGEST = "shop.azurecr.io/a@sha256:" + "1" * 64
 URI = "azureml://datastores/workspaceblobstore/paths/model"
 _MISSING = object()

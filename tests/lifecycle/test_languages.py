@@ -41,15 +41,15 @@ def example(language: str, host: str, folder: Path, azure: Cloud) -> Iterator[Se
 
 
 @pytest.fixture(scope="module")
-def typescript(tmp_path_factory: pytest.TempPathFactory, azure: Cloud) -> Iterator[Second]:
+def typescript(tmp_path_factory: pytest.TempPathFactory, cloud: Cloud) -> Iterator[Second]:
     if shutil.which("npm") is None:
         pytest.skip("no Node.js with npm on PATH")
-    yield from example("typescript", "nodejs", tmp_path_factory.mktemp("typescript"), azure)
+    yield from example("typescript", "nodejs", tmp_path_factory.mktemp("typescript"), cloud)
 
 
 @pytest.fixture(scope="module")
-def yaml(tmp_path_factory: pytest.TempPathFactory, azure: Cloud) -> Iterator[Second]:
-    yield from example("yaml", "yaml", tmp_path_factory.mktemp("yaml"), azure)
+def yaml(tmp_path_factory: pytest.TempPathFactory, cloud: Cloud) -> Iterator[Second]:
+    yield from example("yaml", "yaml", tmp_path_factory.mktemp("yaml"), cloud)
 
 
 def test_a_typescript_program_adds_the_package_and_takes_a_whole_stack_up_that_answers(typescript: Second) -> None:

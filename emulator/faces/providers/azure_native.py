@@ -236,7 +236,7 @@ TYPES = (
     _shape(
         "monitor:AutoscaleSetting",
         _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
-        "2022-10-01",
+        "2021-05-01-preview",
     ),
     _shape(
         "monitor:DiagnosticSetting",
