@@ -6,6 +6,7 @@ One stack for all: each test changes the image, so that there is a build to stop
 import json
 import os
 import signal
+import uuid
 from collections.abc import Iterator
 
 import docker
@@ -15,7 +16,8 @@ from tests.modes import DOCKERFILE, REPLY, answer, configure, served
 from tests.project import PATIENCE, LocalAzure, Project, Run, until
 from tests.relay import Relay
 
-SLOW = DOCKERFILE.replace("CMD", "RUN echo slow step begins && sleep 15\nCMD")
+# Another text each time: the engine would have the step in its cache.
+SLOW = DOCKERFILE.replace("CMD", f"RUN echo slow step begins {uuid.uuid4()} && sleep 15\nCMD")
 
 
 @pytest.fixture(scope="module")
