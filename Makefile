@@ -1,7 +1,7 @@
 # Two commands: `make up` and `make test`. `make` alone lists all.
 SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azureml-scoring
-WORKERS ?= 4
+WORKERS ?= 6
 ARGS ?=
 TOOLS := .venv/bin/python -m tools
 
@@ -31,7 +31,7 @@ lint: .venv/ready ## check style, types and imports
 	@.venv/bin/lint-imports
 schema: .venv/ready ## write the JSON Schema of the stack files
 	@.venv/bin/python -m infra.schema
-test: lint ## pass every test (ARGS=tests/... for some, WORKERS=4)
+test: lint ## pass every test (ARGS=tests/... for some, WORKERS=6)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 bench: .venv/ready ## measure, as ratios within one run
