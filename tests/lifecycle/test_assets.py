@@ -1,7 +1,6 @@
 """A model and code beside the image, from folders here to the container, on the real engine."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,7 +45,7 @@ def run(data):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Project]:
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
     """A stack that stands: a server's image, a model's folder, a code folder."""
     copied = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)
     image, weights, code = (copied.folder / name for name in ("image", "weights", "code"))
@@ -68,13 +67,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iter
             "blue": {"instanceType": "Standard_DS3_v2", "livenessProbe": QUICK, "readinessProbe": QUICK},
         },
     )
-    try:
-        run = copied.up()
-        assert run.code == 0, run.text
-        yield copied
-    finally:
-        gone = copied.destroy()
-        assert gone.code == 0, gone.text
+    run = copied.up()
+    assert run.code == 0, run.text
+    return copied
 
 
 def _version(project: Project) -> str:

@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.modes import DOCKERFILE, configure, served, standing, told
+from tests.modes import DOCKERFILE, configure, served, told
 from tests.project import LocalAzure, Project
 
 IMAGE = {"context": "app", "repository": "served"}
 BUILD = "azureml-scoring:index:ImageBuild"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
     return served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
 
@@ -27,6 +27,7 @@ def test_an_error_before_the_build_is_one_line_and_no_provider_is_called(project
 
 
 def test_an_unknown_check_is_one_line_that_names_the_known_ones(project: Project) -> None:
+    (project.folder / "app" / "Dockerfile").write_text(DOCKERFILE)
     configure(project, image={**IMAGE, "requirements": {"AML-IMG-999": "off"}})
     lines = [line for line in told(project.up()) if "AML-IMG-999" in line]
     assert len(lines) == 1
@@ -48,8 +49,9 @@ def test_a_retired_base_is_warned_of_in_preview_with_its_successor(project: Proj
 def test_the_built_image_is_looked_into_and_its_findings_are_kept(project: Project) -> None:
     (project.folder / "app" / "Dockerfile").write_text(DOCKERFILE)
     configure(project, image={**IMAGE, "requirements": {"AML-IMG-008": "off"}})
-    with standing(project):
-        findings = project.resource(BUILD)["outputs"]["findings"]
+    run = project.up()
+    assert run.code == 0, run.text
+    findings = project.resource(BUILD)["outputs"]["findings"]
     assert len(findings) == 1, findings
     assert findings[0].startswith("warning: AML-IMG-011 ")
 
@@ -58,11 +60,8 @@ def test_an_error_after_the_build_fails_the_step_in_one_line(project: Project) -
     # What the Dockerfile does not say, the built image does: it runs as root.
     (project.folder / "app" / "Dockerfile").write_text(DOCKERFILE + "LABEL again=yes\n")
     configure(project, image={**IMAGE, "requirements": {"AML-IMG-011": "error"}})
-    try:
-        run = project.up()
-        assert run.code != 0
-        lines = [line for line in told(run) if "AML-IMG-011" in line]
-        assert len(lines) == 1, run.text
-        assert "image.requirements.AML-IMG-011: warning lets it pass" in lines[0]
-    finally:
-        assert project.destroy().code == 0
+    run = project.up()
+    assert run.code != 0
+    lines = [line for line in told(run) if "AML-IMG-011" in line]
+    assert len(lines) == 1, run.text
+    assert "image.requirements.AML-IMG-011: warning lets it pass" in lines[0]
