@@ -216,8 +216,9 @@ def headline(preview: Preview) -> str:
         return "a rule forbids it"
     kinds = {(change.kind, change.op) for change in preview.changes}
     told = [words for wanted, words in _HEADLINES if kinds & wanted]
-    images = any(change.risk is Risk.IMAGE for change in preview.changes)
-    if images and not any("endpoint" in words for words in told):
+    # A deployment that is pinned serves on, whatever is built.
+    served = any(change.risk is Risk.IMAGE and change.kind == "OnlineDeployment" for change in preview.changes)
+    if served and not any("endpoint" in words for words in told):
         told.append("clients get answers of another image")
     told += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
     if told:

@@ -318,9 +318,11 @@ def test_an_image_that_acr_does_not_build_is_told_by_its_name_and_digest(
 ) -> None:
     step = _step("update", type_, "image", old, new)
     step["oldState"]["outputs"] = outputs
-    text = render([read(_classic([step]))])
+    runs = _step("update", f"{OWN}OnlineDeployment", "blue", {"environmentId": "a"}, {"environmentId": "b"})
+    text = render([read(_classic([step, runs]))])
     assert line in text
     assert "clients get answers of another image" in text
+    assert "clients notice nothing" in render([read(_classic([step]))]), "what serves is pinned to another image"
     assert f"- Image: {line.rpartition('→ ')[2]}" in render(
         [read(_classic([_step("create", type_, "image", None, new)]))]
     )
