@@ -318,7 +318,8 @@ def test_an_image_that_acr_does_not_build_is_told_by_its_name_and_digest(
 ) -> None:
     step = _step("update", type_, "image", old, new)
     step["oldState"]["outputs"] = outputs
-    runs = _step("update", f"{OWN}OnlineDeployment", "blue", {"environmentId": "a"}, {"environmentId": "b"})
+    moved = {"environmentId": {"kind": "update", "inputDiff": True}}
+    runs = _step("update", f"{OWN}OnlineDeployment", "blue", {"environmentId": "a"}, {"environmentId": "b"}, moved)
     text = render([read(_classic([step, runs]))])
     assert line in text
     assert "clients get answers of another image" in text
