@@ -224,7 +224,7 @@ def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> N
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def pulling(cloud: Cloud, project: Project, outputs: dict[str, Any]) -> Iterator
                     puller.pull(client)
                 except Exception as error:  # noqa: BLE001 - whatever happens to a client is a failure
                     puller.failed.append(repr(error))
-                stop.wait(0.05)
+                stop.wait(0.3)
 
     thread = threading.Thread(target=loop)
     thread.start()
