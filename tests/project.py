@@ -166,16 +166,7 @@ class Project:
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start the Pulumi CLI in a session of its own."""
-        return subprocess.Popen(
-            ["pulumi", "--non-interactive", "--color=never", *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return begin(self.folder, self.environment, *words)
 
     def up(self, *words: str) -> Run:
         """`pulumi up` without questions."""
@@ -217,6 +208,20 @@ class Project:
         text = path.read_text()
         assert old in text, f"{file} has no {old!r}"
         path.write_text(text.replace(old, new, 1))
+
+
+def begin(folder: Path, environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    """Start the Pulumi CLI in a folder, in a session of its own."""
+    return subprocess.Popen(
+        ["pulumi", "--non-interactive", "--color=never", *words],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:

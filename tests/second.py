@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Cloud
+from tests.project import begin
 from tools import azure as tools_azure
 
 PATIENCE = 600.0
@@ -39,16 +40,7 @@ class Second:
 
     def begin(self, *words: str) -> "subprocess.Popen[str]":
         """Start the Pulumi CLI."""
-        return subprocess.Popen(
-            ["pulumi", "--non-interactive", "--color=never", *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return begin(self.folder, self.environment, *words)
 
     def pulumi(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run the Pulumi CLI to its end."""

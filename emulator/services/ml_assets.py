@@ -158,13 +158,13 @@ def mounts(azure: Azure, given: dict[str, Any], deployment: str) -> tuple[list[M
     """What of models and codes a deployment's containers hold and where, and the variables that Azure sets for it."""
     found, variables = [], {}
     if given.get("model"):
-        version = _version(azure, str(given["model"]), "model", MODEL_VERSIONS, deployment)
+        version = version_of(azure, str(given["model"]), "model", MODEL_VERSIONS, deployment)
         name, number = version.id.path.split("/")[-3], version.id.name
         folder = PurePosixPath(given.get("modelMountPath") or _APP / "azureml-models") / name / number
         found.append(Mount(source=version.id.path, target=str(folder)))
         variables["AZUREML_MODEL_DIR"] = str(folder)
     if given.get("codeConfiguration"):
-        version = _version(azure, str(given["codeConfiguration"]["codeId"]), "codeId", CODE_VERSIONS, deployment)
+        version = version_of(azure, str(given["codeConfiguration"]["codeId"]), "codeId", CODE_VERSIONS, deployment)
         script = PurePosixPath(given["codeConfiguration"]["scoringScript"])
         folder = _APP / PurePosixPath(str(version.properties["codeUri"]).rstrip("/")).name
         found.append(Mount(source=version.id.path, target=str(_APP)))
@@ -184,7 +184,7 @@ def check_mounts(azure: Azure, given: dict[str, Any], deployment: str) -> dict[s
     for mount in found:
         files(azure, mount.source)
     if code is not None:
-        version = _version(azure, str(code["codeId"]), "codeId", CODE_VERSIONS, deployment)
+        version = version_of(azure, str(code["codeId"]), "codeId", CODE_VERSIONS, deployment)
         root = PurePosixPath(str(version.properties["codeUri"]).rstrip("/")).name
         if f"{root}/{code['scoringScript']}" not in files(azure, version.id.path):
             raise _bad(f"scoringScript '{code['scoringScript']}' of deployment '{deployment}' is not in its code")
@@ -236,7 +236,8 @@ def _account(azure: Azure, datastore: Document) -> Document:
     return azure.find(str(workspace.properties["storageAccount"]))
 
 
-def _version(azure: Azure, path: str, field: str, wanted: str, deployment: str) -> Document:
+def version_of(azure: Azure, path: str, field: str, wanted: str, deployment: str) -> Document:
+    """The version of an asset that a deployment names; 400 where there is none of this type."""
     try:
         found = azure.store.get(ResourceId.parse(path.removeprefix("azureml:")))
     except AzureError:

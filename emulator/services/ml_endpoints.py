@@ -490,17 +490,7 @@ class OnlineDeployment(ResourceType):
         path = str(given.get("environmentId") or "")
         if not path:
             raise _bad(f"Deployment '{new.id.name}' lacks 'environmentId'")
-        try:
-            found = self.azure.store.get(ResourceId.parse(path.removeprefix("azureml:")))
-        except AzureError:
-            found = None
-        if found is None or found.id.type.lower() != VERSIONS.lower():
-            raise AzureError(
-                400,
-                "ResourceNotFound",
-                f"Environment '{path}' of deployment '{new.id.name}' was not found: register the version first",
-            )
-        return found
+        return ml_assets.version_of(self.azure, path, "Environment", VERSIONS, new.id.name)
 
     def _log(self, document: Document, tail: int = _LOG_TAIL) -> str:
         told = self.fleet.log(document.id.key, tail)
