@@ -30,7 +30,7 @@ lint: .venv/ready ## check style, types and imports
 	@.venv/bin/mypy .
 	@.venv/bin/lint-imports
 schema: .venv/ready ## write the JSON Schema of the stack files
-	@.venv/bin/python -m infra.schema
+	@.venv/bin/azureml-scoring schema
 test: lint ## pass every test (ARGS=tests/... for some, WORKERS=6)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

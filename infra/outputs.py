@@ -5,9 +5,8 @@ at birth.
 """
 
 import pulumi
+from azureml_scoring.stack import ScoringStack, ScoringStackArgs
 from pulumi_azure_native import machinelearningservices
-
-from components.stack import ScoringStack, ScoringStackArgs
 
 
 def export(stack: ScoringStack, settings: ScoringStackArgs) -> None:

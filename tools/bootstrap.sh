@@ -2,7 +2,7 @@
 # Makes .venv from uv.lock with the machine's own Python. $1: the cache folder. uv is taken from PATH, else installed there.
 set -euo pipefail
 cache=$1
-fits='import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'
+fits='import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
 export UV_PYTHON_DOWNLOADS=never
 
 fail() { echo "error: $1" >&2; exit 1; }
@@ -15,7 +15,7 @@ packages() {
     || fail "apt-get install $*: failed; check the network and /etc/apt/sources.list"
 }
 find_python() {
-  for found in python3 python3.12 python3.11 /usr/bin/python3 /usr/bin/python3.11; do
+  for found in python3 python3.13 python3.12 python3.11 /usr/bin/python3 /usr/bin/python3.11; do
     # A pyenv shim is on PATH even where pyenv has no such version: ask it.
     if python=$("$found" -c "$fits" 2>/dev/null && "$found" -c 'import sys; print(sys.executable)' 2>/dev/null); then
       return
@@ -36,7 +36,7 @@ if [ -z "$python" ] && debian && ! command -v python3 >/dev/null; then
   packages python3 python3-venv
   find_python
 fi
-[ -n "$python" ] || fail "Python 3.11 or 3.12 is not on PATH: install it and try again"
+[ -n "$python" ] || fail "Python 3.11, 3.12 or 3.13 is not on PATH: install it and try again"
 
 uv=$(command -v uv || true)
 if [ -z "$uv" ] || ! "$uv" --version >/dev/null 2>&1; then

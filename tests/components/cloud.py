@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pulumi
+from azureml_scoring.settings.validation import default_principal
+from azureml_scoring.stack import ScoringStack, ScoringStackArgs
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.stack import wait_for_rpcs
-
-from components.mixtures import default_principal
-from components.stack import ScoringStack, ScoringStackArgs
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
 DIGEST = "sha256:" + "ab" * 32

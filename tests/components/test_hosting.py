@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azureml_scoring.provider.online_deployment import OnlineDeployment
+from azureml_scoring.provider.online_endpoint import OnlineEndpoint
+from azureml_scoring.provider.values import Plain
+from azureml_scoring.settings.endpoint_kinds import amount
 
-from components.kinds import amount
-from components.resources.online_deployment import OnlineDeployment
-from components.resources.online_endpoint import OnlineEndpoint
-from components.resources.values import Plain
 from tests.components.cloud import SUBSCRIPTION, Cloud, arguments, up
-from tests.components.resources.fake_azure import ENDPOINT, ENVIRONMENT, WORKSPACE, FakeAzure
+from tests.provider.fake_azure import ENDPOINT, ENVIRONMENT, WORKSPACE, FakeAzure
 
 CLUSTER = f"{SUBSCRIPTION}/resourceGroups/k8s/providers/Microsoft.ContainerService/managedClusters/aks01"
 COMPUTE = f"{WORKSPACE}/computes/aks"

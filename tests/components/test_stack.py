@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from azureml_scoring.plan.content import content_key
+from azureml_scoring.settings.types import SettingsError
+from azureml_scoring.stack import ScoringStackArgs
 
-from components.content import content_key
-from components.stack import ScoringStackArgs
-from components.types import SettingsError
 from tests.components.cloud import DIGEST, PASSWORD, SUBSCRIPTION, Cloud, arguments, up
-from tests.components.resources.fake_azure import FakeAzure
+from tests.provider.fake_azure import FakeAzure
 
 ACR = f"{SUBSCRIPTION}/resourceGroups/shared/providers/Microsoft.ContainerRegistry/registries/sharedacr"
 OLD = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.MachineLearningServices/workspaces/oldml"
@@ -441,7 +441,7 @@ def test_a_password_in_a_vault_is_read_there_and_kept_nowhere_else(
 ) -> None:
     azure = FakeAzure()
     azure.on("GET", HELD, lambda _: (200, {}, {"value": PASSWORD}))
-    monkeypatch.setattr("components.resources.arm.connect", azure.arm)
+    monkeypatch.setattr("azureml_scoring.provider.arm.connect", azure.arm)
     registry = {**PRIVATE, "password_secret": HELD}
     cloud = up(arguments(tmp_path, registry=registry, image={"reference": f"ghcr.io/served@{DIGEST}"}))
     assert azure.of("GET", HELD)[0].headers["Authorization"] == "Bearer token for https://vault.azure.net/.default"
@@ -470,7 +470,7 @@ def test_a_vault_that_does_not_tell_is_one_line_before_anything_is_registered(
 ) -> None:
     azure, cloud = FakeAzure(), Cloud()
     azure.on("GET", HELD, lambda _: (status, {}, body))
-    monkeypatch.setattr("components.resources.arm.connect", azure.arm)
+    monkeypatch.setattr("azureml_scoring.provider.arm.connect", azure.arm)
     registry = {**PRIVATE, "password_secret": HELD}
     with pytest.raises(SettingsError) as said:
         up(arguments(tmp_path, registry=registry, image={"reference": "ghcr.io/served"}), cloud)

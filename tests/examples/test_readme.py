@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from azureml_scoring.settings.stack_file import Config
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
-
-from infra.config import Config
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()

@@ -3,8 +3,8 @@ from typing import Any, cast
 
 import pulumi
 import pytest
+from azureml_scoring.stack import ScoringStack, ScoringStackArgs
 
-from components.stack import ScoringStack, ScoringStackArgs
 from infra import outputs
 from tests.components.cloud import DIGEST, ENDPOINT_KEY, PASSWORD, arguments, run
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
+from azureml_scoring.delivery.pending import Answer, Look
+from azureml_scoring.delivery.recover import Azure, RecoverError
+from azureml_scoring.delivery.report import MARKER
+from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 
-from components.resources.arm import Arm, find_cloud, find_credential
-from infra.delivery.pending import Answer, Look
-from infra.delivery.recover import Azure, RecoverError
-from infra.delivery.report import MARKER
 from tests.conftest import Cloud
 from tests.modes import REPLY, answer, configure, served
 from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, until
@@ -73,7 +73,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure, cloud: 
 
 def delivery(project: Project, *words: str) -> Run:
     done = subprocess.run(
-        [sys.executable, "-m", "infra.delivery", *words],
+        [sys.executable, "-m", "azureml_scoring", *words],
         cwd=project.folder,
         env=project.environment,
         stdin=subprocess.DEVNULL,

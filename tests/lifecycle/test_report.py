@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from azureml_scoring.delivery.__main__ import main
+from azureml_scoring.delivery.report import MARKER
 
-from infra.delivery.__main__ import main
-from infra.delivery.report import MARKER
 from tests.modes import QUICK, configure, served
 from tests.project import PATIENCE, LocalAzure, Project
 

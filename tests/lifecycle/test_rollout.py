@@ -83,7 +83,7 @@ class Trio:
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start the command line in a session of its own, as CI would: nobody at the terminal."""
         return subprocess.Popen(
-            [sys.executable, "-m", "infra.delivery", *words],
+            [sys.executable, "-m", "azureml_scoring", *words],
             cwd=self.project.folder,
             env=self.project.environment,
             stdin=subprocess.DEVNULL,
@@ -149,9 +149,7 @@ def test_one_build_goes_through_all_stacks_and_prod_waits_for_approval(trio: Tri
     assert azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
     waits = trio.run("rollout", *STACKS)
     assert waits.code == 3, waits.text
-    assert "prod waits for approval; to go on: python -m infra.delivery rollout dev staging prod --approve prod" in (
-        waits.text
-    )
+    assert "prod waits for approval; to go on: azureml-scoring rollout dev staging prod --approve prod" in (waits.text)
     done = trio.run("rollout", *STACKS, "--approve", "prod")
     assert done.code == 0, done.text
     assert azure.tell("stats")["builds"] == 1

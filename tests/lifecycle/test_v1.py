@@ -64,7 +64,15 @@ def convert(project: Project, inference: object, stack: str, *words: str) -> str
     for name, content in (("inferenceconfig", inference), ("deploymentconfig", DEPLOYMENT)):
         (project.folder / f"{name}.json").write_text(json.dumps(content))
     files = [str(project.folder / f"{name}.json") for name in ("inferenceconfig", "deploymentconfig")]
-    command = [sys.executable, "-m", "infra.v1", *files, "--out", str(project.folder / f"Pulumi.{stack}.yaml"), *words]
+    command = [
+        sys.executable,
+        "-m",
+        "azureml_scoring.v1",
+        *files,
+        "--out",
+        str(project.folder / f"Pulumi.{stack}.yaml"),
+        *words,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -75,7 +83,7 @@ def test_v1s_files_become_a_stack_that_answers_as_before(old: Project) -> None:
 
 
 def test_the_documents_own_file_deploys_up_to_what_cannot_be_had_here(old: Project) -> None:
-    document = json.loads((ROOT / "tests" / "infra" / "v1" / "document.json").read_text())
+    document = json.loads((ROOT / "tests" / "v1" / "document.json").read_text())
     # The document's base image lies in a registry that tests do not reach; this one has no conda and a newer Python.
     document["environment"]["docker"]["baseImage"] = BASE
     convert(old, {**document, "sourceDirectory": "./old"}, "document", "--model", str(old.folder / "weights"))

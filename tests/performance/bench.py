@@ -89,7 +89,7 @@ def _where(project: Project) -> None:
     for words, code in (
         ("starting Python", "pass"),
         ("… importing pulumi", "import pulumi"),
-        ("… importing the components", "import components.stack"),
+        ("… importing the components", "import azureml_scoring.stack"),
         ("… hashing the example's context", _HASH),
     ):
         begun = time.monotonic()
@@ -98,7 +98,7 @@ def _where(project: Project) -> None:
 
 
 _HASH = (
-    "from pathlib import Path; import components.content as c;"
+    "from pathlib import Path; import azureml_scoring.plan.content as c;"
     "c.content_key(Path('examples/sklearn'), 'Dockerfile', {}, None, 'linux/amd64', None)"
 )
 

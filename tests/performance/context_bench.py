@@ -21,7 +21,7 @@ _FOLDER = 1000
 _READ = """
 import json, resource, sys, time
 from pathlib import Path
-from components.content import read_content
+from azureml_scoring.plan.content import read_content
 told = []
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 begun = time.process_time()

@@ -5,8 +5,8 @@ import sys
 import time
 from typing import Any
 
-from infra.delivery import prices, report
-from infra.delivery.changes import read
+from azureml_scoring.delivery import prices, report
+from azureml_scoring.delivery.changes import read
 
 STEPS = 5000
 ROUNDS = 3

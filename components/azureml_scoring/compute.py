@@ -1,0 +1,45 @@
+"""The Kubernetes compute that an endpoint runs on: attached to the workspace, or there already.
+
+Owns the attachment. Refuses to own the cluster and its Azure ML extension: both are somebody's who runs clusters.
+https://learn.microsoft.com/azure/machine-learning/how-to-attach-kubernetes-to-workspace
+"""
+
+import pulumi
+from pulumi_azure_native import machinelearningservices
+
+from azureml_scoring.settings.types import ClusterSettings, EndpointSettings
+from azureml_scoring.workspace_context import Place
+
+
+def compute_of(name: str, endpoint: EndpointSettings, place: Place) -> pulumi.Input[str] | None:
+    """Return the ARM id of an endpoint's compute, attached first where `cluster` says so; None where it is managed."""
+    compute = endpoint.get("compute")
+    if endpoint.get("kind") != "kubernetes" or compute is None:
+        return None
+    if "cluster" in endpoint:
+        return _attached(name, compute, endpoint["cluster"], place).id
+    return compute if "/" in compute else pulumi.Output.concat(place.workspace_id, "/computes/", compute)
+
+
+def _attached(name: str, compute: str, cluster: ClusterSettings, place: Place) -> machinelearningservices.Compute:
+    identity = machinelearningservices.ManagedServiceIdentityArgs(type="SystemAssigned")
+    if "identity" in cluster:
+        identity = machinelearningservices.ManagedServiceIdentityArgs(
+            type="UserAssigned", user_assigned_identities=[cluster["identity"]]
+        )
+    namespace = cluster.get("namespace") or "default"
+    return machinelearningservices.Compute(
+        name,
+        compute_name=compute,
+        resource_group_name=place.group,
+        workspace_name=place.workspace,
+        location=place.location,
+        identity=identity,
+        properties=machinelearningservices.KubernetesArgs(
+            compute_type="Kubernetes",
+            resource_id=cluster["id"],
+            properties=machinelearningservices.KubernetesPropertiesArgs(namespace=namespace),
+        ),
+        tags=place.tags,
+        opts=place.opts,
+    )

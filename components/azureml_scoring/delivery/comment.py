@@ -1,0 +1,337 @@
+"""One comment on a pull request, edited in place: found by its marker, among any number of others.
+
+Owns the two APIs that it speaks and what a CI says of itself in its environment. Refuses to own what the comment says
+(`report.py`), and never edits what somebody else wrote, marker or not. Tokens appear in no error.
+
+GitHub: https://docs.github.com/rest/issues/comments
+Azure DevOps: https://learn.microsoft.com/rest/api/azure/devops/git/pull-request-threads
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from azureml_scoring.delivery.report import MARKER
+
+LIMITS: Final = {"github": 65_536, "azure-devops": 150_000}
+"""Characters that a comment may have."""
+ATTEMPTS: Final = 5
+LONGEST_WAIT: Final = 60.0
+"""Seconds that we wait at most before one more attempt, whatever the server asks for."""
+_SECONDS: Final = 30
+_AGAIN: Final = {429, 500, 502, 503, 504}
+_ACTIONS: Final = "github-actions[bot]"
+
+
+class CommentError(RuntimeError):
+    """The comment is not there; one line that says why, without the token."""
+
+
+class _LaterError(CommentError):
+    """The server may answer if it is asked again."""
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class _Token(requests.auth.AuthBase):
+    """Sends the token, and keeps a .netrc from replacing it."""
+
+    def __init__(self, scheme: str, token: str) -> None:
+        self._value = f"{scheme} {token}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._value
+        return request
+
+
+@dataclass(frozen=True)
+class Client:
+    """An API with a token; repeats what failed for a moment."""
+
+    base: str
+    token: str = field(repr=False)
+    sleep: Callable[[float], None] = time.sleep
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def ask(self, method: str, url: str, body: object = None, *, once: bool = False) -> requests.Response:
+        """One answer that is a success; `once` leaves it to the caller to ask again."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._ask(method, url, body)
+            except _LaterError as error:
+                if once or attempt == ATTEMPTS:
+                    raise
+                self.wait(error, attempt)
+        raise AssertionError
+
+    def wait(self, error: CommentError, attempt: int) -> None:
+        """Wait as long as the server asked, or longer each time."""
+        asked = error.after if isinstance(error, _LaterError) else None
+        self.sleep(min(LONGEST_WAIT, 2.0 ** (attempt - 1) if asked is None else asked))
+
+    def pages(self, path: str) -> Iterator[Any]:
+        """Every page of a list, by the Link header; a page on another host would get the token and is refused."""
+        url: str | None = f"{self.base}{path}"
+        while url:
+            answer = self.ask("GET", url)
+            yield read(answer)
+            url = answer.links.get("next", {}).get("url")
+            if url and urlsplit(url)[:2] != urlsplit(self.base)[:2]:
+                raise CommentError(f"{urlsplit(self.base).netloc}: the next page lies on another host; not followed")
+
+    def _ask(self, method: str, url: str, body: object) -> requests.Response:
+        where = f"{method} {urlsplit(url).netloc}{urlsplit(url).path}"
+        try:
+            answer = requests.request(
+                method,
+                url,
+                json=body,
+                auth=_Token("Bearer", self.token),
+                headers={"User-Agent": "azureml-scoring", **self.headers},
+                timeout=_SECONDS,
+            )
+        except requests.RequestException as error:
+            raise _LaterError(self._clean(f"{where}: no answer ({type(error).__name__})")) from None
+        if answer.ok:
+            return answer
+        told = self._clean(f"{where}: {answer.status_code} {_reason(answer)}")
+        limited = answer.status_code == HTTPStatus.FORBIDDEN and (
+            "Retry-After" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0"
+        )
+        if answer.status_code in _AGAIN or limited:
+            raise _LaterError(told, _after(answer.headers))
+        raise CommentError(f"{told}{_REMEDIES.get(answer.status_code, '')}")
+
+    def _clean(self, line: str) -> str:
+        return line.replace(self.token, "[secret]") if self.token else line
+
+
+_REMEDIES: Final = {
+    401: "; the token is not accepted: give the job's own one",
+    403: "; the token may not comment: GitHub needs `permissions: pull-requests: write`, Azure DevOps the build"
+    " service's right to contribute to pull requests",
+    404: "; check repository and pull request, and that the token sees them",
+}
+
+
+def _reason(answer: requests.Response) -> str:
+    try:
+        found = answer.json()
+    except ValueError:
+        return answer.reason
+    said = found.get("message") if isinstance(found, dict) else None
+    return " ".join(str(said or answer.reason).split())[:200]
+
+
+def _after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from Retry-After as number or date, or from GitHub's own header."""
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdigit():
+        return float(asked)
+    if asked:
+        try:
+            return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
+        except (ValueError, TypeError):
+            return None
+    reset = headers.get("x-ratelimit-reset", "")
+    return max(0.0, float(reset) - time.time()) if reset.isdigit() else None
+
+
+def read(answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
+    """The answer's JSON. Azure DevOps answers a bad token with 203 and a page to sign in."""
+    try:
+        return answer.json()
+    except ValueError:
+        where = urlsplit(answer.url).netloc
+        raise CommentError(f"{where}: {answer.status_code} and no JSON; the token is not accepted") from None
+
+
+class Place(Protocol):
+    """A pull request that can be commented on."""
+
+    @property
+    def kind(self) -> str:
+        """What the place is called in messages."""
+        ...
+
+    @property
+    def client(self) -> Client:
+        """What requests go through."""
+        ...
+
+    def mine(self) -> list[str]:
+        """Addresses of the comments with the marker that this token's owner wrote, the oldest first."""
+        ...
+
+    def create(self, body: str) -> None:
+        """Write a new comment."""
+        ...
+
+    def edit(self, address: str, body: str) -> None:
+        """Replace a comment's text."""
+        ...
+
+
+@dataclass(frozen=True)
+class GitHub:
+    """A pull request on GitHub, or on GitHub Enterprise by GITHUB_API_URL."""
+
+    client: Client
+    repository: str
+    number: int
+    kind: str = "github"
+
+    @property
+    def _comments(self) -> str:
+        return f"/repos/{self.repository}/issues/{self.number}/comments"
+
+    def mine(self) -> list[str]:
+        """See `Place`."""
+        login = self._login()
+        return [
+            f"{self.client.base}/repos/{self.repository}/issues/comments/{int(comment['id'])}"
+            for page in self.client.pages(f"{self._comments}?per_page=100")
+            for comment in page
+            if (comment.get("body") or "").startswith(MARKER) and (comment.get("user") or {}).get("login") == login
+        ]
+
+    def _login(self) -> str:
+        """Who we are. A job's own token may not ask: then we are the bot of Actions."""
+        try:
+            return str(read(self.client.ask("GET", f"{self.client.base}/user"))["login"])
+        except _LaterError:
+            raise
+        except CommentError as error:
+            if ": 403 " in str(error):
+                return _ACTIONS
+            raise
+
+    def create(self, body: str) -> None:
+        """See `Place`."""
+        self.client.ask("POST", f"{self.client.base}{self._comments}", {"body": body}, once=True)
+
+    def edit(self, address: str, body: str) -> None:
+        """See `Place`."""
+        self.client.ask("PATCH", address, {"body": body})
+
+
+@dataclass(frozen=True)
+class AzureDevOps:
+    """A pull request in Azure Repos; each comment opens a thread, which we keep closed: it asks for no answer."""
+
+    client: Client
+    project: str
+    repository: str
+    number: int
+    kind: str = "azure-devops"
+
+    @property
+    def _threads(self) -> str:
+        project, repository = quote(self.project, safe=""), quote(self.repository, safe="")
+        return f"{self.client.base}/{project}/_apis/git/repositories/{repository}/pullRequests/{self.number}/threads"
+
+    def mine(self) -> list[str]:
+        """See `Place`."""
+        told = read(self.client.ask("GET", f"{self.client.base}/_apis/connectionData?api-version=7.1-preview"))
+        me = told["authenticatedUser"]["id"]
+        threads = read(self.client.ask("GET", f"{self._threads}?api-version=7.1"))["value"]
+        return [
+            f"{self._threads}/{int(thread['id'])}/comments/{int(comment['id'])}?api-version=7.1"
+            for thread in threads
+            if not thread.get("isDeleted")
+            for comment in (thread.get("comments") or [])[:1]
+            if not comment.get("isDeleted")
+            and (comment.get("content") or "").startswith(MARKER)
+            and (comment.get("author") or {}).get("id") == me
+        ]
+
+    def create(self, body: str) -> None:
+        """See `Place`."""
+        comment = {"parentCommentId": 0, "content": body, "commentType": "text"}
+        url = f"{self._threads}?api-version=7.1"
+        read(self.client.ask("POST", url, {"comments": [comment], "status": "closed"}, once=True))
+
+    def edit(self, address: str, body: str) -> None:
+        """See `Place`."""
+        read(self.client.ask("PATCH", address, {"content": body}))
+
+
+def post(place: Place, body: str) -> str:
+    """Put the comment there, or edit the one that is there; say which.
+
+    A failed creation may have happened all the same: before it is repeated, the comments are read again.
+    """
+    if not body.startswith(MARKER):
+        raise CommentError("the report has no marker in its first line: make it with `azureml-scoring report`")
+    if len(body) > LIMITS[place.kind]:
+        raise CommentError(
+            f"the report has {len(body)} characters, {place.kind} takes {LIMITS[place.kind]}:"
+            f" make it with `--limit {place.kind}`"
+        )
+    for attempt in range(1, ATTEMPTS + 1):
+        found = place.mine()
+        if found:
+            place.edit(found[0], body)
+            return "edited"
+        try:
+            place.create(body)
+        except _LaterError as error:
+            if attempt == ATTEMPTS:
+                raise
+            place.client.wait(error, attempt)
+        else:
+            return "created"
+    raise AssertionError
+
+
+def place_of(kind: str, environment: Mapping[str, str], pull_request: int | None = None) -> Place:
+    """The pull request that a CI's environment names."""
+    if kind == "github":
+        base = environment.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
+        repository = _needed(environment, "GITHUB_REPOSITORY")
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+            raise CommentError(f"GITHUB_REPOSITORY = {repository!r}: write owner/name")
+        number = pull_request or _number(environment.get("GITHUB_REF", ""), r"refs/pull/(\d+)/.*", "GITHUB_REF")
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+        token = _needed(environment, "GITHUB_TOKEN")
+        return GitHub(Client(_safe(base, "GITHUB_API_URL"), token, headers=headers), repository, number)
+    base = _needed(environment, "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI").rstrip("/")
+    name = "SYSTEM_PULLREQUEST_PULLREQUESTID"
+    return AzureDevOps(
+        Client(_safe(base, "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI"), _needed(environment, "SYSTEM_ACCESSTOKEN")),
+        _needed(environment, "SYSTEM_TEAMPROJECT"),
+        _needed(environment, "BUILD_REPOSITORY_ID"),
+        pull_request or _number(environment.get(name, ""), r"(\d+)", name),
+    )
+
+
+def _safe(base: str, name: str) -> str:
+    """An address that a token may go to: https, or this machine."""
+    parts = urlsplit(base)
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}):
+        return base
+    raise CommentError(f"{name}: {parts.scheme or 'no'}:// would send the token in plain text: write https://")
+
+
+def _needed(environment: Mapping[str, str], name: str) -> str:
+    found = environment.get(name, "").strip()
+    if not found:
+        raise CommentError(f"{name} is not set: run this in a pull request's job, or set it")
+    return found
+
+
+def _number(value: str, pattern: str, name: str) -> int:
+    found = re.fullmatch(pattern, value)
+    if not found:
+        raise CommentError(f"{name} = {value!r} names no pull request: give --pull-request NUMBER")
+    return int(found.group(1))

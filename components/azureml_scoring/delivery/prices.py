@@ -1,0 +1,106 @@
+"""What instances cost a month, estimated from a small dated table. Owns the table's shape; knows no discounts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from azureml_scoring.delivery.changes import Change
+
+TABLE: Final = Path(__file__).with_name("prices.yaml")
+"""The table that is used unless another one is given."""
+
+
+class PricesError(ValueError):
+    """A table that cannot be used; one line that says why."""
+
+
+class Prices(BaseModel):
+    """Hourly prices by region and instance type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+    dated: str
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    hours_per_month: Annotated[float, Field(gt=0, le=744)] = 730
+    fallback: str
+    regions: dict[str, dict[str, Annotated[float, Field(ge=0)]]]
+
+    def hour(self, location: str, instance_type: str) -> float | None:
+        """What an hour of one instance costs there, or at the fallback; None where nobody knows."""
+        for region in (location, self.fallback):
+            found = self.regions.get(region, {}).get(instance_type)
+            if found is not None:
+                return found
+        return None
+
+
+def load(path: Path = TABLE) -> Prices:
+    """Read a table of prices."""
+    try:
+        return Prices.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise PricesError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PricesError(f"{path}: {where or 'the whole'}: {first['msg']}; see delivery/prices.yaml") from None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How the monthly cost of the instances changes."""
+
+    difference: float
+    instances: int
+    """By how many instances."""
+    unknown: tuple[str, ...] = ()
+    """Instance types without a price."""
+    elsewhere: tuple[str, ...] = ()
+    """Regions that took the fallback's price."""
+
+
+def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
+    """How the cost changes; None where no deployment gets other instances."""
+    total, instances = 0.0, 0
+    unknown: list[str] = []
+    elsewhere: list[str] = []
+    touched = False
+    for change in changes:
+        if change.kind != "OnlineDeployment":
+            continue
+        before = _instances(change.old) if change.op != "create" else None
+        after = _instances(change.new) if change.op != "delete" else None
+        if before == after:
+            continue
+        touched = True
+        for sign, found in ((-1, before), (1, after)):
+            if found is None:
+                continue
+            location, instance_type, number = found
+            hour = prices.hour(location, instance_type)
+            instances += sign * number
+            if hour is None:
+                unknown.append(instance_type)
+                continue
+            if instance_type not in prices.regions.get(location, {}):
+                elsewhere.append(location)
+            total += sign * number * hour * prices.hours_per_month
+    if not touched:
+        return None
+    return Cost(total, instances, tuple(dict.fromkeys(unknown)), tuple(dict.fromkeys(elsewhere)))
+
+
+def _instances(facts: dict[str, Any]) -> tuple[str, str, int] | None:
+    if facts.get("kind") == "Kubernetes":
+        return None  # the cluster's nodes are paid for, whatever runs there
+    try:
+        number = int(facts.get("instanceCount") or 1)
+    except ValueError:  # known only after the update
+        number = 1
+    kind = facts.get("instanceType")
+    return (str(facts.get("location", "")), str(kind), number) if kind else None

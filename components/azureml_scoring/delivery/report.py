@@ -1,0 +1,376 @@
+"""The reviewer's comment: one Markdown text for one or many previews. Pure; owns wording and length, no reading.
+
+Fits a pull request: what clients of the endpoint will notice first, then changes by risk, only what differs. The least
+important is left out first, and what was left out is said.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from azureml_scoring.delivery import image_diff
+from azureml_scoring.delivery.changes import UNKNOWN, Change, Credential, Finding, Preview, PropertyChange, Risk
+from azureml_scoring.delivery.markdown import code, label, row, text
+from azureml_scoring.delivery.prices import Prices, difference
+
+MARKER = "<!-- azureml-scoring preview -->"
+"""By this the comment is found again, to be edited in place."""
+
+GITHUB = 64_000
+AZURE_DEVOPS = 150_000
+_MOST_NODES = 30
+_SOON = 30
+"""Days before its end from which on a password is told as ending soon."""
+_MOST_PROPERTIES = 12
+_MOST_NAMES = 8
+_LONGEST_VALUE = 160
+
+_TITLES = {
+    Risk.DESTRUCTIVE: "Replaced or deleted",
+    Risk.TRAFFIC: "Traffic",
+    Risk.IMAGE: "Image",
+    Risk.IDENTITY: "Identity and roles",
+    Risk.NETWORK: "Network exposure",
+    Risk.SECRET: "Secrets",
+    Risk.REST: "The rest",
+}
+_OPERATIONS = {
+    "replace": "replaced",
+    "delete": "deleted",
+    "update": "updated",
+    "create": "created",
+    "import": "imported",
+}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A piece of the comment; of two, the one with the higher `rank` is left out first."""
+
+    rank: int
+    name: str
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+
+TITLE = "What this change would do"
+
+
+def render(
+    previews: Sequence[Preview],
+    limit: int = GITHUB,
+    prices: Prices | None = None,
+    title: str = TITLE,
+    today: date | None = None,
+) -> str:
+    """Return the comment, at most `limit` characters long; with prices, it estimates what instances cost."""
+    parts = [_Part(0, "", (MARKER, f"## {text(title)}"))]
+    for preview in previews:
+        parts += _stack_parts(preview, prices, today or datetime.now(UTC).date())
+    note = 500  # what the last line may take
+    size = sum(len(part.text) + 1 for part in parts)
+    gone: set[int] = set()
+    if size > limit:
+        for position in sorted(range(len(parts)), key=lambda n: (parts[n].rank, n), reverse=True):
+            if size + note <= limit or not parts[position].rank:
+                break
+            gone.add(position)
+            size -= len(parts[position].text) + 1
+    whole = _joined(
+        [part for position, part in enumerate(parts) if position not in gone],
+        [part.name for position, part in enumerate(parts) if position in gone],
+    )
+    if len(whole) <= limit:
+        return whole
+    told = "\n\n_Cut here: the headlines alone are longer than a comment may be._\n"
+    # Between lines: half a line could be half of a code style, and what follows markup.
+    return whole[: limit - len(told)].rpartition("\n")[0] + told
+
+
+def _joined(parts: Iterable[_Part], left_out: list[str]) -> str:
+    body = re.sub(r"\n{3,}", "\n\n", "\n".join(part.text for part in parts))
+    if not left_out:
+        return body
+    named = ", ".join(dict.fromkeys(left_out))
+    shown = named if len(named) <= 400 else f"{len(left_out)} lines and tables"  # noqa: PLR2004 - a line's length
+    return f"{body}\n_Left out, since a comment has a limit: {shown}. The job's log has the preview in full._\n"
+
+
+def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_Part]:
+    stack = text(preview.stack)
+    parts = [_Part(0, "", (f"### {code(preview.stack)}: {headline(preview)}", "", counts(preview)))]
+    for n, (severity, message) in enumerate(_by_severity(preview.messages)):
+        rank = 0 if severity == "error" and n < 5 else 30  # noqa: PLR2004 - the first errors always stay
+        parts.append(_Part(rank, f"messages of {stack}", (f"- **{severity}**: {text(message, 500)}",)))
+    parts += _finding_parts(stack, preview.findings)
+    explained = [
+        (f"images of {stack}", images(preview.changes)),
+        (f"costs of {stack}", costs(preview.changes, prices) if prices else []),
+        (f"credentials of {stack}", credentials(preview.credentials, today)),
+    ]
+    parts += [_Part(9, name, ("", *lines)) for name, lines in explained if lines]
+    replaced = {change.urn: change.name for change in preview.changes if change.op == "replace"}
+    for risk in Risk:
+        found = [change for change in preview.changes if change.risk is risk]
+        if found:
+            parts += _risk_parts(preview.stack, risk, found, replaced)
+    if len(preview.changes) > 1:
+        parts.append(_Part(100, f"graph of {stack}", tuple(graph(preview.changes))))
+    return parts
+
+
+_LEVELS = ("mandatory", "error", "advisory", "warning", "info")
+
+
+def _finding_parts(stack: str, findings: Iterable[Finding]) -> list[_Part]:
+    """What policies and image requirements say, the worst first."""
+    parts = []
+    for n, found in enumerate(sorted(findings, key=_level)):
+        rank = 0 if found.forbids and n < 5 else 9 if found.forbids else 30 + _level(found)  # noqa: PLR2004 - as above
+        line = f"- **{text(found.level)}** {code(found.rule)}: {text(found.text, 500)}"
+        parts.append(_Part(rank, f"findings of {stack}", (line,)))
+    return parts
+
+
+def _level(found: Finding) -> int:
+    return _LEVELS.index(found.level) if found.level in _LEVELS else len(_LEVELS)
+
+
+def _by_severity(messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return sorted(messages, key=lambda message: message[0] != "error")
+
+
+def _risk_parts(stack: str, risk: Risk, found: list[Change], replaced: dict[str, str]) -> list[_Part]:
+    title = _TITLES[risk]
+    name = f"{title.lower()} of {text(stack)}"
+    parts = [_Part(10 + risk, name, (f"**{title}**", ""))]
+    for change in found:
+        done = text(_OPERATIONS.get(change.op, change.op))
+        head = f"- {code(change.name)} ({text(change.kind)}) is **{done}**{_why(change, replaced)}"
+        # A change's own line outlives its details, and the details of what is risky those of the rest.
+        parts.append(_Part(20 + risk, f"changes: {name}", (head,)))
+        lines = _property_lines(change)
+        if lines:
+            parts.append(_Part(50 + risk, f"details: {name}", tuple(lines)))
+    return parts
+
+
+def _why(change: Change, replaced: dict[str, str]) -> str:
+    """Why a replacement happens: its own properties, or what it depends on."""
+    reasons = [found.path for found in change.properties if found.replaces]
+    if reasons:
+        return f" because {_several(reasons)} cannot change in place"
+    if change.op != "replace":
+        return ""
+    needed = [replaced[urn] for urn in change.dependencies if urn in replaced]
+    verb = "are" if len(needed) > 1 else "is"
+    return f" because {_several(needed) if needed else 'what it depends on'} {verb} replaced"
+
+
+def _several(names: list[str]) -> str:
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*(code(name) for name in names[:_MOST_NAMES]), *more])
+
+
+def _property_lines(change: Change) -> list[str]:
+    if change.op not in {"update", "replace"} or not change.properties:
+        return []
+    shown = change.properties[:_MOST_PROPERTIES]
+    lines = ["", row("property", "old", "new"), row("---", "---", "---")]
+    lines += [row(code(found.path), _value(found.old), _value(found.new)) for found in shown]
+    if len(change.properties) > len(shown):
+        lines.append(row(f"and {len(change.properties) - len(shown)} more", "", ""))
+    return [*lines, ""]
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - JSON
+    if value is None:
+        return "none"
+    shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    if shown == UNKNOWN:
+        return "_known after the update_"
+    return code(shown.replace(UNKNOWN, "known after the update"), _LONGEST_VALUE)
+
+
+def counts(preview: Preview) -> str:
+    """The line of numbers under a headline."""
+    numbers = dict.fromkeys(_OPERATIONS.values(), 0)
+    for change in preview.changes:
+        word = _OPERATIONS.get(change.op, change.op)
+        numbers[word] = numbers.get(word, 0) + 1
+    told = [f"{number} {word}" for word, number in numbers.items() if number]
+    return ", ".join([*told, f"{preview.unchanged} unchanged"])
+
+
+def headline(preview: Preview) -> str:
+    """What the endpoint's clients will notice."""
+    if any(severity == "error" for severity, _ in preview.messages):
+        return "the preview failed"
+    if preview.failed:
+        return "a rule forbids it"
+    kinds = {(change.kind, change.op) for change in preview.changes}
+    told = [words for wanted, words in _HEADLINES if kinds & wanted]
+    # A deployment that is pinned serves on, whatever is built.
+    served = any(change.risk is Risk.IMAGE and change.kind == "OnlineDeployment" for change in preview.changes)
+    if served and not any("endpoint" in words for words in told):
+        told.append("clients get answers of another image")
+    told += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
+    if told:
+        return "; ".join(told)
+    return "nothing changes" if not preview.changes else "clients notice nothing"
+
+
+_HEADLINES: tuple[tuple[set[tuple[str, str]], str], ...] = (
+    ({("OnlineEndpoint", "replace")}, "the endpoint is replaced: its URL and keys change"),
+    ({("OnlineEndpoint", "delete")}, "the endpoint goes away"),
+    ({("OnlineEndpoint", "create")}, "a new endpoint"),
+)
+
+
+def images(changes: Iterable[Change]) -> list[str]:
+    """Which image goes and which comes, by tag and digest, and what it is made from that differs."""
+    lines = []
+    for change in changes:
+        if change.kind == "ImageBuild" and change.op in {"create", "update", "replace"}:
+            lines += _built(change)
+        elif change.kind in _NAMED and change.op in {"create", "update", "replace"}:
+            name, digest = _NAMED[change.kind]
+            before, after = change.old.get(name), change.new.get(name)
+            known = f" ({_value(change.old[digest])})" if change.old.get(digest) else ""
+            if before != after:
+                lines.append(f"- Image: {f'{_value(before)}{known} → ' if before else ''}{_value(after)}")
+        elif change.kind == "EnvironmentVersion" and change.op in {"update", "replace"}:
+            before, after = change.old.get("image"), change.new.get("image")
+            if after not in (before, UNKNOWN):
+                lines.append(f"- Image of {code(change.name)}: {_value(before)} → {_value(after)}")
+    return lines
+
+
+_NAMED = {"Image": ("imageName", "repoDigest"), "ImageImport": ("source", ""), "ImagePin": ("reference", "digest")}
+"""By kind: where an image that is not built by ACR says which it is, and which digest it has now."""
+
+
+def _built(change: Change) -> list[str]:
+    old, new = _tagged(change.old), _tagged(change.new)
+    if old == new and change.op != "replace":
+        return []
+    digest = change.old.get("digest")
+    known = f" ({code(str(digest))})" if old and digest else ""
+    came = f"{code(old)}{known} → {code(new)}" if old else code(new)
+    lines = [f"- Image {code(str(change.new.get('repository', change.name)))}: {came}, built by the update"]
+    if not change.old:
+        return lines
+    differing = [name for name in _BUILT_FROM if change.old.get(name) != change.new.get(name)]
+    lines += [f"  - other {words}" for name, words in _BUILT_FROM.items() if name in differing]
+    return lines + [f"  - {line}" for line in image_diff.explained(change.old, change.new)]
+
+
+_BUILT_FROM = {
+    "buildArguments": "build arguments",
+    "dockerfile": "Dockerfile",
+    "platform": "platform",
+    "target": "stage of the Dockerfile",
+}
+
+
+def _tagged(facts: dict[str, Any]) -> str:
+    """The tag of a build's image: the start of the hash of all that it is made from."""
+    return str(facts.get("contentKey") or "")[:12]
+
+
+def costs(changes: Iterable[Change], prices: Prices) -> list[str]:
+    """What the instances would cost more or less in a month, said to be an estimate."""
+    cost = difference(changes, prices)
+    if cost is None:
+        return []
+    total = (
+        "by an unknown amount" if cost.unknown else f"by about **{cost.difference:+,.0f} {prices.currency}** a month"
+    )
+    line = f"- Instances: {cost.instances:+d}, cost changes {total}. Estimate from list prices of {text(prices.dated)}"
+    if cost.elsewhere:
+        line += f", for {', '.join(code(region) for region in cost.elsewhere)} at the prices of {code(prices.fallback)}"
+    if cost.unknown:
+        line += f"; no price is known of {', '.join(code(kind) for kind in cost.unknown)}"
+    return [f"{line}."]
+
+
+def credentials(found: Iterable[Credential], today: date) -> list[str]:
+    """When passwords end, the first one first; which of them ended, or will soon."""
+    return [
+        f"- Password {code(each.name)} ends {code(each.ends[:10])}{_urgency(each.ends, today)}"
+        for each in sorted(found, key=lambda each: (each.ends, each.name))
+    ]
+
+
+def _urgency(ends: str, today: date) -> str:
+    try:
+        left = (date.fromisoformat(ends[:10]) - today).days
+    except ValueError:  # known only after the update
+        return ""
+    if left < 0:
+        return ": **it has ended**"
+    return f": **in {left} days**" if left <= _SOON else ""
+
+
+def _traffic(change: Change) -> str:
+    split = [found for found in change.properties if found.path.split(".")[0].split("[")[0] == "traffic"]
+    if not split:
+        return "the way traffic moves changes"
+    moved = []
+    for found in split:
+        if isinstance(found.old, dict) and isinstance(found.new, dict):  # the engine names the whole split
+            moved += [
+                f"{text(name)} {_percent(found.old.get(name))} → {_percent(found.new.get(name))}"
+                for name in sorted({*found.old, *found.new})
+                if found.old.get(name) != found.new.get(name)
+            ]
+        else:
+            moved.append(f"{_last(found)} {_percent(found.old)} → {_percent(found.new)}")
+    return f"traffic moves ({', '.join(moved)})"
+
+
+def _last(found: PropertyChange) -> str:
+    return text(found.path.removeprefix("traffic").strip('.[]"') or "split")
+
+
+def _percent(value: Any) -> str:  # noqa: ANN401 - JSON
+    if value is None:
+        return "0 %"
+    return f"{value:g} %" if isinstance(value, int | float) else text(json.dumps(value, sort_keys=True))
+
+
+def graph(changes: Sequence[Change]) -> list[str]:
+    """The dependencies among what changes, as Mermaid: at most 30 nodes, the riskiest kept, and no arrow twice."""
+    shown = sorted(changes, key=lambda change: change.risk)[:_MOST_NODES]
+    number = {change.urn: f"n{position}" for position, change in enumerate(shown)}
+    lines = ["", "```mermaid", "graph LR"]
+    for change in shown:
+        words = f"{label(change.kind)}: {label(_OPERATIONS.get(change.op, 'changed'))}"
+        lines.append(f'  {number[change.urn]}["{label(change.name)}<br/>{words}"]')
+    needs = {change.urn: [urn for urn in dict.fromkeys(change.dependencies) if urn in number] for change in shown}
+    for change in shown:
+        direct = needs[change.urn]
+        # What a dependency depends on is told by its own arrows.
+        below = set().union(*(_below(urn, needs) for urn in direct))
+        lines += [f"  {number[source]} --> {number[change.urn]}" for source in direct if source not in below]
+    lines.append("```")
+    if len(changes) > len(shown):
+        lines.append(f"_The picture leaves out {len(changes) - len(shown)} less risky changes._")
+    return lines
+
+
+def _below(urn: str, needs: dict[str, list[str]]) -> set[str]:
+    """All that a resource depends on, itself not counted."""
+    found: set[str] = set()
+    waiting = [urn]
+    while waiting:
+        new = [each for each in needs[waiting.pop()] if each not in found]
+        found.update(new)
+        waiting += new
+    return found

@@ -1,0 +1,104 @@
+"""What Azure Monitor does for an endpoint: how many instances a deployment has, and where its logs go.
+
+Owns autoscale settings of managed deployments and the diagnostic setting of an endpoint. Refuses to own the count that
+Azure Monitor sets (`OnlineDeployment` leaves it alone), and the Log Analytics workspace.
+https://learn.microsoft.com/azure/machine-learning/how-to-autoscale-endpoints
+https://learn.microsoft.com/azure/machine-learning/how-to-monitor-online-endpoints
+"""
+
+from typing import Final
+
+import pulumi
+from pulumi_azure_native import monitor
+
+from azureml_scoring.settings.types import AutoscaleRuleSettings, AutoscaleSettings, DiagnosticsSettings
+from azureml_scoring.workspace_context import Place
+
+_LOGS: Final = {
+    "console": "AmlOnlineEndpointConsoleLog",
+    "traffic": "AmlOnlineEndpointTrafficLog",
+    "events": "AmlOnlineEndpointEventLog",
+}
+_USUAL: Final[list[AutoscaleRuleSettings]] = [
+    {"metric": "CpuUtilizationPercentage", "above": 70, "change": 1},
+    {"metric": "CpuUtilizationPercentage", "below": 30, "change": -1},
+]
+
+
+def first_count(autoscale: AutoscaleSettings) -> int:
+    """Tell how many instances there are at first."""
+    return int(autoscale.get("default") or autoscale["min"])
+
+
+def scaled(
+    name: str, setting_name: str, deployment_id: pulumi.Input[str], autoscale: AutoscaleSettings, place: Place
+) -> monitor.AutoscaleSetting:
+    """Let Azure Monitor set the number of a deployment's instances."""
+    profile = monitor.AutoscaleProfileArgs(
+        name="default",
+        capacity=monitor.ScaleCapacityArgs(
+            minimum=str(int(autoscale["min"])),
+            maximum=str(int(autoscale["max"])),
+            default=str(first_count(autoscale)),
+        ),
+        rules=[_rule(deployment_id, rule) for rule in autoscale.get("rules") or _USUAL],
+    )
+    return monitor.AutoscaleSetting(
+        name,
+        autoscale_setting_name=setting_name,
+        resource_group_name=place.group,
+        location=place.location,
+        enabled=True,
+        target_resource_uri=deployment_id,
+        profiles=[profile],
+        tags=place.tags,
+        opts=place.opts,
+    )
+
+
+def _rule(deployment_id: pulumi.Input[str], rule: AutoscaleRuleSettings) -> monitor.ScaleRuleArgs:
+    more = "above" in rule
+    change = int(rule["change"])
+    return monitor.ScaleRuleArgs(
+        metric_trigger=monitor.MetricTriggerArgs(
+            metric_name=rule["metric"],
+            metric_resource_uri=deployment_id,
+            operator=monitor.ComparisonOperationType.GREATER_THAN
+            if more
+            else monitor.ComparisonOperationType.LESS_THAN,
+            threshold=rule["above"] if more else rule["below"],
+            statistic=monitor.MetricStatisticType.AVERAGE,
+            time_aggregation=monitor.TimeAggregationType.AVERAGE,
+            time_grain="PT1M",
+            time_window=rule.get("window") or "PT5M",
+        ),
+        scale_action=monitor.ScaleActionArgs(
+            direction=monitor.ScaleDirection.INCREASE if change > 0 else monitor.ScaleDirection.DECREASE,
+            type=monitor.ScaleType.CHANGE_COUNT,
+            value=str(abs(change)),
+            cooldown=rule.get("cooldown") or "PT5M",
+        ),
+    )
+
+
+def logged(
+    name: str,
+    endpoint_id: pulumi.Input[str],
+    log_workspace_id: pulumi.Input[str],
+    settings: DiagnosticsSettings,
+    opts: pulumi.ResourceOptions,
+) -> monitor.DiagnosticSetting:
+    """Send an endpoint's logs to Log Analytics."""
+    metrics = [monitor.DiagnosticsMetricSettingsArgs(category="AllMetrics", enabled=True)]
+    return monitor.DiagnosticSetting(
+        name,
+        name="scoring",
+        resource_uri=endpoint_id,
+        workspace_id=log_workspace_id,
+        logs=[
+            monitor.DiagnosticsLogSettingsArgs(category=_LOGS[log], enabled=True)
+            for log in settings.get("logs") or _LOGS
+        ],
+        metrics=metrics if settings.get("metrics") else None,
+        opts=opts,
+    )

@@ -1,0 +1,249 @@
+"""The content key: one sha256 over everything that a build of an image, a model or code reads from this side.
+
+Owns which files a build context has (`.dockerignore` honoured, as Docker does), which an asset has (`.amlignore` or
+`.gitignore`, as Azure ML does), and the key over them. The key is the same on every machine: order, times, owners,
+umask and empty folders do not count; bytes and names do, in a build also links and the executable bit. Refuses to own
+the upload and the build (`resources/`). Pure but for reading files; a file is read in blocks, so memory does not grow
+with the context's size.
+https://docs.docker.com/build/concepts/context/#dockerignore-files and
+https://learn.microsoft.com/azure/machine-learning/how-to-save-write-experiment-files (ignore files)
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from docker.utils.build import exclude_paths
+from pathspec import GitIgnoreSpec
+
+from azureml_scoring.plan.provenance import DIGITS, shortened
+from azureml_scoring.settings.types import SettingsError, line
+
+TAG_LENGTH: Final = 12
+"""Characters of a content key or digest that make a tag or a version."""
+
+_BLOCK: Final = 1 << 20
+_IGNORE_FILES: Final = (".amlignore", ".gitignore")
+_ALWAYS: Final = "__pycache__/"
+"""Python writes these when code is tried out; they would make another version of the same code."""
+_FORMAT: Final = b"azureml-scoring content key 1\n"
+
+Progress = Callable[[int, int, int], None]
+"""Told after every block and every file: how many files are done, of how many, and how many bytes."""
+
+
+@dataclass(frozen=True)
+class ContextFile:
+    """A file or a link of a build context."""
+
+    name: str
+    """Its path inside the context, with slashes."""
+    path: Path
+    executable: bool
+    link: str | None
+    """Where it points, when it is a symbolic link."""
+
+
+def check_context(context: Path, dockerfile: str = "Dockerfile", field: str = "image") -> None:
+    """Raise one line when there is nothing to build from."""
+    if not context.is_dir():
+        what = "is a file" if context.exists() else "does not exist"
+        raise SettingsError(
+            line(f"{field}.context", str(context), f"the folder {what}; name the folder that holds the Dockerfile")
+        )
+    if PurePosixPath(dockerfile).is_absolute() or ".." in PurePosixPath(dockerfile).parts:
+        remedy = "it must lie inside the context; write its path seen from there, for instance Dockerfile"
+        raise SettingsError(line(f"{field}.dockerfile", dockerfile, remedy))
+    if not (context / dockerfile).is_file():
+        remedy = f"no such file in {context}; write one there, or correct {field}.context or {field}.dockerfile"
+        raise SettingsError(line(f"{field}.dockerfile", dockerfile, remedy))
+
+
+def context_files(context: Path, dockerfile: str = "Dockerfile") -> list[ContextFile]:
+    """List what is sent to a build, by name. The Dockerfile is always among it; folders, sockets and pipes are not."""
+    check_context(context, dockerfile)
+    names = exclude_paths(str(context), _ignored(context, dockerfile), dockerfile=dockerfile)
+    found = [_entry(context, name) for name in sorted(names, key=os.fsencode)]
+    return [entry for entry in found if entry is not None]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a build reads from this side."""
+
+    key: str
+    """64 hexadecimal digits over all of it."""
+    files: dict[str, str]
+    """The files by a piece of their hash, shortened (`ingredients`)."""
+
+
+def read_content(  # noqa: PLR0913, PLR0917 - what a build depends on is what it is
+    context: Path,
+    dockerfile: str = "Dockerfile",
+    build_arguments: Mapping[str, str] | None = None,
+    base_digest: str | None = None,
+    platform: str = "linux/amd64",
+    target: str | None = None,
+    secrets: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Content:
+    """Read a context once, for its key and for the files that it has. Of secrets the names count, never the values."""
+    files = context_files(context, dockerfile)
+    total = hashlib.sha256(_FORMAT)
+    facts = {"dockerfile": dockerfile, "platform": platform, "target": target or "", "base": base_digest or ""}
+    facts |= {f"argument {name}": value for name, value in (build_arguments or {}).items()}
+    facts |= {f"secret {name}": "" for name in secrets}
+    for name, fact in sorted(facts.items()):
+        _add(total, "fact", name, fact.encode())
+    pieces: list[tuple[str, str]] = []
+    meter = _Meter(len(files), progress)
+    for entry in files:
+        kind, value = _value(entry, meter)
+        _add(total, kind, entry.name, value)
+        piece = hashlib.sha256(value).digest() if kind == "link" else value
+        pieces.append((_shown(entry.name), f"{piece.hex()[:DIGITS]}{_MARKS[kind]}"))
+        meter.file()
+    return Content(total.hexdigest(), shortened(pieces))
+
+
+_MARKS: Final = {"file": "", "program": "x", "link": "l"}
+"""What stands after the piece of a hash: an executable bit is a change too."""
+
+
+class _Meter:
+    """Counts files and bytes as they are read, and passes the counts on."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total = total
+        self._progress = progress
+        self._files = self._bytes = 0
+
+    def file(self) -> None:
+        """One more file is done."""
+        self._files += 1
+        self._tell()
+
+    def block(self, size: int) -> None:
+        """So many more bytes are read."""
+        self._bytes += size
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._files, self._total, self._bytes)
+
+
+def _value(entry: ContextFile, meter: _Meter) -> tuple[str, bytes]:
+    if entry.link is not None:
+        return "link", entry.link.encode("utf-8", "surrogateescape")
+    return "program" if entry.executable else "file", _digest(entry.path, meter)
+
+
+def _shown(name: str) -> str:
+    """A name that is text, whatever bytes the file system has."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def content_key(  # noqa: PLR0913, PLR0917 - what a build depends on is what it is
+    context: Path,
+    dockerfile: str = "Dockerfile",
+    build_arguments: Mapping[str, str] | None = None,
+    base_digest: str | None = None,
+    platform: str = "linux/amd64",
+    target: str | None = None,
+    secrets: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> str:
+    """Compute the key of a build as 64 hexadecimal digits."""
+    return read_content(context, dockerfile, build_arguments, base_digest, platform, target, secrets, progress).key
+
+
+def asset_files(path: Path) -> dict[str, Path]:
+    """List the files of a model or of code by the names that Azure ML keeps: the folder's own stands first.
+
+    Links are followed, since blobs know none. The ignore files themselves go along, as in Azure's own tools.
+    """
+    if path.is_file():
+        return {path.name: path}
+    ignore = next((path / name for name in _IGNORE_FILES if (path / name).is_file()), None)
+    lines = ignore.read_text("utf-8-sig").splitlines() if ignore else []
+    spec = GitIgnoreSpec.from_lines([*lines, _ALWAYS])
+    found: dict[str, Path] = {}
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        place = Path(folder)
+        seen.add(_node(place))
+        # A link to a folder above would never end.
+        folders[:] = [
+            name
+            for name in folders
+            if _node(place / name) not in seen and not spec.match_file(f"{_below(path, place / name)}/")
+        ]
+        for name in names:
+            if (place / name).is_file() and not spec.match_file(_below(path, place / name)):
+                found[f"{path.resolve().name}/{_below(path, place / name)}"] = place / name
+    return dict(sorted(found.items()))
+
+
+def asset_key(files: Mapping[str, Path], progress: Progress | None = None) -> str:
+    """Compute the key of a model or of code as 64 hexadecimal digits."""
+    total = hashlib.sha256(_FORMAT)
+    meter = _Meter(len(files), progress)
+    for name, path in files.items():
+        _add(total, "file", name, _digest(path, meter))
+        meter.file()
+    return total.hexdigest()
+
+
+def _node(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _add(total: "hashlib._Hash", kind: str, name: str, value: bytes) -> None:
+    """Add one fact; lengths stand before texts, so that no two lists of facts read the same."""
+    for part in (kind.encode(), name.encode("utf-8", "surrogateescape"), value):
+        total.update(len(part).to_bytes(8, "big"))
+        total.update(part)
+
+
+def _digest(path: Path, meter: _Meter) -> bytes:
+    found = hashlib.sha256()
+    for block in _blocks(path):
+        found.update(block)
+        meter.block(len(block))
+    return found.digest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def _ignored(context: Path, dockerfile: str) -> list[str]:
+    """Read the patterns; a Dockerfile's own ignore file goes before the context's, as BuildKit has it."""
+    for file in (context / f"{dockerfile}.dockerignore", context / ".dockerignore"):
+        if file.is_file():
+            lines = (text.strip() for text in file.read_text("utf-8-sig").splitlines())
+            return [text for text in lines if text and not text.startswith("#")]
+    return []
+
+
+def _entry(context: Path, name: str) -> ContextFile | None:
+    path = context / name
+    mode = path.lstat().st_mode
+    slashed = name.replace(os.sep, "/")
+    if stat.S_ISLNK(mode):
+        return ContextFile(slashed, path, executable=False, link=str(path.readlink()).replace(os.sep, "/"))
+    if stat.S_ISREG(mode):
+        return ContextFile(slashed, path, executable=bool(mode & 0o111), link=None)
+    return None

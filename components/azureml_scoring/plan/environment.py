@@ -1,0 +1,85 @@
+"""The environment that Azure ML builds: a base image and the packages of a conda or pip file.
+
+Owns the reading of the files, the check that there is a server among the packages, and the version, known in preview.
+Refuses to own the build, which is Azure ML's when a deployment first needs it, and what may go together
+(`mixtures.py`).
+https://learn.microsoft.com/azure/machine-learning/how-to-manage-environments-v2 (an environment from a conda file) and
+https://learn.microsoft.com/azure/machine-learning/how-to-inference-server-http
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from azureml_scoring.plan.content import TAG_LENGTH
+from azureml_scoring.plan.requirements import packages, support
+from azureml_scoring.settings.types import EnvironmentSettings, SettingsError, line, require
+
+SERVER: Final = "azureml-inference-server-http"
+_DEFAULTS: Final = "azureml-defaults"
+_LEAST: Final = ".".join(map(str, support.DEFAULTS_LEAST))
+_OPTION: Final = re.compile(r"-(r|c|e|-requirement|-constraint|-editable)\b")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preview knows of an environment."""
+
+    name: str
+    version: str
+    base: str
+    conda: str
+    """The conda file, as Azure ML gets it."""
+
+
+def plan_environment(settings: EnvironmentSettings, place: str = "environment") -> Plan:
+    """Read what is installed; raise one line where it cannot serve."""
+    file = "conda_file" if "conda_file" in settings else "requirements_file"
+    shown = f"{place}.{'condaFile' if file == 'conda_file' else 'requirementsFile'}"
+    path = Path(str(settings.get(file, "")))
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            line(shown, str(path), "no such text file; name the file that lists the packages")
+        ) from None
+    conda = text if file == "conda_file" else of_requirements(text, settings.get("python"), shown)
+    demand_server(conda, shown, str(path))
+    base = require("baseImage", f"{place}.base", settings["base"])
+    name = require("environment", f"{place}.name", settings.get("name") or path.stem)
+    key = hashlib.sha256(f"{base}\n{conda}".encode()).hexdigest()
+    return Plan(name, key[:TAG_LENGTH], base, conda)
+
+
+def of_requirements(text: str, python: str | None, place: str) -> str:
+    """Write a conda file that installs a requirements file with pip."""
+    plain = (re.sub(r"(^|\s)#.*", "", each).strip() for each in re.sub(r"\\\r?\n", " ", text).splitlines())
+    lines = [each for each in plain if each]
+    if option := next((each for each in lines if _OPTION.match(each)), None):
+        remedy = "Azure ML gets this one file only; write the packages themselves into it"
+        raise SettingsError(line(place, option, remedy))
+    dependencies: list[object] = [f"python={python}"] if python else ["python"]
+    conda = {"channels": ["conda-forge"], "dependencies": [*dependencies, "pip", {"pip": lines}]}
+    return str(yaml.safe_dump(conda, sort_keys=False, allow_unicode=True))
+
+
+def demand_server(conda: str, place: str, path: str) -> None:
+    """Raise one line where no server is among the packages that can run an entry script."""
+    try:
+        given: Any = yaml.safe_load(conda)
+    except yaml.YAMLError:
+        given = None
+    if not isinstance(given, Mapping) or not isinstance(given.get("dependencies"), list):
+        raise SettingsError(line(place, path, "it is no conda environment; write channels and dependencies"))
+    asked = {package.name: package.version for package in packages.of_conda(given)}
+    found = asked.get(_DEFAULTS)
+    if found and support.version(found) < support.DEFAULTS_LEAST:
+        raise SettingsError(line(place, path, f"{_DEFAULTS} {found} cannot serve; write {_LEAST} or later"))
+    if found is None and SERVER not in asked:
+        remedy = f"no server is among the packages; add {SERVER}, or {_DEFAULTS} {_LEAST} or later, to its pip part"
+        raise SettingsError(line(place, path, remedy))

@@ -1,0 +1,263 @@
+"""Who pulls the image: an identity with one role, on the registry and nowhere else, that reads and never pushes.
+
+Owns the service principal with its passwords, or the user-assigned identity; the role assignment; the password in
+the workspace's vault; the workspace's connection to the registry. Refuses to own the registry and the deployer's
+own rights. Rotation is a change of the map of passwords: the new one is made first, then the vault and the
+connection change, and one that is no longer listed dies last, because deletions come after updates.
+https://learn.microsoft.com/azure/container-registry/container-registry-auth-service-principal
+https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/workspaces/connections
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, NotRequired, TypedDict
+
+import pulumi
+import pulumi_azuread as entra
+from pulumi_azure_native import authorization, keyvault, machinelearningservices, managedidentity
+
+from azureml_scoring.plan.names import ArmId, Names
+from azureml_scoring.plan.roles import Role, assignment_name, definition_id, pull_role
+from azureml_scoring.settings.types import (
+    PasswordSettings,
+    PrincipalSettings,
+    RegistryLogin,
+    SettingsError,
+    line,
+    require,
+)
+
+FIRST_PASSWORD: Final = "first"  # noqa: S105 - a name
+"""The password's name when nobody lists any."""
+
+_WARN_BEFORE: Final = timedelta(days=14)
+
+
+class PullPrincipalArgs(TypedDict):
+    """Inputs of `PullPrincipal`."""
+
+    principal: PrincipalSettings
+    """What kind of identity, and its passwords."""
+    registry_id: pulumi.Input[str]
+    """The registry it reads: the role's scope."""
+    login_server: pulumi.Input[str]
+    """The registry's address."""
+    workspace_id: pulumi.Input[str]
+    """The workspace that gets a connection to the registry."""
+    vault_id: pulumi.Input[str]
+    """The vault that keeps the password."""
+    resource_group_name: pulumi.Input[str]
+    """Where a managed identity is made."""
+    location: str
+    """Azure region of a managed identity."""
+    role_assignment_mode: NotRequired[str]
+    """`rbac` (the default) or `abac`: how the registry reads role assignments."""
+    login: NotRequired[RegistryLogin | None]
+    """Who reads a private registry that is not ours; with it nobody is made and no role given."""
+    tags: NotRequired[dict[str, str]]
+    """Tags of a managed identity."""
+
+
+class PullPrincipal(pulumi.ComponentResource):
+    """An identity that can pull from one registry and do nothing else.
+
+    Owns identity, password, role and connection; refuses to own the registry.
+    """
+
+    client_id: pulumi.Output[str]
+    """Application id: the user name at the registry; empty where a user name was given."""
+    principal_id: pulumi.Output[str]
+    """Object id: what the role is assigned to; empty where a user name was given."""
+    identity_id: pulumi.Output[str]
+    """ARM id of the managed identity; empty for a service principal."""
+    password_expires: pulumi.Output[str]
+    """End of the password in use; empty for a managed identity."""
+    grant: pulumi.Output[str]
+    """What a deployment waits for: ids of the role assignment and of the connection."""
+
+    def __init__(self, name: str, args: PullPrincipalArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("azureml-scoring:index:PullPrincipal", name, None, opts)
+        names = Names(pulumi.get_project(), pulumi.get_stack(), name)
+        if login := args.get("login"):
+            self._given(name, args, login, names)
+        elif args["principal"]["kind"] == "managed-identity":
+            self._managed_identity(name, args, names)
+        else:
+            self._service_principal(name, args, names)
+        self.register_outputs(
+            {
+                "clientId": self.client_id,
+                "principalId": self.principal_id,
+                "identityId": self.identity_id,
+                "passwordExpires": self.password_expires,
+                "grant": self.grant,
+            }
+        )
+
+    def _managed_identity(self, name: str, args: PullPrincipalArgs, names: Names) -> None:
+        identity = managedidentity.UserAssignedIdentity(
+            f"{name}-identity",
+            resource_name_=names.of("identity"),
+            resource_group_name=args["resource_group_name"],
+            location=args["location"],
+            tags=args.get("tags") or {},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.client_id = identity.client_id
+        self.principal_id = identity.principal_id
+        self.identity_id = identity.id
+        self.password_expires = pulumi.Output.from_input("")
+        # Named apart from a service principal's role: a change of kind keeps the old one while it is in use.
+        role = assign_pull_role(
+            f"{name}-identity-role", identity.principal_id, args["registry_id"], _mode(args), names.of("identity"), self
+        )
+        self.grant = role.id
+
+    def _service_principal(self, name: str, args: PullPrincipalArgs, names: Names) -> None:
+        child = pulumi.ResourceOptions(parent=self)
+        application = entra.Application(
+            f"{name}-application",
+            display_name=names.of("application"),
+            sign_in_audience="AzureADMyOrg",
+            opts=child,
+        )
+        principal = entra.ServicePrincipal(
+            f"{name}-service-principal", client_id=application.client_id, app_role_assignment_required=False, opts=child
+        )
+        passwords = {
+            key: entra.ApplicationPassword(
+                f"{name}-password-{key}",
+                application_id=application.id,
+                display_name=require("password", "principal.passwords", key),
+                end_date=settings.get("expires"),
+                opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["value"]),
+            )
+            for key, settings in listed_passwords(args["principal"]).items()
+        }
+        current = passwords[current_password(args["principal"])]
+        secret: pulumi.Output[str] = pulumi.Output.secret(current.value)
+        role = assign_pull_role(
+            f"{name}-role", principal.object_id, args["registry_id"], _mode(args), names.of("application"), self
+        )
+        what = "password of the service principal that pulls images"
+        connection = self._connection(name, args, names, application.client_id, secret, what)
+        self.client_id = application.client_id
+        self.principal_id = principal.object_id
+        self.identity_id = pulumi.Output.from_input("")
+        self.password_expires = current.end_date.apply(_told)
+        self.grant = pulumi.Output.concat(role.id, " ", connection.id)
+
+    def _given(self, name: str, args: PullPrincipalArgs, login: RegistryLogin, names: Names) -> None:
+        """Hand on credentials for a registry that is somebody else's."""
+        nothing = pulumi.Output.from_input("")
+        secret: pulumi.Output[str] = pulumi.Output.secret(login["password"])
+        what = "" if "secret" in login else "password of the private registry that images are pulled from"
+        self.grant = self._connection(name, args, names, login["username"], secret, what).id
+        self.client_id = self.principal_id = self.identity_id = self.password_expires = nothing
+
+    def _connection(  # noqa: PLR0913, PLR0917 - whose credentials, where they are kept, and under which names
+        self,
+        name: str,
+        args: PullPrincipalArgs,
+        names: Names,
+        username: pulumi.Input[str],
+        password: pulumi.Output[str],
+        what: str,
+    ) -> machinelearningservices.WorkspaceConnection:
+        """Keep credentials in the vault under `what` they are, and offer them to the workspace for this registry."""
+        if what:
+            vault = pulumi.Output.from_input(args["vault_id"]).apply(_vault_of)
+            keyvault.Secret(
+                f"{name}-secret",
+                secret_name=names.of("secret"),
+                vault_name=vault.apply(lambda id_: id_.name),
+                resource_group_name=vault.apply(lambda id_: id_.resource_group),
+                properties={"value": password, "content_type": what},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        workspace = pulumi.Output.from_input(args["workspace_id"]).apply(ArmId.parse)
+        return machinelearningservices.WorkspaceConnection(
+            f"{name}-connection",
+            connection_name=names.of("connection"),
+            workspace_name=workspace.apply(lambda id_: id_.name),
+            resource_group_name=workspace.apply(lambda id_: id_.resource_group),
+            properties=machinelearningservices.UsernamePasswordAuthTypeWorkspaceConnectionPropertiesArgs(
+                auth_type="UsernamePassword",
+                category="ContainerRegistry",
+                target=args["login_server"],
+                is_shared_to_all=True,
+                credentials=machinelearningservices.WorkspaceConnectionUsernamePasswordArgs(
+                    username=username, password=password
+                ),
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+def assign_pull_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is named
+    name: str,
+    principal_id: pulumi.Input[str],
+    registry_id: pulumi.Input[str],
+    role_assignment_mode: str,
+    identity: str,
+    parent: pulumi.Resource,
+) -> authorization.RoleAssignment:
+    """Assign the one role that reads a registry; `identity` says who gets it, so that the name is always the same."""
+    return assign_role(name, pull_role(role_assignment_mode), principal_id, registry_id, identity, parent)
+
+
+def assign_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is named
+    name: str,
+    role: Role,
+    principal_id: pulumi.Input[str],
+    scope_id: pulumi.Input[str],
+    identity: str,
+    parent: pulumi.Resource,
+) -> authorization.RoleAssignment:
+    """Assign a role on one resource; `identity` says who gets it, so that the name is always the same."""
+    scope = pulumi.Output.from_input(scope_id)
+    return authorization.RoleAssignment(
+        name,
+        role_assignment_name=assignment_name(pulumi.get_project(), pulumi.get_stack(), name, identity, role.guid),
+        principal_id=principal_id,
+        # Said outright, so that Azure does not look a principal up that its directory may not show yet.
+        principal_type="ServicePrincipal",
+        role_definition_id=scope.apply(lambda id_: definition_id(id_, role)),
+        scope=scope,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def listed_passwords(principal: PrincipalSettings) -> Mapping[str, PasswordSettings]:
+    """Return the passwords that shall exist, by name."""
+    return principal.get("passwords") or {FIRST_PASSWORD: PasswordSettings()}
+
+
+def current_password(principal: PrincipalSettings) -> str:
+    """Return the name of the password in use."""
+    listed = listed_passwords(principal)
+    current = principal.get("current") or next(iter(listed))
+    if current not in listed:
+        raise SettingsError(line("principal.current", current, f"no such password; one of {', '.join(listed)}"))
+    return current
+
+
+def _mode(args: PullPrincipalArgs) -> str:
+    return args.get("role_assignment_mode") or "rbac"
+
+
+def _vault_of(id_: str) -> ArmId:
+    if not id_:
+        raise SettingsError(line("workspace.id", "", "the workspace has no key vault; the password cannot be kept"))
+    return ArmId.parse(id_)
+
+
+def _told(end: str) -> str:
+    """Warn while there is time to rotate."""
+    left = datetime.fromisoformat(end) - datetime.now(UTC)
+    if left < _WARN_BEFORE:
+        pulumi.log.warn(
+            f"the pull principal's password ends on {end}: add another one to principal.passwords, make it "
+            "principal.current, and take the old one out in a later up"
+        )
+    return end

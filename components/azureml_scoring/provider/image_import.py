@@ -1,0 +1,126 @@
+"""ImageImport: an image that was built elsewhere, copied into a registry by its digest.
+
+Owns: the import, and the check that this very digest arrived. Refuses to own: the source and the image's end: it stays
+with the registry, whose retention decides.
+
+ARM: Microsoft.ContainerRegistry/registries/importImage. A source that is an Azure registry is named by its ARM id, in
+whichever subscription we can see it; then our own right to read it counts. Any other is read without credentials.
+https://learn.microsoft.com/azure/container-registry/container-registry-import-images
+"""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from azureml_scoring.plan.content import TAG_LENGTH
+from azureml_scoring.provider.arm import Arm, ArmError
+from azureml_scoring.provider.fields import RegistryId, shaped
+from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
+from azureml_scoring.provider.lookup import REGISTRIES_API, find_registry
+from azureml_scoring.provider.registry_client import find_digest
+from azureml_scoring.provider.values import UNKNOWN, Plain
+
+
+class ImageImportInputs(Inputs):
+    """Which image comes from where, into which registry."""
+
+    registry_id: RegistryId = Field(description="ARM id of the registry that gets the image.")
+    login_server: Annotated[str, shaped(r"[\w.\[\]-]+(:\d+)?", "a host such as NAME.azurecr.io")] = Field(
+        description="Its login server."
+    )
+    source: Annotated[str, shaped(r"[^\s/@]+/[^\s@]+@sha256:[0-9a-f]{64}", "HOST/REPOSITORY@sha256:…")] = Field(
+        description="The image by digest, where it lies now; the repository keeps its name."
+    )
+
+    @property
+    def server(self) -> str:
+        """The registry it comes from."""
+        return self.source.partition("/")[0]
+
+    @property
+    def repository(self) -> str:
+        """The repository, on both sides."""
+        return self.source.partition("/")[2].partition("@")[0]
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest, on both sides."""
+        return self.source.partition("@")[2]
+
+
+class ImageImportOutputs(Outputs):
+    """The image where it lies now."""
+
+    image: str = Field(description="The image by digest: host/repository@sha256:….")
+    digest: str = Field(description="The manifest's digest.")
+
+
+class ImageImport(Resource[ImageImportInputs]):
+    """An image built elsewhere, copied into a registry by its digest: what was tested is what runs."""
+
+    name = "ImageImport"
+    inputs = ImageImportInputs
+    outputs = ImageImportOutputs
+    replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer"})
+
+    def foresee(self, olds: Plain, news: Plain) -> Plain:
+        """Tell the image before it is there: a digest is the same everywhere."""
+        del olds
+        server, source = news["loginServer"], news["source"]
+        if not (isinstance(server, str) and isinstance(source, str)):
+            return {**news, "image": UNKNOWN, "digest": UNKNOWN}
+        path = source.partition("/")[2]
+        return {**news, "image": f"{server}/{path}", "digest": path.partition("@")[2]}
+
+    def _create(self, context: Context, inputs: ImageImportInputs) -> tuple[str, Outputs]:
+        return f"{inputs.login_server}/{inputs.repository}", bring(context, inputs)
+
+    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: ImageImportInputs) -> Outputs:
+        del resource_id, olds
+        return bring(context, inputs)
+
+    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+        server, digest = str(olds.get("loginServer") or ""), str(olds.get("digest") or "")
+        if not digest:
+            msg = f"ImageImport {resource_id} cannot be imported: its source is unknown; run up, it adopts the image"
+            raise ResourceError(msg)
+        if context.arm.get(str(olds.get("registryId")), REGISTRIES_API) is None:
+            return None
+        repository = resource_id.removeprefix(f"{server}/")
+        return Found(resource_id, olds, inputs) if find_digest(context.arm, server, repository, digest) else None
+
+    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+        del resource_id, olds
+        context.log("the image stays in the registry")
+
+
+def bring(context: Context, inputs: ImageImportInputs) -> ImageImportOutputs:
+    """Import the image unless the registry has it, and see that it arrived."""
+    arm = context.arm
+    made = ImageImportOutputs(image=f"{inputs.login_server}/{inputs.repository}@{inputs.digest}", digest=inputs.digest)
+    if find_digest(arm, inputs.login_server, inputs.repository, inputs.digest):
+        context.log(f"{made.image} is in the registry already; nothing to import")
+        return made
+    context.log(f"importing {inputs.repository}@{inputs.digest} from {inputs.server}")
+    try:
+        arm.post(f"{inputs.registry_id}/importImage", REGISTRIES_API, request(arm, inputs))
+    except ArmError as error:
+        remedy = f"does {inputs.server} have it, and may the deployer read it there (AcrPull, or Reader)?"
+        msg = f"importing {inputs.source}: {error.code}: {error.message}; {remedy}"
+        raise ResourceError(msg) from None
+    if not find_digest(arm, inputs.login_server, inputs.repository, inputs.digest):
+        msg = f"{inputs.source} was imported, but {inputs.login_server} has not got this digest; run up again"
+        raise ResourceError(msg)
+    return made
+
+
+def request(arm: Arm, inputs: ImageImportInputs) -> dict[str, Any]:
+    """Build the body of importImage. The tag keeps the image from a retention that removes what has none."""
+    registry_id = find_registry(arm, inputs.server)
+    place = {"resourceId": registry_id} if registry_id else {"registryUri": inputs.server}
+    tag = inputs.digest.removeprefix("sha256:")[:TAG_LENGTH]
+    return {
+        "source": {**place, "sourceImage": f"{inputs.repository}@{inputs.digest}"},
+        "targetTags": [f"{inputs.repository}:{tag}"],
+        "mode": "Force",
+    }

@@ -1,0 +1,82 @@
+"""RegistryAttachment: a container registry becomes the one of a workspace that has none.
+
+Owns: the workspace's property `containerRegistry`, from nothing to one registry. Refuses to own: workspace and
+registry, and to take a registry away: what Azure ML has put there, and other people's endpoints, go on needing it.
+
+ARM: Microsoft.MachineLearningServices/workspaces.
+https://learn.microsoft.com/rest/api/azureml/workspaces/update
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from azureml_scoring.provider.arm import ML_API, spoken
+from azureml_scoring.provider.fields import RegistryId, WorkspaceId, as_written, last
+from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
+from azureml_scoring.provider.values import Plain
+
+
+class RegistryAttachmentInputs(Inputs):
+    """Which workspace gets which registry."""
+
+    workspace_id: WorkspaceId = Field(description="ARM id of the workspace.")
+    registry_id: RegistryId = Field(description="ARM id of the registry.")
+
+
+class RegistryAttachmentOutputs(Outputs):
+    """Nothing beyond the inputs and the id."""
+
+
+class RegistryAttachment(Resource[RegistryAttachmentInputs]):
+    """The container registry of a workspace that had none. It stays when this goes."""
+
+    name = "RegistryAttachment"
+    inputs = RegistryAttachmentInputs
+    outputs = RegistryAttachmentOutputs
+    replace_on: ClassVar[frozenset[str]] = frozenset({"workspaceId", "registryId"})
+
+    def _create(self, context: Context, inputs: RegistryAttachmentInputs) -> tuple[str, Outputs]:
+        workspace = context.arm.get(inputs.workspace_id, ML_API)
+        if workspace is None:
+            raise ResourceError(f"workspace {inputs.workspace_id} is not there; correct workspace.id")
+        here = attached(workspace)
+        if here and here.lower() != inputs.registry_id.lower():
+            msg = (
+                f"workspace {last(inputs.workspace_id)} has registry {here}; write registry.id: {here}, or take it out"
+            )
+            raise ResourceError(msg)
+        if not here:
+            context.arm.patch(
+                inputs.workspace_id,
+                ML_API,
+                {"properties": {"containerRegistry": inputs.registry_id}},
+                spoken(context.log, f"workspace {last(inputs.workspace_id)}"),
+            )
+        return f"{inputs.workspace_id}/containerRegistry/{last(inputs.registry_id)}", RegistryAttachmentOutputs()
+
+    def _update(
+        self, context: Context, resource_id: str, olds: Plain, inputs: RegistryAttachmentInputs
+    ) -> RegistryAttachmentOutputs:
+        """Nothing gets here: every other input is another attachment."""
+        del context, resource_id, olds, inputs
+        return RegistryAttachmentOutputs()
+
+    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+        workspace_id = str(olds.get("workspaceId") or resource_id.rpartition("/containerRegistry/")[0])
+        workspace = context.arm.get(workspace_id, ML_API)
+        here = attached(workspace or {})
+        if not here:
+            return None
+        known = {"workspaceId": workspace_id, "registryId": as_written(olds.get("registryId"), here)}
+        return Found(resource_id, {**olds, **known}, {**inputs, **known})
+
+    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+        """Leave it: Azure ML and others count on it."""
+        del resource_id
+        context.log(f"workspace {last(olds['workspaceId'])} keeps registry {last(olds['registryId'])}")
+
+
+def attached(workspace: dict[str, Any]) -> str:
+    """Return the ARM id of a workspace's registry; empty where it has none."""
+    return str((workspace.get("properties") or {}).get("containerRegistry") or "")

@@ -1,0 +1,105 @@
+"""Where a service of v1 runs in v2, and how many of it: a managed machine, or a share of an attached cluster.
+
+Owns `containerResourceRequirements`, `gpuCores`, `numReplicas` and `autoScaler`. Refuses to own the rest of the
+deployment config (`convert.py`). Pure.
+https://learn.microsoft.com/azure/machine-learning/v1/reference-azure-machine-learning-cli#aks-deployment-configuration-schema
+"""
+
+import math
+from typing import Any, Final
+
+from azureml_scoring.v1.reading import Part
+from azureml_scoring.v1.sizes import choose
+
+INSTANCES: Final = 50
+"""Azure's limit for one managed deployment."""
+_CPU, _MEMORY = 0.1, 0.5
+"""What v1 gave a container where nobody said."""
+_LEAST, _MOST, _TARGET = 1, 10, 70
+"""v1's own autoscaler."""
+
+
+def managed(part: Part, *, gpu: bool) -> dict[str, Any]:
+    """Return the machine and the count of a managed deployment."""
+    asked = part.part("containerResourceRequirements")
+    cpu, memory = asked.number("cpu"), asked.number("memoryInGB")
+    gpus = int(asked.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
+    for key in ("cpuLimit", "memoryInGBLimit"):
+        asked.drop(key, "the machine is the limit")
+    asked.end()
+    size = choose(cpu or _CPU, memory or _MEMORY, gpus)
+    told = f"{size.cpu:g} cores, {size.memory:g} GB" + (f", {size.gpus} GPU" if size.gpus else "")
+    wanted = f"{cpu or _CPU:g} cores, {memory or _MEMORY:g} GB" + (f", {gpus} GPU" if gpus else "")
+    text = f"{wanted} a container; v2 is sized by machine, one container each: {size.name} ({told})"
+    if size.cpu < (cpu or 0) or size.memory < (memory or 0) or size.gpus < gpus:
+        text += ", the largest; it has less than was asked"
+    part.note("changed", "containerResourceRequirements", text)
+    return {"instanceType": size.name, **_managed_count(part)}
+
+
+def _managed_count(part: Part) -> dict[str, Any]:
+    replicas, scale = _replicas(part), _scale(part)
+    if scale is None:
+        if replicas > INSTANCES:
+            remedy = f"a deployment takes {INSTANCES} at most; share over two deployments"
+            part.note("changed", "numReplicas", remedy, replicas)
+        return {"instanceCount": min(replicas, INSTANCES)}
+    least, most, target, _ = scale
+    text = "Azure Monitor scales by the use of processors, v1 did by busy containers"
+    part.note("changed", "autoScaler", text + (f"; {INSTANCES} at most" if most > INSTANCES else ""))
+    autoscale: dict[str, Any] = {"min": min(least, INSTANCES), "max": min(most, INSTANCES)}
+    if target != _TARGET:
+        metric = "CpuUtilizationPercentage"
+        autoscale["rules"] = [
+            {"metric": metric, "above": target, "change": 1},
+            {"metric": metric, "below": target // 2, "change": -1},
+        ]
+    return {"autoscale": autoscale}
+
+
+def on_cluster(part: Part, *, gpu: bool) -> dict[str, Any]:
+    """Return the share and the count of a deployment on Kubernetes: as v1 had them."""
+    asked = part.part("containerResourceRequirements")
+    cpu, memory = asked.number("cpu"), asked.number("memoryInGB")
+    most_cpu, most_memory = asked.number("cpuLimit"), asked.number("memoryInGBLimit")
+    gpus = int(asked.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
+    asked.end()
+    requests = {"cpu": f"{cpu or _CPU:g}", "memory": _gigabytes(memory or _MEMORY)}
+    limits: dict[str, Any] = {}
+    if most_cpu:
+        limits["cpu"] = f"{most_cpu:g}"
+    if most_memory:
+        limits["memory"] = _gigabytes(most_memory)
+    if gpus:
+        limits["gpu"] = gpus
+    resources: dict[str, Any] = {"requests": requests, **({"limits": limits} if limits else {})}
+    replicas, scale = _replicas(part), _scale(part)
+    if scale is None:
+        return {"resources": resources, "instanceCount": replicas}
+    least, most, target, seconds = scale
+    wanted = {"minInstances": least, "maxInstances": most, "targetUtilizationPercentage": target}
+    return {"resources": resources, "scale": {**wanted, "pollingInterval": f"PT{seconds}S"}}
+
+
+def _gigabytes(amount: float) -> str:
+    """Write gigabytes as whole mebibytes: Kubernetes has no decimal point there in our config."""
+    return f"{amount:g}Gi" if amount == int(amount) else f"{math.ceil(amount * 1024)}Mi"
+
+
+def _replicas(part: Part) -> int:
+    return max(1, int(part.number("numReplicas") or 1))
+
+
+def _scale(part: Part) -> tuple[int, int, int, int] | None:
+    """Return least, most, target and period of the autoscaler; None where there is none."""
+    scale = part.part("autoScaler")
+    given = bool(scale.rest)
+    on = scale.flag("autoscaleEnabled")
+    least, most = scale.number("minReplicas"), scale.number("maxReplicas")
+    period = scale.number("refreshPeriodInSeconds") or scale.number("refreshSeconds")
+    target = scale.number("targetUtilization")
+    scale.end()
+    if not given or on is False or not (on or least or most or target):
+        return None
+    bottom = int(least or _LEAST)
+    return bottom, max(bottom, int(most or _MOST)), int(target or _TARGET), max(1, math.ceil(period or 1))

@@ -1,0 +1,62 @@
+"""Claims about the program side, with Pulumi's mocks."""
+
+import dataclasses
+import subprocess
+import sys
+from typing import Any
+
+import pulumi
+import pytest
+from azureml_scoring import sdk as program
+from azureml_scoring.provider.registry import RESOURCES
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
+from pydantic.alias_generators import to_camel
+
+
+class Echo(Mocks):
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        outputs = {"image": "host/repo@sha256:1", "runId": "ca1", "durationSeconds": 2.0}
+        return f"{args.name}-id", {**args.inputs, **(outputs if args.typ.endswith("ImageBuild") else {})}
+
+    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:  # noqa: ARG002
+        return {}, None
+
+
+@pytest.mark.parametrize("token", sorted(RESOURCES))
+def test_both_sides_know_the_same_inputs(token: str) -> None:
+    resource = RESOURCES[token]
+    args = getattr(program, f"{resource.name}Args")
+    assert {field.name for field in dataclasses.fields(args)} == set(resource.inputs.model_fields)
+    required = {field.name for field in dataclasses.fields(args) if field.default is dataclasses.MISSING}
+    assert required == {name for name, info in resource.inputs.model_fields.items() if info.is_required()}
+
+
+@pytest.mark.parametrize("token", sorted(RESOURCES))
+def test_every_output_can_be_read_in_python(token: str) -> None:
+    resource = RESOURCES[token]
+    for name in resource.outputs.model_fields:
+        assert isinstance(getattr(getattr(program, resource.name), name), property), to_camel(name)
+
+
+@pulumi.runtime.test  # type: ignore[untyped-decorator]
+def test_properties_travel_in_camel_case_and_come_back_as_attributes() -> pulumi.Output[None]:
+    pulumi.runtime.set_mocks(Echo())
+    image = program.ImageBuild(
+        "image",
+        program.ImageBuildArgs(
+            registry_id="r", login_server="l", repository="p", content_key="k", context="c", build_arguments={"A": "b"}
+        ),
+    )
+    split = program.EndpointTraffic("t", program.EndpointTrafficArgs(endpoint_id="e", traffic={"blue": 100}))
+
+    def check(values: list[Any]) -> None:
+        assert values == ["host/repo@sha256:1", "ca1", 2.0, {"blue": 100}, "image-id"]
+        assert isinstance(values[3]["blue"], int)
+
+    return pulumi.Output.all(image.image, image.run_id, image.duration_seconds, split.traffic, image.id).apply(check)
+
+
+def test_a_program_loads_neither_azure_nor_docker() -> None:
+    code = "import sys, azureml_scoring.sdk; print(*(m for m in sys.modules if m.split('.')[0] in ('azure', 'docker')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert found.stdout.strip() == ""

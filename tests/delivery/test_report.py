@@ -1,0 +1,452 @@
+"""What reviewers read: made of both shapes of a preview, without secrets, without broken Markdown, within limits."""
+
+import html
+import json
+import re
+from datetime import date
+from typing import Any
+
+import pytest
+from azureml_scoring.delivery.changes import Finding, Preview, PreviewError, Risk, read
+from azureml_scoring.delivery.markdown import code
+from azureml_scoring.delivery.redaction import HIDDEN, redacted
+from azureml_scoring.delivery.report import AZURE_DEVOPS, GITHUB, MARKER, graph, render
+
+OWN = "azureml-scoring:index:"
+PASSWORD = "abc8Q~ThisIsTheMadeUpPasswordOfNobody.1234"
+
+
+def _urn(type_: str, name: str) -> str:
+    return f"urn:pulumi:dev::azureml-scoring::{OWN}ScoringStack${type_}::{name}"
+
+
+def _step(  # noqa: PLR0913, PLR0917 - what a step has
+    op: str,
+    type_: str,
+    name: str,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+    detail: dict[str, Any] | None = None,
+    replacing: list[str] | None = None,
+    needs: list[str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "op": op,
+        "urn": _urn(type_, name),
+        "oldState": {"inputs": old} if old is not None else None,
+        "newState": {"inputs": new, "dependencies": needs or []} if new is not None else None,
+        "detailedDiff": detail,
+        "replaceReasons": replacing,
+    }
+
+
+def _steps() -> list[dict[str, Any]]:
+    build = _step(
+        "update",
+        f"{OWN}ImageBuild",
+        "scoring-image",
+        {"contentKey": "a" * 64},
+        {"contentKey": "b" * 64},
+        {"contentKey": {"kind": "update", "inputDiff": True}},
+    )
+    return [
+        _step("same", "azure-native:resources:ResourceGroup", "rg", {}, {}),
+        _step(
+            "update",
+            "azure-native:storage:StorageAccount",
+            "store",
+            {"tags": {"a": "1"}},
+            {"tags": {"a": "2"}},
+            {"tags.a": {"kind": "update"}},
+        ),
+        build,
+        _step(
+            "update",
+            f"{OWN}OnlineDeployment",
+            "blue",
+            {"environmentId": "/e/1"},
+            {"environmentId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"},
+            {"environmentId": {"kind": "update"}},
+            needs=[build["urn"]],
+        ),
+        _step(
+            "replace",
+            "azure-native:authorization:RoleAssignment",
+            "role",
+            {"principalId": "1"},
+            {"principalId": "2"},
+            {"principalId": {"kind": "update-replace"}},
+            ["principalId"],
+        ),
+        _step("create-replacement", "azure-native:authorization:RoleAssignment", "role", {}, {}),
+        _step(
+            "update",
+            f"{OWN}EndpointTraffic",
+            "traffic",
+            {"traffic": {"blue": 100}},
+            {"traffic": {"blue": 90, "green": 10}},
+            {"traffic.blue": {"kind": "update"}, "traffic.green": {"kind": "add"}},
+        ),
+    ]
+
+
+def _classic(steps: list[dict[str, Any]], diagnostics: list[dict[str, str]] | None = None) -> str:
+    return json.dumps({"steps": steps, "changeSummary": {}, "diagnostics": diagnostics or []})
+
+
+def _streaming(steps: list[dict[str, Any]]) -> str:
+    events = [
+        {
+            "sequence": n,
+            "resourcePreEvent": {
+                "planning": True,
+                "metadata": {
+                    "op": step["op"],
+                    "urn": step["urn"],
+                    "old": step["oldState"],
+                    "new": step["newState"],
+                    "detailedDiff": {
+                        path: {"diffKind": found["kind"]} for path, found in (step["detailedDiff"] or {}).items()
+                    },
+                    "keys": step["replaceReasons"],
+                },
+            },
+        }
+        for n, step in enumerate(steps)
+    ]
+    return "\n".join(json.dumps(event) for event in events)
+
+
+def test_both_shapes_of_a_preview_read_alike() -> None:
+    assert read(_classic(_steps())) == read(_streaming(_steps()))
+
+
+def test_changes_come_by_risk_and_only_what_differs_is_shown() -> None:
+    text = render([read(_classic(_steps()))])
+    titles = ["Replaced or deleted", "**Traffic**", "**Image**", "The rest"]
+    assert [text.index(title) for title in titles] == sorted(text.index(title) for title in titles)
+    assert "`role` (RoleAssignment) is **replaced** because `principalId` cannot change in place" in text
+    assert "| `tags.a` | `1` | `2` |" in text
+    assert "traffic moves (blue 100 % → 90 %, green 0 % → 10 %)" in text
+    assert "clients get answers of another image" in text
+    assert "1 replaced, 4 updated, 1 unchanged" in text
+    assert "_known after the update_" in text
+    assert "n1 --> n2" in text or "n2 --> n3" in text
+
+
+def test_a_preview_without_changes_says_so() -> None:
+    text = render([read(_classic([_steps()[0]]))])
+    assert "nothing changes" in text
+    assert "mermaid" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (PASSWORD, "password"),
+        (PASSWORD, "anything"),
+        (f"https://user:{PASSWORD}@host/path", "url"),
+        (f"https://host/blob?sv=1&sig={PASSWORD}", "url"),
+        (json.dumps({"deep": {"clientSecret": PASSWORD}}), "settings"),
+        ({"list": [{"password": PASSWORD}]}, "settings"),
+        (f"Endpoint=x;SharedAccessKey={PASSWORD};", "connection"),
+        ({"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": PASSWORD}, "x"),
+        (f"Authorization: Bearer {PASSWORD}", "header"),
+        (f"https://{PASSWORD}@host/path", "url"),
+        (f"redis://:{PASSWORD}@host:6379", "url"),
+        (f"https://user:a/b{PASSWORD}@host/path", "url"),
+        ([{"name": "DB_PASSWORD", "value": PASSWORD}], "environment"),
+        (f'could not read {{"adminPassword": "{PASSWORD}"}} here', "message"),
+        (f"client_secret: {PASSWORD}", "yaml"),
+        (f"tool --registry-password {PASSWORD} --verbose", "command"),
+        (json.dumps(json.dumps({"token": PASSWORD})), "settings"),
+        (PASSWORD, "primaryKey"),
+    ],
+)
+def test_a_secret_is_hidden_wherever_it_stands(value: object, name: str) -> None:
+    shown = json.dumps(redacted(value, name))
+    assert PASSWORD not in shown
+    assert HIDDEN in shown
+
+
+@pytest.mark.parametrize("name", ["secretName", "keyVaultId", "passwordExpires", "tokenUri", "contentKey"])
+def test_what_only_sounds_secret_stays(name: str) -> None:
+    assert redacted("2027-01-01", name) == "2027-01-01"
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "</table><script>",
+        "a | b | c",
+        "a\\| @everyone",
+        "a\x85b",
+        "half \ud800",
+        "#1 owner/name#2",
+        "`` ` ``|``",
+        "```\n# Title",
+        "@everyone [x](https://evil)",
+        "line\r\nbreak",
+        "\u202eevil",
+    ],
+)
+def test_user_text_cannot_break_out(evil: str) -> None:
+    step = _step("update", "azure-native:x:Y", evil, {"p": "1"}, {"p": evil}, {"p": {"kind": "update"}})
+    plain = _step("update", "azure-native:x:Y", "name", {"p": "1"}, {"p": "value"}, {"p": {"kind": "update"}})
+    text, usual = (render([read(_classic([found], diagnostics=[]))]) for found in (step, plain))
+    assert len(text.splitlines()) == len(usual.splitlines())
+    message = Preview("dev", (), 0, (("warning", evil),), findings=(Finding(evil, "advisory", evil),))
+    for begin in ("- **warning**", "- **advisory**"):
+        said = next(line for line in render([message]).splitlines() if line.startswith(begin))
+        assert not any(sign in said.replace(code(evil), "") for sign in ("<script>", "](", "\u202e", "\x85"))
+        # Mentions and references are looked for in the page, where an entity is the sign itself again.
+        assert not re.search(r"@everyone|#[12]", html.unescape(said.replace(code(evil), "")))
+    assert text.encode()
+
+
+@pytest.mark.parametrize("limit", [GITHUB, AZURE_DEVOPS, 2000])
+def test_a_long_report_fits_and_tells_what_it_left_out(limit: int) -> None:
+    steps = [
+        _step("update", "azure-native:x:Y", f"n{n}", {"p": "1" * 150}, {"p": "2" * 150}, {"p": {"kind": "update"}})
+        for n in range(3000)
+    ]
+    text = render([read(_classic([*_steps(), *steps]))], limit)
+    assert len(text) <= limit
+    assert text.startswith(MARKER)
+    assert "Left out" in text
+    assert "traffic moves" in text, "the headline must outlive the details"
+
+
+@pytest.mark.parametrize("text", ["", "   ", "{}", "no json", '{"sequence": 1}\nnot json', "[1]"])
+def test_what_is_no_preview_is_told_in_one_line(text: str) -> None:
+    with pytest.raises(PreviewError) as told:
+        read(text)
+    assert "pulumi preview --json" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_errors_and_policy_violations_are_shown() -> None:
+    failed = read(_classic([], diagnostics=[{"severity": "error", "message": "registry.name 'a-b' is wrong"}]))
+    assert failed.failed
+    assert "the preview failed" in render([failed])
+    event = {"sequence": 1, "policyEvent": {"policyName": "no-latest", "message": "x", "enforcementLevel": "mandatory"}}
+    forbidden = read(json.dumps(event))
+    assert forbidden.failed
+    assert "a rule forbids it" in render([forbidden])
+    assert "- **mandatory** `no-latest`: x" in render([forbidden])
+
+
+def test_a_deletion_is_the_riskiest() -> None:
+    gone = read(_classic([_step("delete", f"{OWN}OnlineEndpoint", "endpoint", {"a": 1}, None)]))
+    assert gone.changes[0].risk is Risk.DESTRUCTIVE
+    assert "the endpoint goes away" in render([gone])
+
+
+def test_a_bar_in_a_value_is_no_end_of_a_cell() -> None:
+    step = _step("update", "azure-native:x:Y", "n", {"p": "1"}, {"p": r"a\|b @x"}, {"p": {"kind": "update"}})
+    line = next(line for line in render([read(_classic([step]))]).splitlines() if line.startswith("| `p`"))
+    assert len(re.findall(r"\|", line)) == 4
+
+
+def _build(**inputs: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    return {"repository": "r", "platform": "linux/amd64", **inputs}
+
+
+def _image_lines(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    detail = {"contentKey": {"kind": "update"}}
+    old, new = _build(contentKey="a" * 64, **old), _build(contentKey="b" * 64, **new)
+    text = render([read(_classic([_step("update", f"{OWN}ImageBuild", "build", old, new, detail)]))])
+    return [line.strip() for line in text.splitlines() if line.startswith("  - ")]
+
+
+def test_a_new_image_is_explained_by_files_base_and_packages() -> None:
+    old = {
+        "files": {"score.py": "1", "my_token": "1", "old.txt": "1", "same": "1"},
+        "bases": ["python:3.11-slim"],
+        "packages": {"numpy": "1.0", "scipy": "1.0"},
+    }
+    new = {
+        "files": {"score.py": "2", "my_token": "2", "new.txt": "1", "same": "1"},
+        "bases": ["python:3.12-slim"],
+        "packages": {"numpy": "2.0", "scipy": "1.0", "pandas": "any"},
+    }
+    assert _image_lines(old, new) == [
+        "- files: `my_token`, `new.txt` (new), `old.txt` (gone), `score.py`",
+        "- base: `python:3.11-slim` → `python:3.12-slim`",
+        "- packages: `numpy` `1.0` → `2.0`, `pandas` none → `any`",
+    ]
+
+
+def test_a_state_without_ingredients_explains_nothing_rather_than_everything() -> None:
+    assert _image_lines({}, {"files": {"a": "1"}, "bases": ["b"], "packages": {"c": "1"}}) == []
+
+
+def test_a_folder_that_is_kept_as_a_whole_is_compared_as_a_whole() -> None:
+    old, new = {"data/": "1", "more/a": "1", "more/b": "1"}, {"data/": "2", "more/": "1"}
+    assert _image_lines({"files": old}, {"files": new}) == ["- files: `data/`, `more/` (perhaps)"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "old", "outputs", "new", "line"),
+    [
+        (
+            "docker:index/image:Image",
+            {"imageName": "h/r:1"},
+            {"repoDigest": "h/r@sha256:1"},
+            {"imageName": "h/r:2"},
+            "- Image: `h/r:1` (`h/r@sha256:1`) → `h/r:2`",
+        ),
+        (
+            f"{OWN}ImageImport",
+            {"source": "dev/r@sha256:1"},
+            {"digest": "sha256:1"},
+            {"source": "dev/r@sha256:2"},
+            "- Image: `dev/r@sha256:1` → `dev/r@sha256:2`",
+        ),
+        (
+            f"{OWN}ImagePin",
+            {"reference": "h/r:1"},
+            {"digest": "sha256:1"},
+            {"reference": "h/r:2"},
+            "- Image: `h/r:1` (`sha256:1`) → `h/r:2`",
+        ),
+    ],
+)
+def test_an_image_that_acr_does_not_build_is_told_by_its_name_and_digest(
+    type_: str, old: dict[str, Any], outputs: dict[str, Any], new: dict[str, Any], line: str
+) -> None:
+    step = _step("update", type_, "image", old, new)
+    step["oldState"]["outputs"] = outputs
+    moved = {"environmentId": {"kind": "update", "inputDiff": True}}
+    runs = _step("update", f"{OWN}OnlineDeployment", "blue", {"environmentId": "a"}, {"environmentId": "b"}, moved)
+    text = render([read(_classic([step, runs]))])
+    assert line in text
+    assert "clients get answers of another image" in text
+    assert "clients notice nothing" in render([read(_classic([step]))]), "what serves is pinned to another image"
+    assert f"- Image: {line.rpartition('→ ')[2]}" in render(
+        [read(_classic([_step("create", type_, "image", None, new)]))]
+    )
+
+
+def test_findings_of_policies_and_of_the_image_stand_by_themselves_the_worst_first() -> None:
+    steps = _streaming(
+        [_step("update", f"{OWN}OnlineEndpoint", "endpoint", {"a": 1}, {"a": 2}, {"a": {"kind": "update"}})]
+    )
+    events = [
+        {
+            "policyEvent": {
+                "policyName": "tags",
+                "message": "<{%fg 3%}>no tag\nstack<{%reset%}>",
+                "enforcementLevel": "advisory",
+            }
+        },
+        {"diagnosticEvent": {"severity": "info", "message": "image: AML-IMG-009 curl: apt takes what is newest"}},
+        {"diagnosticEvent": {"severity": "warning", "message": "image: AML-IMG-011 runs as root"}},
+        {"diagnosticEvent": {"severity": "warning", "message": "image: AML-IMG-011 runs as root"}},
+        {"diagnosticEvent": {"severity": "warning", "message": "warning: something else"}},
+        {"diagnosticEvent": {"severity": "info", "message": "an idle remark"}},
+    ]
+    text = render([read("\n".join([steps, *(json.dumps({"sequence": 9, **event}) for event in events)]))])
+    lines = [line for line in text.splitlines() if line.startswith("- **")]
+    assert lines == [
+        "- **warning**: something else",
+        "- **advisory** `tags`: no tag stack",
+        "- **warning** `AML-IMG-011`: runs as root",
+        "- **info** `AML-IMG-009`: curl: apt takes what is newest",
+    ]
+
+
+def test_what_was_found_in_an_image_that_stays_is_told_again() -> None:
+    step = _step("same", f"{OWN}ImageBuild", "build", _build(), _build())
+    step["oldState"]["outputs"] = {"findings": ["warning: AML-IMG-011 the image runs as root"]}
+    assert "- **warning** `AML-IMG-011`: the image runs as root" in render([read(_classic([step]))])
+    assert "AML-IMG-011" not in render([read(_classic([{**step, "op": "update"}]))]), "that image is going"
+
+
+def test_a_replacement_names_what_it_is_replaced_for() -> None:
+    role = next(step for step in _steps() if step["op"] == "replace")
+    after = _step("replace", f"{OWN}OnlineDeployment", "blue", {"a": 1}, {"a": 1}, needs=[role["urn"]])
+    assert "`blue` (OnlineDeployment) is **replaced** because `role` is replaced" in render(
+        [read(_classic([role, after]))]
+    )
+
+
+def test_a_hidden_value_that_differs_is_a_change_and_shows_neither_side() -> None:
+    old, new = {"p": HIDDEN, "q": {"a": "1"}}, {"p": "lost its mark", "q": {"a": "2"}}
+    detail = {"p": {"kind": "update"}}
+    text = render([read(_classic([_step("update", "azure-native:x:Y", "n", old, new, detail)]))])
+    assert f"| `p` | `{HIDDEN}` | `{HIDDEN}` |" in text
+    assert "lost its mark" not in text
+
+
+def test_what_stands_around_a_value_tells_that_it_is_secret() -> None:
+    old = {"env": [{"name": "DB_PASSWORD", "value": "first"}], "credentials": {"user": "first"}}
+    new = {"env": [{"name": "DB_PASSWORD", "value": "second"}], "credentials": {"user": "second"}}
+    detail = {"env[0].value": {"kind": "update"}, "credentials.user": {"kind": "update"}}
+    text = render([read(_classic([_step("update", "azure-native:x:Y", "n", old, new, detail)]))])
+    assert "first" not in text
+    assert "second" not in text
+    assert "`env[0].value`" in text
+    assert "`credentials.user`" in text
+
+
+def test_a_password_that_ends_soon_is_told_as_urgent() -> None:
+    step = _step(
+        "same", "azuread:index/applicationPassword:ApplicationPassword", "p", {}, {"endDate": "2026-12-20T00:00:00Z"}
+    )
+    told = {
+        day: render([read(_classic([step]))], today=day)
+        for day in (date(2026, 1, 1), date(2026, 12, 1), date(2027, 1, 1))
+    }
+    ends = [next(line for line in text.splitlines() if "ends" in line) for text in told.values()]
+    assert ends == [
+        "- Password `p` ends `2026-12-20`",
+        "- Password `p` ends `2026-12-20`: **in 19 days**",
+        "- Password `p` ends `2026-12-20`: **it has ended**",
+    ]
+
+
+def test_the_picture_draws_no_arrow_that_others_tell() -> None:
+    first, second = (_step("create", "azure-native:x:Y", name, None, {}) for name in ("a", "b"))
+    second["newState"]["dependencies"] = [first["urn"]]
+    third = _step("create", 'azure-native:x:Y"]; click n0', "c", None, {}, needs=[first["urn"], second["urn"]])
+    lines = graph(read(_classic([first, second, third])).changes)
+    assert [line.strip() for line in lines if "-->" in line] == ["n0 --> n1", "n1 --> n2"]
+    assert all(line.count('"') == 2 for line in lines if "[" in line)
+
+
+def test_a_line_of_an_event_ends_at_a_line_feed_only() -> None:
+    step = _step("update", "azure-native:x:Y", "n", {"p": "1"}, {"p": "a\x85b\u2028c"}, {"p": {"kind": "update"}})
+    event = {
+        "sequence": 1,
+        "resourcePreEvent": {"metadata": {"op": "update", "urn": step["urn"], "new": step["newState"]}},
+    }
+    assert read(json.dumps(event, ensure_ascii=False)).changes
+
+
+def test_even_headlines_that_are_too_long_are_cut_between_lines() -> None:
+    previews = [Preview(f"`{n}" * 60, ()) for n in range(100)]
+    text = render(previews, 2000)
+    assert len(text) <= 2000
+    kept = text.partition("\n\n_Cut here")[0].splitlines()
+    assert kept[-1] in render(previews, GITHUB).splitlines()
+
+
+def test_the_end_that_azure_chose_is_told_too() -> None:
+    step = _step("same", "azuread:index/applicationPassword:ApplicationPassword", "p", {}, {})
+    step["oldState"]["outputs"] = {"endDate": "2027-01-01T00:00:00Z"}
+    assert "ends `2027-01-01`" in render([read(_classic([step]))])
+    assert "Password `p`" not in render([read(_classic([{**step, "op": "replace"}]))]), "the new one ends another day"
+
+
+def test_what_the_program_refuses_is_an_error_of_the_preview() -> None:
+    lines = [
+        "error: scoring:location is missing: write it",
+        "error: image: AML-IMG-001 Ubuntu 14.04 is older",
+        "a remark",
+    ]
+    text = json.dumps({"diagnostics": [{"severity": "info#err", "message": f"{line}\n\n"} for line in lines]})
+    found = read(text, "dev")
+    assert found.messages == (("error", "scoring:location is missing: write it"),)
+    assert [(each.rule, each.level) for each in found.findings] == [("AML-IMG-001", "error")]
+    assert "### `dev`: the preview failed" in render([found])

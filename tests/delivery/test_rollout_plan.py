@@ -1,0 +1,186 @@
+from typing import Any
+
+import pytest
+from azureml_scoring.delivery.rollout_plan import (
+    Desired,
+    Do,
+    RolloutError,
+    Seen,
+    Step,
+    back_step,
+    desired,
+    difference,
+    next_step,
+    read_state,
+    sections,
+    undone,
+)
+
+A, B, C = (f"acr.azurecr.io/scoring/sklearn@sha256:{letter * 64}" for letter in "abc")
+NEW = B.partition("@")[2]
+ENDPOINT = "/subscriptions/s/…/onlineEndpoints/scoring"
+OLD_AND_NEW = {"blue": "2026-01-01T00:00:00Z", "green": "2026-02-01T00:00:00Z"}
+BOTH = ["blue", "green"]
+
+
+def seen(traffic: dict[str, int], **images: str) -> Seen:
+    return Seen(images, traffic, since=OLD_AND_NEW)
+
+
+# -- what is next ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [
+        (Seen(), Step(Do.CREATE, "blue")),
+        (seen({}, blue=A), Step(Do.CREATE, "blue")),
+        (seen({"blue": 100}, blue=A), Step(Do.DEPLOY, "green", "blue")),
+        (seen({"green": 100}, green=A), Step(Do.DEPLOY, "blue", "green")),
+        (seen({"green": 100}, blue=C, green=A), Step(Do.DEPLOY, "blue", "green")),
+        (seen({"blue": 100}, blue=A, green=B), Step(Do.SHIFT, "green", "blue")),
+        (seen({"blue": 90, "green": 10}, blue=A, green=B), Step(Do.SHIFT, "green", "blue")),
+        (seen({"blue": 10, "green": 90}, blue=A, green=B), Step(Do.SHIFT, "green", "blue")),
+        (seen({"green": 100}, blue=A, green=B), Step(Do.DONE, "green")),
+        # The way back is the same way: a version that stands needs no build.
+        (seen({"green": 100}, blue=B, green=A), Step(Do.SHIFT, "blue", "green")),
+        # Killed in the middle of a shift, and another version came meanwhile: the older one is the good one.
+        (seen({"blue": 10, "green": 90}, blue=A, green=C), Step(Do.DEPLOY, "green", "blue")),
+    ],
+)
+def test_the_next_step_follows_from_what_stands_alone(state: Seen, step: Step) -> None:
+    deployments = ["blue"] if len(state.images) < 2 and state.live != "green" else BOTH
+    assert next_step(state, deployments, NEW) == step
+
+
+def test_a_version_that_is_not_built_yet_is_deployed_beside_the_one_that_serves() -> None:
+    assert next_step(seen({"blue": 100}, blue=A, green=B), BOTH, "") == Step(Do.DEPLOY, "green", "blue")
+
+
+def test_versions_take_turns_in_two_deployments_and_no_more() -> None:
+    with pytest.raises(RolloutError, match="deployments blue, green, red: versions take turns in two"):
+        next_step(Seen(), ["blue", "green", "red"], NEW)
+
+
+def test_the_way_back_is_the_other_deployment_and_in_the_middle_of_a_shift_the_older() -> None:
+    assert back_step(seen({"green": 100}, blue=A, green=B)) == Step(Do.SHIFT, "blue", "green")
+    assert back_step(seen({"blue": 50, "green": 50}, blue=A, green=B)) == Step(Do.SHIFT, "blue", "green")
+    with pytest.raises(RolloutError, match="blue serves the only version that stands"):
+        back_step(seen({"blue": 100}, blue=A))
+    with pytest.raises(RolloutError, match="there is nothing to go back to"):
+        back_step(Seen())
+
+
+# -- the state ---------------------------------------------------------------------------------------------------------
+
+
+def state(*resources: dict[str, Any]) -> dict[str, Any]:
+    return {"deployment": {"resources": [{"outputs": {}, **each} for each in resources]}}
+
+
+def own(kind: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    return {"type": f"azureml-scoring:index:{kind}", **fields}
+
+
+def test_images_and_traffic_are_read_off_the_state() -> None:
+    export = state(
+        own("ImageBuild", outputs={"tag": "cafe", "image": B}),
+        own("EnvironmentVersion", id="/env/1", created="2026-01-01T00:00:00Z", outputs={"image": A}),
+        own("EnvironmentVersion", id="/env/2", created="2026-02-01T00:00:00Z", outputs={"image": B}),
+        own("OnlineEndpoint", id=ENDPOINT),
+        own("OnlineDeployment", outputs={"deploymentName": "blue", "environmentId": "/env/1"}),
+        own("OnlineDeployment", outputs={"deploymentName": "green", "environmentId": "/env/2"}),
+        own("OnlineDeployment", outputs={"deploymentName": "red", "environmentId": "/env/1"}, delete=True),
+        own("EndpointTraffic", outputs={"traffic": {"blue": 100.0, "green": 0.0}}),
+    )
+    assert read_state(export) == Seen(
+        {"blue": A, "green": B}, {"blue": 100}, "cafe", B, endpoint_id=ENDPOINT, since=OLD_AND_NEW
+    )
+    assert read_state({"deployment": {}}) == Seen()
+
+
+def test_an_imported_image_is_named_by_its_digest_and_tells_where_it_came_from() -> None:
+    found = read_state(state(own("ImageImport", outputs={"image": B, "source": A})))
+    assert (found.tag, found.image, found.source) == ("b" * 12, B, A)
+
+
+def test_a_build_by_docker_is_named_by_its_tag() -> None:
+    made = {"type": "docker:index/image:Image", "outputs": {"imageName": "acr/x:cafe", "repoDigest": B}}
+    assert (read_state(state(made)).tag, read_state(state(made)).image) == ("cafe", B)
+
+
+def test_an_image_that_is_named_is_known_by_its_reference_and_not_taken_for_a_deployments() -> None:
+    ours = own("ImagePin", urn="urn::scoring-image-pin", outputs={"reference": "mcr/x:v1", "image": B})
+    theirs = own("ImagePin", urn="urn::scoring-blue-image-pin", outputs={"reference": "mcr/y:v1", "image": A})
+    found = read_state(state(theirs, ours))
+    assert (found.tag, found.image) == ("mcr/x:v1", B)
+
+
+# -- the config --------------------------------------------------------------------------------------------------------
+
+BLUE = {"instanceType": "Standard_DS3_v2", "environment": {"LEVEL": "1"}}
+CONFIG: dict[str, Any] = {
+    "image": {"context": "app"},
+    "endpoint": {"auth": "key", "traffic": {"blue": 100}},
+    "deployments": {"blue": BLUE},
+}
+
+
+def test_a_new_version_goes_beside_the_one_that_serves_which_is_pinned() -> None:
+    step = Step(Do.DEPLOY, "green", "blue")
+    assert sections(CONFIG, desired(step, seen({"blue": 100}, blue=A), None)) == {
+        "deployments": {"blue": {**BLUE, "image": A}, "green": BLUE}
+    }
+
+
+def test_a_promoted_version_is_named_where_the_build_is() -> None:
+    wanted = desired(Step(Do.CREATE, "blue"), Seen(), B)
+    assert sections(CONFIG, wanted) == {"image.promote": B}
+    promoted = {**CONFIG, "image": {"context": "app", "promote": B}}
+    assert sections(promoted, wanted) == {}
+    assert sections(promoted, desired(Step(Do.CREATE, "blue"), Seen(), None)) == {"image.promote": None}
+
+
+def test_a_shift_changes_the_split_alone() -> None:
+    config = {**CONFIG, "deployments": {"blue": {**BLUE, "image": A}, "green": {**BLUE, "image": B}}}
+    step = Step(Do.SHIFT, "green", "blue")
+    wanted = desired(step, seen({"blue": 100}, blue=A, green=B), None)
+    assert sections(config, wanted) == {"endpoint": {"auth": "key", "traffic": {"green": 100}}}
+    assert sections({**config, **sections(config, wanted)}, wanted) == {}
+
+
+def test_a_failed_version_leaves_nothing_but_what_served_before() -> None:
+    config = {
+        **CONFIG,
+        "endpoint": {"traffic": {"green": 100}, "mirror": {"green": 10}},
+        "deployments": {"blue": {**BLUE, "image": A}, "green": BLUE},
+    }
+    assert sections(config, undone(Step(Do.SHIFT, "green", "blue"), seen({"blue": 100}, blue=A, green=B))) == {
+        "deployments": {"blue": {**BLUE, "image": A}},
+        "endpoint": {"traffic": {"blue": 100}},
+    }
+
+
+def test_a_lone_deployment_needs_no_split() -> None:
+    config = {"image": {}, "deployments": {"blue": BLUE}}
+    assert sections(config, Desired({"blue": A}, {"blue": 100})) == {"deployments": {"blue": {**BLUE, "image": A}}}
+
+
+# -- replies -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "said"),
+    [
+        ({"a": [1.0, 2.0]}, {"a": [1.0000001, 2]}, ""),
+        ({"a": [1.0, 2.0]}, {"a": [1.0, 2.1]}, "reply.a[1] is 2.1 instead of 2.0"),
+        ({"a": 1}, {"a": 1, "b": 2}, "reply.b is not expected"),
+        ({"a": 1}, {}, "reply.a is missing"),
+        ([1, 2], [1], "reply has 1 entries instead of 2"),
+        ("class_0", "class_1", "reply is 'class_1' instead of 'class_0'"),
+        (True, 1, "reply is 1 instead of True"),
+        (None, None, ""),
+    ],
+)
+def test_replies_are_compared_with_a_tolerance_for_numbers(expected: object, got: object, said: str) -> None:
+    assert difference(expected, got, 1e-6) == said

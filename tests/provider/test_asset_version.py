@@ -1,0 +1,203 @@
+"""Claims about versions of models and code, against a scripted Azure with a storage account."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from azureml_scoring.plan.content import asset_files, asset_key
+from azureml_scoring.provider import blobs
+from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
+from azureml_scoring.provider.blobs import container_sas
+from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.values import Plain
+
+from tests.provider.fake_azure import WORKSPACE, Answer, FakeAzure, Sent
+
+MODEL = f"{WORKSPACE}/models/iris/versions/7"
+CODE = f"{WORKSPACE}/codes/app/versions/abc"
+STORE = f"{WORKSPACE}/datastores/workspaceblobstore"
+ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/files"
+SHORT = WORKSPACE.replace("/providers/Microsoft.MachineLearningServices", "")
+KEY = "a2V5" * 16
+
+
+@dataclass
+class Storage:
+    """A workspace's storage: what was put there, and the last query."""
+
+    azure: FakeAzure
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    secret: dict[str, Any] = field(default_factory=lambda: {"secretsType": "AccountKey", "key": KEY})
+    query: str = ""
+
+    def __post_init__(self) -> None:
+        documents = self.azure.documents
+        documents[WORKSPACE] = {"properties": {"storageAccount": ACCOUNT}}
+        documents[ACCOUNT] = {"properties": {"primaryEndpoints": {"blob": "https://files.test/"}}}
+        documents[STORE] = {"properties": {"accountName": "files", "containerName": "azureml"}}
+        self.azure.on("POST", "/datastores/workspaceblobstore/listSecrets", lambda _: (200, {}, self.secret))
+        self.azure.on("POST", "/startPendingUpload", self.pending)
+        self.azure.on("PUT", "files.test", self.put)
+
+    def pending(self, sent: Sent) -> Answer:
+        url = f"https://files.test/{sent.body['pendingUploadId'][:8]}"
+        reference = {"blobUri": url, "credential": {"credentialType": "SAS", "sasUri": f"{url}?sig=hush"}}
+        return 200, {}, {"blobReferenceForConsumption": reference}
+
+    def put(self, sent: Sent) -> Answer:
+        self.query = sent.url.partition("?")[2]
+        content = sent.body if isinstance(sent.body, bytes) else str(sent.body).encode()
+        self.blobs[unquote(sent.path)] = content
+        return 201, {}, None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "app"
+    (made / "deep").mkdir(parents=True)
+    (made / "score.py").write_text("def init(): ...")
+    (made / "deep" / "a b.txt").write_text("words")
+    return made
+
+
+def model(folder: Path, **more: object) -> Plain:
+    key = asset_key(asset_files(folder))
+    given = {"workspaceId": WORKSPACE, "assetName": "iris", "version": "7", "contentKey": key, "path": str(folder)}
+    return ModelVersion().check({**given, **more}).inputs
+
+
+def code(folder: Path, **more: object) -> Plain:
+    return {**model(folder), "assetName": "app", "version": "abc", **more} | {"modelType": None}
+
+
+def test_a_model_is_uploaded_into_the_default_datastore_and_registered(folder: Path) -> None:
+    storage = Storage(azure := FakeAzure())
+    inputs = model(folder, modelType="mlflow_model", tags={"a": "b"})
+    resource_id, state = ModelVersion().create(azure.context(), inputs)
+    assert resource_id == MODEL
+    assert state == inputs
+    place = f"LocalUpload/{inputs['contentKey']}"
+    assert storage.blobs == {
+        f"/azureml/{place}/app/deep/a b.txt": b"words",
+        f"/azureml/{place}/app/score.py": b"def init(): ...",
+    }
+    assert azure.documents[MODEL]["properties"] == {
+        "modelUri": f"azureml:/{SHORT}/datastores/workspaceblobstore/paths/{place}/app",
+        "modelType": "mlflow_model",
+        "isArchived": False,
+        "tags": {"a": "b"},
+        "properties": {"contentKey": inputs["contentKey"]},
+    }
+    assert any("2 files, 0.0 MB" in line for line in azure.logged)
+
+
+def test_code_goes_where_azure_opens_a_place_for_it(folder: Path) -> None:
+    storage = Storage(azure := FakeAzure())
+    inputs = {name: value for name, value in code(folder).items() if value is not None}
+    resource_id, _ = CodeVersion().create(azure.context(), inputs)
+    assert resource_id == CODE
+    url = f"https://files.test/{inputs['contentKey'][:8]}"
+    assert azure.documents[CODE]["properties"]["codeUri"] == f"{url}/app"
+    assert f"/{inputs['contentKey'][:8]}/app/score.py" in storage.blobs
+    assert storage.query == "sig=hush"
+    pending = azure.of("POST", "startPendingUpload")[0]
+    assert pending.body["pendingUploadType"] == "TemporaryBlobReference"
+
+
+def test_the_same_content_is_adopted_without_an_upload_or_a_write(folder: Path) -> None:
+    storage = Storage(azure := FakeAzure())
+    ModelVersion().create(azure.context(), model(folder))
+    storage.blobs.clear()
+    azure.sent.clear()
+    ModelVersion().create(azure.context(), model(folder))
+    assert azure.count("PUT") == 0
+    assert storage.blobs == {}
+
+
+def test_an_archived_version_comes_back_without_an_upload(folder: Path) -> None:
+    storage = Storage(azure := FakeAzure())
+    resource_id, state = ModelVersion().create(azure.context(), model(folder))
+    ModelVersion().delete(azure.context(), resource_id, state)
+    assert azure.documents[MODEL]["properties"]["isArchived"]
+    assert ModelVersion().read(azure.context(), resource_id, state, state) is None
+    storage.blobs.clear()
+    ModelVersion().create(azure.context(), model(folder))
+    assert not azure.documents[MODEL]["properties"]["isArchived"]
+    assert azure.documents[MODEL]["properties"]["modelUri"].endswith("/app")
+    assert storage.blobs == {}
+
+
+def test_another_content_under_the_same_version_is_refused(folder: Path) -> None:
+    Storage(azure := FakeAzure())
+    ModelVersion().create(azure.context(), model(folder))
+    (folder / "score.py").write_text("changed")
+    with pytest.raises(ResourceError, match=r"model iris:7 exists with other content"):
+        ModelVersion().create(azure.context(), model(folder))
+
+
+def test_files_that_change_during_the_run_are_refused(folder: Path) -> None:
+    Storage(azure := FakeAzure())
+    inputs = model(folder)
+    (folder / "score.py").write_text("changed")
+    with pytest.raises(ResourceError, match="the files have changed since the run began"):
+        ModelVersion().create(azure.context(), inputs)
+    assert azure.count("PUT") == 0
+
+
+def test_a_datastore_without_a_key_is_one_line_with_the_way_out(folder: Path) -> None:
+    storage = Storage(azure := FakeAzure())
+    storage.secret = {"secretsType": "None"}
+    with pytest.raises(ResourceError, match=r"hands out no account key.*az ml model create"):
+        ModelVersion().create(azure.context(), model(folder))
+
+
+def test_a_refused_upload_names_the_file_and_hides_the_signature(folder: Path) -> None:
+    Storage(azure := FakeAzure())
+    azure.on("PUT", "files.test", lambda _: (403, {}, {"error": "AuthenticationFailed"}))
+    with pytest.raises(
+        ResourceError, match=r"the upload of model iris:7 \(app/deep/a b\.txt\) was refused: HTTP 403"
+    ) as told:
+        ModelVersion().create(azure.context(), model(folder))
+    assert "sig=" not in str(told.value)
+
+
+def test_a_moved_folder_is_no_change_and_other_content_is_a_new_version(folder: Path) -> None:
+    olds = model(folder)
+    assert not ModelVersion().diff(MODEL, olds, {**olds, "path": "/elsewhere/app"}).changed
+    other = ModelVersion().diff(MODEL, olds, {**olds, "contentKey": "0" * 64, "version": "8"})
+    assert other.replaces == {"contentKey", "version"}
+    assert ModelVersion().diff(MODEL, olds, {**olds, "tags": {"a": "b"}}).replaces == frozenset()
+
+
+def test_tags_change_in_place_and_keep_the_rest(folder: Path) -> None:
+    Storage(azure := FakeAzure())
+    resource_id, state = ModelVersion().create(azure.context(), model(folder))
+    before = azure.documents[MODEL]["properties"]["modelUri"]
+    ModelVersion().update(azure.context(), resource_id, state, model(folder, tags={"a": "b"}))
+    properties = azure.documents[MODEL]["properties"]
+    assert (properties["tags"], properties["modelUri"]) == ({"a": "b"}, before)
+    found = ModelVersion().read(azure.context(), resource_id, state, state)
+    assert found is not None
+    assert found.state["contentKey"] == state["contentKey"]
+
+
+def test_a_big_file_travels_in_blocks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs, "BLOCK", 1000)
+    (folder / "large.bin").write_bytes(b"x" * 3500)
+    Storage(azure := FakeAzure())
+    ModelVersion().create(azure.context(), model(folder))
+    assert len(azure.of("PUT", "large.bin.*comp=block&")) == 4
+    assert len(azure.of("PUT", "large.bin.*comp=blocklist")) == 1
+
+
+@pytest.mark.parametrize("version", ["0", "abc", "1.0"])
+def test_a_models_version_must_be_a_whole_number(folder: Path, version: str) -> None:
+    failures = ModelVersion().check({**model(folder), "version": version}).failures
+    assert failures[0].property == "version"
+
+
+def test_the_signature_is_the_one_that_azures_own_library_makes() -> None:
+    query = container_sas("sttest", "models", KEY, "2030-01-01T00:00:00Z", "rcw")
+    assert query.endswith("&sig=h4QCkk1w3%2BvT5ZyMOm2qgn9yQeQPTRq%2FNI3gG8x2SvU%3D")

@@ -1,0 +1,455 @@
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from azureml_scoring.plan.requirements import before
+from azureml_scoring.settings.stack_file import Config, parse
+from azureml_scoring.v1.__main__ import main, placed
+from azureml_scoring.v1.convert import CONDA_FILE, DOCKERFILE, Converted, convert
+from azureml_scoring.v1.reading import V1Error
+from azureml_scoring.v1.sizes import choose
+
+from tests.settings.test_json_schema import problems
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = json.loads((Path(__file__).parent / "document.json").read_text())
+ACI = {
+    "computeType": "aci",
+    "containerResourceRequirements": {"cpu": 0.5, "memoryInGB": 1.0},
+    "location": "West Europe",
+    "authEnabled": True,
+    "sslEnabled": False,
+    "appInsightsEnabled": False,
+    "sslCertificate": "",
+    "sslKey": "",
+    "cname": "",
+    "dnsNameLabel": "",
+}
+AKS = {
+    "computeType": "aks",
+    "autoScaler": {
+        "autoscaleEnabled": True,
+        "minReplicas": 2,
+        "maxReplicas": 3,
+        "refreshPeriodInSeconds": 1,
+        "targetUtilization": 70,
+    },
+    "dataCollection": {"storageEnabled": True},
+    "authEnabled": True,
+    "tokenAuthEnabled": False,
+    "containerResourceRequirements": {"cpu": 3, "memoryInGB": 10, "cpuLimit": 4, "memoryInGBLimit": 12},
+    "appInsightsEnabled": True,
+    "scoringTimeoutMs": 5500,
+    "maxConcurrentRequestsPerContainer": 2,
+    "maxQueueWaitMs": 500,
+    "keys": {"primaryKey": "hush-1", "secondaryKey": "hush-2"},
+    "gpuCores": 0,
+    "livenessProbeRequirements": {
+        "periodSeconds": 10,
+        "initialDelaySeconds": 310,
+        "timeoutSeconds": 2,
+        "successThreshold": 1,
+        "failureThreshold": 3,
+    },
+    "namespace": "scoring",
+    "description": "Iris",
+    "tags": {"team": "data", "costs": 7},
+}
+
+
+def made(inference: object = None, deployment: object = None, **more: Any) -> Converted:  # noqa: ANN401
+    return convert(DOCUMENT if inference is None else inference, deployment, **more)
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """The document's own file with one field written."""
+    given: dict[str, Any] = copy.deepcopy(DOCUMENT)
+    *parents, last = path.split("/")
+    part = given
+    for parent in parents:
+        part = part.setdefault(parent, {})
+    part[last] = value
+    return given
+
+
+def lines(found: Converted, kind: str = "") -> list[str]:
+    return [str(note) for note in found.notes if note.kind.startswith(kind)]
+
+
+def accepted(found: Converted, root: Path) -> dict[str, Any]:
+    """The config as the program reads it, with the files in place."""
+    (root / "score.py").write_text("def init(): ...\n")
+    for name, text in found.files.items():
+        (root / name).write_text(text)
+    config = yaml.safe_load(yaml.safe_dump(placed(found.config, Path(), root)))
+    assert problems(config) == [], "an editor would underline it"
+    return dict(parse(config, root))
+
+
+# -- the document's own file -------------------------------------------------------------------------------------------
+
+
+def test_the_documents_inference_config_becomes_config_that_the_program_accepts(tmp_path: Path) -> None:
+    found = made()
+    settings = accepted(found, tmp_path)
+    assert settings["registry"] == {"mode": "workspace"}
+    assert "image" not in settings
+    assert settings["environment"]["base"] == DOCUMENT["environment"]["docker"]["baseImage"]
+    assert settings["environment"]["name"] == "my-deploy-env"
+    assert settings["code"] == {"path": str(tmp_path), "entry_script": "score.py"}
+    assert settings["deployments"]["blue"]["environment"] == {"EXAMPLE_ENV_VAR": "EXAMPLE_VALUE"}
+
+
+def test_the_documents_packages_are_installed_as_they_stand() -> None:
+    found = made()
+    wanted = DOCUMENT["environment"]["python"]["condaDependencies"]
+    assert list(found.files) == [CONDA_FILE]
+    assert yaml.safe_load(found.files[CONDA_FILE]) == wanted
+
+
+def test_the_document_has_no_unknown_field_and_its_retired_image_is_told() -> None:
+    found = made()
+    assert lines(found, "unknown") == []
+    assert any("retired" in line and "minimal-py312-inference" in line for line in lines(found))
+
+
+def test_a_registered_model_or_a_folder_is_mounted(tmp_path: Path) -> None:
+    registered = made(model="iris:3")
+    assert accepted(registered, tmp_path)["model"] == {"reference": "azureml:iris:3"}
+    assert any(line.startswith("changed: -m iris:3: it stays where it is registered") for line in lines(registered))
+    (tmp_path / "weights").mkdir()
+    assert accepted(made(model=str(tmp_path / "weights")), tmp_path)["model"] == {"path": str(tmp_path / "weights")}
+    assert any("say --model NAME:VERSION or a path again" in line for line in lines(made()))
+
+
+def test_what_azure_ml_cannot_build_becomes_a_dockerfile(tmp_path: Path) -> None:
+    for path, value in (
+        ("environment/docker/platform", {"os": "Linux", "architecture": "arm64"}),
+        ("environment/docker/baseDockerfile", "FROM ubuntu:24.04\nRUN echo"),
+        ("environment/python/baseCondaEnvironment", "base"),
+    ):
+        settings = accepted(made(changed(path, value)), tmp_path)
+        assert "environment" not in settings
+        assert settings["image"]["dockerfile"] == DOCKERFILE
+        assert "code" not in settings, "the Dockerfile brings it"
+
+
+def test_the_dockerfile_is_one_that_the_image_checks_understand() -> None:
+    found = made(changed("environment/docker/platform", {"os": "Linux", "architecture": "amd64"}))
+    assert f"&& conda env create --prefix /opt/azureml-v1 --file /tmp/{CONDA_FILE}" in found.files[DOCKERFILE]
+    assert '"/var/azureml-app/score.py"' in found.files[DOCKERFILE]
+    ids = [finding.id for finding in before(found.files[DOCKERFILE], {CONDA_FILE: found.files[CONDA_FILE]})]
+    assert ids == ["AML-IMG-004", "AML-IMG-008", "AML-IMG-010", "AML-IMG-016"]
+
+
+# -- inference config --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("environment/docker/arguments", ["--gpus", "all"], "dropped: environment.docker.arguments"),
+        ("environment/docker/shmSize", "2g", "dropped: environment.docker.shmSize = 2g"),
+        ("environment/docker/sharedVolumes", False, "dropped: environment.docker.sharedVolumes = false"),
+        ("environment/docker/enabled", False, "changed: environment.docker.enabled = false"),
+        ("environment/spark", {"packages": ["x"], "precachePackages": True}, "dropped: environment.spark"),
+        ("environment/inferencingStackVersion", "latest", "changed: environment.inferencingStackVersion"),
+        ("runtime", "spark-py", "dropped: runtime = spark-py"),
+        ("cudaVersion", "10.1", "dropped: cudaVersion = 10.1"),
+        ("entryScrip", "x", "unknown: entryScrip"),
+        ("environment/docker/baseimages", "x", "unknown: environment.docker.baseimages"),
+        ("environment/python/conda", "x", "unknown: environment.python.conda"),
+    ],
+)
+def test_what_is_done_otherwise_or_not_at_all_is_one_line(path: str, value: object, words: str) -> None:
+    told = [line for line in lines(made(changed(path, value))) if line.startswith(words)]
+    assert len(told) == 1
+    assert "\n" not in told[0]
+
+
+@pytest.mark.parametrize("key", ["environment/docker/baseImageRegistry", "environment/docker/registry"])
+def test_a_private_base_is_told_without_its_password(key: str) -> None:
+    found = made(changed(key, {"address": "acme.azurecr.io", "username": "u", "password": "hush"}))
+    assert any("az acr import" in line for line in lines(found, "dropped"))
+    assert "hush" not in str(found)
+
+
+def test_fields_that_say_nothing_are_not_told() -> None:
+    given = changed("environment/spark", {"repositories": [], "packages": [], "precachePackages": True})
+    assert not any("spark" in line for line in lines(made(given)))
+
+
+def test_a_base_dockerfile_comes_first_and_may_be_a_file(tmp_path: Path) -> None:
+    text = "FROM ubuntu:24.04\nRUN echo"
+    inline = made(changed("environment/docker/baseDockerfile", text))
+    assert text in inline.files[DOCKERFILE]
+    assert "buildArguments" not in inline.config["image"]
+    filed = made(changed("environment/docker/baseDockerfile", "base.Dockerfile"), read=lambda _: text)
+    assert filed.files[DOCKERFILE] == inline.files[DOCKERFILE]
+    accepted(inline, tmp_path)
+
+
+def test_an_image_with_its_own_packages_gets_the_server_only() -> None:
+    given = changed("environment/python", {"userManagedDependencies": True, "interpreterPath": "/opt/x/bin/python"})
+    found = made(given)
+    assert CONDA_FILE not in found.files
+    assert "=1 /opt/x/bin/python -m pip install --no-cache-dir azureml-inference-server-http" in found.files[DOCKERFILE]
+
+
+def test_packages_without_a_server_get_one_and_too_old_a_one_is_refused() -> None:
+    place = "environment/python/condaDependencies"
+    found = made(changed(place, {"dependencies": ["python=3.12", {"pip": ["scipy"]}]}))
+    assert yaml.safe_load(found.files[CONDA_FILE])["dependencies"][1]["pip"] == [
+        "scipy",
+        "azureml-inference-server-http",
+    ]
+    with pytest.raises(V1Error, match=r"azureml-defaults 1\.0\.44 cannot serve"):
+        made(changed(place, {"dependencies": [{"pip": ["azureml-defaults==1.0.44"]}]}))
+
+
+def test_a_conda_file_and_a_base_environment_are_followed() -> None:
+    python = {"condaDependenciesFile": "env.yml", "baseCondaEnvironment": "base"}
+    found = made(
+        changed("environment/python", python), read=lambda _: "dependencies: [{pip: [azureml-defaults==1.60]}]"
+    )
+    assert 'conda create --yes --prefix /opt/azureml-v1 --clone "base"' in found.files[DOCKERFILE]
+    with pytest.raises(V1Error, match=r"env\.yml: no such text file"):
+        made(changed("environment/python", python))
+
+
+def test_the_fields_from_before_environments_are_read() -> None:
+    older = {
+        "entryScript": "score.py",
+        "runtime": "python",
+        "condaFile": "env.yml",
+        "extraDockerfileSteps": "steps",
+        "enableGpu": True,
+        "baseImage": "acme.azurecr.io/base:1",
+        "description": "old",
+    }
+    texts = {"env.yml": "dependencies: [python=3.12, {pip: [azureml-defaults==1.60]}]", "steps": "RUN touch /x"}
+    found = made(older, read=texts.__getitem__)
+    assert "RUN touch /x" in found.files[DOCKERFILE]
+    assert found.config["image"]["buildArguments"] == {"BASE": "acme.azurecr.io/base:1"}
+    assert found.config["endpoint"]["description"] == "old"
+    assert "_NC" in found.config["deployments"]["blue"]["instanceType"]
+
+
+def test_an_environment_of_the_workspace_is_explained() -> None:
+    found = made({"entryScript": "score.py", "environment": {"name": "mine", "version": "3"}})
+    assert any("az ml environment download" in line for line in lines(found))
+    assert "openmpi5.0-ubuntu24.04" in found.config["image"]["buildArguments"]["BASE"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "not an object"),
+        ({}, "entryScript is missing"),
+        ({"entryScript": {}}, "entryScript is a dict, not a text"),
+        ({"entryScript": "x", "environment": "y"}, "environment is a str, not an object"),
+        ({"entryScript": "x", "enableGpu": 3}, "enableGpu = 3 is neither"),
+    ],
+)
+def test_a_file_that_is_none_of_v1s_is_refused_in_one_line(given: object, words: str) -> None:
+    with pytest.raises(V1Error, match=words) as caught:
+        convert(given)
+    assert "\n" not in str(caught.value)
+
+
+# -- deployment config -------------------------------------------------------------------------------------------------
+
+
+def test_an_aci_config_becomes_a_managed_deployment(tmp_path: Path) -> None:
+    found = made(deployment=ACI, name="myservice")
+    settings = accepted(found, tmp_path)
+    assert settings["location"] == "westeurope"
+    assert settings["endpoint"]["name"] == "myservice"
+    assert settings["deployments"]["blue"]["instance_type"] == "Standard_DS2_v2"
+    assert lines(found, "unknown") == []
+
+
+def test_an_aks_config_is_read_in_full(tmp_path: Path) -> None:
+    found = made(deployment=AKS)
+    settings = accepted(found, tmp_path)
+    assert lines(found, "unknown") == []
+    blue = settings["deployments"]["blue"]
+    assert (blue["instance_type"], blue["app_insights"]) == ("Standard_DS3_v2", True)
+    assert blue["autoscale"] == {"min": 2, "max": 3}
+    assert blue["liveness_probe"] == {
+        "initial_delay": "PT310S",
+        "period": "PT10S",
+        "timeout": "PT2S",
+        "success_threshold": 1,
+        "failure_threshold": 3,
+    }
+    assert blue["request_settings"] == {
+        "max_concurrent_requests_per_instance": 2,
+        "request_timeout": "PT6S",
+        "max_queue_wait": "PT1S",
+    }
+    assert settings["tags"] == {"team": "data", "costs": "7"}
+    assert settings["endpoint"]["description"] == "Iris"
+    told = {note.field.partition(" ")[0] for note in found.notes if note.kind == "dropped"}
+    assert {"dataCollection.storageEnabled", "keys", "namespace"} <= told
+    assert any(line.startswith("changed: autoScaler: Azure Monitor") for line in lines(found))
+    assert "hush" not in str(found)
+
+
+WORKSPACE = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ml"
+    "/providers/Microsoft.MachineLearningServices/workspaces/ml"
+)
+
+
+def test_with_its_compute_an_aks_config_stays_on_kubernetes_as_it_was(tmp_path: Path) -> None:
+    found = made(deployment={**AKS, "computeTargetName": f"{WORKSPACE}/computes/aks"})
+    settings = accepted(found, tmp_path)
+    assert settings["workspace"]["id"] == WORKSPACE
+    assert (settings["endpoint"]["kind"], settings["endpoint"]["compute"]) == (
+        "kubernetes",
+        f"{WORKSPACE}/computes/aks",
+    )
+    blue = settings["deployments"]["blue"]
+    assert blue["resources"] == {
+        "requests": {"cpu": "3", "memory": "10Gi"},
+        "limits": {"cpu": "4", "memory": "12Gi"},
+    }
+    assert blue["scale"] == {
+        "min_instances": 2,
+        "max_instances": 3,
+        "target_utilization_percentage": 70,
+        "polling_interval": "PT1S",
+    }
+    assert "instance_type" not in blue
+    assert lines(found, "unknown") == []
+
+
+def test_on_kubernetes_replicas_and_long_requests_are_kept(tmp_path: Path) -> None:
+    given = {
+        "computeType": "aks",
+        "computeTargetName": f"{WORKSPACE}/computes/aks",
+        "numReplicas": 60,
+        "scoringTimeoutMs": 250_000,
+        "containerResourceRequirements": {"memoryInGB": 0.7},
+        "gpuCores": 2,
+    }
+    blue = accepted(made(deployment=given), tmp_path)["deployments"]["blue"]
+    assert blue["instance_count"] == 60
+    assert blue["request_settings"]["request_timeout"] == "PT250S"
+    assert blue["resources"] == {"requests": {"cpu": "0.1", "memory": "717Mi"}, "limits": {"gpu": 2}}
+
+
+def test_another_target_of_the_autoscaler_becomes_rules() -> None:
+    scaler = {"autoscaleEnabled": True, "maxReplicas": 90, "targetUtilization": 50}
+    blue = made(deployment={"computeType": "aks", "autoScaler": scaler}).config["deployments"]["blue"]
+    assert (blue["autoscale"]["min"], blue["autoscale"]["max"]) == (1, 50)
+    assert [(rule.get("above"), rule.get("below"), rule["change"]) for rule in blue["autoscale"]["rules"]] == [
+        (50, None, 1),
+        (None, 25, -1),
+    ]
+
+
+def test_an_autoscaler_that_is_off_leaves_the_count() -> None:
+    scaler = {"autoscaleEnabled": False, "minReplicas": 2}
+    blue = made(deployment={"computeType": "aks", "autoScaler": scaler, "numReplicas": 3}).config["deployments"]["blue"]
+    assert (blue["instanceCount"], "autoscale" in blue) == (3, False)
+
+
+def test_a_local_config_keeps_the_documents_port() -> None:
+    found = made(deployment={"computeType": "local", "port": 8890})
+    assert any("SCORING_PORT=8890" in line for line in lines(found))
+
+
+@pytest.mark.parametrize(
+    ("given", "auth"),
+    [({"authEnabled": True}, "key"), ({"authEnabled": False}, "key"), ({"tokenAuthEnabled": True}, "aml-token")],
+)
+def test_who_may_call_is_kept(given: dict[str, bool], auth: str) -> None:
+    assert made(deployment=given).config["endpoint"]["auth"] == auth
+
+
+def test_limits_of_v2_are_kept_and_said() -> None:
+    found = made(deployment={"scoringTimeoutMs": 600_000, "numReplicas": 90})
+    blue = found.config["deployments"]["blue"]
+    assert blue["requestSettings"]["requestTimeout"] == "PT180S"
+    assert blue["instanceCount"] == 50
+    assert len([line for line in lines(found, "changed") if "scoringTimeoutMs" in line or "numReplicas" in line]) == 2
+
+
+def test_unknown_fields_of_a_deployment_are_named() -> None:
+    found = made(deployment={"computeType": "aks", "autoScaler": {"minReplica": 1}, "scorringTimeoutMs": 1})
+    assert [line.split(": ")[1] for line in lines(found, "unknown")] == ["autoScaler.minReplica", "scorringTimeoutMs"]
+
+
+def test_a_machine_has_what_was_asked_or_is_the_largest() -> None:
+    assert choose(0.1, 0.5, 0).name == "Standard_DS2_v2"
+    assert choose(2, 20, 0).name == "Standard_DS4_v2"
+    assert choose(4, 16, 1).gpus == 1
+    assert choose(1000, 1, 0).cpu == 32
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "score.py").write_text("def init(): ...\n")
+    (tmp_path / "inferenceconfig.json").write_text(json.dumps({**DOCUMENT, "sourceDirectory": "./app"}))
+    (tmp_path / "deploymentconfig.json").write_text(json.dumps(AKS))
+    return tmp_path
+
+
+def run(folder: Path, *words: str) -> int:
+    return main([str(folder / "inferenceconfig.json"), str(folder / "deploymentconfig.json"), *words])
+
+
+def test_out_writes_a_stack_file_and_the_build_into_the_source(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "Pulumi.old.yaml"
+    assert run(folder, "--out", str(out)) == 0
+    assert out.read_text().startswith("# yaml-language-server: ")
+    stack = yaml.safe_load(out.read_text())["config"]
+    given = {key.removeprefix("scoring:"): value for key, value in stack.items()}
+    assert Config.model_validate(given)
+    settings = parse(given, folder)
+    assert settings["code"]["path"] == str(folder / "app")
+    assert settings["environment"]["conda_file"] == str(folder / "app" / CONDA_FILE)
+    assert {CONDA_FILE, "score.py"} == {path.name for path in (folder / "app").iterdir()}
+    told = capsys.readouterr().err.splitlines()
+    assert told
+    assert all(f"# {line}" in out.read_text() for line in told)
+    assert run(folder, "--out", str(out)) == 0, "the same again is fine"
+
+
+def test_nothing_that_exists_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "Pulumi.old.yaml"
+    out.write_text("mine\n")
+    assert run(folder, "--out", str(out)) == 2
+    assert "exists and differs" in capsys.readouterr().err
+    assert out.read_text() == "mine\n"
+    assert [path.name for path in (folder / "app").iterdir()] == ["score.py"]
+
+
+def test_without_out_the_config_is_shown_and_nothing_is_written(folder: Path) -> None:
+    command = [sys.executable, "-m", "azureml_scoring", "convert-v1", str(folder / "inferenceconfig.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["config"]["scoring:code"]["entryScript"] == "score.py"
+    assert [path.name for path in (folder / "app").iterdir()] == ["score.py"]
+
+
+def test_a_file_that_cannot_be_read_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "inferenceconfig.json").write_text("{")
+    assert run(folder) == 2
+    assert main([str(folder / "gone.json")]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert all(line.startswith("error: ") for line in told)
