@@ -16,9 +16,9 @@ from typing import Any, Final
 import pulumi
 
 from azureml_scoring.plan.content import TAG_LENGTH, asset_files, asset_key
-from azureml_scoring.plan.progress import Told
+from azureml_scoring.plan.progress import ProgressLogger
 from azureml_scoring.sdk import CodeVersion, CodeVersionArgs, ModelVersion, ModelVersionArgs
-from azureml_scoring.settings.types import CodeSettings, ModelSettings, SettingsError, line, require
+from azureml_scoring.settings.types import CodeSettings, ModelSettings, SettingsError, error_line, require
 
 _VERSIONS: Final = 2**31 - 1
 _HASHED: Final = 16
@@ -36,7 +36,7 @@ class Asset:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AssetPlan:
     """What a preview knows of files that become a version."""
 
     name: str
@@ -118,21 +118,21 @@ def field(kind: str, deployment: str = "") -> str:
     return f"deployments.{deployment}.{kind}" if deployment else kind
 
 
-def plan_model(settings: ModelSettings, place: str = "model") -> Plan:
+def plan_model(settings: ModelSettings, place: str = "model") -> AssetPlan:
     """Name the version of a model that gets uploaded; raise one line when there is nothing to upload."""
     path = check_model(settings, place)
     key = _key(path, place)
     name = settings.get("name") or _name(path.stem if path.is_file() else path.name)
     version = str(int(key[:_HASHED], 16) % _VERSIONS + 1)
-    return Plan(require("asset", f"{place}.name", name), version, key, path)
+    return AssetPlan(require("asset", f"{place}.name", name), version, key, path)
 
 
-def plan_code(settings: CodeSettings, place: str = "code") -> Plan:
+def plan_code(settings: CodeSettings, place: str = "code") -> AssetPlan:
     """Name the version of code; raise one line when there is nothing to upload."""
     path = check_code(settings, place)
     key = _key(path, place)
     name = settings.get("name") or _name(path.name)
-    return Plan(require("asset", f"{place}.name", name), key[:TAG_LENGTH], key, path)
+    return AssetPlan(require("asset", f"{place}.name", name), key[:TAG_LENGTH], key, path)
 
 
 def check_assets(settings: Mapping[str, Any], prefix: str = "") -> None:
@@ -153,7 +153,7 @@ def check_model(settings: ModelSettings, place: str = "model") -> Path:
     """Return the model's folder or file; raise one line where there is none."""
     path = Path(settings.get("path") or ".").resolve()
     if not path.exists():
-        raise SettingsError(line(f"{place}.path", str(path), "no such folder or file; name the model's"))
+        raise SettingsError(error_line(f"{place}.path", str(path), "no such folder or file; name the model's"))
     return path
 
 
@@ -162,19 +162,21 @@ def check_code(settings: CodeSettings, place: str = "code") -> Path:
     path = Path(settings["path"]).resolve()
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
-        raise SettingsError(line(f"{place}.path", str(path), f"the folder {what}; name the entry script's folder"))
+        raise SettingsError(
+            error_line(f"{place}.path", str(path), f"the folder {what}; name the entry script's folder")
+        )
     if not (path / settings["entry_script"]).is_file():
         remedy = f"no such file in {path}; write its path seen from there"
-        raise SettingsError(line(f"{place}.entryScript", settings["entry_script"], remedy))
+        raise SettingsError(error_line(f"{place}.entryScript", settings["entry_script"], remedy))
     return path
 
 
 def _key(path: Path, place: str) -> str:
     files = asset_files(path)
     if not files:
-        raise SettingsError(line(f"{place}.path", str(path), "there is no file in it, or all are ignored"))
+        raise SettingsError(error_line(f"{place}.path", str(path), "there is no file in it, or all are ignored"))
 
-    return asset_key(files, Told(f"{place}.path"))
+    return asset_key(files, ProgressLogger(f"{place}.path"))
 
 
 def _name(text: str) -> str:

@@ -8,20 +8,22 @@ import pulumi
 from pulumi_azure_native import machinelearningservices
 
 from azureml_scoring.settings.types import ClusterSettings, EndpointSettings
-from azureml_scoring.workspace_context import Place
+from azureml_scoring.workspace_context import WorkspaceContext
 
 
-def compute_of(name: str, endpoint: EndpointSettings, place: Place) -> pulumi.Input[str] | None:
+def compute_of(name: str, endpoint: EndpointSettings, context: WorkspaceContext) -> pulumi.Input[str] | None:
     """Return the ARM id of an endpoint's compute, attached first where `cluster` says so; None where it is managed."""
     compute = endpoint.get("compute")
     if endpoint.get("kind") != "kubernetes" or compute is None:
         return None
     if "cluster" in endpoint:
-        return _attached(name, compute, endpoint["cluster"], place).id
-    return compute if "/" in compute else pulumi.Output.concat(place.workspace_id, "/computes/", compute)
+        return _attached(name, compute, endpoint["cluster"], context).id
+    return compute if "/" in compute else pulumi.Output.concat(context.workspace_id, "/computes/", compute)
 
 
-def _attached(name: str, compute: str, cluster: ClusterSettings, place: Place) -> machinelearningservices.Compute:
+def _attached(
+    name: str, compute: str, cluster: ClusterSettings, context: WorkspaceContext
+) -> machinelearningservices.Compute:
     identity = machinelearningservices.ManagedServiceIdentityArgs(type="SystemAssigned")
     if "identity" in cluster:
         identity = machinelearningservices.ManagedServiceIdentityArgs(
@@ -31,15 +33,15 @@ def _attached(name: str, compute: str, cluster: ClusterSettings, place: Place) -
     return machinelearningservices.Compute(
         name,
         compute_name=compute,
-        resource_group_name=place.group,
-        workspace_name=place.workspace,
-        location=place.location,
+        resource_group_name=context.group,
+        workspace_name=context.workspace,
+        location=context.location,
         identity=identity,
         properties=machinelearningservices.KubernetesArgs(
             compute_type="Kubernetes",
             resource_id=cluster["id"],
             properties=machinelearningservices.KubernetesPropertiesArgs(namespace=namespace),
         ),
-        tags=place.tags,
-        opts=place.opts,
+        tags=context.tags,
+        opts=context.opts,
     )

@@ -47,7 +47,7 @@ from azureml_scoring.settings.types import (
     require,
 )
 from azureml_scoring.settings.validation import AUTH_MODES, default_traffic
-from azureml_scoring.workspace_context import Place
+from azureml_scoring.workspace_context import WorkspaceContext
 
 _DEFAULT_ROUTES: Final = {"port": 5001, "liveness": "/", "readiness": "/", "scoring": "/score"}
 """Where azureml-inference-server-http listens."""
@@ -119,9 +119,9 @@ class ScoringEndpoint(pulumi.ComponentResource):
         endpoint_name = settings.get("name") or Names(
             pulumi.get_project(), pulumi.get_stack(), name, args.get("name_seed", "")
         ).of("endpoint")
-        place = Place(args["workspace_id"], args["location"], tags, pulumi.ResourceOptions(parent=self))
+        context = WorkspaceContext(args["workspace_id"], args["location"], tags, pulumi.ResourceOptions(parent=self))
         identity = args.get("pull_identity_id")
-        compute = compute_of(f"{name}-compute", settings, place)
+        compute = compute_of(f"{name}-compute", settings, context)
         endpoint = OnlineEndpoint(
             f"{name}-endpoint",
             OnlineEndpointArgs(
@@ -177,10 +177,10 @@ class ScoringEndpoint(pulumi.ComponentResource):
             )
             if "autoscale" in deployment:
                 setting, autoscale = f"{endpoint_name}-{key}", deployment["autoscale"]
-                scaled(f"{name}-{key}-autoscale", setting, online.id, autoscale, place)
+                scaled(f"{name}-{key}-autoscale", setting, online.id, autoscale, context)
         if "diagnostics" in settings:
             logs = settings["diagnostics"].get("log_workspace") or args.get("log_workspace_id") or ""
-            logged(f"{name}-logs-of-endpoint", endpoint.id, logs, settings["diagnostics"], place.opts)
+            logged(f"{name}-logs-of-endpoint", endpoint.id, logs, settings["diagnostics"], context.opts)
         steps = settings.get("traffic_steps")
         limits = settings.get("limits") or LimitSettings()
         traffic = EndpointTraffic(
@@ -320,7 +320,7 @@ def _mounted(assets: Assets, args: ScoringEndpointArgs, key: str, deployment: De
 
 
 def _version(image: str) -> str:
-    """Name a version by digest and place: a digest may lie in two registries, and a version never changes its place."""
+    """Name a version by digest and repository: a digest may lie in two registries, and a version never changes."""
     return f"{short(image)}-{_hash(image.partition('@')[0])}"
 
 

@@ -16,7 +16,7 @@ import pulumi
 import pulumi_docker as docker
 
 from azureml_scoring.plan.content import TAG_LENGTH, check_context, read_content
-from azureml_scoring.plan.progress import Told
+from azureml_scoring.plan.progress import ProgressLogger
 from azureml_scoring.plan.provenance import MOST_PACKAGES, Ingredients
 from azureml_scoring.plan.reference import Reference
 from azureml_scoring.plan.requirements import Checks, Finding, before, made_of, named
@@ -31,7 +31,7 @@ _TEXT_LIMIT: Final = 4 << 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImagePlan:
     """What a preview knows of an image, before any provider is asked."""
 
     repository: str
@@ -118,7 +118,7 @@ class CustomImage(pulumi.ComponentResource):
             }
         )
 
-    def _acr(self, name: str, args: CustomImageArgs, plan: Plan) -> pulumi.Output[str]:
+    def _acr(self, name: str, args: CustomImageArgs, plan: ImagePlan) -> pulumi.Output[str]:
         settings = args["image"]
         return ImageBuild(
             f"{name}-build",
@@ -141,7 +141,7 @@ class CustomImage(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         ).image
 
-    def _docker(self, name: str, args: CustomImageArgs, plan: Plan) -> pulumi.Output[str]:
+    def _docker(self, name: str, args: CustomImageArgs, plan: ImagePlan) -> pulumi.Output[str]:
         settings = args["image"]
         registry: docker.RegistryArgsDict = {"server": args["login_server"]}
         if "push_username" in args and "push_password" in args:
@@ -174,7 +174,7 @@ def pinned(name: str, reference: str, login: RegistryLogin | None, parent: pulum
     return ImagePin(f"{name}-pin", args, opts=pulumi.ResourceOptions(parent=parent)).image
 
 
-def tell(field: str, plan: Plan, resource: pulumi.Resource) -> None:
+def tell(field: str, plan: ImagePlan, resource: pulumi.Resource) -> None:
     """Say what the checks before the build have found."""
     for finding in plan.findings:
         say = pulumi.log.warn if finding.level == "warning" else pulumi.log.info
@@ -190,14 +190,14 @@ def _sealed(secrets: Mapping[str, pulumi.Input[str]]) -> dict[str, pulumi.Input[
     return {name: pulumi.Output.secret(value) for name, value in secrets.items()}
 
 
-def plan_image(image: ImageSettings, field: str = "image.reference", secrets: Iterable[str] = ()) -> Plan:
+def plan_image(image: ImageSettings, field: str = "image.reference", secrets: Iterable[str] = ()) -> ImagePlan:
     """Find out what a preview can know; raise one line when there is nothing to build."""
     reference, promote = image.get("reference"), image.get("promote")
     if (there := reference or promote) is not None:
         kind, place = ("imageReference", field) if reference else ("pinnedImage", "image.promote")
         repository = Reference.parse(require(kind, place, there)).repository
         found = _refused(judge_reference(there, image.get("requirements")))
-        return Plan(repository, short(promote or ""), reference, promote, findings=found)
+        return ImagePlan(repository, short(promote or ""), reference, promote, findings=found)
     context = Path(image.get("context") or ".").resolve()
     dockerfile = image.get("dockerfile") or _DOCKERFILE
     check_context(context, dockerfile)
@@ -211,7 +211,7 @@ def plan_image(image: ImageSettings, field: str = "image.reference", secrets: It
         image.get("platform") or _PLATFORM,
         image.get("target"),
         secrets,
-        progress=Told("image.context"),
+        progress=ProgressLogger("image.context"),
     )
     repository = image.get("repository") or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
     bases, packages = made_of(text, files, image.get("build_arguments"))
@@ -219,7 +219,7 @@ def plan_image(image: ImageSettings, field: str = "image.reference", secrets: It
         bases.append(image["base_digest"])
     ingredients = Ingredients(content.files, bases, packages if len(packages) <= MOST_PACKAGES else {})
     require("repository", "image.repository", repository)
-    return Plan(
+    return ImagePlan(
         repository,
         content.key[:TAG_LENGTH],
         content_key=content.key,

@@ -12,7 +12,7 @@ import pulumi
 from pulumi_azure_native import monitor
 
 from azureml_scoring.settings.types import AutoscaleRuleSettings, AutoscaleSettings, DiagnosticsSettings
-from azureml_scoring.workspace_context import Place
+from azureml_scoring.workspace_context import WorkspaceContext
 
 _LOGS: Final = {
     "console": "AmlOnlineEndpointConsoleLog",
@@ -31,7 +31,11 @@ def first_count(autoscale: AutoscaleSettings) -> int:
 
 
 def scaled(
-    name: str, setting_name: str, deployment_id: pulumi.Input[str], autoscale: AutoscaleSettings, place: Place
+    name: str,
+    setting_name: str,
+    deployment_id: pulumi.Input[str],
+    autoscale: AutoscaleSettings,
+    context: WorkspaceContext,
 ) -> monitor.AutoscaleSetting:
     """Let Azure Monitor set the number of a deployment's instances."""
     profile = monitor.AutoscaleProfileArgs(
@@ -46,13 +50,13 @@ def scaled(
     return monitor.AutoscaleSetting(
         name,
         autoscale_setting_name=setting_name,
-        resource_group_name=place.group,
-        location=place.location,
+        resource_group_name=context.group,
+        location=context.location,
         enabled=True,
         target_resource_uri=deployment_id,
         profiles=[profile],
-        tags=place.tags,
-        opts=place.opts,
+        tags=context.tags,
+        opts=context.opts,
     )
 
 

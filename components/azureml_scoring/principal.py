@@ -23,7 +23,7 @@ from azureml_scoring.settings.types import (
     PrincipalSettings,
     RegistryLogin,
     SettingsError,
-    line,
+    error_line,
     require,
 )
 
@@ -238,7 +238,7 @@ def current_password(principal: PrincipalSettings) -> str:
     listed = listed_passwords(principal)
     current = principal.get("current") or next(iter(listed))
     if current not in listed:
-        raise SettingsError(line("principal.current", current, f"no such password; one of {', '.join(listed)}"))
+        raise SettingsError(error_line("principal.current", current, f"no such password; one of {', '.join(listed)}"))
     return current
 
 
@@ -248,7 +248,7 @@ def _mode(args: PullPrincipalArgs) -> str:
 
 def _vault_of(id_: str) -> ArmId:
     if not id_:
-        raise SettingsError(line("workspace.id", "", "the workspace has no key vault; the password cannot be kept"))
+        raise SettingsError(error_line("workspace.id", "", "the workspace has no key vault to keep the password in"))
     return ArmId.parse(id_)
 
 

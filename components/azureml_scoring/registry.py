@@ -24,9 +24,9 @@ from pulumi_azure_native import (
 )
 
 from azureml_scoring.plan.names import ArmId, Names
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.sdk import RegistryAttachment, RegistryAttachmentArgs
-from azureml_scoring.settings.types import RegistrySettings, SettingsError, WorkspaceSettings, line, require
+from azureml_scoring.settings.types import RegistrySettings, SettingsError, WorkspaceSettings, error_line, require
 
 _SKU: Final = "Standard"
 _OWN_SKU: Final = "Basic"
@@ -308,11 +308,11 @@ def _attached(found: list[str | None]) -> str:
     registry, workspace, wanted = found
     if registry and wanted and registry.lower() != wanted.lower():
         remedy = f"the workspace has another registry already; take it out, or write {registry}"
-        raise SettingsError(line("registry.id", wanted, remedy))
+        raise SettingsError(error_line("registry.id", wanted, remedy))
     if registry or wanted:
         return wanted or registry or ""
     remedy = (
         "it has no container registry yet (Azure ML makes one when it first needs it, with the admin account on); "
         "name one by registry.id and it is attached, or write registry.mode: standalone"
     )
-    raise SettingsError(line("workspace.id", workspace, remedy))
+    raise SettingsError(error_line("workspace.id", workspace, remedy))

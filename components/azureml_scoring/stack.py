@@ -12,10 +12,10 @@ import pulumi
 from azureml_scoring.assets import check_assets, mounts
 from azureml_scoring.endpoint import ScoringEndpoint, ScoringEndpointArgs
 from azureml_scoring.image import CustomImage, CustomImageArgs, plan_image
-from azureml_scoring.plan.environment import Plan, plan_environment
+from azureml_scoring.plan.environment import EnvironmentPlan, plan_environment
 from azureml_scoring.plan.roles import STORAGE_READER
 from azureml_scoring.principal import PullPrincipal, PullPrincipalArgs, assign_role
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.registry import WorkspaceRegistry
 from azureml_scoring.settings.types import (
     CodeSettings,
@@ -228,7 +228,7 @@ class ScoringStack(pulumi.ComponentResource):
         name: str,
         args: ScoringStackArgs,
         registry: WorkspaceRegistry,
-        environment: Plan | None,
+        environment: EnvironmentPlan | None,
         login: RegistryLogin | None,
     ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
         """Make the image; of an environment only tell what Azure ML builds on when a deployment first needs it."""

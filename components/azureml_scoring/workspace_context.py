@@ -9,7 +9,7 @@ from azureml_scoring.plan.names import ArmId
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkspaceContext:
     """What the resources of one component share."""
 
     workspace_id: pulumi.Input[str]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from azureml_scoring.provider.online_deployment import OnlineDeployment
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.values import Properties
 from azureml_scoring.settings.endpoint_kinds import amount
 
 from tests.components.cloud import SUBSCRIPTION, Cloud, arguments, up
@@ -17,14 +17,14 @@ COMPUTE = f"{WORKSPACE}/computes/aks"
 BLUE = f"{ENDPOINT}/deployments/blue"
 
 
-def deployment(**more: object) -> Plain:
+def deployment(**more: object) -> Properties:
     given = {"endpointId": ENDPOINT, "deploymentName": "blue", "location": "westeurope", "environmentId": ENVIRONMENT}
     checked = OnlineDeployment().check({**given, **more})
     assert not checked.failures, checked.failures
     return checked.inputs
 
 
-def standing(azure: FakeAzure, count: int, **more: object) -> Plain:
+def standing(azure: FakeAzure, count: int, **more: object) -> Properties:
     """The deployment made, and its count changed as Azure Monitor does."""
     OnlineEndpoint().create(
         azure.context(), {"workspaceId": WORKSPACE, "endpointName": "scoring", "location": "westeurope"}
@@ -107,7 +107,7 @@ def test_what_the_cluster_fills_in_and_sets_is_no_difference() -> None:
         ({}, "a managed deployment takes a size such as Standard_DS3_v2"),
     ],
 )
-def test_what_the_other_kind_has_is_refused_by_the_resource_too(given: Plain, said: str) -> None:
+def test_what_the_other_kind_has_is_refused_by_the_resource_too(given: Properties, said: str) -> None:
     base = {"endpointId": ENDPOINT, "deploymentName": "blue", "location": "westeurope", "environmentId": ENVIRONMENT}
     (failure,) = OnlineDeployment().check({**base, **given}).failures
     assert said in failure.reason

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from azureml_scoring.plan.content import content_key, context_files
-from azureml_scoring.plan.progress import Told
+from azureml_scoring.plan.progress import ProgressLogger
 from azureml_scoring.settings.types import SettingsError
 
 
@@ -178,7 +178,7 @@ def test_progress_is_told_for_every_file(folder: Path) -> None:
 def test_a_large_context_says_how_far_it_is_by_files_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr("pulumi.log.info", lambda text, ephemeral: said.append(text) if ephemeral else None)
-    told = Told("image.context")
+    told = ProgressLogger("image.context")
     for files in range(10_001):
         told(files, 10_001, files)
     told(10_001, 10_001, 300 << 20)

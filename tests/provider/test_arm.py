@@ -3,7 +3,7 @@
 import pytest
 from azure.core.exceptions import ServiceRequestError
 from azureml_scoring.provider.arm import ML_API, Cloud, clean, find_cloud, find_credential
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 
 from tests.provider.fake_azure import ENDPOINT, HOST, Answer, FakeAzure, Sent
 

@@ -10,8 +10,8 @@ from azureml_scoring.plan.content import asset_files, asset_key
 from azureml_scoring.provider import blobs
 from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
 from azureml_scoring.provider.blobs import container_sas
-from azureml_scoring.provider.framework import ResourceError
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.values import Properties
 
 from tests.provider.fake_azure import WORKSPACE, Answer, FakeAzure, Sent
 
@@ -62,13 +62,13 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def model(folder: Path, **more: object) -> Plain:
+def model(folder: Path, **more: object) -> Properties:
     key = asset_key(asset_files(folder))
     given = {"workspaceId": WORKSPACE, "assetName": "iris", "version": "7", "contentKey": key, "path": str(folder)}
     return ModelVersion().check({**given, **more}).inputs
 
 
-def code(folder: Path, **more: object) -> Plain:
+def code(folder: Path, **more: object) -> Properties:
     return {**model(folder), "assetName": "app", "version": "abc", **more} | {"modelType": None}
 
 

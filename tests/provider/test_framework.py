@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azureml_scoring.provider.framework import Resource, ResourceError
+from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.framework import Resource
 from azureml_scoring.provider.registry import RESOURCES
-from azureml_scoring.provider.values import UNKNOWN, Plain, has_unknown, plain, rich
+from azureml_scoring.provider.values import UNKNOWN, Properties, from_property_values, has_unknown, to_property_values
 from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime.rpc import UNKNOWN as MARKER
 
@@ -25,7 +26,7 @@ def own(name: str) -> Resource[Any]:
     return RESOURCES[f"azureml-scoring:index:{name}"]
 
 
-def reasons(name: str, news: Plain, *secrets: str) -> list[str]:
+def reasons(name: str, news: Properties, *secrets: str) -> list[str]:
     return [failure.reason for failure in own(name).check(news, secrets).failures]
 
 
@@ -81,7 +82,7 @@ def test_what_is_not_known_yet_passes_the_check_and_stays_unknown() -> None:
 
 
 def test_a_rule_over_several_properties_waits_until_all_are_known() -> None:
-    news: Plain = {
+    news: Properties = {
         "workspaceId": WORKSPACE,
         "endpointName": "scores",
         "location": "westeurope",
@@ -200,25 +201,25 @@ def test_the_schema_describes_every_property_in_pulumis_types() -> None:
 
 def test_values_survive_the_way_to_the_engine_and_back() -> None:
     values = {"text": "a", "whole": 3, "part": 1.5, "yes": True, "list": [1, {"x": "y"}], "map": {"a": {"b": 2}}}
-    wire = PropertyValue.unmarshal_map(PropertyValue.marshal_map(rich(values)))
-    assert plain(wire).values == values
-    assert isinstance(plain(wire).values["whole"], int)
+    wire = PropertyValue.unmarshal_map(PropertyValue.marshal_map(to_property_values(values)))
+    assert from_property_values(wire).values == values
+    assert isinstance(from_property_values(wire).values["whole"], int)
 
 
 def test_unknowns_survive_as_the_engines_marker() -> None:
-    message = PropertyValue.marshal_map(rich({"image": UNKNOWN, "map": {"a": UNKNOWN}}))
+    message = PropertyValue.marshal_map(to_property_values({"image": UNKNOWN, "map": {"a": UNKNOWN}}))
     assert message["image"] == MARKER
-    found = plain(PropertyValue.unmarshal_map(message)).values
+    found = from_property_values(PropertyValue.unmarshal_map(message)).values
     assert found == {"image": UNKNOWN, "map": {"a": UNKNOWN}}
     assert has_unknown(found["map"])
-    assert plain({"x": PropertyValue.computed()}).values == {"x": UNKNOWN}
+    assert from_property_values({"x": PropertyValue.computed()}).values == {"x": UNKNOWN}
 
 
 def test_a_secret_deep_inside_makes_its_property_secret() -> None:
     given = {"variables": PropertyValue({"A": PropertyValue("hush", is_secret=True)}), "b": PropertyValue("c")}
-    found = plain(given)
+    found = from_property_values(given)
     assert found.values == {"variables": {"A": "hush"}, "b": "c"}
     assert found.secrets == {"variables"}
-    back = rich(found.values, found.secrets)
+    back = to_property_values(found.values, found.secrets)
     assert back["variables"].is_secret
     assert not back["b"].is_secret

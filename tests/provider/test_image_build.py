@@ -14,10 +14,10 @@ import pytest
 import yaml
 from azureml_scoring.plan.content import context_files
 from azureml_scoring.provider import blobs
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.image_build import ImageBuild, ImageBuildInputs, errors_in, pack, run_request, task_yaml
 from azureml_scoring.provider.registry_client import find_digest
-from azureml_scoring.provider.values import UNKNOWN, Plain
+from azureml_scoring.provider.values import UNKNOWN, Properties
 
 from tests.provider.fake_azure import DIGEST, REGISTRY, Answer, FakeAzure, Sent
 
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def news(folder: Path, **more: object) -> Plain:
+def news(folder: Path, **more: object) -> Properties:
     given = {
         "registryId": REGISTRY,
         "loginServer": "acr.azurecr.io",
@@ -339,7 +339,7 @@ def test_a_preview_knows_the_tag_and_not_the_digest(folder: Path) -> None:
     assert azure.sent == []
 
 
-def built(folder: Path) -> Plain:
+def built(folder: Path) -> Properties:
     return {**news(folder), "image": f"acr.azurecr.io/team/iris@{DIGEST}", "digest": DIGEST, "tag": TAG}
 
 

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.image_import import ImageImport
 from azureml_scoring.provider.values import UNKNOWN
 

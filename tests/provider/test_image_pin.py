@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.image_pin import ImagePin
-from azureml_scoring.provider.values import UNKNOWN, Plain
+from azureml_scoring.provider.values import UNKNOWN, Properties
 
 from tests.provider.fake_azure import Answer, FakeAzure, Sent
 
@@ -43,7 +43,7 @@ class Shelf:
         digest = self.tags.get(name) or (name if name in self.digests else None)
         return (200, {"Docker-Content-Digest": digest}, None) if digest else (404, {}, None)
 
-    def create(self, reference: str = f"{NAME}:v1", **more: str) -> Plain:
+    def create(self, reference: str = f"{NAME}:v1", **more: str) -> Properties:
         return PIN.create(self.azure.context(), news(reference, **more))[1]
 
 
@@ -51,7 +51,7 @@ def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def news(reference: str = f"{NAME}:v1", **more: str) -> Plain:
+def news(reference: str = f"{NAME}:v1", **more: str) -> Properties:
     checked = PIN.check({"reference": reference, **more})
     assert not checked.failures, checked.failures
     return checked.inputs
@@ -101,7 +101,7 @@ def test_a_moved_tag_is_told_with_both_digests_and_is_no_difference() -> None:
     shelf = Shelf()
     state = shelf.create()
     shelf.tags["v1"] = NEW
-    PIN.remark(shelf.azure.context(), state, news())
+    PIN.warn_on_diff(shelf.azure.context(), state, news())
     assert shelf.azure.warned == [
         f"{NAME}:v1 was moved from {OLD} to {NEW}; {OLD} stays deployed; to take the new one, write {NAME}:v1@{NEW}"
     ]
@@ -137,7 +137,7 @@ def test_an_image_that_was_deleted_is_told_and_not_replaced_by_another() -> None
     found = PIN.read(shelf.azure.context(), f"{NAME}:v1", state, news())
     assert found is not None
     assert (found.state["digest"], found.state["movedTo"]) == (OLD, "nothing")
-    PIN.remark(shelf.azure.context(), found.state, news())
+    PIN.warn_on_diff(shelf.azure.context(), found.state, news())
     assert shelf.azure.warned == [f"{NAME}:v1 was deleted; {OLD} stays deployed"]
 
 
@@ -150,7 +150,7 @@ def test_the_digest_behind_the_tag_accepts_the_move() -> None:
     assert PIN.update(shelf.azure.context(preview=True), "id", state, accepted)["image"] == f"{NAME}@{NEW}"
     state = PIN.update(shelf.azure.context(), "id", state, accepted)
     assert state["image"] == f"{NAME}@{NEW}"
-    PIN.remark(shelf.azure.context(), state, accepted)
+    PIN.warn_on_diff(shelf.azure.context(), state, accepted)
     assert not shelf.azure.warned
 
 

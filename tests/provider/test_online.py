@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 from azureml_scoring.provider.endpoint_traffic import EndpointTraffic
 from azureml_scoring.provider.environment_version import EnvironmentVersion
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.online_deployment import OnlineDeployment
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.values import Properties
 
 from tests.provider.fake_azure import DIGEST, ENDPOINT, ENVIRONMENT, WORKSPACE, Answer, FakeAzure, Sent
 
 
-def environment(**more: object) -> Plain:
+def environment(**more: object) -> Properties:
     given = {
         "workspaceId": WORKSPACE,
         "environmentName": "iris",
@@ -24,12 +24,12 @@ def environment(**more: object) -> Plain:
     return EnvironmentVersion().check(given).inputs
 
 
-def endpoint(**more: object) -> Plain:
+def endpoint(**more: object) -> Properties:
     given = {"workspaceId": WORKSPACE, "endpointName": "scoring", "location": "westeurope", **more}
     return OnlineEndpoint().check(given).inputs
 
 
-def deployment(name: str = "blue", **more: object) -> Plain:
+def deployment(name: str = "blue", **more: object) -> Properties:
     given = {
         "endpointId": ENDPOINT,
         "deploymentName": name,
@@ -41,7 +41,7 @@ def deployment(name: str = "blue", **more: object) -> Plain:
     return OnlineDeployment().check(given).inputs
 
 
-def traffic(shares: dict[str, int], **more: object) -> Plain:
+def traffic(shares: dict[str, int], **more: object) -> Properties:
     return EndpointTraffic().check({"endpointId": ENDPOINT, "traffic": shares, **more}).inputs
 
 

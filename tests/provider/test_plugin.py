@@ -19,10 +19,11 @@ import grpc
 import grpc.aio
 import pulumi
 import pytest
-from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
+from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
 from azureml_scoring.provider.plugin import Plugin, engine_address, whole
 from azureml_scoring.provider.registry import RESOURCES
-from azureml_scoring.provider.values import Plain, plain, rich
+from azureml_scoring.provider.values import Properties, from_property_values, to_property_values
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime import rpc
@@ -58,7 +59,7 @@ class Kettle(Resource[KettleInputs]):
     replace_on = frozenset({"place"})
     secret = frozenset({"pin"})
 
-    def remark(self, context: Context, olds: Plain, news: Plain) -> None:
+    def warn_on_diff(self, context: Context, olds: Properties, news: Properties) -> None:
         if olds["place"] == news["place"] == "attic":
             context.warn("the attic is hot")
 
@@ -83,15 +84,17 @@ class Kettle(Resource[KettleInputs]):
 
     wait: Callable[[float], None]
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         del context
-        return None if resource_id == "gone" else Found(resource_id, {**olds, "litres": 5}, {**inputs, "litres": 5})
+        return (
+            None if resource_id == "gone" else ReadResult(resource_id, {**olds, "litres": 5}, {**inputs, "litres": 5})
+        )
 
-    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: KettleInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: KettleInputs) -> Outputs:
         del context, resource_id, inputs
         return KettleOutputs(serial=olds["serial"])
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         context.log(f"{resource_id} of {olds['place']} is gone")
 
 
@@ -164,12 +167,12 @@ def stub(engine: FakeEngine) -> Iterator[Stub]:
         yield stub
 
 
-def struct(values: Plain, *secrets: str) -> struct_pb2.Struct:
-    return PropertyValue.marshal_map(rich(values, secrets))
+def struct(values: Properties, *secrets: str) -> struct_pb2.Struct:
+    return PropertyValue.marshal_map(to_property_values(values, secrets))
 
 
-def values(found: struct_pb2.Struct) -> Plain:
-    return plain(PropertyValue.unmarshal_map(found)).values
+def values(found: struct_pb2.Struct) -> Properties:
+    return from_property_values(PropertyValue.unmarshal_map(found)).values
 
 
 def refusal(call: Callable[[], Any]) -> str:

@@ -47,11 +47,11 @@ from azureml_scoring.provider.arm import (
     Web,
     connect,
     error_of,
-    spoken,
+    log_states,
     state_of,
     where,
 )
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 
 COPIES: Final = Path(".local") / "states"
 """Where copies of the state are kept, seen from the project's folder."""
@@ -246,7 +246,7 @@ class Azure:
 
     def settle(self, look: Look, tell: Tell) -> None:
         """Wait while Azure is at it."""
-        self.arm.settle(look.arm_id, look.version, spoken(tell, look.arm_id.rpartition("/")[2]))
+        self.arm.wait_until_idle(look.arm_id, look.version, log_states(tell, look.arm_id.rpartition("/")[2]))
 
     def remove_password(self, owner: str, key: str) -> None:
         """Take a password away."""

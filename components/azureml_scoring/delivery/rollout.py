@@ -38,8 +38,9 @@ from azureml_scoring.delivery.rollout_plan import (
 )
 from azureml_scoring.image import plan_image
 from azureml_scoring.provider.arm import ML_API, Arm, connect
-from azureml_scoring.provider.endpoint_traffic import GOOD, Probe
-from azureml_scoring.provider.framework import Context, ResourceError
+from azureml_scoring.provider.endpoint_traffic import GOOD, SmokeTest
+from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.framework import Context
 from azureml_scoring.settings.stack_file import Config, parse
 from azureml_scoring.settings.types import SettingsError
 from azureml_scoring.stack import ScoringStackArgs
@@ -297,7 +298,7 @@ class Rollout:
             self.tell(f"{stack.name}: {slot} is not tested; name requests and replies by scoring:rollout.checks")
             return
         document = self.arm().get(seen.endpoint_id, ML_API) or {}
-        probe = Probe(Context("", preview=False, log=self.tell, connect=self.arm), document, None)
+        probe = SmokeTest(Context("", preview=False, log=self.tell, connect=self.arm), document, None)
         for name, request, reply in stack.checks:
             answer = probe.ask(slot, request)
             text = answer.content.decode("utf-8", "replace")

@@ -21,7 +21,7 @@ from docker.utils.build import exclude_paths
 from pathspec import GitIgnoreSpec
 
 from azureml_scoring.plan.provenance import DIGITS, shortened
-from azureml_scoring.settings.types import SettingsError, line
+from azureml_scoring.settings.types import SettingsError, error_line
 
 TAG_LENGTH: Final = 12
 """Characters of a content key or digest that make a tag or a version."""
@@ -53,14 +53,16 @@ def check_context(context: Path, dockerfile: str = "Dockerfile", field: str = "i
     if not context.is_dir():
         what = "is a file" if context.exists() else "does not exist"
         raise SettingsError(
-            line(f"{field}.context", str(context), f"the folder {what}; name the folder that holds the Dockerfile")
+            error_line(
+                f"{field}.context", str(context), f"the folder {what}; name the folder that holds the Dockerfile"
+            )
         )
     if PurePosixPath(dockerfile).is_absolute() or ".." in PurePosixPath(dockerfile).parts:
         remedy = "it must lie inside the context; write its path seen from there, for instance Dockerfile"
-        raise SettingsError(line(f"{field}.dockerfile", dockerfile, remedy))
+        raise SettingsError(error_line(f"{field}.dockerfile", dockerfile, remedy))
     if not (context / dockerfile).is_file():
         remedy = f"no such file in {context}; write one there, or correct {field}.context or {field}.dockerfile"
-        raise SettingsError(line(f"{field}.dockerfile", dockerfile, remedy))
+        raise SettingsError(error_line(f"{field}.dockerfile", dockerfile, remedy))
 
 
 def context_files(context: Path, dockerfile: str = "Dockerfile") -> list[ContextFile]:

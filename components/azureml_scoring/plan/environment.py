@@ -18,7 +18,7 @@ import yaml
 
 from azureml_scoring.plan.content import TAG_LENGTH
 from azureml_scoring.plan.requirements import packages, support
-from azureml_scoring.settings.types import EnvironmentSettings, SettingsError, line, require
+from azureml_scoring.settings.types import EnvironmentSettings, SettingsError, error_line, require
 
 SERVER: Final = "azureml-inference-server-http"
 _DEFAULTS: Final = "azureml-defaults"
@@ -27,7 +27,7 @@ _OPTION: Final = re.compile(r"-(r|c|e|-requirement|-constraint|-editable)\b")
 
 
 @dataclass(frozen=True)
-class Plan:
+class EnvironmentPlan:
     """What a preview knows of an environment."""
 
     name: str
@@ -37,7 +37,7 @@ class Plan:
     """The conda file, as Azure ML gets it."""
 
 
-def plan_environment(settings: EnvironmentSettings, place: str = "environment") -> Plan:
+def plan_environment(settings: EnvironmentSettings, place: str = "environment") -> EnvironmentPlan:
     """Read what is installed; raise one line where it cannot serve."""
     file = "conda_file" if "conda_file" in settings else "requirements_file"
     shown = f"{place}.{'condaFile' if file == 'conda_file' else 'requirementsFile'}"
@@ -46,14 +46,14 @@ def plan_environment(settings: EnvironmentSettings, place: str = "environment") 
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
-            line(shown, str(path), "no such text file; name the file that lists the packages")
+            error_line(shown, str(path), "no such text file; name the file that lists the packages")
         ) from None
     conda = text if file == "conda_file" else of_requirements(text, settings.get("python"), shown)
     demand_server(conda, shown, str(path))
     base = require("baseImage", f"{place}.base", settings["base"])
     name = require("environment", f"{place}.name", settings.get("name") or path.stem)
     key = hashlib.sha256(f"{base}\n{conda}".encode()).hexdigest()
-    return Plan(name, key[:TAG_LENGTH], base, conda)
+    return EnvironmentPlan(name, key[:TAG_LENGTH], base, conda)
 
 
 def of_requirements(text: str, python: str | None, place: str) -> str:
@@ -62,7 +62,7 @@ def of_requirements(text: str, python: str | None, place: str) -> str:
     lines = [each for each in plain if each]
     if option := next((each for each in lines if _OPTION.match(each)), None):
         remedy = "Azure ML gets this one file only; write the packages themselves into it"
-        raise SettingsError(line(place, option, remedy))
+        raise SettingsError(error_line(place, option, remedy))
     dependencies: list[object] = [f"python={python}"] if python else ["python"]
     conda = {"channels": ["conda-forge"], "dependencies": [*dependencies, "pip", {"pip": lines}]}
     return str(yaml.safe_dump(conda, sort_keys=False, allow_unicode=True))
@@ -75,11 +75,11 @@ def demand_server(conda: str, place: str, path: str) -> None:
     except yaml.YAMLError:
         given = None
     if not isinstance(given, Mapping) or not isinstance(given.get("dependencies"), list):
-        raise SettingsError(line(place, path, "it is no conda environment; write channels and dependencies"))
+        raise SettingsError(error_line(place, path, "it is no conda environment; write channels and dependencies"))
     asked = {package.name: package.version for package in packages.of_conda(given)}
     found = asked.get(_DEFAULTS)
     if found and support.version(found) < support.DEFAULTS_LEAST:
-        raise SettingsError(line(place, path, f"{_DEFAULTS} {found} cannot serve; write {_LEAST} or later"))
+        raise SettingsError(error_line(place, path, f"{_DEFAULTS} {found} cannot serve; write {_LEAST} or later"))
     if found is None and SERVER not in asked:
         remedy = f"no server is among the packages; add {SERVER}, or {_DEFAULTS} {_LEAST} or later, to its pip part"
-        raise SettingsError(line(place, path, remedy))
+        raise SettingsError(error_line(place, path, remedy))

@@ -12,7 +12,7 @@ MANY_BYTES: Final = 256 << 20
 """Files and bytes after which it is said again."""
 
 
-class Told:
+class ProgressLogger:
     """Takes the counts of a reading, and says them when there is much more than the last time."""
 
     def __init__(self, field: str) -> None:

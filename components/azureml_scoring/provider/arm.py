@@ -35,7 +35,7 @@ from azure.core.pipeline.policies import (
 from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 
 ML_API = "2024-10-01"
 """Microsoft.MachineLearningServices: workspaces and everything below them."""
@@ -132,7 +132,7 @@ class Stream:
     pieces: Iterator[bytes] = field(repr=False)
 
 
-def spoken(log: Callable[[str], None], thing: str) -> Progress:
+def log_states(log: Callable[[str], None], thing: str) -> Progress:
     """Tell progress as lines such as `deployment blue: Updating, 40 s`: at a change of state, else now and then."""
     last: list[tuple[str, float]] = []
 
@@ -263,7 +263,7 @@ class Arm:
         self.cloud = cloud
         self.tenant = tenant
         self.web = Web(transport=transport)
-        self.impatient = Web(transport=transport, retries=0)
+        self.no_retry = Web(transport=transport, retries=0)
         self.sleep = sleep
         self.clock = clock
         self.credential = credential
@@ -306,13 +306,13 @@ class Arm:
 
     def delete(self, path: str, version: str, progress: Progress | None = None) -> bool:
         """Delete a document and wait until it is gone; False when it was gone already."""
-        reply = self._patiently("DELETE", path, version, None)
+        reply = self._retry_on_conflict("DELETE", path, version, None)
         if reply.status == NOT_FOUND:
             return False
         self._finish("DELETE", path, version, self._good(reply, where("DELETE", path)), progress)
         return True
 
-    def settle(self, path: str, version: str, progress: Progress | None = None) -> dict[str, Any] | None:
+    def wait_until_idle(self, path: str, version: str, progress: Progress | None = None) -> dict[str, Any] | None:
         """Wait while a document is in transition (by an operation somebody else began); None when there is none."""
         for tick in self.ticks(where("GET", path)):
             document = self.get(path, version)
@@ -324,10 +324,10 @@ class Arm:
     # -- long operations: https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations -----
 
     def _write(self, method: str, path: str, version: str, body: object, progress: Progress | None) -> dict[str, Any]:
-        reply = self._good(self._patiently(method, path, version, body), where(method, path))
+        reply = self._good(self._retry_on_conflict(method, path, version, body), where(method, path))
         return self._finish(method, path, version, reply, progress) or self.get(path, version) or {}
 
-    def _patiently(self, method: str, path: str, version: str, body: object) -> Reply:
+    def _retry_on_conflict(self, method: str, path: str, version: str, body: object) -> Reply:
         """Send a change; where Azure says that another operation is still under way, wait for that one."""
         for _ in self.ticks(where(method, path)):
             reply = self._managed.send(method, path, params={"api-version": version}, body=body)

@@ -25,9 +25,10 @@ from pydantic import Field
 from azureml_scoring.plan.content import asset_files, asset_key
 from azureml_scoring.provider.arm import ML_API, ArmError
 from azureml_scoring.provider.blobs import container_sas, put_blob
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import Tags, WorkspaceId, kept_tags, shaped
-from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.values import Properties
 
 STORAGE_API = "2023-05-01"
 """Microsoft.Storage/storageAccounts: only asked for its blob endpoint."""
@@ -97,7 +98,7 @@ class AssetVersion(Resource[InputsT]):
     """What both kinds share."""
 
     outputs = AssetVersionOutputs
-    silent: ClassVar[frozenset[str]] = frozenset({"path"})
+    ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"path"})
     uri: ClassVar[str]
     """The property that says where the files lie."""
 
@@ -116,7 +117,7 @@ class AssetVersion(Resource[InputsT]):
             self._rewrite(context, inputs.arm_id, properties, inputs)
         return inputs.arm_id, AssetVersionOutputs()
 
-    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: InputsT) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: InputsT) -> Outputs:
         """Only tags get here: everything else is a new version."""
         del olds
         found = context.arm.get(resource_id, ML_API)
@@ -126,7 +127,7 @@ class AssetVersion(Resource[InputsT]):
             self._rewrite(context, resource_id, found["properties"], inputs)
         return AssetVersionOutputs()
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         found = context.arm.get(resource_id, ML_API)
         if found is None or found["properties"].get("isArchived"):
             return None
@@ -143,9 +144,9 @@ class AssetVersion(Resource[InputsT]):
             **(kept_tags(olds, properties.get("tags")) if olds else {"tags": properties.get("tags") or None}),
         }
         here = {**olds, **{key: value for key, value in plain.items() if value is not None}}
-        return Found(resource_id, here, {**inputs, **here})
+        return ReadResult(resource_id, here, {**inputs, **here})
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Archive it: deployments may still run with it, and its number is never given again."""
         del olds
         found = context.arm.get(resource_id, ML_API)

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 from azureml_scoring.provider.arm import Arm, clean
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 
 BLOCK = 8 << 20
 """Bytes that are held in memory at a time."""

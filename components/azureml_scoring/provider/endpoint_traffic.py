@@ -17,11 +17,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from azureml_scoring.provider.arm import ML_API, Arm, Reply, clean, state_of
 from azureml_scoring.provider.endpoint_metrics import Limits, measure
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import EndpointId, last
-from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
+from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
 from azureml_scoring.provider.registry_client import is_local
 from azureml_scoring.provider.split import WHOLE, Split, nonzero, put_split, split_of, steps
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.values import Properties
 
 MIRROR_LIMIT = 50
 TRIES = 5
@@ -116,7 +117,7 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
     outputs = EndpointTrafficOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId"})
     # How to shift and what to ask is only of interest when there is something to shift.
-    silent: ClassVar[frozenset[str]] = frozenset(
+    ignored_in_diff: ClassVar[frozenset[str]] = frozenset(
         {"steps", "bakeSeconds", "probe", "mirrorFirst", "errorPercent", "latencyMilliseconds"}
     )
 
@@ -124,14 +125,14 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
         shift(context, inputs)
         return f"{inputs.endpoint_id}/traffic", EndpointTrafficOutputs()
 
-    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: EndpointTrafficInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: EndpointTrafficInputs) -> Outputs:
         del resource_id
         # What was confirmed last: a shift that was killed half-way has left another split behind.
         good = Split(dict(olds.get("traffic") or {}), dict(olds.get("mirrorTraffic") or {}))
         shift(context, inputs, good)
         return EndpointTrafficOutputs()
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         endpoint_id = resource_id.removesuffix("/traffic")
         document = context.arm.get(endpoint_id, ML_API)
         if document is None:
@@ -143,9 +144,9 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
             "traffic": _seen(split.traffic, olds.get("traffic") or {}),
             "mirrorTraffic": _seen(split.mirror, olds.get("mirrorTraffic") or {}),
         }
-        return Found(f"{endpoint_id}/traffic", here, {**inputs, **here})
+        return ReadResult(f"{endpoint_id}/traffic", here, {**inputs, **here})
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Leave the traffic alone: whoever removes the deployments removes their shares."""
         del resource_id, olds
         context.log("the endpoint keeps its traffic until its deployments go")
@@ -154,7 +155,7 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
 def shift(context: Context, inputs: EndpointTrafficInputs, good: Split | None = None) -> None:
     """Go from the split that stands to the one that is wanted; on failure go back to the good one and say why."""
     arm, endpoint_id, name = context.arm, inputs.endpoint_id, last(inputs.endpoint_id)
-    document = arm.settle(endpoint_id, ML_API)
+    document = arm.wait_until_idle(endpoint_id, ML_API)
     if document is None:
         msg = f"endpoint {name} does not exist; run up --refresh to make it anew"
         raise ResourceError(msg)
@@ -162,7 +163,7 @@ def shift(context: Context, inputs: EndpointTrafficInputs, good: Split | None = 
     existing = _ready(arm, endpoint_id, wanted)
     safe = good if good is not None and nonzero(good.traffic).keys() <= existing and nonzero(good.traffic) else before
     receivers = sorted({*nonzero(wanted.traffic), *nonzero(wanted.mirror)})
-    ask = Probe(context, document, inputs.probe)
+    ask = SmokeTest(context, document, inputs.probe)
     touched = not before.same(safe)
     try:
         ask.all(receivers)
@@ -246,7 +247,7 @@ def _restore(context: Context, endpoint_id: str, before: Split, existing: set[st
         return f"and going back to {before} failed as well ({error})"
 
 
-class Probe:
+class SmokeTest:
     """Asks deployments a question, each by name, past the traffic split."""
 
     def __init__(self, context: Context, document: dict[str, Any], body: object) -> None:
@@ -256,7 +257,7 @@ class Probe:
         self._key = ""
 
     def all(self, deployments: Iterable[str]) -> None:
-        """Probe each; raise for the first that does not answer well."""
+        """SmokeTest each; raise for the first that does not answer well."""
         if self._body is not None:
             for name in deployments:
                 self._one(name)
@@ -272,7 +273,7 @@ class Probe:
             raise ResourceError(msg)
         self._key = self._key or self._credential(str(properties.get("authMode") or "Key"))
         headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
-        return arm.impatient.send("POST", uri, headers=headers, body=body)
+        return arm.no_retry.send("POST", uri, headers=headers, body=body)
 
     def _one(self, name: str) -> None:
         arm = self._context.arm

@@ -12,9 +12,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from azureml_scoring.provider.arm import ML_API, ArmError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import EnvironmentName, Route, Tags, WorkspaceId, kept_tags, last, shaped
-from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.values import Properties
 
 
 class EnvironmentVersionInputs(Inputs):
@@ -75,14 +76,14 @@ class EnvironmentVersion(Resource[EnvironmentVersionInputs]):
         return path, EnvironmentVersionOutputs()
 
     def _update(
-        self, context: Context, resource_id: str, olds: Plain, inputs: EnvironmentVersionInputs
+        self, context: Context, resource_id: str, olds: Properties, inputs: EnvironmentVersionInputs
     ) -> EnvironmentVersionOutputs:
         """Only tags get here: everything else is a new version."""
         del olds
         context.arm.put(resource_id, ML_API, body(inputs, archived=False))
         return EnvironmentVersionOutputs()
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         found = context.arm.get(resource_id, ML_API)
         if found is None or found["properties"].get("isArchived"):
             return None
@@ -90,9 +91,9 @@ class EnvironmentVersion(Resource[EnvironmentVersionInputs]):
         if olds:
             here = {name: value for name, value in here.items() if name != "tags"}
             here |= kept_tags(olds, found["properties"].get("tags"))
-        return Found(resource_id, here, {**inputs, **here})
+        return ReadResult(resource_id, here, {**inputs, **here})
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Archive it: deployments may still point at it, and Azure keeps the number for ever."""
         del olds
         found = context.arm.get(resource_id, ML_API)
@@ -124,7 +125,7 @@ def body(inputs: EnvironmentVersionInputs, *, archived: bool) -> dict[str, Any]:
     return {"properties": properties}
 
 
-def as_inputs(path: str, document: dict[str, Any]) -> Plain:
+def as_inputs(path: str, document: dict[str, Any]) -> Properties:
     """Read the inputs off a document."""
     properties = document["properties"]
     config = properties.get("inferenceConfig") or {}
@@ -161,7 +162,7 @@ def _content(inputs: EnvironmentVersionInputs) -> dict[str, Any]:
 
 def _adoptable(inputs: EnvironmentVersionInputs, document: dict[str, Any]) -> None:
     path = resource_id(inputs)
-    here, wanted = as_inputs(path, document), inputs.plain()
+    here, wanted = as_inputs(path, document), inputs.properties()
     names = ("image", "condaFile") if inputs.conda_file is not None else ("image", *_ROUTES)
     for name in names:
         if here.get(name) != wanted[name]:

@@ -5,24 +5,9 @@ one-line failures, the preview rules, and the schema that is derived from the mo
 Refuses to own: gRPC and property values (the plugin, with `values.py`), and anything about Azure (`arm.py`, one module
 a resource).
 
-How the plugin uses it (all calls block: run them in a thread):
-
-    from azureml_scoring.provider.registry import RESOURCES            # {token: Resource}
-    from azureml_scoring.provider.values import plain, rich
-
-    news = plain(request.new_inputs)                                # Check
-    checked = RESOURCES[token].check(news.values, news.secrets)
-    CheckResponse(rich(checked.inputs, news.secrets), [CheckFailure(f.property, f.reason) for f in checked.failures])
-
-    diff = RESOURCES[token].diff(id, plain(request.old_state).values, plain(request.new_inputs).values)
-    id, state = RESOURCES[token].create(context, news.values)       # also in preview: context.preview is True
-    state = RESOURCES[token].update(context, id, olds, news)        # likewise
-    found = RESOURCES[token].read(context, id, olds, inputs)        # None: it is gone
-    RESOURCES[token].delete(context, id, olds)
-
 The state of a resource is its checked inputs plus its outputs, so `diff` needs no more than the old state and the new
 inputs, and what `read` finds changed on Azure shows in the next diff. A property that was secret in the inputs is
-secret in the state: `rich(state, secrets)`. `ResourceError` is a complete one-line message for the user: no traceback.
+secret in the state. `ResourceError` is a complete one-line message for the user: no traceback.
 """
 
 import difflib
@@ -35,7 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from azureml_scoring.provider.values import UNKNOWN, Plain, has_unknown
+from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.values import UNKNOWN, Properties, has_unknown
 
 if TYPE_CHECKING:
     from azureml_scoring.provider.arm import Arm
@@ -47,17 +33,6 @@ SHOWN = 60
 """How many characters of a wrong value an error repeats."""
 
 
-class ResourceError(Exception):
-    """A step failed; the text is one line that names the thing, the value and the remedy, and holds no secret."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(" ".join(text.split()))
-
-
-class CancelledError(ResourceError):
-    """The user ended the update while a step waited for Azure; the step leaves things in order and passes this on."""
-
-
 class Model(BaseModel):
     """Base of input and output models: closed, frozen, snake_case here and camelCase on the wire."""
 
@@ -65,7 +40,7 @@ class Model(BaseModel):
         extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
     )
 
-    def plain(self) -> Plain:
+    def properties(self) -> Properties:
         """Return the properties by wire name, without those that were not given."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
@@ -119,7 +94,7 @@ class Failure:
 class Checked:
     """The inputs with their defaults filled in, and what is wrong with them."""
 
-    inputs: Plain
+    inputs: Properties
     failures: tuple[Failure, ...] = ()
 
 
@@ -140,12 +115,12 @@ class Diff:
 
 
 @dataclass(frozen=True)
-class Found:
+class ReadResult:
     """A resource as it is on Azure now: the state to keep, and the inputs that would lead to it."""
 
     resource_id: str
-    state: Plain
-    inputs: Plain
+    state: Properties
+    inputs: Properties
 
 
 InputsT = TypeVar("InputsT", bound=Inputs)
@@ -163,7 +138,7 @@ class Resource(ABC, Generic[InputsT]):
     outputs: ClassVar[type[Outputs]]
     replace_on: ClassVar[frozenset[str]] = frozenset()
     """Inputs (wire names) whose change needs a new resource."""
-    silent: ClassVar[frozenset[str]] = frozenset()
+    ignored_in_diff: ClassVar[frozenset[str]] = frozenset()
     """Inputs (wire names) whose change alone is no change: they say how, not what."""
     secret: ClassVar[frozenset[str]] = frozenset()
     """Inputs (wire names) that are sealed in the state whatever the program says."""
@@ -176,7 +151,7 @@ class Resource(ABC, Generic[InputsT]):
 
     # -- what the plugin calls -------------------------------------------------------------------------------------
 
-    def check(self, news: Plain, secrets: Iterable[str] = ()) -> Checked:
+    def check(self, news: Properties, secrets: Iterable[str] = ()) -> Checked:
         """Validate inputs; those not known yet are taken as right. Defaults are filled in, so that diffs see them."""
         given = {name: value for name, value in news.items() if value is not None}
         later = {name: value for name, value in given.items() if has_unknown(value)}
@@ -187,40 +162,40 @@ class Resource(ABC, Generic[InputsT]):
             if failures:
                 return Checked(given, failures)
             return Checked({**self._defaults(), **given})
-        return Checked({**model.plain(), **later})
+        return Checked({**model.properties(), **later})
 
-    def diff(self, resource_id: str, olds: Plain, news: Plain) -> Diff:
+    def diff(self, resource_id: str, olds: Properties, news: Properties) -> Diff:
         """Compare old state and new inputs, over the inputs only."""
         del resource_id
-        names = {self._wire(field) for field in self.inputs.model_fields} - self.silent
+        names = {self._wire(field) for field in self.inputs.model_fields} - self.ignored_in_diff
         added = frozenset(name for name in names if name in news and name not in olds)
         deleted = frozenset(name for name in names if name in olds and name not in news)
         updated = frozenset(name for name in names if name in news and name in olds and news[name] != olds[name])
         return Diff(added, deleted, updated, (added | deleted | updated) & self.replace_on, self.delete_before_replace)
 
-    def remark(self, context: Context, olds: Plain, news: Plain) -> None:
+    def warn_on_diff(self, context: Context, olds: Properties, news: Properties) -> None:
         """Say what a preview or update should know beyond the difference; by default there is nothing."""
 
-    def create(self, context: Context, news: Plain) -> tuple[str, Plain]:
+    def create(self, context: Context, news: Properties) -> tuple[str, Properties]:
         """Make it; in preview only tell what is known. The id is empty in preview."""
         if context.preview:
-            return "", self.foresee({}, news)
+            return "", self.preview_state({}, news)
         inputs = self._parse(news)
         resource_id, outputs = self._create(context, inputs)
-        return resource_id, {**inputs.plain(), **outputs.plain()}
+        return resource_id, {**inputs.properties(), **outputs.properties()}
 
-    def read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         """Look at it on Azure; None when it is gone. Without inputs (`pulumi import`) they come off Azure as well."""
         return self._read(context, resource_id, olds, inputs)
 
-    def update(self, context: Context, resource_id: str, olds: Plain, news: Plain) -> Plain:
+    def update(self, context: Context, resource_id: str, olds: Properties, news: Properties) -> Properties:
         """Change it in place; in preview only tell what is known."""
         if context.preview:
-            return self.foresee(olds, news)
+            return self.preview_state(olds, news)
         inputs = self._parse(news)
-        return {**inputs.plain(), **self._update(context, resource_id, olds, inputs).plain()}
+        return {**inputs.properties(), **self._update(context, resource_id, olds, inputs).properties()}
 
-    def delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Remove it; gone already is fine."""
         self._delete(context, resource_id, olds)
 
@@ -242,7 +217,7 @@ class Resource(ABC, Generic[InputsT]):
             ),
         }
 
-    def foresee(self, olds: Plain, news: Plain) -> Plain:
+    def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the state after the step, with UNKNOWN where only the step will know. Asks nobody."""
         del olds
         return {**news, **{self._wire(name): UNKNOWN for name in self.outputs.model_fields}}
@@ -254,20 +229,20 @@ class Resource(ABC, Generic[InputsT]):
         """Make it, or adopt what stands there under its name; return the id and the outputs."""
 
     @abstractmethod
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         """Look at it on Azure."""
 
     @abstractmethod
-    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: InputsT) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: InputsT) -> Outputs:
         """Change it in place."""
 
     @abstractmethod
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Remove it."""
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
-    def _parse(self, news: Plain) -> InputsT:
+    def _parse(self, news: Properties) -> InputsT:
         """Validate once more: what was unknown at the check is known now."""
         checked = self.check(news)
         if checked.failures:
@@ -276,7 +251,7 @@ class Resource(ABC, Generic[InputsT]):
             raise ResourceError(f"{self.name}: {late[0]} is still unknown; what it comes from was not created")
         return self.inputs.model_validate(checked.inputs)
 
-    def _defaults(self) -> Plain:
+    def _defaults(self) -> Properties:
         defaults = {
             self._wire(name): info.get_default(call_default_factory=True, validated_data={})
             for name, info in self.inputs.model_fields.items()
@@ -288,7 +263,7 @@ class Resource(ABC, Generic[InputsT]):
         return to_camel(name)
 
     def _failures(
-        self, error: ValidationError, given: Plain, later: Plain, secrets: frozenset[str]
+        self, error: ValidationError, given: Properties, later: Properties, secrets: frozenset[str]
     ) -> Iterable[Failure]:
         known = sorted(self._wire(name) for name in self.inputs.model_fields)
         for issue in error.errors(include_url=False, include_context=True, include_input=False):

@@ -27,11 +27,12 @@ from azureml_scoring.plan.content import TAG_LENGTH, ContextFile, check_context,
 from azureml_scoring.plan.requirements import Checks, RequirementId, RequirementLevel, after
 from azureml_scoring.provider.arm import ACR_TASKS_API, clean, redact
 from azureml_scoring.provider.blobs import BLOCK, put_blob
+from azureml_scoring.provider.errors import CancelledError, ResourceError
 from azureml_scoring.provider.fields import RegistryId, last, shaped
-from azureml_scoring.provider.framework import CancelledError, Context, Found, Inputs, Outputs, Resource, ResourceError
-from azureml_scoring.provider.image_probe import probe
+from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.image_inspection import probe
 from azureml_scoring.provider.registry_client import find_digest
-from azureml_scoring.provider.values import UNKNOWN, Plain
+from azureml_scoring.provider.values import UNKNOWN, Properties
 from azureml_scoring.settings.types import SettingsError
 
 RUN_SECONDS = 3300
@@ -138,12 +139,12 @@ class ImageBuild(Resource[ImageBuildInputs]):
     inputs = ImageBuildInputs
     outputs = ImageBuildOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer", "repository"})
-    silent: ClassVar[frozenset[str]] = frozenset(
+    ignored_in_diff: ClassVar[frozenset[str]] = frozenset(
         {"context", "requirements", "files", "bases", "packages", "buildSecrets"}
     )
     secret: ClassVar[frozenset[str]] = frozenset({"buildSecrets"})
 
-    def foresee(self, olds: Plain, news: Plain) -> Plain:
+    def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the tag from the key; the same tag in the same place is the same image."""
         key = news["contentKey"]
         tag = key[:TAG_LENGTH] if isinstance(key, str) else UNKNOWN
@@ -156,14 +157,14 @@ class ImageBuild(Resource[ImageBuildInputs]):
     def _create(self, context: Context, inputs: ImageBuildInputs) -> tuple[str, Outputs]:
         return f"{inputs.login_server}/{inputs.repository}", _checked(context, inputs, build(context, inputs))
 
-    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: ImageBuildInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageBuildInputs) -> Outputs:
         del resource_id
         if olds.get("tag") == inputs.tag and olds.get("digest"):
             kept = {name: value for name, value in olds.items() if name in OUTPUT_NAMES}
             return ImageBuildOutputs.model_validate(kept)
         return _checked(context, inputs, build(context, inputs))
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         """Ask for the tag. One moved to another image does not move us: what we built counts, while it exists."""
         server, repository, tag, digest = (str(olds.get(name) or "") for name in READ)
         registry_id = str(olds.get("registryId") or "")
@@ -180,9 +181,9 @@ class ImageBuild(Resource[ImageBuildInputs]):
             context.log(f"{server}/{repository}:{tag} was moved to {found}; we keep {digest}")
             if find_digest(context.arm, server, repository, digest) is None:
                 return None
-        return Found(resource_id, olds, inputs)
+        return ReadResult(resource_id, olds, inputs)
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         del resource_id, olds
         context.log("the image stays in the registry")
 

@@ -14,11 +14,12 @@ from pydantic import Field
 
 from azureml_scoring.plan.content import TAG_LENGTH
 from azureml_scoring.provider.arm import Arm, ArmError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import RegistryId, shaped
-from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
+from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
 from azureml_scoring.provider.lookup import REGISTRIES_API, find_registry
 from azureml_scoring.provider.registry_client import find_digest
-from azureml_scoring.provider.values import UNKNOWN, Plain
+from azureml_scoring.provider.values import UNKNOWN, Properties
 
 
 class ImageImportInputs(Inputs):
@@ -63,7 +64,7 @@ class ImageImport(Resource[ImageImportInputs]):
     outputs = ImageImportOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer"})
 
-    def foresee(self, olds: Plain, news: Plain) -> Plain:
+    def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the image before it is there: a digest is the same everywhere."""
         del olds
         server, source = news["loginServer"], news["source"]
@@ -75,11 +76,11 @@ class ImageImport(Resource[ImageImportInputs]):
     def _create(self, context: Context, inputs: ImageImportInputs) -> tuple[str, Outputs]:
         return f"{inputs.login_server}/{inputs.repository}", bring(context, inputs)
 
-    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: ImageImportInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageImportInputs) -> Outputs:
         del resource_id, olds
         return bring(context, inputs)
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         server, digest = str(olds.get("loginServer") or ""), str(olds.get("digest") or "")
         if not digest:
             msg = f"ImageImport {resource_id} cannot be imported: its source is unknown; run up, it adopts the image"
@@ -87,9 +88,9 @@ class ImageImport(Resource[ImageImportInputs]):
         if context.arm.get(str(olds.get("registryId")), REGISTRIES_API) is None:
             return None
         repository = resource_id.removeprefix(f"{server}/")
-        return Found(resource_id, olds, inputs) if find_digest(context.arm, server, repository, digest) else None
+        return ReadResult(resource_id, olds, inputs) if find_digest(context.arm, server, repository, digest) else None
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         del resource_id, olds
         context.log("the image stays in the registry")
 

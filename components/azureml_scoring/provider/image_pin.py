@@ -13,9 +13,10 @@ from pydantic import AfterValidator, Field
 
 from azureml_scoring.plan.reference import Reference
 from azureml_scoring.provider.arm import UnreachableError
-from azureml_scoring.provider.framework import Context, Diff, Found, Inputs, Outputs, Resource, ResourceError
+from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.framework import Context, Diff, Inputs, Outputs, ReadResult, Resource
 from azureml_scoring.provider.registry_client import Login, look_up
-from azureml_scoring.provider.values import UNKNOWN, Plain, has_unknown
+from azureml_scoring.provider.values import UNKNOWN, Properties, has_unknown
 from azureml_scoring.settings.types import checked
 
 DELETED: Final = "nothing"
@@ -58,34 +59,34 @@ class ImagePin(Resource[ImagePinInputs]):
     name = "ImagePin"
     inputs = ImagePinInputs
     outputs = ImagePinOutputs
-    silent: ClassVar[frozenset[str]] = frozenset({"username", "password"})
+    ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"username", "password"})
     secret: ClassVar[frozenset[str]] = frozenset({"password"})
 
-    def create(self, context: Context, news: Plain) -> tuple[str, Plain]:
+    def create(self, context: Context, news: Properties) -> tuple[str, Properties]:
         """Look the tag up in preview as well, where that is possible: it only reads."""
         if context.preview and not has_unknown(news):
             try:
-                return "", {**news, **_first(context, self._parse(news)).plain()}
+                return "", {**news, **_first(context, self._parse(news)).properties()}
             except UnreachableError as error:
                 context.log(f"{news['reference']} will be looked up by the update: {error}")
         return super().create(context, news)
 
-    def foresee(self, olds: Plain, news: Plain) -> Plain:
+    def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the digest where it is written, or pinned already."""
         reference = news["reference"]
         if not isinstance(reference, str):
-            return super().foresee(olds, news)
+            return super().preview_state(olds, news)
         wanted = Reference.parse(reference)
         digest = wanted.digest or _kept(olds, wanted)
         known = {"image": wanted.at(digest), "digest": digest} if digest else {"image": UNKNOWN, "digest": UNKNOWN}
         return {**news, **known, "movedTo": ""}
 
-    def diff(self, resource_id: str, olds: Plain, news: Plain) -> Diff:
+    def diff(self, resource_id: str, olds: Properties, news: Properties) -> Diff:
         """Count a move that a refresh has found as a difference, so that those who look for drift see it."""
         found = super().diff(resource_id, olds, news)
         return replace(found, updated=found.updated | {"movedTo"}) if olds.get("movedTo") else found
 
-    def remark(self, context: Context, olds: Plain, news: Plain) -> None:
+    def warn_on_diff(self, context: Context, olds: Properties, news: Properties) -> None:
         """Say that the tag has moved."""
         reference = news.get("reference")
         if has_unknown(news) or not isinstance(reference, str):
@@ -105,32 +106,34 @@ class ImagePin(Resource[ImagePinInputs]):
     def _create(self, context: Context, inputs: ImagePinInputs) -> tuple[str, Outputs]:
         return Reference.parse(inputs.reference).tagged, _first(context, inputs)
 
-    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: ImagePinInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImagePinInputs) -> Outputs:
         """Keep the digest while the tag's name is the same and no other digest is written."""
         del resource_id
         return _pinned(context, inputs, _kept(olds, Reference.parse(inputs.reference)))
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         """Look the tag up again, and keep what is pinned: a pin that got lost would follow the tag."""
         given = {**olds, **inputs} if olds else {"reference": resource_id}
         model = self._parse({name: given[name] for name in ("reference", "username", "password") if name in given})
         wanted = Reference.parse(model.reference)
         digest = str(olds.get("digest") or "")
         if not digest:
-            return Found(wanted.tagged, {**model.plain(), **_pinned(context, model).plain()}, model.plain())
+            return ReadResult(
+                wanted.tagged, {**model.properties(), **_pinned(context, model).properties()}, model.properties()
+            )
         try:
             found = _tag_digest(context, wanted, model.login)
         except ResourceError as error:
             context.warn(f"{wanted.tagged} could not be looked up and stays at {digest}: {error}")
-            return Found(resource_id, olds, inputs)
-        return Found(resource_id, {**olds, "movedTo": "" if found == digest else found or DELETED}, inputs)
+            return ReadResult(resource_id, olds, inputs)
+        return ReadResult(resource_id, {**olds, "movedTo": "" if found == digest else found or DELETED}, inputs)
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Forget the digest: nothing of it is on Azure."""
         del context, resource_id, olds
 
 
-def _kept(olds: Plain, wanted: Reference) -> str:
+def _kept(olds: Properties, wanted: Reference) -> str:
     """Return the digest that was pinned for this tag; empty where another one was."""
     before = olds.get("reference")
     if not isinstance(before, str) or Reference.parse(before).tagged != wanted.tagged:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from azureml_scoring.provider.arm import NOT_FOUND, OK, Arm, error_of, where
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 
 SUBSCRIPTIONS_API = "2022-12-01"
 REGISTRIES_API = "2023-07-01"

@@ -16,7 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from azureml_scoring.provider.arm import ML_API, Arm, ArmError, Progress, clean, spoken, state_of
+from azureml_scoring.provider.arm import ML_API, Arm, ArmError, Progress, clean, log_states, state_of
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import (
     CONTENT_TAG,
     CodeId,
@@ -31,9 +32,9 @@ from azureml_scoring.provider.fields import (
     last,
     shaped,
 )
-from azureml_scoring.provider.framework import Context, Diff, Found, Inputs, Outputs, Resource, ResourceError
+from azureml_scoring.provider.framework import Context, Diff, Inputs, Outputs, ReadResult, Resource
 from azureml_scoring.provider.split import Split, put_split, read_split, without
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.values import Properties
 
 _SECTIONS = (
     "livenessProbe",
@@ -142,9 +143,9 @@ class OnlineDeployment(Resource[OnlineDeploymentInputs]):
     inputs = OnlineDeploymentInputs
     outputs = OnlineDeploymentOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId", "deploymentName", "location", "kind"})
-    silent: ClassVar[frozenset[str]] = frozenset({"pullGrant"})
+    ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"pullGrant"})
 
-    def diff(self, resource_id: str, olds: Plain, news: Plain) -> Diff:
+    def diff(self, resource_id: str, olds: Properties, news: Properties) -> Diff:
         """Compare; neither a count that Azure sets nor another name of the same image is a difference."""
         if olds.get("autoscaled") and news.get("autoscaled"):
             news = {**news, "instanceCount": olds.get("instanceCount")}
@@ -155,7 +156,7 @@ class OnlineDeployment(Resource[OnlineDeploymentInputs]):
         return found
 
     def _create(self, context: Context, inputs: OnlineDeploymentInputs) -> tuple[str, Outputs]:
-        existing = context.arm.settle(inputs.path, ML_API, _progress(context, inputs.deployment_name))
+        existing = context.arm.wait_until_idle(inputs.path, ML_API, _progress(context, inputs.deployment_name))
         if existing is not None and state_of(existing) in {"failed", "canceled"}:
             context.log(
                 f"deployment {inputs.deployment_name}: its first provisioning failed; deleting it to start anew"
@@ -166,21 +167,21 @@ class OnlineDeployment(Resource[OnlineDeploymentInputs]):
         return inputs.path, OnlineDeploymentOutputs()
 
     def _update(
-        self, context: Context, resource_id: str, olds: Plain, inputs: OnlineDeploymentInputs
+        self, context: Context, resource_id: str, olds: Properties, inputs: OnlineDeploymentInputs
     ) -> OnlineDeploymentOutputs:
         del olds
-        found = context.arm.settle(resource_id, ML_API, _progress(context, inputs.deployment_name))
+        found = context.arm.wait_until_idle(resource_id, ML_API, _progress(context, inputs.deployment_name))
         _put(context, inputs, _count(found))
         return OnlineDeploymentOutputs()
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         found = context.arm.get(resource_id, ML_API)
         if found is None:
             return None
         here = as_inputs(resource_id, found, olds)
-        return Found(resource_id, here, {**inputs, **here})
+        return ReadResult(resource_id, here, {**inputs, **here})
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         del olds
         _remove(context, resource_id)
 
@@ -223,7 +224,7 @@ def body(inputs: OnlineDeploymentInputs, there: int | None = None) -> dict[str, 
     }
 
 
-def as_inputs(path: str, document: dict[str, Any], olds: Plain) -> Plain:
+def as_inputs(path: str, document: dict[str, Any], olds: Properties) -> Properties:
     """Read the inputs off a document. Of what Azure fills in by itself, only what we set is looked at."""
     properties = document.get("properties") or {}
     endpoint, _, name = path.rpartition("/deployments/")
@@ -306,7 +307,7 @@ def _remove(context: Context, path: str) -> None:
     """
     endpoint, _, name = path.rpartition("/deployments/")
     progress = _progress(context, name)
-    context.arm.settle(path, ML_API, progress)
+    context.arm.wait_until_idle(path, ML_API, progress)
     try:
         context.arm.delete(path, ML_API, progress)
     except ArmError as error:
@@ -320,4 +321,4 @@ def _remove(context: Context, path: str) -> None:
 
 
 def _progress(context: Context, name: str) -> Progress:
-    return spoken(context.log, f"deployment {name}")
+    return log_states(context.log, f"deployment {name}")

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from azureml_scoring.provider.arm import ML_API, Progress, spoken
+from azureml_scoring.provider.arm import ML_API, Progress, log_states
 from azureml_scoring.provider.fields import ComputeId, EndpointName, Location, Tags, WorkspaceId, as_written, kept_tags
-from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.values import Properties
 
 
 class OnlineEndpointInputs(Inputs):
@@ -77,19 +77,19 @@ class OnlineEndpoint(Resource[OnlineEndpointInputs]):
     # The name is unique in the region, and replacing mostly keeps it.
     delete_before_replace = True
 
-    def foresee(self, olds: Plain, news: Plain) -> Plain:
+    def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell that an update keeps address and identity."""
-        return {**super().foresee(olds, news), **{name: olds[name] for name in STABLE if name in olds}}
+        return {**super().preview_state(olds, news), **{name: olds[name] for name in STABLE if name in olds}}
 
     def _create(self, context: Context, inputs: OnlineEndpointInputs) -> tuple[str, Outputs]:
         path = f"{inputs.workspace_id}/onlineEndpoints/{inputs.endpoint_name}"
         return path, _put(context, path, inputs)
 
-    def _update(self, context: Context, resource_id: str, olds: Plain, inputs: OnlineEndpointInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: OnlineEndpointInputs) -> Outputs:
         del olds
         return _put(context, resource_id, inputs)
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         found = context.arm.get(resource_id, ML_API)
         if found is None:
             return None
@@ -98,9 +98,9 @@ class OnlineEndpoint(Resource[OnlineEndpointInputs]):
         if olds:
             given = {name: value for name, value in given.items() if name != "tags"}
             given |= kept_tags(olds, found.get("tags"))
-        return Found(resource_id, {**given, **outputs_of(found).plain()}, {**inputs, **given})
+        return ReadResult(resource_id, {**given, **outputs_of(found).properties()}, {**inputs, **given})
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Delete it with whatever is behind it."""
         context.arm.delete(resource_id, ML_API, _progress(context, str(olds.get("endpointName") or resource_id)))
 
@@ -131,7 +131,7 @@ def body(inputs: OnlineEndpointInputs, existing: dict[str, Any] | None) -> dict[
     }
 
 
-def as_inputs(path: str, document: dict[str, Any]) -> Plain:
+def as_inputs(path: str, document: dict[str, Any]) -> Properties:
     """Read the inputs off a document."""
     properties = document.get("properties") or {}
     identity = document.get("identity") or {}
@@ -160,10 +160,10 @@ def outputs_of(document: dict[str, Any]) -> OnlineEndpointOutputs:
 
 
 def _put(context: Context, path: str, inputs: OnlineEndpointInputs) -> OnlineEndpointOutputs:
-    existing = context.arm.settle(path, ML_API, _progress(context, inputs.endpoint_name))
+    existing = context.arm.wait_until_idle(path, ML_API, _progress(context, inputs.endpoint_name))
     document = context.arm.put(path, ML_API, body(inputs, existing), _progress(context, inputs.endpoint_name))
     return outputs_of(document)
 
 
 def _progress(context: Context, name: str) -> Progress:
-    return spoken(context.log, f"endpoint {name}")
+    return log_states(context.log, f"endpoint {name}")

@@ -32,9 +32,10 @@ from pulumi.provider.server import ComponentInitError, ProviderServicer
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from azureml_scoring.provider.framework import PACKAGE, CancelledError, Context, Diff, Resource, ResourceError
+from azureml_scoring.provider.errors import CancelledError, ResourceError
+from azureml_scoring.provider.framework import PACKAGE, Context, Diff, Resource
 from azureml_scoring.provider.schema import hosted, package_schema, version
-from azureml_scoring.provider.values import plain, rich
+from azureml_scoring.provider.values import from_property_values, to_property_values
 
 if TYPE_CHECKING:
     from azureml_scoring.provider.arm import Arm
@@ -81,7 +82,7 @@ def whole(value: Any) -> Any:  # noqa: ANN401 - values of any input
 
 
 class Engine:
-    """The engine's log, reached at the address the engine told; silent without one."""
+    """The engine's log, reached at the address the engine told; ignored_in_diff without one."""
 
     def __init__(self, address: str = "") -> None:
         self._stub: engine_pb2_grpc.EngineStub | None = None
@@ -199,10 +200,10 @@ class Plugin(ProviderServicer):
         self, request: provider_pb2.CheckRequest, context: grpc.aio.ServicerContext
     ) -> provider_pb2.CheckResponse:
         resource = await self._resource(request.urn, context)
-        news = plain(PropertyValue.unmarshal_map(request.news))
+        news = from_property_values(PropertyValue.unmarshal_map(request.news))
         checked = await self._guarded(context, request.urn, lambda: resource.check(news.values, news.secrets))
         return provider_pb2.CheckResponse(
-            inputs=PropertyValue.marshal_map(rich(checked.inputs, news.secrets | resource.secret)),
+            inputs=PropertyValue.marshal_map(to_property_values(checked.inputs, news.secrets | resource.secret)),
             failures=[
                 provider_pb2.CheckFailure(property=failure.property, reason=failure.reason)
                 for failure in checked.failures
@@ -213,12 +214,12 @@ class Plugin(ProviderServicer):
         self, request: provider_pb2.DiffRequest, context: grpc.aio.ServicerContext
     ) -> provider_pb2.DiffResponse:
         resource = await self._resource(request.urn, context)
-        olds = plain(PropertyValue.unmarshal_map(request.olds)).values
-        news = plain(PropertyValue.unmarshal_map(request.news)).values
+        olds = from_property_values(PropertyValue.unmarshal_map(request.olds)).values
+        news = from_property_values(PropertyValue.unmarshal_map(request.news)).values
         step = self._step(request.urn)
 
         def compare() -> Diff:
-            resource.remark(step, olds, news)
+            resource.warn_on_diff(step, olds, news)
             return resource.diff(request.id, olds, news)
 
         diff = await self._guarded(context, request.urn, compare)
@@ -243,19 +244,19 @@ class Plugin(ProviderServicer):
         self, request: provider_pb2.CreateRequest, context: grpc.aio.ServicerContext
     ) -> provider_pb2.CreateResponse:
         resource = await self._resource(request.urn, context)
-        news = plain(PropertyValue.unmarshal_map(request.properties))
+        news = from_property_values(PropertyValue.unmarshal_map(request.properties))
         step = self._step(request.urn, preview=request.preview)
         id_, state = await self._guarded(context, request.urn, lambda: resource.create(step, news.values))
         return provider_pb2.CreateResponse(
-            id=id_, properties=PropertyValue.marshal_map(rich(state, news.secrets | resource.secret))
+            id=id_, properties=PropertyValue.marshal_map(to_property_values(state, news.secrets | resource.secret))
         )
 
     async def Read(  # noqa: D102, N802
         self, request: provider_pb2.ReadRequest, context: grpc.aio.ServicerContext
     ) -> provider_pb2.ReadResponse:
         resource = await self._resource(request.urn, context)
-        olds = plain(PropertyValue.unmarshal_map(request.properties))
-        inputs = plain(PropertyValue.unmarshal_map(request.inputs))
+        olds = from_property_values(PropertyValue.unmarshal_map(request.properties))
+        inputs = from_property_values(PropertyValue.unmarshal_map(request.inputs))
         step, secrets = self._step(request.urn), olds.secrets | inputs.secrets | resource.secret
         found = await self._guarded(
             context, request.urn, lambda: resource.read(step, request.id, olds.values, inputs.values)
@@ -264,27 +265,27 @@ class Plugin(ProviderServicer):
             return provider_pb2.ReadResponse()
         return provider_pb2.ReadResponse(
             id=found.resource_id,
-            properties=PropertyValue.marshal_map(rich(found.state, secrets)),
-            inputs=PropertyValue.marshal_map(rich(found.inputs, secrets)),
+            properties=PropertyValue.marshal_map(to_property_values(found.state, secrets)),
+            inputs=PropertyValue.marshal_map(to_property_values(found.inputs, secrets)),
         )
 
     async def Update(  # noqa: D102, N802
         self, request: provider_pb2.UpdateRequest, context: grpc.aio.ServicerContext
     ) -> provider_pb2.UpdateResponse:
         resource = await self._resource(request.urn, context)
-        olds = plain(PropertyValue.unmarshal_map(request.olds)).values
-        news = plain(PropertyValue.unmarshal_map(request.news))
+        olds = from_property_values(PropertyValue.unmarshal_map(request.olds)).values
+        news = from_property_values(PropertyValue.unmarshal_map(request.news))
         step = self._step(request.urn, preview=request.preview)
         state = await self._guarded(context, request.urn, lambda: resource.update(step, request.id, olds, news.values))
         return provider_pb2.UpdateResponse(
-            properties=PropertyValue.marshal_map(rich(state, news.secrets | resource.secret))
+            properties=PropertyValue.marshal_map(to_property_values(state, news.secrets | resource.secret))
         )
 
     async def Delete(  # noqa: D102, N802
         self, request: provider_pb2.DeleteRequest, context: grpc.aio.ServicerContext
     ) -> empty_pb2.Empty:
         resource = await self._resource(request.urn, context)
-        olds = plain(PropertyValue.unmarshal_map(request.properties)).values
+        olds = from_property_values(PropertyValue.unmarshal_map(request.properties)).values
         step = self._step(request.urn)
         await self._guarded(context, request.urn, lambda: resource.delete(step, request.id, olds))
         return empty_pb2.Empty()

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from azureml_scoring.provider.arm import ML_API, spoken
+from azureml_scoring.provider.arm import ML_API, log_states
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import RegistryId, WorkspaceId, as_written, last
-from azureml_scoring.provider.framework import Context, Found, Inputs, Outputs, Resource, ResourceError
-from azureml_scoring.provider.values import Plain
+from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.values import Properties
 
 
 class RegistryAttachmentInputs(Inputs):
@@ -51,27 +52,27 @@ class RegistryAttachment(Resource[RegistryAttachmentInputs]):
                 inputs.workspace_id,
                 ML_API,
                 {"properties": {"containerRegistry": inputs.registry_id}},
-                spoken(context.log, f"workspace {last(inputs.workspace_id)}"),
+                log_states(context.log, f"workspace {last(inputs.workspace_id)}"),
             )
         return f"{inputs.workspace_id}/containerRegistry/{last(inputs.registry_id)}", RegistryAttachmentOutputs()
 
     def _update(
-        self, context: Context, resource_id: str, olds: Plain, inputs: RegistryAttachmentInputs
+        self, context: Context, resource_id: str, olds: Properties, inputs: RegistryAttachmentInputs
     ) -> RegistryAttachmentOutputs:
         """Nothing gets here: every other input is another attachment."""
         del context, resource_id, olds, inputs
         return RegistryAttachmentOutputs()
 
-    def _read(self, context: Context, resource_id: str, olds: Plain, inputs: Plain) -> Found | None:
+    def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         workspace_id = str(olds.get("workspaceId") or resource_id.rpartition("/containerRegistry/")[0])
         workspace = context.arm.get(workspace_id, ML_API)
         here = attached(workspace or {})
         if not here:
             return None
         known = {"workspaceId": workspace_id, "registryId": as_written(olds.get("registryId"), here)}
-        return Found(resource_id, {**olds, **known}, {**inputs, **known})
+        return ReadResult(resource_id, {**olds, **known}, {**inputs, **known})
 
-    def _delete(self, context: Context, resource_id: str, olds: Plain) -> None:
+    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Leave it: Azure ML and others count on it."""
         del resource_id
         context.log(f"workspace {last(olds['workspaceId'])} keeps registry {last(olds['registryId'])}")

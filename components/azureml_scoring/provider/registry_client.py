@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from azureml_scoring.plan.reference import Reference
 from azureml_scoring.provider.arm import Arm, Reply, Stream, Web, clean
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -72,7 +72,7 @@ def look_up(arm: Arm, image: Reference, login: Login | None = None) -> str | Non
     The deployer's token goes to Azure's registries only. A reference without a digest is looked up by its tag.
     """
     server, repository = _home(image)
-    web = arm.impatient
+    web = arm.no_retry
 
     def as_deployer(challenge: Reply) -> str:
         return f"Bearer {_token(arm, server, repository, challenge)}"

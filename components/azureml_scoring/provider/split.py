@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azureml_scoring.provider.arm import ML_API, Arm, Progress
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import last
-from azureml_scoring.provider.framework import ResourceError
 
 WHOLE = 100
 
@@ -107,7 +107,7 @@ def read_split(arm: Arm, endpoint_id: str) -> Split | None:
 def put_split(arm: Arm, endpoint_id: str, split: Split, progress: Progress | None = None) -> Split:
     """Set the split and read it back; everything else of the endpoint is sent again as it stands."""
     name = last(endpoint_id)
-    document = arm.settle(endpoint_id, ML_API, progress)
+    document = arm.wait_until_idle(endpoint_id, ML_API, progress)
     if document is None:
         msg = f"endpoint {name} is gone; run up --refresh to make it anew"
         raise ResourceError(msg)

@@ -1,4 +1,4 @@
-"""Plain Python values from and to the SDK's property values.
+"""Properties Python values from and to the SDK's property values.
 
 Owns: the one sentinel for "not known yet", which properties are secret, and both directions of the conversion.
 Refuses to own: what any property means.
@@ -25,28 +25,28 @@ class Unknown(Enum):
 UNKNOWN = Unknown.UNKNOWN
 """Stands in a plain dict where a value is only known after the update."""
 
-Plain = dict[str, Any]
+Properties = dict[str, Any]
 """Properties by camelCase name: str, int, float, bool, None, list, dict, or UNKNOWN, nested at will."""
 
 
 @dataclass(frozen=True)
-class Plained:
+class DecodedProperties:
     """Properties as plain values, and the names of those that are, or contain, a secret."""
 
-    values: Plain
+    values: Properties
     secrets: frozenset[str] = field(default_factory=frozenset)
 
 
-def plain(properties: Mapping[str, PropertyValue]) -> Plained:
+def from_property_values(properties: Mapping[str, PropertyValue]) -> DecodedProperties:
     """Turn the SDK's properties into plain values; whole numbers become ints, `__`-names of the engine are left out."""
     kept = {name: value for name, value in properties.items() if not name.startswith("__")}
-    return Plained(
+    return DecodedProperties(
         {name: _plain(value) for name, value in kept.items()},
         frozenset(name for name, value in kept.items() if value.contains_secret()),
     )
 
 
-def rich(values: Mapping[str, Any], secrets: Iterable[str] = ()) -> dict[str, PropertyValue]:
+def to_property_values(values: Mapping[str, Any], secrets: Iterable[str] = ()) -> dict[str, PropertyValue]:
     """Turn plain values into the SDK's properties; a property named in `secrets` is secret as a whole."""
     hidden = frozenset(secrets)
     return {name: _rich(value).with_secret(name in hidden) for name, value in values.items() if value is not None}

@@ -8,7 +8,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas#azure-ma
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_args
 
-from azureml_scoring.settings.types import RULES, AutoscaleMetric, at_most, line, seconds_of
+from azureml_scoring.settings.types import RULES, AutoscaleMetric, at_most, error_line, seconds_of
 
 KINDS: Final = ("managed", "kubernetes")
 REQUEST_SECONDS: Final = {"managed": 180, "kubernetes": 300}
@@ -43,7 +43,7 @@ def kind_refusals(settings: Section) -> Iterator[str]:
     workspace: Section = settings.get("workspace") or {}
     kind = endpoint.get("kind") or "managed"
     if kind not in KINDS:
-        yield line("endpoint.kind", kind, f"one of {', '.join(KINDS)}")
+        yield error_line("endpoint.kind", kind, f"one of {', '.join(KINDS)}")
         return
     if kind == "kubernetes":
         yield from _on_kubernetes(endpoint, workspace)
@@ -51,62 +51,66 @@ def kind_refusals(settings: Section) -> Iterator[str]:
         for field in ("compute", "cluster"):
             if field in endpoint:
                 remedy = "a managed endpoint has no cluster; write endpoint.kind: kubernetes, or take it out"
-                yield line(f"endpoint.{field}", endpoint[field], remedy)
+                yield error_line(f"endpoint.{field}", endpoint[field], remedy)
     if "diagnostics" in endpoint and "id" in workspace and "log_workspace" not in endpoint["diagnostics"]:
         remedy = "where to? workspace.id names a workspace whose logs are somebody's; write its ARM id"
-        yield line("endpoint.diagnostics.logWorkspace", "", remedy)
+        yield error_line("endpoint.diagnostics.logWorkspace", "", remedy)
     for name, deployment in settings["deployments"].items():
         yield from _deployment(f"deployments.{name}", kind, deployment)
         if "autoscale" in deployment and len(settings.get("tags") or {}) > _AUTOSCALE_TAGS:
             remedy = f"an autoscale setting takes {_AUTOSCALE_TAGS} tags; take some out"
-            yield line("tags", f"{len(settings['tags'])} tags", remedy)
+            yield error_line("tags", f"{len(settings['tags'])} tags", remedy)
 
 
 def _on_kubernetes(endpoint: Section, workspace: Section) -> Iterator[str]:
     yield from _compute(endpoint, workspace)
     if endpoint.get("auth") == "aad-token":
-        yield line("endpoint.auth", "aad-token", "Entra tokens are for managed endpoints; write key or aml-token")
+        yield error_line("endpoint.auth", "aad-token", "Entra tokens are for managed endpoints; write key or aml-token")
     if endpoint.get("public_network_access") is False:
         remedy = "the cluster's own network decides who reaches it; take it out"
-        yield line("endpoint.publicNetworkAccess", value=False, remedy=remedy)
+        yield error_line("endpoint.publicNetworkAccess", value=False, remedy=remedy)
     for field, shown in (("mirror", "mirror"), ("mirror_first", "mirrorFirst")):
         if endpoint.get(field):
-            yield line(f"endpoint.{shown}", endpoint[field], "Azure mirrors on managed endpoints only; take it out")
+            yield error_line(
+                f"endpoint.{shown}", endpoint[field], "Azure mirrors on managed endpoints only; take it out"
+            )
 
 
 def _compute(endpoint: Section, workspace: Section) -> Iterator[str]:
     compute = endpoint.get("compute")
     if compute is None:
-        yield line("endpoint.compute", "", "which one? write the name of a compute that is attached to the workspace")
+        yield error_line(
+            "endpoint.compute", "", "which one? write the name of a compute that is attached to the workspace"
+        )
     elif "/" not in compute:
         if problem := RULES["compute"].problem(compute):
-            yield line("endpoint.compute", compute, problem)
+            yield error_line("endpoint.compute", compute, problem)
         if "cluster" not in endpoint and "id" not in workspace:
             remedy = "the workspace is new and has none; name the cluster to attach by endpoint.cluster.id"
-            yield line("endpoint.compute", compute, remedy)
+            yield error_line("endpoint.compute", compute, remedy)
     elif problem := RULES["computeId"].problem(compute):
-        yield line("endpoint.compute", compute, problem)
+        yield error_line("endpoint.compute", compute, problem)
     elif "cluster" in endpoint:
-        yield line("endpoint.compute", compute, "endpoint.cluster is attached under a plain name; write one")
+        yield error_line("endpoint.compute", compute, "endpoint.cluster is attached under a plain name; write one")
     elif not compute.lower().startswith(f"{workspace.get('id', '?')}/computes/".lower()):
-        yield line("endpoint.compute", compute, "it lies in another workspace; name that one by workspace.id")
+        yield error_line("endpoint.compute", compute, "it lies in another workspace; name that one by workspace.id")
 
 
 def _deployment(field: str, kind: str, deployment: Section) -> Iterator[str]:
     for name, remedy in (_ONLY_MANAGED if kind == "kubernetes" else _ONLY_KUBERNETES).items():
         if name in deployment:
-            yield line(f"{field}.{_SHOWN.get(name, name)}", deployment[name], remedy)
+            yield error_line(f"{field}.{_SHOWN.get(name, name)}", deployment[name], remedy)
     machine, count = deployment.get("instance_type"), deployment.get("instance_count")
     rule = RULES["instanceType" if kind == "managed" else "kubernetesInstanceType"]
     if machine is None and kind == "managed":
-        yield line(f"{field}.instanceType", "", "which machine? write a size, such as Standard_DS3_v2")
+        yield error_line(f"{field}.instanceType", "", "which machine? write a size, such as Standard_DS3_v2")
     elif machine is not None and (problem := rule.problem(machine)):
-        yield line(f"{field}.instanceType", machine, problem)
+        yield error_line(f"{field}.instanceType", machine, problem)
     if count is not None and kind == "managed" and count > _INSTANCES:
-        yield line(f"{field}.instanceCount", count, f"Azure takes {_INSTANCES}; share over two deployments")
+        yield error_line(f"{field}.instanceCount", count, f"Azure takes {_INSTANCES}; share over two deployments")
     for scaling in ("autoscale", "scale"):
         if count is not None and scaling in deployment:
-            yield line(f"{field}.instanceCount", count, f"{scaling} says how many; take out one of them")
+            yield error_line(f"{field}.instanceCount", count, f"{scaling} says how many; take out one of them")
     yield from _requests(f"{field}.requestSettings", kind, deployment.get("request_settings") or {})
     yield from _autoscale(f"{field}.autoscale", deployment.get("autoscale"))
     yield from _scale(f"{field}.scale", deployment.get("scale"))
@@ -121,7 +125,7 @@ def _requests(field: str, kind: str, requests: Section) -> Iterator[str]:
     try:
         at_most(REQUEST_SECONDS[kind])(timeout)
     except ValueError as error:
-        yield line(f"{field}.requestTimeout", timeout, str(error))
+        yield error_line(f"{field}.requestTimeout", timeout, str(error))
 
 
 def _autoscale(field: str, autoscale: Section | None) -> Iterator[str]:
@@ -130,35 +134,35 @@ def _autoscale(field: str, autoscale: Section | None) -> Iterator[str]:
     least, most = autoscale["min"], autoscale["max"]
     first = autoscale.get("default", least)
     if most > _INSTANCES:
-        yield line(f"{field}.max", most, f"Azure takes {_INSTANCES}; share over two deployments")
+        yield error_line(f"{field}.max", most, f"Azure takes {_INSTANCES}; share over two deployments")
     if least > most:
-        yield line(f"{field}.min", least, f"it is more than max, {most}; write less")
+        yield error_line(f"{field}.min", least, f"it is more than max, {most}; write less")
     elif not least <= first <= most:
-        yield line(f"{field}.default", first, f"it lies outside min and max; write {least} to {most}")
+        yield error_line(f"{field}.default", first, f"it lies outside min and max; write {least} to {most}")
     rules = autoscale.get("rules") or []
     if len(rules) > _RULE_LIMIT:
-        yield line(f"{field}.rules", rules, f"Azure takes {_RULE_LIMIT}; take some out")
+        yield error_line(f"{field}.rules", rules, f"Azure takes {_RULE_LIMIT}; take some out")
     for place, rule in enumerate(rules):
         yield from _rule(f"{field}.rules.{place}", rule)
 
 
 def _rule(field: str, rule: Section) -> Iterator[str]:
     if rule["metric"] not in _METRICS:
-        yield line(f"{field}.metric", rule["metric"], f"one of {', '.join(_METRICS)}")
+        yield error_line(f"{field}.metric", rule["metric"], f"one of {', '.join(_METRICS)}")
     if ("above" in rule) == ("below" in rule):
-        yield line(f"{field}.above", rule.get("above", ""), "when does it change? write either above or below")
+        yield error_line(f"{field}.above", rule.get("above", ""), "when does it change? write either above or below")
     if rule["change"] == 0:
-        yield line(f"{field}.change", 0, "it changes nothing; write 1, or -1 for one less")
+        yield error_line(f"{field}.change", 0, "it changes nothing; write 1, or -1 for one less")
     for name, (least, most) in (("window", _WINDOW), ("cooldown", _COOLDOWN)):
         if name in rule and not least <= seconds_of(rule[name]) <= most:
             remedy = f"Azure takes {least} seconds to {most // 3600} hours; write PT5M"
-            yield line(f"{field}.{name}", rule[name], remedy)
+            yield error_line(f"{field}.{name}", rule[name], remedy)
 
 
 def _scale(field: str, scale: Section | None) -> Iterator[str]:
     if scale is not None and scale.get("min_instances", 1) > scale["max_instances"]:
         remedy = f"it is more than maxInstances, {scale['max_instances']}; write less"
-        yield line(f"{field}.minInstances", scale["min_instances"], remedy)
+        yield error_line(f"{field}.minInstances", scale["min_instances"], remedy)
 
 
 def _resources(field: str, resources: Section) -> Iterator[str]:
@@ -168,14 +172,16 @@ def _resources(field: str, resources: Section) -> Iterator[str]:
         for name in ("cpu", "memory"):
             given = (resources.get(part) or {}).get(name)
             if given is not None and (problem := RULES[name].problem(given)):
-                yield line(f"{field}.{part}.{name}", given, problem)
+                yield error_line(f"{field}.{part}.{name}", given, problem)
                 return
     for name in ("cpu", "memory"):
         if name in asked and name in most and amount(asked[name]) > amount(most[name]):
-            yield line(f"{field}.requests.{name}", asked[name], f"it is more than the limit, {most[name]}; write less")
+            yield error_line(
+                f"{field}.requests.{name}", asked[name], f"it is more than the limit, {most[name]}; write less"
+            )
     if "gpu" in asked and asked["gpu"] != most.get("gpu"):
         remedy = "a GPU is never shared, so requests and limits are the same; write it under limits only"
-        yield line(f"{field}.requests.gpu", asked["gpu"], remedy)
+        yield error_line(f"{field}.requests.gpu", asked["gpu"], remedy)
 
 
 def amount(quantity: str) -> float:
@@ -189,7 +195,7 @@ def _collector(field: str, collector: Section | None) -> Iterator[str]:
     if collector is None:
         return
     if not collector["collections"]:
-        yield line(f"{field}.collections", {}, "what is kept? write request, response, or names of your own")
+        yield error_line(f"{field}.collections", {}, "what is kept? write request, response, or names of your own")
     elif "capture_headers" in collector and not any(name in collector["collections"] for name in _SPEAKS):
         remedy = "headers are kept with payloads; add the collection request or response"
-        yield line(f"{field}.captureHeaders", ", ".join(collector["capture_headers"]), remedy)
+        yield error_line(f"{field}.captureHeaders", ", ".join(collector["capture_headers"]), remedy)

@@ -22,7 +22,7 @@ from azureml_scoring.plan.content import check_context
 from azureml_scoring.plan.environment import plan_environment
 from azureml_scoring.plan.requirements import RequirementId, RequirementLevel
 from azureml_scoring.settings import types
-from azureml_scoring.settings.types import SettingsError, line
+from azureml_scoring.settings.types import SettingsError, error_line
 from azureml_scoring.settings.validation import default_principal, refusals
 from azureml_scoring.stack import ScoringStackArgs
 
@@ -345,7 +345,7 @@ def _demand_sealed(path: str) -> None:
     """Refuse a secret in plain text; Pulumi only tells whether anything in a section is sealed."""
     field = f"{NAMESPACE}:{path}"
     if not pulumi.runtime.is_config_secret(field.partition(".")[0]):
-        raise SettingsError(line(field, "[hidden]", _IN_PLAIN_TEXT.format(field)))
+        raise SettingsError(error_line(field, "[hidden]", _IN_PLAIN_TEXT.format(field)))
 
 
 def parse(given: Mapping[str, Any], root: Path) -> ScoringStackArgs:
@@ -411,17 +411,17 @@ def _line(problem: ErrorDetails, given: Mapping[str, Any]) -> str:
     context = problem.get("ctx") or {}
     match problem["type"]:
         case "extra_forbidden":
-            return line(field, value, _unknown(path))
+            return error_line(field, value, _unknown(path))
         case "missing":
             return f"{field} is missing: write it; see {_example(path)}"
         case "literal_error":
-            return line(field, value, f"one of {context['expected']}".replace("'", "").replace(" or ", ", "))
+            return error_line(field, value, f"one of {context['expected']}".replace("'", "").replace(" or ", ", "))
         case "value_error":
-            return line(field, value, str(context["error"]))
+            return error_line(field, value, str(context["error"]))
         case "dict_type" | "model_type" | "model_attributes_type":
-            return line(field, value, f"this is a section; write its fields below it, as in {_example(path)}")
+            return error_line(field, value, f"this is a section; write its fields below it, as in {_example(path)}")
         case kind:
-            return line(field, value, _REMEDIES.get(kind) or _plain(problem["msg"]))
+            return error_line(field, value, _REMEDIES.get(kind) or _plain(problem["msg"]))
 
 
 _REMEDIES: Final = {

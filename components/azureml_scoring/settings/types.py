@@ -329,11 +329,11 @@ def require(kind: str, field: str, text: str) -> str:
     """Return the text when it obeys its rule; else raise the one line for a component's user."""
     problem = RULES[kind].problem(text)
     if problem:
-        raise SettingsError(line(field, text, problem))
+        raise SettingsError(error_line(field, text, problem))
     return text
 
 
-def line(field: str, value: object, remedy: str) -> str:
+def error_line(field: str, value: object, remedy: str) -> str:
     """Compose the one line of an error: which field, which value, what to do."""
     return f"{field} = {_shown(value)}: {remedy}"
 

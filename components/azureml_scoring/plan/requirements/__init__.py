@@ -4,7 +4,7 @@ Owns the checks before the build (`before`, from the Dockerfile) and after it (`
 the catalogue of public base images. Refuses to own the reading of files, registries and config. Pure.
 """
 
-from azureml_scoring.plan.requirements.after import Probe, after
+from azureml_scoring.plan.requirements.after import ImageInspection, after
 from azureml_scoring.plan.requirements.before import Checks, before, made_of, named, reference
 from azureml_scoring.plan.requirements.findings import RULES, Finding, RequirementId, RequirementLevel
 
@@ -12,7 +12,7 @@ __all__ = [
     "RULES",
     "Checks",
     "Finding",
-    "Probe",
+    "ImageInspection",
     "RequirementId",
     "RequirementLevel",
     "after",

@@ -1,6 +1,6 @@
 """What the built image tells.
 
-Owns the checks on a probe. Refuses to own the probing (`provider/image_probe.py`). Pure.
+Owns the checks on a probe. Refuses to own the probing (`provider/image_inspection.py`). Pure.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from azureml_scoring.plan.requirements.server import PORT, Start, judge_start
 
 
 @dataclass(frozen=True)
-class Probe:
+class ImageInspection:
     """What is known of a built image."""
 
     user: str = ""
@@ -41,13 +41,13 @@ _STACK: Final = ("runsvdir", "runit")
 """How Azure ML's own base images start their inference stack."""
 
 
-def after(probe: Probe, checks: Checks | None = None) -> list[Finding]:
+def after(probe: ImageInspection, checks: Checks | None = None) -> list[Finding]:
     """Judge a built image."""
     checks = checks or Checks()
     return levelled(_findings(probe, checks.today), checks.levels)
 
 
-def _findings(probe: Probe, today: date) -> support.Found:
+def _findings(probe: ImageInspection, today: date) -> support.Found:
     yield from support.system_findings(probe.system, probe.system_version, today)
     yield from support.python_findings(probe.python, today)
     yield from support.conda_findings(probe.conda)

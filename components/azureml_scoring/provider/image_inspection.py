@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
-from azureml_scoring.plan.requirements.after import Probe, is_fuse
+from azureml_scoring.plan.requirements.after import ImageInspection, is_fuse
 from azureml_scoring.plan.requirements.server import Start
 from azureml_scoring.plan.requirements.support import version
 from azureml_scoring.provider.arm import Arm
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.registry_client import Images
 
 BYTES: Final = 512 << 20
@@ -76,7 +76,7 @@ class Finds:
             self.texts[path] = content.read(FILE) if content else b""
 
 
-def probe(arm: Arm, login_server: str, repository: str, digest: str, platform: str = "linux/amd64") -> Probe:
+def probe(arm: Arm, login_server: str, repository: str, digest: str, platform: str = "linux/amd64") -> ImageInspection:
     """Look into an image; ResourceError when the registry does not let us."""
     images = Images(arm, login_server, repository)
     manifest = _manifest(images, digest, platform)
@@ -85,7 +85,7 @@ def probe(arm: Arm, login_server: str, repository: str, digest: str, platform: s
     finds, whole = _look(images, manifest.get("layers") or [])
     environment = dict(str(text).partition("=")[::2] for text in inside.get("Env") or [])
     release = _release(finds)
-    return Probe(
+    return ImageInspection(
         user=str(inside.get("User") or ""),
         start=Start(_words(inside.get("Entrypoint")), _words(inside.get("Cmd"))),
         ports=tuple(inside.get("ExposedPorts") or {}),

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azureml_scoring.plan.requirements import Checks, Probe, after
-from azureml_scoring.provider import image_probe
-from azureml_scoring.provider.framework import ResourceError
+from azureml_scoring.plan.requirements import Checks, ImageInspection, after
+from azureml_scoring.provider import image_inspection
+from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.image_build import ImageBuild
-from azureml_scoring.provider.image_probe import probe
+from azureml_scoring.provider.image_inspection import probe
 
 from tests.provider.fake_azure import REGISTRY, Answer, FakeAzure, Sent
 
@@ -87,7 +87,7 @@ class Store:
         assert "Authorization" not in sent.headers
         return 200, {}, self.blobs[sent.path.lstrip("/")]
 
-    def look(self) -> Probe:
+    def look(self) -> ImageInspection:
         return probe(self.azure.arm(), SERVER, "team/iris", self.digest)
 
 
@@ -139,7 +139,7 @@ def test_the_python_on_path_counts_and_conda_is_seen() -> None:
 
 def test_layers_beyond_the_limit_are_left_out_and_nothing_is_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     base, big = layer(BASE), layer({"noise": "".join(map(str, range(5000)))})
-    monkeypatch.setattr(image_probe, "BYTES", len(base) + len(big) // 2)
+    monkeypatch.setattr(image_inspection, "BYTES", len(base) + len(big) // 2)
     store = Store([base, big])
     found = store.look()
     assert found.system == "debian"
@@ -160,7 +160,7 @@ def test_a_layer_that_cannot_be_read_is_no_reason_to_fail(broken: bytes) -> None
 
 
 def test_a_layer_that_is_a_bomb_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_probe, "UNPACKED", 10_000)
+    monkeypatch.setattr(image_inspection, "UNPACKED", 10_000)
     found = Store([layer(BASE), layer({"a": "x" * 20_000, "usr/bin/python3.5": ""})]).look()
     assert not found.whole
     assert found.python == "3.12"
