@@ -198,7 +198,7 @@ BAD: list[tuple[str, object, str]] = [
         {"AML-IMG-099": "off"},
         (
             'scoring:image.requirements.AML-IMG-099 = "AML-IMG-099": '
-            "no such check; one of AML-IMG-001 to AML-IMG-016, see README"
+            "no such check; one of AML-IMG-001 to AML-IMG-016, see docs/images.md"
         ),
     ),
     (

@@ -75,7 +75,7 @@ def _level(text: str) -> Level:
 
 def _known_id(text: str) -> str:
     if text not in RULES:
-        raise ValueError(f"no such check; one of {min(RULES)} to {max(RULES)}, see README")
+        raise ValueError(f"no such check; one of {min(RULES)} to {max(RULES)}, see docs/images.md")
     return text
 
 
