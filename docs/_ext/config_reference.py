@@ -94,7 +94,7 @@ def _section(section: Section) -> Iterator[str]:
     fields = schema["properties"]
     titles = {"x-sides": "Endpoint kinds", "x-arm": "In Azure Resource Manager"}
     extra = [key for key in titles if any(key in _plain(field) for field in fields.values())]
-    head = ["Field", "Value", "Default", *(titles[key] for key in extra), "Description"]
+    head = ["Field", "Description", "Value", "Default", *(titles[key] for key in extra)]
     yield _row(head)
     yield _row(["---"] * len(head))
     for name, field in fields.items():
@@ -105,9 +105,8 @@ def _section(section: Section) -> Iterator[str]:
 def _cells(path: str, name: str, field: _Schema, extra: list[str], *, required: bool) -> list[str]:
     whole = f"{path}.{name}".removeprefix(".")
     default = "required" if required else f"`{_literal(field['default'])}`" if "default" in field else ""
-    shown = [f"[`{name}`]{{#{anchor(whole)}--field}}", _value(field, whole), default]
-    shown += [_words(field.get(key, "")) for key in extra]
-    return [*shown, field.get("description", "")]
+    shown = [f"[`{name}`]{{#{anchor(whole)}--field}}", field.get("description", ""), _value(field, whole), default]
+    return shown + [_words(field.get(key, "")) for key in extra]
 
 
 def _value(field: _Schema, path: str) -> str:

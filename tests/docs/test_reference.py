@@ -94,7 +94,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
 
 @pytest.mark.parametrize(("section", "field"), sorted(set(declared(Config))), ids=".".join)
 def test_every_field_has_a_row_in_each_of_its_sections(rows: Rows, section: str, field: str) -> None:
-    *_, description = rows[anchor(section), field]
+    description, *_ = rows[anchor(section), field]
     assert description
 
 
@@ -104,11 +104,11 @@ def test_no_row_is_of_a_field_that_nobody_declares(rows: Rows) -> None:
 
 
 def test_a_row_says_what_may_stand_there_and_what_stands_there_otherwise(rows: Rows) -> None:
-    assert rows["config-registry", "mode"][:2] == ["workspace, standalone, public, private", "standalone"]
-    assert rows["config-top", "location"][0].startswith("text; ")
-    assert rows["config-top", "location"][1] == "required"
-    assert rows["config-registry", "password"][0] == "secret text"
-    assert rows["config-endpoint", "traffic"][0].startswith(
+    assert rows["config-registry", "mode"][1:3] == ["workspace, standalone, public, private", "standalone"]
+    assert rows["config-top", "location"][1].startswith("text; ")
+    assert rows["config-top", "location"][2] == "required"
+    assert rows["config-registry", "password"][1] == "secret text"
+    assert rows["config-endpoint", "traffic"][1].startswith(
         "mapping of names to whole numbers; at least 0, at most 100"
     )
 
@@ -117,9 +117,9 @@ def test_kinds_and_place_in_azure_have_columns_where_a_section_has_them() -> Non
     field = {"type": "string", "description": "d", "x-sides": ["managed"], "x-arm": "properties.sku", "x-secret": True}
     config = {"description": "c", "properties": {"scoring:size": field}, "required": []}
     table = reference({"properties": {"config": config}, "$defs": {}}).splitlines()
-    head = "| Field | Value | Default | Endpoint kinds | In Azure Resource Manager | Description |"
+    head = "| Field | Description | Value | Default | Endpoint kinds | In Azure Resource Manager |"
     assert head in table
-    assert table[-1].endswith("| secret text |  | managed | properties.sku | d |")
+    assert table[-1].endswith("| d | secret text |  | managed | properties.sku |")
 
 
 def test_a_page_cannot_be_built_with_a_reference_to_nowhere(tmp_path: Path) -> None:
