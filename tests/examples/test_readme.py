@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from azureml_scoring.settings.stack_file import Config
+from azureml_scoring.settings.stack import StackFile
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
@@ -29,7 +29,7 @@ def inside(annotation: object) -> Iterator[str]:
         yield from inside(argument)
 
 
-@pytest.mark.parametrize("name", sorted(set(fields(Config))))
+@pytest.mark.parametrize("name", sorted(set(fields(StackFile))))
 def test_every_field_of_the_config_is_explained(name: str) -> None:
     assert name in CODE or f"deployments.{name}" in CODE
 

@@ -13,12 +13,12 @@ from azureml_scoring.provider.blobs import container_sas
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.values import Properties
 
-from tests.provider.fake_azure import WORKSPACE, Answer, FakeAzure, Sent
+from tests.provider.fake_azure import GROUP, WORKSPACE, Answer, FakeAzure, Sent
 
 MODEL = f"{WORKSPACE}/models/iris/versions/7"
 CODE = f"{WORKSPACE}/codes/app/versions/abc"
 STORE = f"{WORKSPACE}/datastores/workspaceblobstore"
-ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/files"
+ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/files"
 SHORT = WORKSPACE.replace("/providers/Microsoft.MachineLearningServices", "")
 KEY = "a2V5" * 16
 

@@ -15,9 +15,10 @@ import yaml
 from azureml_scoring.plan.content import context_files
 from azureml_scoring.provider import blobs
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.image_build import ImageBuild, ImageBuildInputs, errors_in, pack, run_request, task_yaml
+from azureml_scoring.provider.image_build import ImageBuild, errors_in, pack, run_request, task_yaml
 from azureml_scoring.provider.registry_client import find_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties
+from azureml_scoring.settings.arguments import ImageBuildArgs
 
 from tests.provider.fake_azure import DIGEST, REGISTRY, Answer, FakeAzure, Sent
 
@@ -52,8 +53,8 @@ def news(folder: Path, **more: object) -> Properties:
     return checked.inputs
 
 
-def inputs(folder: Path, **more: object) -> ImageBuildInputs:
-    return ImageBuildInputs.model_validate(news(folder, **more))
+def inputs(folder: Path, **more: object) -> ImageBuildArgs:
+    return ImageBuildArgs.model_validate(news(folder, **more))
 
 
 @dataclass

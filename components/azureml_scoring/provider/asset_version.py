@@ -17,18 +17,17 @@ import re
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
-
-from pydantic import Field
 
 from azureml_scoring.plan.content import asset_files, asset_key
 from azureml_scoring.provider.arm import ML_API, ArmError
 from azureml_scoring.provider.blobs import container_sas, put_blob
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.fields import Tags, WorkspaceId, kept_tags, shaped
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.fields import kept_tags
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.values import Properties
+from azureml_scoring.settings.arguments import AssetVersionArgs, CodeVersionArgs, ModelVersionArgs
 
 STORAGE_API = "2023-05-01"
 """Microsoft.Storage/storageAccounts: only asked for its blob endpoint."""
@@ -40,58 +39,12 @@ SAS_HOURS = 12
 SPOKEN_EVERY = 10.0
 NOT_FOUND = 404
 
-AssetName = Annotated[str, shaped(r"[A-Za-z0-9][\w-]{0,254}", "letters, digits, dashes and underscores, at most 255")]
-
-
-class AssetVersionInputs(Inputs):
-    """Which files become which version."""
-
-    kind: ClassVar[str]
-    workspace_id: WorkspaceId = Field(description="ARM id of the workspace.")
-    asset_name: AssetName = Field(description="Name of the asset.")
-    version: Annotated[str, shaped(r"[A-Za-z0-9][\w.-]{0,29}", "at most 30 letters, digits, - _ and .")] = Field(
-        description="The version; a model's is a positive whole number."
-    )
-    content_key: Annotated[str, shaped(r"[0-9a-f]{64}", "64 hexadecimal digits")] = Field(
-        description="Hash of all files and their names; its change is another version."
-    )
-    path: str = Field(description="The folder or file. Where it lies is no part of the diff.")
-    tags: Tags | None = Field(default=None, description="Tags of the version.")
-
-    @property
-    def arm_id(self) -> str:
-        """The ARM id."""
-        return f"{self.workspace_id}/{self.kind}/{self.asset_name}/versions/{self.version}"
-
-    @property
-    def title(self) -> str:
-        """How logs and errors call it."""
-        return f"{self.kind.removesuffix('s')} {self.asset_name}:{self.version}"
-
-
-class ModelVersionInputs(AssetVersionInputs):
-    """Which files become which version of a model."""
-
-    kind: ClassVar[str] = "models"
-    version: Annotated[str, shaped(r"[1-9]\d{0,9}", "a positive whole number, as Azure ML wants it")] = Field(
-        description="The version: Azure ML counts models."
-    )
-    model_type: Annotated[str, shaped("(custom|mlflow|triton)_model", "custom_model, mlflow_model or triton_model")] = (
-        Field(default="custom_model", description="custom_model, mlflow_model or triton_model.")
-    )
-
-
-class CodeVersionInputs(AssetVersionInputs):
-    """Which files become which version of code."""
-
-    kind: ClassVar[str] = "codes"
-
 
 class AssetVersionOutputs(Outputs):
     """Nothing beyond the inputs and the id."""
 
 
-InputsT = TypeVar("InputsT", bound=AssetVersionInputs)
+InputsT = TypeVar("InputsT", bound=AssetVersionArgs)
 
 
 class AssetVersion(Resource[InputsT]):
@@ -189,18 +142,18 @@ class AssetVersion(Resource[InputsT]):
         return f"{uri}/{Path(inputs.path).resolve().name}"
 
 
-class ModelVersion(AssetVersion[ModelVersionInputs]):
+class ModelVersion(AssetVersion[ModelVersionArgs]):
     """An immutable version of a model, uploaded into the workspace's default datastore."""
 
     name = "ModelVersion"
-    inputs = ModelVersionInputs
+    inputs = ModelVersionArgs
     replace_on: ClassVar[frozenset[str]] = frozenset({"workspaceId", "assetName", "version", "contentKey", "modelType"})
     uri = "modelUri"
 
-    def _content(self, inputs: ModelVersionInputs) -> dict[str, Any]:
+    def _content(self, inputs: ModelVersionArgs) -> dict[str, Any]:
         return {**super()._content(inputs), "modelType": inputs.model_type}
 
-    def _place(self, context: Context, inputs: ModelVersionInputs) -> tuple[str, str, str]:
+    def _place(self, context: Context, inputs: ModelVersionArgs) -> tuple[str, str, str]:
         store = f"{inputs.workspace_id}/datastores/{DATASTORE}"
         properties = (context.arm.get(store, ML_API) or {}).get("properties") or {}
         secret = context.arm.post(f"{store}/listSecrets", ML_API)
@@ -220,15 +173,15 @@ class ModelVersion(AssetVersion[ModelVersionInputs]):
         )
 
 
-class CodeVersion(AssetVersion[CodeVersionInputs]):
+class CodeVersion(AssetVersion[CodeVersionArgs]):
     """An immutable version of code, uploaded where Azure ML opens a place for it."""
 
     name = "CodeVersion"
-    inputs = CodeVersionInputs
+    inputs = CodeVersionArgs
     replace_on: ClassVar[frozenset[str]] = frozenset({"workspaceId", "assetName", "version", "contentKey"})
     uri = "codeUri"
 
-    def _place(self, context: Context, inputs: CodeVersionInputs) -> tuple[str, str, str]:
+    def _place(self, context: Context, inputs: CodeVersionArgs) -> tuple[str, str, str]:
         body = {"pendingUploadId": inputs.content_key, "pendingUploadType": "TemporaryBlobReference"}
         place = context.arm.post(f"{inputs.arm_id}/startPendingUpload", ML_API, body)
         reference = place.get("blobReferenceForConsumption") or {}

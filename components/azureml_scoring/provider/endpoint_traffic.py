@@ -9,22 +9,21 @@ https://learn.microsoft.com/azure/machine-learning/how-to-safely-rollout-online-
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
-from pydantic import AfterValidator, Field, model_validator
 
 from azureml_scoring.provider.arm import ML_API, Arm, Reply, clean, state_of
 from azureml_scoring.provider.endpoint_metrics import Limits, measure
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.fields import EndpointId, last
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.fields import last
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.registry_client import is_local
 from azureml_scoring.provider.split import WHOLE, Split, nonzero, put_split, split_of, steps
 from azureml_scoring.provider.values import Properties
+from azureml_scoring.settings.arguments import EndpointTrafficArgs
 
-MIRROR_LIMIT = 50
 TRIES = 5
 """How often a deployment is probed before it counts as unable to answer."""
 PAUSE = 1.0
@@ -32,88 +31,15 @@ PAUSE = 1.0
 GOOD = range(200, 300)
 
 
-def _shares(given: dict[str, int]) -> dict[str, int]:
-    for name, share in given.items():
-        if not 0 <= share <= WHOLE:
-            msg = f"the share of {name} is {share}; give 0 to 100"
-            raise ValueError(msg)
-    return given
-
-
-def _whole(given: dict[str, int]) -> dict[str, int]:
-    total = sum(given.values())
-    if not given or total not in {0, WHOLE}:
-        msg = f"the shares sum to {total}; make them 100, or all 0 to send nowhere"
-        raise ValueError(msg)
-    return given
-
-
-def _one_half(given: dict[str, int]) -> dict[str, int]:
-    if len(nonzero(given)) > 1 or sum(given.values()) > MIRROR_LIMIT:
-        msg = f"{given} mirrors too much; Azure mirrors to one deployment, at most {MIRROR_LIMIT} %"
-        raise ValueError(msg)
-    return given
-
-
-class EndpointTrafficInputs(Inputs):
-    """Who gets how much, how fast it shifts, and what must be answered first."""
-
-    endpoint_id: EndpointId = Field(description="ARM id of the endpoint.")
-    traffic: Annotated[dict[str, int], AfterValidator(_shares), AfterValidator(_whole)] = Field(
-        description="Percent by deployment; sums to 100, or to 0."
-    )
-    mirror_traffic: Annotated[dict[str, int], AfterValidator(_shares), AfterValidator(_one_half)] = Field(
-        default_factory=dict, description="Percent of live requests copied to one deployment, at most 50."
-    )
-    steps: list[Annotated[int, Field(ge=1, le=WHOLE)]] = Field(
-        default_factory=list, description="How many percent of a shift are done at each step before the last."
-    )
-    bake_seconds: float = Field(
-        default=0, ge=0, le=3600, description="How long a step must stand before the next; probed again at its end."
-    )
-    probe: Any = Field(
-        default=None, description="JSON body that every receiving deployment must answer; none: no probe."
-    )
-    mirror_first: int = Field(
-        default=0,
-        ge=0,
-        le=MIRROR_LIMIT,
-        description="Percent of the live requests that a newcomer gets as copies, to be measured by, before any shift.",
-    )
-    error_percent: float | None = Field(
-        default=None, ge=0, le=WHOLE, description="How many percent of its answers may fail at a step."
-    )
-    latency_milliseconds: float | None = Field(
-        default=None, gt=0, description="How long 95 % of its answers may take at a step."
-    )
-
-    @model_validator(mode="after")
-    def _answers_or_mirrors(self) -> "EndpointTrafficInputs":
-        for name in sorted(nonzero(self.traffic).keys() & nonzero(self.mirror_traffic).keys()):
-            msg = f"{name} stands in traffic and in mirrorTraffic; a deployment either answers or mirrors"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def split(self) -> Split:
-        """The split that is wanted."""
-        return Split(self.traffic, self.mirror_traffic)
-
-    @property
-    def limits(self) -> Limits:
-        """What a deployment may not exceed while it bakes."""
-        return Limits(self.error_percent, self.latency_milliseconds)
-
-
 class EndpointTrafficOutputs(Outputs):
     """Nothing beyond the inputs: `traffic` is the confirmed split."""
 
 
-class EndpointTraffic(Resource[EndpointTrafficInputs]):
+class EndpointTraffic(Resource[EndpointTrafficArgs]):
     """The split of an endpoint's requests over its deployments, shifted in probed steps."""
 
     name = "EndpointTraffic"
-    inputs = EndpointTrafficInputs
+    inputs = EndpointTrafficArgs
     outputs = EndpointTrafficOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId"})
     # How to shift and what to ask is only of interest when there is something to shift.
@@ -121,11 +47,11 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
         {"steps", "bakeSeconds", "probe", "mirrorFirst", "errorPercent", "latencyMilliseconds"}
     )
 
-    def _create(self, context: Context, inputs: EndpointTrafficInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: EndpointTrafficArgs) -> tuple[str, Outputs]:
         shift(context, inputs)
         return f"{inputs.endpoint_id}/traffic", EndpointTrafficOutputs()
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: EndpointTrafficInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: EndpointTrafficArgs) -> Outputs:
         del resource_id
         # What was confirmed last: a shift that was killed half-way has left another split behind.
         good = Split(dict(olds.get("traffic") or {}), dict(olds.get("mirrorTraffic") or {}))
@@ -152,14 +78,14 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
         context.log("the endpoint keeps its traffic until its deployments go")
 
 
-def shift(context: Context, inputs: EndpointTrafficInputs, good: Split | None = None) -> None:
+def shift(context: Context, inputs: EndpointTrafficArgs, good: Split | None = None) -> None:
     """Go from the split that stands to the one that is wanted; on failure go back to the good one and say why."""
     arm, endpoint_id, name = context.arm, inputs.endpoint_id, last(inputs.endpoint_id)
     document = arm.wait_until_idle(endpoint_id, ML_API)
     if document is None:
         msg = f"endpoint {name} does not exist; run up --refresh to make it anew"
         raise ResourceError(msg)
-    before, wanted = split_of(document), inputs.split
+    before, wanted = split_of(document), Split(inputs.traffic, inputs.mirror_traffic)
     existing = _ready(arm, endpoint_id, wanted)
     safe = good if good is not None and nonzero(good.traffic).keys() <= existing and nonzero(good.traffic) else before
     receivers = sorted({*nonzero(wanted.traffic), *nonzero(wanted.mirror)})
@@ -186,7 +112,7 @@ def shift(context: Context, inputs: EndpointTrafficInputs, good: Split | None = 
         raise ResourceError(msg) from None
 
 
-def plan(before: Split, wanted: Split, inputs: EndpointTrafficInputs) -> list[Split]:
+def plan(before: Split, wanted: Split, inputs: EndpointTrafficArgs) -> list[Split]:
     """Plan the splits on the way; a newcomer gets copies of live requests first, where that is asked for."""
     way = [Split(traffic, wanted.mirror) for traffic in steps(before.traffic, wanted.traffic, inputs.steps)]
     if not way and not before.same(wanted):
@@ -202,14 +128,15 @@ def grows(name: str, before: Split, after: Split) -> bool:
     return after.traffic.get(name, 0) > before.traffic.get(name, 0) or bool(after.mirror.get(name))
 
 
-def _measure(context: Context, inputs: EndpointTrafficInputs, names: Iterable[str], begun: datetime) -> None:
+def _measure(context: Context, inputs: EndpointTrafficArgs, names: Iterable[str], begun: datetime) -> None:
     """Hold what was measured since then against the limits; raise for the first that is exceeded."""
-    if not inputs.limits:
+    limits = Limits(inputs.error_percent, inputs.latency_milliseconds)
+    if not limits:
         return
     for name in names:
         found = measure(context.arm, inputs.endpoint_id, name, begun, datetime.now(UTC))
         context.log(f"deployment {name}: {found}")
-        if problem := found.beyond(inputs.limits):
+        if problem := found.beyond(limits):
             msg = f"deployment {name}: {problem}; see its log"
             raise ResourceError(msg)
 

@@ -17,23 +17,26 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar, cast
+from typing import IO, Any, ClassVar, cast
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
-from azureml_scoring.plan.content import TAG_LENGTH, ContextFile, check_context, context_files
-from azureml_scoring.plan.requirements import Checks, RequirementId, RequirementLevel, after
+from azureml_scoring.plan.content import ContextFile, check_context, context_files
+from azureml_scoring.plan.requirements import Checks, after
 from azureml_scoring.provider.arm import ACR_TASKS_API, clean, redact
 from azureml_scoring.provider.blobs import BLOCK, put_blob
 from azureml_scoring.provider.errors import CancelledError, ResourceError
-from azureml_scoring.provider.fields import RegistryId, last, shaped
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.fields import last
+from azureml_scoring.provider.framework import Checked, Context, Failure, Outputs, ReadResult, Resource
 from azureml_scoring.provider.image_inspection import probe
 from azureml_scoring.provider.registry_client import find_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties
-from azureml_scoring.settings.types import SettingsError
+from azureml_scoring.settings.arguments import ImageBuildArgs
+from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.rules import TAG_LENGTH
 
 RUN_SECONDS = 3300
 """What ACR gives a run: a little less than we wait for it, so that Azure's own words end it."""
@@ -44,81 +47,6 @@ VOLUME, MOUNTED = "build-secrets", "/run/build-secrets"
 TELLING = 4
 """Characters from which on a line of a secret is hidden in logs: shorter ones would hide half of every log."""
 ENDED = frozenset({"succeeded", "failed", "canceled", "error", "timeout"})
-
-
-class ImageBuildInputs(Inputs):
-    """What to build, from where, into which repository."""
-
-    registry_id: RegistryId = Field(description="ARM id of the registry that builds and keeps the image.")
-    login_server: Annotated[str, shaped(r"[\w.\[\]-]+(:\d+)?", "a host such as NAME.azurecr.io")] = Field(
-        description="The registry's login server."
-    )
-    repository: Annotated[
-        str, shaped(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", "small letters, digits and . _ - / between them")
-    ] = Field(description="The repository inside the registry.")
-    content_key: Annotated[str, shaped(r"[0-9a-f]{12,64}", "a hash of at least 12 hexadecimal digits")] = Field(
-        description="Hash of all that the image is made from; its start is the tag, its change is a new build."
-    )
-    context: str = Field(description="Folder with the Dockerfile and all it copies. Its path is no part of the diff.")
-    dockerfile: str = Field(default="Dockerfile", description="The Dockerfile, seen from the context.")
-    build_arguments: dict[str, str] = Field(
-        default_factory=dict, description="Build arguments. No secrets: they stay readable in the image."
-    )
-    platform: Annotated[str, shaped(r"linux/(amd64|arm64)", "linux/amd64 or linux/arm64")] = Field(
-        default="linux/amd64", description="Operating system and processor."
-    )
-    target: Annotated[str, shaped(r"[\w.-]+", "the name of a build stage")] | None = Field(
-        default=None, description="The stage to stop at; the last one by default."
-    )
-    requirements: dict[RequirementId, RequirementLevel] = Field(
-        default_factory=dict, description="Levels of the image checks by id: error, warning, info or off."
-    )
-    files: dict[str, str] = Field(
-        default_factory=dict, description="A piece of each file's hash, for reports: what a new content key changes."
-    )
-    bases: list[str] = Field(default_factory=list, description="The images that the Dockerfile stands on, for reports.")
-    packages: dict[str, str] = Field(
-        default_factory=dict, description="The packages that are asked for, with their versions, for reports."
-    )
-    build_secrets: dict[str, str] | None = Field(
-        default=None,
-        description="What a step may read by `RUN --mount=type=secret,id=NAME`, by name; never part of the image. "
-        "Another value alone builds nothing.",
-    )
-
-    @field_validator("build_secrets")
-    @classmethod
-    def _named_secrets(cls, given: dict[str, str] | None) -> dict[str, str] | None:
-        for name in given or {}:
-            if not re.fullmatch(r"[A-Za-z_]\w*", name):
-                msg = f"{name!r} is no name for a build secret; use letters, digits and underscores"
-                raise ValueError(msg)
-        return given
-
-    @field_validator("build_arguments")
-    @classmethod
-    def _plain_arguments(cls, given: dict[str, str]) -> dict[str, str]:
-        for name, value in given.items():
-            if not re.fullmatch(r"[A-Za-z_]\w*", name):
-                msg = f"{name!r} is no name for a build argument; use letters, digits and underscores"
-                raise ValueError(msg)
-            if any(ord(character) < ord(" ") for character in value):
-                msg = f"the value of {name} has a line break or control character; put such text into a file"
-                raise ValueError(msg)
-        return given
-
-    @model_validator(mode="after")
-    def _something_to_build(self) -> "ImageBuildInputs":
-        try:
-            check_context(Path(self.context), self.dockerfile)
-        except SettingsError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-    @property
-    def tag(self) -> str:
-        """The image's tag."""
-        return self.content_key[:TAG_LENGTH]
 
 
 class ImageBuildOutputs(Outputs):
@@ -132,17 +60,28 @@ class ImageBuildOutputs(Outputs):
     findings: list[str] = Field(default_factory=list, description="What the checks of the image found, a line each.")
 
 
-class ImageBuild(Resource[ImageBuildInputs]):
+class ImageBuild(Resource[ImageBuildArgs]):
     """An image built by ACR Tasks and named by the content it was built from: one build a content."""
 
     name = "ImageBuild"
-    inputs = ImageBuildInputs
+    inputs = ImageBuildArgs
     outputs = ImageBuildOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer", "repository"})
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset(
         {"context", "requirements", "files", "bases", "packages", "buildSecrets"}
     )
     secret: ClassVar[frozenset[str]] = frozenset({"buildSecrets"})
+
+    def check(self, news: Properties, secrets: Iterable[str] = ()) -> Checked:
+        """Check the folder too: there must be something to build."""
+        checked, dockerfile = super().check(news, secrets), str(news.get("dockerfile") or "Dockerfile")
+        try:
+            check_context(Path(str(checked.inputs["context"])), dockerfile)
+        except KeyError:
+            return checked
+        except SettingsError as error:
+            return replace(checked, failures=(*checked.failures, Failure("context", str(error))))
+        return checked
 
     def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the tag from the key; the same tag in the same place is the same image."""
@@ -154,10 +93,10 @@ class ImageBuild(Resource[ImageBuildInputs]):
         }
         return {**news, **later, "tag": tag, "durationSeconds": olds.get("durationSeconds", 0) if same else UNKNOWN}
 
-    def _create(self, context: Context, inputs: ImageBuildInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: ImageBuildArgs) -> tuple[str, Outputs]:
         return f"{inputs.login_server}/{inputs.repository}", _checked(context, inputs, build(context, inputs))
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageBuildInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageBuildArgs) -> Outputs:
         del resource_id
         if olds.get("tag") == inputs.tag and olds.get("digest"):
             kept = {name: value for name, value in olds.items() if name in OUTPUT_NAMES}
@@ -194,7 +133,7 @@ OUTPUT_NAMES = frozenset({"image", "digest", "tag", "runId", "durationSeconds", 
 READ = ("loginServer", "repository", "tag", "digest")
 
 
-def build(context: Context, inputs: ImageBuildInputs) -> ImageBuildOutputs:
+def build(context: Context, inputs: ImageBuildArgs) -> ImageBuildOutputs:
     """Find the image in the registry, or build it there."""
     arm = context.arm
     name = f"{inputs.login_server}/{inputs.repository}"
@@ -229,7 +168,7 @@ def build(context: Context, inputs: ImageBuildInputs) -> ImageBuildOutputs:
     )
 
 
-def _checked(context: Context, inputs: ImageBuildInputs, built: ImageBuildOutputs) -> ImageBuildOutputs:
+def _checked(context: Context, inputs: ImageBuildArgs, built: ImageBuildOutputs) -> ImageBuildOutputs:
     """Look into the image; say what is found, and fail where a stack makes it an error."""
     try:
         seen = probe(context.arm, inputs.login_server, inputs.repository, built.digest, inputs.platform)
@@ -249,7 +188,7 @@ def _checked(context: Context, inputs: ImageBuildInputs, built: ImageBuildOutput
     return built.model_copy(update={"findings": [f"{finding.level}: {finding}" for finding in found]})
 
 
-def task_yaml(inputs: ImageBuildInputs) -> str:
+def task_yaml(inputs: ImageBuildArgs) -> str:
     """Write the task: build with BuildKit, push. Each word survives the shell, the template and the alias language.
 
     Secrets come as values of the run, in files that only the agent's build step sees; BuildKit mounts those.
@@ -277,7 +216,7 @@ def literal(text: str) -> str:
     return shlex.quote(text).replace("{{", '{{"{{"}}').replace("$", "$$")
 
 
-def run_request(inputs: ImageBuildInputs, source: str) -> dict[str, Any]:
+def run_request(inputs: ImageBuildArgs, source: str) -> dict[str, Any]:
     """Build the body of scheduleRun: EncodedTaskRunRequest."""
     system, processor = inputs.platform.split("/")
     secrets = sorted((inputs.build_secrets or {}).items())
@@ -334,7 +273,7 @@ def errors_in(log: str) -> list[str]:
     return told[-SAID:]
 
 
-def _upload_context(context: Context, inputs: ImageBuildInputs) -> str:
+def _upload_context(context: Context, inputs: ImageBuildArgs) -> str:
     place = context.arm.post(f"{inputs.registry_id}/listBuildSourceUploadUrl", ACR_TASKS_API)
     if not place.get("uploadUrl") or not place.get("relativePath"):
         msg = f"registry {last(inputs.registry_id)} named no place to upload the context to; run up again"
@@ -352,7 +291,7 @@ def _upload_context(context: Context, inputs: ImageBuildInputs) -> str:
 PARTIAL = 206
 
 
-def _follow_run(context: Context, inputs: ImageBuildInputs, run_id: str) -> dict[str, Any]:
+def _follow_run(context: Context, inputs: ImageBuildArgs, run_id: str) -> dict[str, Any]:
     """Wait for the run and pass its log on; a failure is one line with the reason and the way to the whole log."""
     registry_id = inputs.registry_id
     path = f"{registry_id}/runs/{run_id}"

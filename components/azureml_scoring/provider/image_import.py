@@ -8,45 +8,18 @@ whichever subscription we can see it; then our own right to read it counts. Any 
 https://learn.microsoft.com/azure/container-registry/container-registry-import-images
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from azureml_scoring.plan.content import TAG_LENGTH
 from azureml_scoring.provider.arm import Arm, ArmError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.fields import RegistryId, shaped
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.lookup import REGISTRIES_API, find_registry
 from azureml_scoring.provider.registry_client import find_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties
-
-
-class ImageImportInputs(Inputs):
-    """Which image comes from where, into which registry."""
-
-    registry_id: RegistryId = Field(description="ARM id of the registry that gets the image.")
-    login_server: Annotated[str, shaped(r"[\w.\[\]-]+(:\d+)?", "a host such as NAME.azurecr.io")] = Field(
-        description="Its login server."
-    )
-    source: Annotated[str, shaped(r"[^\s/@]+/[^\s@]+@sha256:[0-9a-f]{64}", "HOST/REPOSITORY@sha256:…")] = Field(
-        description="The image by digest, where it lies now; the repository keeps its name."
-    )
-
-    @property
-    def server(self) -> str:
-        """The registry it comes from."""
-        return self.source.partition("/")[0]
-
-    @property
-    def repository(self) -> str:
-        """The repository, on both sides."""
-        return self.source.partition("/")[2].partition("@")[0]
-
-    @property
-    def digest(self) -> str:
-        """The manifest's digest, on both sides."""
-        return self.source.partition("@")[2]
+from azureml_scoring.settings.arguments import ImageImportArgs
+from azureml_scoring.settings.rules import TAG_LENGTH
 
 
 class ImageImportOutputs(Outputs):
@@ -56,11 +29,11 @@ class ImageImportOutputs(Outputs):
     digest: str = Field(description="The manifest's digest.")
 
 
-class ImageImport(Resource[ImageImportInputs]):
+class ImageImport(Resource[ImageImportArgs]):
     """An image built elsewhere, copied into a registry by its digest: what was tested is what runs."""
 
     name = "ImageImport"
-    inputs = ImageImportInputs
+    inputs = ImageImportArgs
     outputs = ImageImportOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer"})
 
@@ -73,10 +46,10 @@ class ImageImport(Resource[ImageImportInputs]):
         path = source.partition("/")[2]
         return {**news, "image": f"{server}/{path}", "digest": path.partition("@")[2]}
 
-    def _create(self, context: Context, inputs: ImageImportInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: ImageImportArgs) -> tuple[str, Outputs]:
         return f"{inputs.login_server}/{inputs.repository}", bring(context, inputs)
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageImportInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageImportArgs) -> Outputs:
         del resource_id, olds
         return bring(context, inputs)
 
@@ -95,7 +68,7 @@ class ImageImport(Resource[ImageImportInputs]):
         context.log("the image stays in the registry")
 
 
-def bring(context: Context, inputs: ImageImportInputs) -> ImageImportOutputs:
+def bring(context: Context, inputs: ImageImportArgs) -> ImageImportOutputs:
     """Import the image unless the registry has it, and see that it arrived."""
     arm = context.arm
     made = ImageImportOutputs(image=f"{inputs.login_server}/{inputs.repository}@{inputs.digest}", digest=inputs.digest)
@@ -115,7 +88,7 @@ def bring(context: Context, inputs: ImageImportInputs) -> ImageImportOutputs:
     return made
 
 
-def request(arm: Arm, inputs: ImageImportInputs) -> dict[str, Any]:
+def request(arm: Arm, inputs: ImageImportArgs) -> dict[str, Any]:
     """Build the body of importImage. The tag keeps the image from a retention that removes what has none."""
     registry_id = find_registry(arm, inputs.server)
     place = {"resourceId": registry_id} if registry_id else {"registryUri": inputs.server}

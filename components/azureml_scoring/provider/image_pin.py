@@ -7,39 +7,20 @@ The registry's own protocol: https://github.com/opencontainers/distribution-spec
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Final
+from typing import ClassVar, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from azureml_scoring.plan.reference import Reference
 from azureml_scoring.provider.arm import UnreachableError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.framework import Context, Diff, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.framework import Context, Diff, Outputs, ReadResult, Resource
 from azureml_scoring.provider.registry_client import Login, look_up
 from azureml_scoring.provider.values import UNKNOWN, Properties, has_unknown
-from azureml_scoring.settings.types import checked
+from azureml_scoring.settings.arguments import ImagePinArgs
 
 DELETED: Final = "nothing"
 """Where a tag points that is not there any more."""
-
-
-def _named(text: str) -> str:
-    return checked("imageReference", text)
-
-
-class ImagePinInputs(Inputs):
-    """Which image, and who may read it."""
-
-    reference: Annotated[str, AfterValidator(_named)] = Field(
-        description="host/repository:tag, no tag meaning latest; with @sha256:… behind it that image is taken."
-    )
-    username: str | None = Field(default=None, description="Who reads a private registry; by default nobody signs in.")
-    password: str | None = Field(default=None, description="The password that goes with it.")
-
-    @property
-    def login(self) -> Login | None:
-        """Who reads the registry."""
-        return Login(self.username, self.password or "") if self.username else None
 
 
 class ImagePinOutputs(Outputs):
@@ -53,11 +34,11 @@ class ImagePinOutputs(Outputs):
     )
 
 
-class ImagePin(Resource[ImagePinInputs]):
+class ImagePin(Resource[ImagePinArgs]):
     """The image that a tag named when it was first looked up; it does not follow the tag."""
 
     name = "ImagePin"
-    inputs = ImagePinInputs
+    inputs = ImagePinArgs
     outputs = ImagePinOutputs
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"username", "password"})
     secret: ClassVar[frozenset[str]] = frozenset({"password"})
@@ -66,7 +47,7 @@ class ImagePin(Resource[ImagePinInputs]):
         """Look the tag up in preview as well, where that is possible: it only reads."""
         if context.preview and not has_unknown(news):
             try:
-                return "", {**news, **_first(context, self._parse(news)).properties()}
+                return "", {**news, **_first(context, self._parse(news)).wire()}
             except UnreachableError as error:
                 context.log(f"{news['reference']} will be looked up by the update: {error}")
         return super().create(context, news)
@@ -96,17 +77,17 @@ class ImagePin(Resource[ImagePinInputs]):
         if not digest:
             return
         try:
-            found = _tag_digest(context, wanted, self._parse(news).login)
+            found = _tag_digest(context, wanted, _login(self._parse(news)))
         except ResourceError as error:
             context.log(f"whether {wanted.tagged} has moved is not known: {error}")
             return
         if found != digest:
             context.warn(_moved(wanted, digest, found))
 
-    def _create(self, context: Context, inputs: ImagePinInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: ImagePinArgs) -> tuple[str, Outputs]:
         return Reference.parse(inputs.reference).tagged, _first(context, inputs)
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImagePinInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImagePinArgs) -> Outputs:
         """Keep the digest while the tag's name is the same and no other digest is written."""
         del resource_id
         return _pinned(context, inputs, _kept(olds, Reference.parse(inputs.reference)))
@@ -118,11 +99,9 @@ class ImagePin(Resource[ImagePinInputs]):
         wanted = Reference.parse(model.reference)
         digest = str(olds.get("digest") or "")
         if not digest:
-            return ReadResult(
-                wanted.tagged, {**model.properties(), **_pinned(context, model).properties()}, model.properties()
-            )
+            return ReadResult(wanted.tagged, {**model.wire(), **_pinned(context, model).wire()}, model.wire())
         try:
-            found = _tag_digest(context, wanted, model.login)
+            found = _tag_digest(context, wanted, _login(model))
         except ResourceError as error:
             context.warn(f"{wanted.tagged} could not be looked up and stays at {digest}: {error}")
             return ReadResult(resource_id, olds, inputs)
@@ -141,22 +120,22 @@ def _kept(olds: Properties, wanted: Reference) -> str:
     return str(olds.get("digest") or "")
 
 
-def _first(context: Context, inputs: ImagePinInputs) -> ImagePinOutputs:
+def _first(context: Context, inputs: ImagePinArgs) -> ImagePinOutputs:
     """Pin for the first time; no difference is looked for then, so that a tag that is elsewhere is told here."""
     made = _pinned(context, inputs)
     wanted = Reference.parse(inputs.reference)
-    if wanted.digest and (found := _tag_digest(context, wanted, inputs.login)) != wanted.digest:
+    if wanted.digest and (found := _tag_digest(context, wanted, _login(inputs))) != wanted.digest:
         context.warn(_moved(wanted, wanted.digest, found))
     return made
 
 
-def _pinned(context: Context, inputs: ImagePinInputs, kept: str = "") -> ImagePinOutputs:
+def _pinned(context: Context, inputs: ImagePinArgs, kept: str = "") -> ImagePinOutputs:
     """Take the digest that is written, else the one kept, else what the tag names; look whether it is there."""
     wanted = Reference.parse(inputs.reference)
-    digest = wanted.digest or kept or _tag_digest(context, wanted, inputs.login)
+    digest = wanted.digest or kept or _tag_digest(context, wanted, _login(inputs))
     if not digest:
         raise ResourceError(f"{wanted.tagged} is not in the registry; correct the tag, or push it first")
-    if wanted.digest and look_up(context.arm, wanted, inputs.login) is None:
+    if wanted.digest and look_up(context.arm, wanted, _login(inputs)) is None:
         raise ResourceError(f"{wanted.at(digest)} is not in the registry; write the digest of an image that is")
     return ImagePinOutputs(image=wanted.at(digest), digest=digest)
 
@@ -171,3 +150,7 @@ def _moved(wanted: Reference, digest: str, found: str) -> str:
     where = f"{wanted.tagged} was moved from {digest} to {found}" if found else f"{wanted.tagged} was deleted"
     accept = f"; to take the new one, write {wanted.tagged}@{found}" if found else ""
     return f"{where}; {digest} stays deployed{accept}"
+
+
+def _login(inputs: ImagePinArgs) -> Login | None:
+    return Login(inputs.username, inputs.password or "") if inputs.username else None

@@ -9,35 +9,27 @@ https://learn.microsoft.com/rest/api/azureml/workspaces/update
 
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from azureml_scoring.provider.arm import ML_API, log_states
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.fields import RegistryId, WorkspaceId, as_written, last
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.fields import as_written, last
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.values import Properties
-
-
-class RegistryAttachmentInputs(Inputs):
-    """Which workspace gets which registry."""
-
-    workspace_id: WorkspaceId = Field(description="ARM id of the workspace.")
-    registry_id: RegistryId = Field(description="ARM id of the registry.")
+from azureml_scoring.settings.arguments import RegistryAttachmentArgs
 
 
 class RegistryAttachmentOutputs(Outputs):
     """Nothing beyond the inputs and the id."""
 
 
-class RegistryAttachment(Resource[RegistryAttachmentInputs]):
+class RegistryAttachment(Resource[RegistryAttachmentArgs]):
     """The container registry of a workspace that had none. It stays when this goes."""
 
     name = "RegistryAttachment"
-    inputs = RegistryAttachmentInputs
+    inputs = RegistryAttachmentArgs
     outputs = RegistryAttachmentOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"workspaceId", "registryId"})
 
-    def _create(self, context: Context, inputs: RegistryAttachmentInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: RegistryAttachmentArgs) -> tuple[str, Outputs]:
         workspace = context.arm.get(inputs.workspace_id, ML_API)
         if workspace is None:
             raise ResourceError(f"workspace {inputs.workspace_id} is not there; correct workspace.id")
@@ -57,7 +49,7 @@ class RegistryAttachment(Resource[RegistryAttachmentInputs]):
         return f"{inputs.workspace_id}/containerRegistry/{last(inputs.registry_id)}", RegistryAttachmentOutputs()
 
     def _update(
-        self, context: Context, resource_id: str, olds: Properties, inputs: RegistryAttachmentInputs
+        self, context: Context, resource_id: str, olds: Properties, inputs: RegistryAttachmentArgs
     ) -> RegistryAttachmentOutputs:
         """Nothing gets here: every other input is another attachment."""
         del context, resource_id, olds, inputs
