@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 import shlex
 import tarfile
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 import yaml
 from azureml_scoring.plan.content import context_files
+from azureml_scoring.plan.reference import Reference
 from azureml_scoring.provider import blobs
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.image_build import ImageBuild, ImageBuildInputs, errors_in, pack, run_request, task_yaml
-from azureml_scoring.provider.registry_client import find_digest
+from azureml_scoring.provider.registry_client import resolve_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties
 
 from tests.provider.fake_azure import DIGEST, REGISTRY, Answer, FakeAzure, Sent
@@ -70,7 +72,7 @@ class Builder:
 
     def __post_init__(self) -> None:
         self.azure.documents[REGISTRY] = {"id": REGISTRY, "properties": {}}
-        place = {"uploadUrl": "https://blobs.test/source?sig=hush", "relativePath": "source/1.tar.gz"}
+        place = {"uploadUrl": "https://blobs.test/source/1.tar.gz?sig=hush", "relativePath": "source/1.tar.gz"}
         on = self.azure.on
         on("POST", "listBuildSourceUploadUrl", lambda _: (200, {}, place))
         on("PUT", "blobs.test/source", self.put)
@@ -91,8 +93,8 @@ class Builder:
             assert isinstance(sent.body, bytes)
             self.blocks[sent.query["blockid"]] = sent.body
         else:
-            self.blob = b"".join(self.blocks[name] for name in sorted(self.blocks))
-            assert all(f"<Latest>{name}</Latest>" in sent.body.decode() for name in self.blocks)
+            names = re.findall("<Latest>(.*?)</Latest>", sent.body.decode())
+            self.blob = b"".join(self.blocks[name] for name in names)
         return 201, {}, None
 
     def schedule(self, sent: Sent) -> Answer:
@@ -265,7 +267,7 @@ def test_a_build_uploads_runs_and_pins_by_digest(folder: Path) -> None:
 
 
 def test_a_big_context_travels_in_blocks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "BLOCK", 1000)
+    monkeypatch.setattr(blobs, "BLOCK_SIZE", 1000)
     (folder / "noise.bin").write_bytes(os.urandom(5000))
     azure = FakeAzure()
     builder = Builder(azure)
@@ -380,21 +382,21 @@ def test_our_token_goes_to_the_registry_only(realm: str) -> None:
     azure = FakeAzure()
     azure.on("HEAD", "", lambda _: (401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="x"'}, None))
     with pytest.raises(ResourceError, match="not its own"):
-        find_digest(azure.arm(), "acr.azurecr.io", "iris", "1")
+        resolve_digest(azure.arm(), Reference("acr.azurecr.io", "iris", "1"), "deployer")
     assert azure.count("POST") == 0
 
 
 def test_a_registry_on_this_machine_is_asked_in_plain_http() -> None:
     azure = FakeAzure()
     azure.on("HEAD", "http://localhost:5000/v2/iris/manifests/1", lambda _: (404, {}, None))
-    assert find_digest(azure.arm(), "localhost:5000", "iris", "1") is None
+    assert resolve_digest(azure.arm(), Reference("localhost:5000", "iris", "1"), "deployer") is None
 
 
 def test_a_registry_that_denies_names_the_missing_role() -> None:
     azure = FakeAzure()
     azure.on("HEAD", "", lambda _: (403, {}, None))
     with pytest.raises(ResourceError, match="AcrPull"):
-        find_digest(azure.arm(), "acr.azurecr.io", "iris", "1")
+        resolve_digest(azure.arm(), Reference("acr.azurecr.io", "iris", "1"), "deployer")
 
 
 def test_telling_lines_are_picked_from_a_log() -> None:

@@ -69,7 +69,7 @@ def test_a_foreign_registry_is_named_by_its_address(azure: FakeAzure) -> None:
 
 def test_an_import_that_brings_another_digest_is_told(azure: FakeAzure) -> None:
     azure.on("POST", "/importImage", lambda _: (200, {}, None))
-    with pytest.raises(ResourceError, match=r"was imported, but acr\.azurecr\.io has not got this digest"):
+    with pytest.raises(ResourceError, match=r"was imported, but acr\.azurecr\.io does not have this digest"):
         ImageImport().create(azure.context(), INPUTS)
 
 

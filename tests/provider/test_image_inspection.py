@@ -15,7 +15,7 @@ from azureml_scoring.plan.requirements import Checks, ImageInspection, after
 from azureml_scoring.provider import image_inspection
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.image_build import ImageBuild
-from azureml_scoring.provider.image_inspection import probe
+from azureml_scoring.provider.image_inspection import inspect_image
 
 from tests.provider.fake_azure import REGISTRY, Answer, FakeAzure, Sent
 
@@ -88,7 +88,7 @@ class Store:
         return 200, {}, self.blobs[sent.path.lstrip("/")]
 
     def look(self) -> ImageInspection:
-        return probe(self.azure.arm(), SERVER, "team/iris", self.digest)
+        return inspect_image(self.azure.arm(), SERVER, "team/iris", self.digest)
 
 
 def test_system_python_packages_and_start_are_read_off_the_layers() -> None:
@@ -105,7 +105,7 @@ def test_an_index_leads_to_the_image_of_the_platform() -> None:
     assert Store([layer(BASE)], index=True).look().system == "debian"
     store = Store([layer(BASE)], index=True)
     with pytest.raises(ResourceError, match="no image for linux/arm64"):
-        probe(store.azure.arm(), SERVER, "team/iris", store.digest, "linux/arm64")
+        inspect_image(store.azure.arm(), SERVER, "team/iris", store.digest, "linux/arm64")
 
 
 def test_what_a_newer_layer_writes_goes_before_and_what_it_deletes_is_gone() -> None:
@@ -139,7 +139,7 @@ def test_the_python_on_path_counts_and_conda_is_seen() -> None:
 
 def test_layers_beyond_the_limit_are_left_out_and_nothing_is_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     base, big = layer(BASE), layer({"noise": "".join(map(str, range(5000)))})
-    monkeypatch.setattr(image_inspection, "BYTES", len(base) + len(big) // 2)
+    monkeypatch.setattr(image_inspection, "PACKED_LIMIT", len(base) + len(big) // 2)
     store = Store([base, big])
     found = store.look()
     assert found.system == "debian"
@@ -160,7 +160,7 @@ def test_a_layer_that_cannot_be_read_is_no_reason_to_fail(broken: bytes) -> None
 
 
 def test_a_layer_that_is_a_bomb_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_inspection, "UNPACKED", 10_000)
+    monkeypatch.setattr(image_inspection, "UNPACKED_LIMIT", 10_000)
     found = Store([layer(BASE), layer({"a": "x" * 20_000, "usr/bin/python3.5": ""})]).look()
     assert not found.whole
     assert found.python == "3.12"
@@ -225,11 +225,11 @@ def test_an_error_fails_the_step_in_one_line_that_says_how_to_pass(tmp_path: Pat
     assert build(store, tmp_path, requirements=levels)["findings"] == []
 
 
-def test_an_image_that_cannot_be_looked_into_is_built_all_the_same(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_inspected_is_built_all_the_same(tmp_path: Path) -> None:
     store = Store([layer(BASE)])
     store.azure.on("GET", f"{SERVER}/v2", lambda _: (403, {}, None))
     assert build(store, tmp_path)["findings"] == []
-    assert any("could not be looked into" in text for text in store.azure.logged)
+    assert any("could not be inspected" in text for text in store.azure.logged)
 
 
 def test_a_change_of_levels_alone_builds_nothing(tmp_path: Path) -> None:
