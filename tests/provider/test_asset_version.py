@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 from azureml_scoring.plan.content import asset_files, asset_key
 from azureml_scoring.provider import blobs
 from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
@@ -160,6 +161,18 @@ def test_a_refused_upload_names_the_file_and_hides_the_signature(folder: Path) -
     with pytest.raises(
         ResourceError, match=r"the upload of model iris:7 \(app/deep/a b\.txt\) was refused: HTTP 403"
     ) as told:
+        ModelVersion().create(azure.context(), model(folder))
+    assert "sig=" not in str(told.value)
+
+
+def test_a_storage_that_does_not_answer_is_one_line_without_the_signature(folder: Path) -> None:
+    Storage(azure := FakeAzure())
+
+    def refuse(sent: Sent) -> Answer:
+        raise ServiceRequestError(f"HTTPSConnectionPool({sent.url}): [Errno 111] Connection refused")
+
+    azure.on("PUT", "files.test", refuse)
+    with pytest.raises(ResourceError, match=r"^files\.test does not answer .*: connection refused") as told:
         ModelVersion().create(azure.context(), model(folder))
     assert "sig=" not in str(told.value)
 
