@@ -1,6 +1,6 @@
 """The client for Azure Resource Manager, and for the few data planes beside it.
 
-Owns: which cloud, whose credentials, retries, long operations, API versions, and errors on one line.
+Owns: the cloud, the credentials, retries, long operations, API versions, and errors on one line.
 Refuses to own: what any resource means.
 
 The cloud comes from ARM_METADATA_HOSTNAME (as for Terraform and azure-native), credentials from ARM_CLIENT_ID and
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core import PipelineClient
@@ -62,7 +62,7 @@ TRANSITIONAL_STATES = frozenset(
 )
 """Provisioning states that are not terminal, in lower case."""
 BUSY = re.compile(r"(?i)in progress|already running|another operation|transition|being (created|updated|deleted)")
-"""How a 409 says that waiting will help."""
+"""Texts of a 409 that ends by itself."""
 SOVEREIGN = {"usgovernment": "management.usgovcloudapi.net", "china": "management.chinacloudapi.cn"}
 CAUSES = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted (REQUESTS_CA_BUNDLE names the trusted ones)",
@@ -74,7 +74,7 @@ CAUSES = {
     "timed out": "no answer in time",
     "non-https": "its address is not https, and tokens only travel over https",
 }
-"""What a library's text holds, and what we say instead."""
+"""Parts of the libraries' texts, and the words that replace them in errors."""
 
 Progress = Callable[[str, float], None]
 """Called at each poll with the state that Azure reports, and the seconds since the start."""
@@ -151,14 +151,18 @@ def request_name(method: str, url: str) -> str:
 def error_of(response: HttpResponse, request: str) -> ArmError:
     """Read Azure's error shape: `{"error": {"code", "message", "details": […]}}`."""
     body = json_object(response)
-    error = body.get("error", body)
-    if not isinstance(error, Mapping):
-        error = {"message": str(error)}
-    texts = [str(error.get("message") or "")]
-    texts += [str(item.get("message") or "") for item in error.get("details") or [] if isinstance(item, Mapping)]
+    message = response.content[:300].decode("utf-8", "replace") or "no message"
+    default = (f"HTTP {response.status_code}", message)
+    return _arm_error(response.status_code, body.get("error", body), request, default)
+
+
+def _arm_error(status: int, error: object, request: str, default: tuple[str, str]) -> ArmError:
+    """Join the messages of an error and its details; `default` is the code and message of one that has none."""
+    fields = error if isinstance(error, Mapping) else {"message": str(error)}
+    parts = [part for part in (fields, *(fields.get("details") or ())) if isinstance(part, Mapping)]
+    texts = [str(part.get("message") or "") for part in parts]
     distinct = [text for index, text in enumerate(texts) if text and not any(text in other for other in texts[:index])]
-    message = " ".join(distinct) or response.content[:300].decode("utf-8", "replace") or "no message"
-    return ArmError(response.status_code, str(error.get("code") or f"HTTP {response.status_code}"), message, request)
+    return ArmError(status, str(fields.get("code") or default[0]), " ".join(distinct) or default[1], request)
 
 
 @contextmanager
@@ -193,8 +197,7 @@ class HttpClient:
             RetryPolicy(retry_total=retries, retry_connect=min(3, retries), retry_backoff_factor=0.4),
             *([authentication] if authentication else []),
         ]
-        options: dict[str, Any] = {"transport": transport} if transport else {}
-        self._client: PipelineClient[Any, Any] = PipelineClient(base_url, policies=policies, **options)
+        self._client: PipelineClient[Any, Any] = PipelineClient(base_url, policies=policies, transport=transport)
         self._base = base_url.rstrip("/")
 
     def send(  # noqa: PLR0913 - one request has these parts
@@ -206,7 +209,6 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         body: object = None,
         form: Mapping[str, str] | None = None,
-        content: bytes | IO[bytes] | None = None,
     ) -> HttpResponse:
         """Send one request and read the whole answer, whatever its status; UnreachableError without an answer."""
         request = HttpRequest(
@@ -216,7 +218,6 @@ class HttpClient:
             headers=dict(headers or {}),
             json=body,
             data=dict(form) if form else None,
-            content=content,
         )
         with connection_errors(method, request.url):
             response = self._send(request)
@@ -252,13 +253,13 @@ class PollTimer:
         """Seconds since the start."""
         return self._clock() - self._start
 
-    def wait(self, retry_after: float | None = None) -> None:
-        """Wait for the next poll; `retry_after` is what Azure asks for, in seconds."""
+    def wait(self, retry_after: float = 0) -> None:
+        """Wait for the next poll; `retry_after` is what Azure asks for, in seconds, or 0."""
         self._sleep(min(retry_after or 0.25 * 1.6 ** min(self._polls, 8), MAX_POLL_INTERVAL))
         self._polls += 1
         if self.elapsed > OPERATION_LIMIT:
             limit = f"{OPERATION_LIMIT / 60:g} minutes"
-            raise ResourceError(f"Azure was not done within {limit} ({self._title}); look there, then run up again")
+            raise ResourceError(f"Azure was not done within {limit} ({self._title}); check it there, then run up again")
 
 
 class OperationPolling(ARMPolling):
@@ -268,9 +269,8 @@ class OperationPolling(ARMPolling):
     """
 
     def __init__(self, response: HttpResponse, get: Callable[[str], HttpResponse]) -> None:
-        super().__init__()
+        super().__init__(timeout=0)
         self.response = response
-        """The latest."""
         self._get = get
         self.initialize(None, self._in_pipeline(), lambda last: json_object(last.http_response))  # type: ignore[arg-type]
 
@@ -279,23 +279,17 @@ class OperationPolling(ARMPolling):
         self.response = self._get(status_link)
         return self._in_pipeline()
 
-    def retry_after(self) -> float | None:
-        """How long Azure asks to wait before the next poll, in seconds."""
-        try:
-            return max(0.1, float(self.response.headers["Retry-After"]))
-        except (KeyError, ValueError):
-            return None
+    def retry_after(self) -> float:
+        """Seconds that Azure asks to wait before the next poll; 0 where it does not."""
+        return self._extract_delay()
 
-    def failure(self, request: str) -> ArmError | None:
-        """The error of an operation that has ended without success."""
-        status = str(self.status())
-        if status.lower() == "succeeded":
-            return None
-        code, message = status, f"Azure ended it as {status.lower()} and gave no reason"
-        if json_object(self.response).get("error"):
-            error = error_of(self.response, request)
-            code, message = status if error.code.startswith("HTTP ") else error.code, error.message
-        return ArmError(self.response.status_code, code, message, request)
+    def check_success(self, request: str) -> None:
+        """Raise the error of an operation that has ended without success."""
+        status = self.status()
+        if status.lower() != "succeeded":
+            error = json_object(self.response).get("error") or {}
+            message = f"Azure ended it as {status.lower()} and gave no reason"
+            raise _arm_error(self.response.status_code, error, request, (status, message))
 
     def _in_pipeline(self) -> PipelineResponse[HttpRequest, HttpResponse]:
         return PipelineResponse(self.response.request, self.response, PipelineContext(None))
@@ -367,19 +361,16 @@ class Arm:
 
     def delete(self, path: str, version: str, progress: Progress | None = None) -> bool:
         """Delete a document and wait until it is gone; False when there was none."""
+        existed = False
         try:
             response = self._retry_on_conflict("DELETE", path, version, None)
-        except ArmError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            return False
-        try:
+            existed = True
             self._complete("DELETE", path, response, progress)
         except ArmError as error:
-            # What is polled may go together with the document.
-            if error.status != HTTPStatus.NOT_FOUND or self.get(path, version) is not None:
+            # Without a document there is nothing to delete; with it, what is polled may go too.
+            if error.status != HTTPStatus.NOT_FOUND or (existed and self.get(path, version) is not None):
                 raise
-        return True
+        return existed
 
     def wait_until_idle(self, path: str, version: str, progress: Progress | None = None) -> dict[str, Any] | None:
         """Wait while another operation on a document is under way; None when there is no document."""
@@ -427,9 +418,8 @@ class Arm:
                 polling.update_status()
                 if progress and not polling.finished():
                     progress(polling.status(), timer.elapsed)
-            if failure := polling.failure(request):
-                raise failure
-            polling.run()  # reads the result, where that is a request of its own
+            polling.check_success(request)
+            polling.run()  # reads the result, where that takes a request of its own
             return polling.resource() or {}
         except (AzureError, BadResponse, BadStatus) as error:
             msg = f"the state of the operation cannot be read ({type(error).__name__})"
@@ -513,7 +503,7 @@ def find_credential(environment: Mapping[str, str], cloud: Cloud) -> TokenCreden
 
 @functools.cache
 def connect() -> Arm:
-    """Return this process' client, from the environment; made once."""
+    """Return this process' client, from the environment; created once."""
     cloud = find_cloud(os.environ)
     return Arm(cloud, find_credential(os.environ, cloud), tenant=os.environ.get("ARM_TENANT_ID", ""))
 

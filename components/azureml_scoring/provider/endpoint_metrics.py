@@ -69,11 +69,8 @@ def measure(arm: Arm, endpoint_id: str, deployment: str, start: datetime, end: d
     first = start.replace(second=0, microsecond=0)
     last = max(end, first + timedelta(minutes=1))
     path, own = f"{endpoint_id}/providers/Microsoft.Insights/metrics", f"deployment eq '{deployment}'"
-    query = {
-        "timespan": f"{first.strftime(_MOMENT)}/{last.strftime(_MOMENT)}",
-        "interval": "PT1M",
-        "aggregation": "Average",
-    }
+    span = f"{first.strftime(_MOMENT)}/{last.strftime(_MOMENT)}"
+    query = {"timespan": span, "interval": "PT1M", "aggregation": "Average"}
     by_class = {"metricnames": "RequestsPerMinute", "$filter": f"{own} and statusCodeClass eq '*'"}
     requests = arm.get(path, METRICS_API, {**query, **by_class}) or {}
     latencies = arm.get(path, METRICS_API, {**query, "metricnames": "RequestLatency_P95", "$filter": own}) or {}

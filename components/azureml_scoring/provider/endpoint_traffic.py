@@ -118,7 +118,7 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
     inputs = EndpointTrafficInputs
     outputs = EndpointTrafficOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId"})
-    # How to shift and what to ask is only of interest when there is something to shift.
+    # How to shift and test only matters when there is something to shift.
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset(
         {"steps", "bakeSeconds", "probe", "mirrorFirst", "errorPercent", "latencyMilliseconds"}
     )

@@ -1,8 +1,7 @@
 """ImageBuild: an image built by ACR Tasks and named by its content.
 
 Owns: the upload of the context, the run, its log in `pulumi up`, and the digest. Refuses to own: which files belong
-to the content and its key (`azureml_scoring.plan.content`), and the image's end: it stays with the registry, whose
-retention decides.
+to the content and its key (`azureml_scoring.plan.content`), and deleting the image: the registry's retention decides.
 
 ARM: Microsoft.ContainerRegistry/registries (listBuildSourceUploadUrl, scheduleRun) and registries/runs.
 https://learn.microsoft.com/rest/api/containerregistry and
@@ -169,7 +168,7 @@ class ImageBuild(Resource[ImageBuildInputs]):
         return _checked(context, inputs, build(context, inputs))
 
     def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
-        """Resolve the tag. When it has moved to another image, the one we built stays ours while it exists."""
+        """Resolve the tag. When it has moved to another image, the stack keeps the one it built, while that exists."""
         server, repository, tag, digest = (str(olds.get(name) or "") for name in IMAGE_NAMES)
         if not tag:
             msg = f"ImageBuild {resource_id} cannot be imported: its content is unknown; run up, it adopts the image"
@@ -181,7 +180,7 @@ class ImageBuild(Resource[ImageBuildInputs]):
             context.log(f"{server}/{repository}:{tag} is gone; the next up builds it again")
             return None
         if current != digest:
-            context.log(f"{server}/{repository}:{tag} was moved to {current}; {digest} stays ours")
+            context.log(f"{server}/{repository}:{tag} was moved to {current}; this stack keeps {digest}")
             if resolve_digest(context.arm, Reference(server, repository, digest=digest), "deployer") is None:
                 return None
         return ReadResult(resource_id, olds, inputs)

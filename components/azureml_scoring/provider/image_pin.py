@@ -1,4 +1,4 @@
-"""ImagePin: the image that a tag named when it was first looked up.
+"""ImagePin: the image that a tag named when it was first resolved.
 
 Owns the digest that a tag is pinned to, and the notice when the tag has moved since. Refuses to own the image, and to
 follow a tag: a moved one is taken only when its digest is written behind it, or when the pin itself is replaced.
@@ -139,7 +139,7 @@ def _pinned_digest(olds: Properties, reference: Reference) -> str:
 
 
 def _first_pin(context: Context, inputs: ImagePinInputs) -> ImagePinOutputs:
-    """Pin for the first time, without a diff: here is the place to warn of a tag that names another image."""
+    """Pin for the first time; without a diff before it, this is where a tag that names another image is warned of."""
     outputs = _pin(context, inputs)
     reference = Reference.parse(inputs.reference)
     if reference.digest and (current := _tag_digest(context, reference, inputs.login)) != reference.digest:

@@ -88,5 +88,5 @@ def _encoded(value: object) -> PropertyValue:
         return PropertyValue({str(key): _encoded(item) for key, item in value.items()})
     if isinstance(value, Sequence):
         return PropertyValue([_encoded(item) for item in value])
-    msg = f"a {type(value).__name__} cannot be kept in the stack's state"
+    msg = f"a {type(value).__name__} cannot be stored in the stack's state"
     raise TypeError(msg)
