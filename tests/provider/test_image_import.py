@@ -67,6 +67,36 @@ def test_a_foreign_registry_is_named_by_its_address(azure: FakeAzure) -> None:
     assert sent.body["source"]["registryUri"] == "mcr.microsoft.com"
 
 
+def test_a_private_source_is_read_with_its_user_name_and_password(azure: FakeAzure) -> None:
+    login = {"username": "puller", "password": "hush"}
+    source = f"ghcr.io/scoring/sklearn@{DIGEST}"
+    ImageImport().create(azure.context(), {**INPUTS, **login, "source": source})
+    (sent,) = azure.of("POST", "importImage")
+    assert sent.body["source"] == {
+        "registryUri": "ghcr.io",
+        "credentials": login,
+        "sourceImage": f"scoring/sklearn@{DIGEST}",
+    }
+    assert azure.count("GET", "/subscriptions") == 0
+
+
+def test_another_password_alone_imports_nothing(azure: FakeAzure) -> None:
+    login = {"username": "puller", "password": "hush"}
+    resource_id, state = ImageImport().create(azure.context(), {**INPUTS, **login})
+    assert not ImageImport().diff(resource_id, state, {**INPUTS, **login, "password": "new"}).changed
+
+
+def test_a_refused_sign_in_names_the_user_and_not_the_password(azure: FakeAzure) -> None:
+    azure.on("POST", "/importImage", lambda _: (400, {}, {"error": {"code": "Unauthorized", "message": "denied"}}))
+    with pytest.raises(ResourceError, match="may puller read it there") as told:
+        ImageImport().create(azure.context(), {**INPUTS, "username": "puller", "password": "hush"})
+    assert "hush" not in str(told.value)
+
+
+def test_the_password_is_a_secret_input() -> None:
+    assert ImageImport().schema()["inputProperties"]["password"]["secret"]
+
+
 def test_an_import_that_brings_another_digest_is_told(azure: FakeAzure) -> None:
     azure.on("POST", "/importImage", lambda _: (200, {}, None))
     with pytest.raises(ResourceError, match=r"was imported, but acr\.azurecr\.io does not have this digest"):

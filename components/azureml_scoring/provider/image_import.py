@@ -4,7 +4,8 @@ Owns: the import, and the check that this very digest arrived. Refuses to own: t
 registry's retention decides.
 
 ARM: Microsoft.ContainerRegistry/registries/importImage. A source that is an Azure registry in a visible subscription
-is named by its ARM id, and read with the deployer's own role. Any other is read without credentials.
+is named by its ARM id, and read with the deployer's own role. Any other is read with a user name and password, or
+anonymously.
 https://learn.microsoft.com/azure/container-registry/container-registry-import-images
 """
 
@@ -33,6 +34,11 @@ class ImageImportInputs(Inputs):
     source: Annotated[str, shaped(r"[^\s/@]+/[^\s@]+@sha256:[0-9a-f]{64}", "HOST/REPOSITORY@sha256:…")] = Field(
         description="The image by digest, where it lies now; the repository keeps its name."
     )
+    username: str | None = Field(
+        default=None,
+        description="Who reads the source; by default the deployer an Azure registry, nobody in particular any other.",
+    )
+    password: str | None = Field(default=None, description="The password that goes with it.")
 
     @property
     def server(self) -> str:
@@ -64,6 +70,8 @@ class ImageImport(Resource[ImageImportInputs]):
     inputs = ImageImportInputs
     outputs = ImageImportOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer"})
+    ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"username", "password"})
+    secret: ClassVar[frozenset[str]] = frozenset({"password"})
 
     def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the image before it is imported: a digest is the same everywhere."""
@@ -107,7 +115,8 @@ def import_image(context: Context, inputs: ImageImportInputs) -> ImageImportOutp
     try:
         arm.post(f"{inputs.registry_id}/importImage", REGISTRIES_API, request_body(arm, inputs))
     except ArmError as error:
-        remedy = f"does {inputs.server} have it, and may the deployer read it there (AcrPull, or Reader)?"
+        reader, roles = (inputs.username, "") if inputs.username else ("the deployer", " (AcrPull, or Reader)")
+        remedy = f"does {inputs.server} have it, and may {reader} read it there{roles}?"
         msg = f"importing {inputs.source}: {error.code}: {error.message}; {remedy}"
         raise ResourceError(msg) from None
     if not resolve_digest(arm, target, "deployer"):
@@ -118,11 +127,18 @@ def import_image(context: Context, inputs: ImageImportInputs) -> ImageImportOutp
 
 def request_body(arm: Arm, inputs: ImageImportInputs) -> dict[str, Any]:
     """Build the body of importImage. The tag protects the image from a retention that removes untagged ones."""
-    registry_id = find_registry(arm, inputs.server)
-    registry = {"resourceId": registry_id} if registry_id else {"registryUri": inputs.server}
     tag = inputs.digest.removeprefix("sha256:")[:TAG_LENGTH]
     return {
-        "source": {**registry, "sourceImage": f"{inputs.repository}@{inputs.digest}"},
+        "source": {**_source(arm, inputs), "sourceImage": f"{inputs.repository}@{inputs.digest}"},
         "targetTags": [f"{inputs.repository}:{tag}"],
         "mode": "Force",
     }
+
+
+def _source(arm: Arm, inputs: ImageImportInputs) -> dict[str, Any]:
+    """Name the source registry, and who reads it: ARM takes credentials only with an address."""
+    if inputs.username:
+        credentials = {"username": inputs.username, "password": inputs.password or ""}
+        return {"registryUri": inputs.server, "credentials": credentials}
+    registry_id = find_registry(arm, inputs.server)
+    return {"resourceId": registry_id} if registry_id else {"registryUri": inputs.server}
