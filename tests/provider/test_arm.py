@@ -27,10 +27,10 @@ def test_what_is_missing_is_none() -> None:
 
 def test_a_put_follows_the_operation_to_its_end_and_tells_progress() -> None:
     azure = FakeAzure()
-    told: list[tuple[str, float]] = []
-    document = azure.arm().put(ENDPOINT, ML_API, body(), lambda state, seconds: told.append((state, seconds)))
+    progress: list[tuple[str, float]] = []
+    document = azure.arm().put(ENDPOINT, ML_API, body(), lambda state, seconds: progress.append((state, seconds)))
     assert document["properties"]["provisioningState"] == "Succeeded"
-    assert [state for state, _ in told] == ["InProgress", "InProgress"]
+    assert [state for state, _ in progress] == ["InProgress", "InProgress"]
     assert azure.slept == [1.0, 1.0, 1.0]
 
 
@@ -166,8 +166,8 @@ def test_a_host_without_metadata_is_named() -> None:
 )
 def test_the_environment_chooses_the_credential(environment: dict[str, str], kind: str) -> None:
     tenant = "00000000-0000-0000-0000-000000000000"
-    found = find_credential({"ARM_TENANT_ID": tenant, "ARM_CLIENT_ID": tenant, **environment}, Cloud())
-    assert type(found).__name__ == kind
+    credential = find_credential({"ARM_TENANT_ID": tenant, "ARM_CLIENT_ID": tenant, **environment}, Cloud())
+    assert type(credential).__name__ == kind
 
 
 def test_a_secret_without_a_client_is_refused_in_one_line() -> None:

@@ -57,17 +57,17 @@ class Storage:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "app"
-    (made / "deep").mkdir(parents=True)
-    (made / "score.py").write_text("def init(): ...")
-    (made / "deep" / "a b.txt").write_text("words")
-    return made
+    app = tmp_path / "app"
+    (app / "deep").mkdir(parents=True)
+    (app / "score.py").write_text("def init(): ...")
+    (app / "deep" / "a b.txt").write_text("words")
+    return app
 
 
 def model(folder: Path, **more: object) -> Properties:
     key = asset_key(asset_files(folder))
-    given = {"workspaceId": WORKSPACE, "assetName": "iris", "version": "7", "contentKey": key, "path": str(folder)}
-    return ModelVersion().check({**given, **more}).inputs
+    values = {"workspaceId": WORKSPACE, "assetName": "iris", "version": "7", "contentKey": key, "path": str(folder)}
+    return ModelVersion().check({**values, **more}).inputs
 
 
 def code(folder: Path, **more: object) -> Properties:
@@ -80,13 +80,13 @@ def test_a_model_is_uploaded_into_the_default_datastore_and_registered(folder: P
     resource_id, state = ModelVersion().create(azure.context(), inputs)
     assert resource_id == MODEL
     assert state == inputs
-    place = f"LocalUpload/{inputs['contentKey']}"
+    folder_path = f"LocalUpload/{inputs['contentKey']}"
     assert storage.blobs == {
-        f"/azureml/{place}/app/deep/a b.txt": b"words",
-        f"/azureml/{place}/app/score.py": b"def init(): ...",
+        f"/azureml/{folder_path}/app/deep/a b.txt": b"words",
+        f"/azureml/{folder_path}/app/score.py": b"def init(): ...",
     }
     assert azure.documents[MODEL]["properties"] == {
-        "modelUri": f"azureml:/{SHORT}/datastores/workspaceblobstore/paths/{place}/app",
+        "modelUri": f"azureml:/{SHORT}/datastores/workspaceblobstore/paths/{folder_path}/app",
         "modelType": "mlflow_model",
         "isArchived": False,
         "tags": {"a": "b"},
@@ -160,9 +160,9 @@ def test_a_refused_upload_names_the_file_and_hides_the_signature(folder: Path) -
     azure.on("PUT", "files.test", lambda _: (403, {}, {"error": "AuthenticationFailed"}))
     with pytest.raises(
         ResourceError, match=r"the upload of model iris:7 \(app/deep/a b\.txt\) was refused: HTTP 403"
-    ) as told:
+    ) as caught:
         ModelVersion().create(azure.context(), model(folder))
-    assert "sig=" not in str(told.value)
+    assert "sig=" not in str(caught.value)
 
 
 def test_a_storage_that_does_not_answer_is_one_line_without_the_signature(folder: Path) -> None:
@@ -172,9 +172,9 @@ def test_a_storage_that_does_not_answer_is_one_line_without_the_signature(folder
         raise ServiceRequestError(f"HTTPSConnectionPool({sent.url}): [Errno 111] Connection refused")
 
     azure.on("PUT", "files.test", refuse)
-    with pytest.raises(ResourceError, match=r"^files\.test does not answer .*: connection refused") as told:
+    with pytest.raises(ResourceError, match=r"^files\.test does not answer .*: connection refused") as caught:
         ModelVersion().create(azure.context(), model(folder))
-    assert "sig=" not in str(told.value)
+    assert "sig=" not in str(caught.value)
 
 
 def test_a_moved_folder_is_no_change_and_other_content_is_a_new_version(folder: Path) -> None:
@@ -192,9 +192,9 @@ def test_tags_change_in_place_and_keep_the_rest(folder: Path) -> None:
     ModelVersion().update(azure.context(), resource_id, state, model(folder, tags={"a": "b"}))
     properties = azure.documents[MODEL]["properties"]
     assert (properties["tags"], properties["modelUri"]) == ({"a": "b"}, before)
-    found = ModelVersion().read(azure.context(), resource_id, state, state)
-    assert found is not None
-    assert found.state["contentKey"] == state["contentKey"]
+    result = ModelVersion().read(azure.context(), resource_id, state, state)
+    assert result is not None
+    assert result.state["contentKey"] == state["contentKey"]
 
 
 def test_a_big_file_travels_in_blocks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def news(folder: Path, **more: object) -> Properties:
-    given = {
+    values = {
         "registryId": REGISTRY,
         "loginServer": "acr.azurecr.io",
         "repository": "team/iris",
@@ -49,7 +49,7 @@ def news(folder: Path, **more: object) -> Properties:
         "context": str(folder),
         **more,
     }
-    checked = ImageBuild().check(given)
+    checked = ImageBuild().check(values)
     assert not checked.failures, checked.failures
     return checked.inputs
 
@@ -72,9 +72,9 @@ class Builder:
 
     def __post_init__(self) -> None:
         self.azure.documents[REGISTRY] = {"id": REGISTRY, "properties": {}}
-        place = {"uploadUrl": "https://blobs.test/source/1.tar.gz?sig=hush", "relativePath": "source/1.tar.gz"}
+        upload = {"uploadUrl": "https://blobs.test/source/1.tar.gz?sig=hush", "relativePath": "source/1.tar.gz"}
         on = self.azure.on
-        on("POST", "listBuildSourceUploadUrl", lambda _: (200, {}, place))
+        on("POST", "listBuildSourceUploadUrl", lambda _: (200, {}, upload))
         on("PUT", "blobs.test/source", self.put)
         on("POST", "scheduleRun", self.schedule)
         on("GET", "/runs/ca1", self.run)
@@ -205,8 +205,8 @@ def test_the_task_builds_with_buildkit_and_pushes_what_it_tagged(folder: Path) -
 
 @pytest.mark.parametrize("arguments", [{"A": "x\ny"}, {"A B": "x"}, {"A;rm": "x"}])
 def test_a_build_argument_that_cannot_travel_is_refused(folder: Path, arguments: dict[str, str]) -> None:
-    given = {**news(folder), "buildArguments": arguments}
-    assert len(ImageBuild().check(given).failures) == 1
+    values = {**news(folder), "buildArguments": arguments}
+    assert len(ImageBuild().check(values).failures) == 1
 
 
 def test_a_build_secret_travels_beside_the_task_and_is_mounted_for_buildkit(folder: Path) -> None:
@@ -348,9 +348,9 @@ def built(folder: Path) -> Properties:
 def test_a_refresh_finds_the_image(folder: Path) -> None:
     azure = FakeAzure()
     Builder(azure, tags={TAG: DIGEST})
-    found = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
-    assert found is not None
-    assert found.state["digest"] == DIGEST
+    result = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
+    assert result is not None
+    assert result.state["digest"] == DIGEST
 
 
 @pytest.mark.parametrize("lose", [lambda b: b.tags.clear(), lambda b: b.azure.documents.clear()])
@@ -363,9 +363,9 @@ def test_a_refresh_misses_a_deleted_tag_or_registry(folder: Path, lose: Callable
 def test_a_tag_that_was_moved_to_another_image_does_not_move_us(folder: Path) -> None:
     azure = FakeAzure()
     Builder(azure, tags={TAG: "sha256:" + "b" * 64, "other": DIGEST})
-    found = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
-    assert found is not None
-    assert found.state["digest"] == DIGEST
+    result = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
+    assert result is not None
+    assert result.state["digest"] == DIGEST
 
 
 def test_deleting_a_build_leaves_the_image_to_the_registry(folder: Path) -> None:

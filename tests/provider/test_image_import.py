@@ -18,12 +18,12 @@ IMAGE = f"acr.azurecr.io/scoring/sklearn@{DIGEST}"
 
 @pytest.fixture
 def azure() -> FakeAzure:
-    """Two subscriptions, the source in the second one; the target gets what it is told to import."""
-    found = FakeAzure()
+    """Two subscriptions, the source in the second one; the target gets what an importImage names."""
+    fake = FakeAzure()
     here: set[str] = set()
     registries = {"s": [_registry(REGISTRY, "acr.azurecr.io")], "other": [_registry(SOURCE_ID, "devacr.azurecr.io")]}
 
-    def bring(sent: Sent) -> Answer:
+    def import_image(sent: Sent) -> Answer:
         here.update(sent.body["targetTags"], [sent.body["source"]["sourceImage"].partition("@")[2]])
         return 200, {}, None
 
@@ -32,11 +32,11 @@ def azure() -> FakeAzure:
         return (200, {"Docker-Content-Digest": digest}, None) if digest in here else (404, {}, None)
 
     subscriptions = [{"subscriptionId": key} for key in registries]
-    found.on("GET", r"/subscriptions\?", lambda _: (200, {}, {"value": subscriptions}))
-    found.on("GET", "/subscriptions/[^/]+/prov", lambda sent: (200, {}, {"value": registries[sent.path.split("/")[2]]}))
-    found.on("POST", "/importImage", bring)
-    found.on("HEAD", "acr.azurecr.io/v2/scoring/sklearn/manifests/", manifest)
-    return found
+    fake.on("GET", r"/subscriptions\?", lambda _: (200, {}, {"value": subscriptions}))
+    fake.on("GET", "/subscriptions/[^/]+/prov", lambda sent: (200, {}, {"value": registries[sent.path.split("/")[2]]}))
+    fake.on("POST", "/importImage", import_image)
+    fake.on("HEAD", "acr.azurecr.io/v2/scoring/sklearn/manifests/", manifest)
+    return fake
 
 
 def _registry(id_: str, server: str) -> dict[str, Any]:
@@ -88,9 +88,9 @@ def test_another_password_alone_imports_nothing(azure: FakeAzure) -> None:
 
 def test_a_refused_sign_in_names_the_user_and_not_the_password(azure: FakeAzure) -> None:
     azure.on("POST", "/importImage", lambda _: (400, {}, {"error": {"code": "Unauthorized", "message": "denied"}}))
-    with pytest.raises(ResourceError, match="may puller read it there") as told:
+    with pytest.raises(ResourceError, match="may puller read it there") as caught:
         ImageImport().create(azure.context(), {**INPUTS, "username": "puller", "password": "hush"})
-    assert "hush" not in str(told.value)
+    assert "hush" not in str(caught.value)
 
 
 def test_the_password_is_a_secret_input() -> None:
