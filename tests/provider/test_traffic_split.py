@@ -59,3 +59,13 @@ def test_the_last_receiver_leaves_nobody() -> None:
 def test_a_split_reads_as_a_sentence() -> None:
     assert str(TrafficSplit({"blue": 90, "green": 10, "red": 0}, {"red": 5})) == "blue 90 %, green 10 %, mirror red 5 %"
     assert str(TrafficSplit()) == "nowhere"
+
+
+def test_receivers_get_live_or_mirrored_requests() -> None:
+    assert TrafficSplit({"blue": 100, "green": 0}, {"red": 5}).receivers == {"blue", "red"}
+
+
+def test_a_split_is_read_from_an_endpoint_and_a_share_of_0_is_no_difference() -> None:
+    split = TrafficSplit.of({"properties": {"traffic": {"blue": 100, "green": 0}, "mirrorTraffic": None}})
+    assert split.same(TrafficSplit({"blue": 100}))
+    assert not split.same(TrafficSplit({"blue": 100}, {"green": 5}))
