@@ -38,7 +38,7 @@ from azureml_scoring.delivery.rollout_plan import (
 )
 from azureml_scoring.plan.stack import StackPlan, plan_file
 from azureml_scoring.provider.arm import ML_API, Arm, connect
-from azureml_scoring.provider.endpoint_traffic import GOOD, SmokeTest
+from azureml_scoring.provider.endpoint_traffic import SUCCESS, SmokeTest
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.framework import Context
 from azureml_scoring.settings.errors import SettingsError
@@ -300,10 +300,10 @@ class Rollout:
         document = self.arm().get(seen.endpoint_id, ML_API) or {}
         probe = SmokeTest(Context("", preview=False, log=self.tell, connect=self.arm), document, None)
         for name, request, reply in stack.checks:
-            answer = probe.ask(slot, request)
+            answer = probe.send(slot, request)
             text = answer.content.decode("utf-8", "replace")
-            if answer.status not in GOOD:
-                raise RolloutError(f"deployment {slot} answers {name} with HTTP {answer.status} {text[:200]}")
+            if answer.status_code not in SUCCESS:
+                raise RolloutError(f"deployment {slot} answers {name} with HTTP {answer.status_code} {text[:200]}")
             if not compare:
                 continue
             try:

@@ -22,7 +22,7 @@ from azureml_scoring.provider.fields import (
     last,
 )
 from azureml_scoring.provider.framework import Context, Diff, Outputs, ReadResult, Resource
-from azureml_scoring.provider.split import Split, put_split, read_split, without
+from azureml_scoring.provider.traffic_split import TrafficSplit, put_traffic, read_traffic
 from azureml_scoring.provider.values import Properties
 from azureml_scoring.settings.arguments import CONTENT_TAG, OnlineDeploymentArgs
 from azureml_scoring.settings.section import from_document, to_document
@@ -180,12 +180,12 @@ def _remove(context: Context, path: str) -> None:
     try:
         context.arm.delete(path, ML_API, progress)
     except ArmError as error:
-        split = read_split(context.arm, endpoint)
-        if split is None or not split.sends_to(name):
+        split = read_traffic(context.arm, endpoint)
+        if split is None or name not in split.receivers:
             raise
-        rest = without(split, name)
+        rest = split.without(name)
         context.log(f"deployment {name} still gets traffic ({error.code}); the endpoint now sends {rest}")
-        put_split(context.arm, endpoint, Split({**rest.traffic, name: 0}, rest.mirror))
+        put_traffic(context.arm, endpoint, TrafficSplit({**rest.traffic, name: 0}, rest.mirror))
         context.arm.delete(path, ML_API, progress)
 
 

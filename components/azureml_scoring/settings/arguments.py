@@ -107,6 +107,10 @@ class ImageImportArgs(ResourceArgs):
     """Its login server."""
     source: In[rules.PinnedImage]
     """The image by digest in its present registry; the repository keeps its name."""
+    username: In[str | None] = OPTIONAL
+    """User name at the source; by default the deployer signs in at an Azure registry, nobody at any other."""
+    password: In[str | None] = OPTIONAL
+    """Password of `username`."""
 
     @property
     def server(self) -> str:
