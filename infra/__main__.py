@@ -1,4 +1,4 @@
-"""The program: load the stack's config, build, tell. Owns nothing; the work is in `components/`.
+"""The program of this project's stacks: load the stack file, build, export. Owns nothing; the work is in the package.
 
 `azureml_scoring` and `infra` are importable because the project itself is installed in its virtual environment.
 """
@@ -6,28 +6,38 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from azureml_scoring.settings import stack_file
-from azureml_scoring.settings.types import SettingsError
+from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.stack import ScoringStackArgs
 from azureml_scoring.stack import ScoringStack
 
 from infra import outputs
 
-_TOLD = 32
+_EXPLAINED = 32
 """Exit code by which the language host knows that the user has read the reason, and adds no line of its own."""
 
 
 def main() -> None:
-    """Build the stack that the config describes."""
-    # The project's own root: config names the build context from there, wherever Pulumi starts the program.
+    """Build the stack that the stack file describes."""
+    # The project's own root: the stack file names paths from there, wherever Pulumi starts the program.
     settings = stack_file.load(Path(__file__).resolve().parents[1])
-    # Builder docker pushes as whoever deploys; without these, by the Docker engine's own login (`az acr login`).
-    builder = settings.get("image", {}).get("builder")
-    if builder == "docker" and {"ARM_CLIENT_ID", "ARM_CLIENT_SECRET"} <= os.environ.keys():
-        settings["push_username"] = os.environ["ARM_CLIENT_ID"]
-        settings["push_password"] = pulumi.Output.secret(os.environ["ARM_CLIENT_SECRET"])
-    outputs.export(ScoringStack("scoring", settings), settings)
+    chosen: dict[str, Any] = {name: getattr(settings, name) for name in settings.model_fields_set - {"rollout"}}
+    args = ScoringStackArgs(**chosen, **_push())
+    try:
+        stack = ScoringStack("scoring", args)
+    except SettingsError as error:
+        raise stack_file.prefixed(error) from None
+    outputs.export(stack, args)
+
+
+def _push() -> dict[str, Any]:
+    """Push as the deployer with builder docker; without these, by the Docker engine's own login (`az acr login`)."""
+    names = {"push_username": "ARM_CLIENT_ID", "push_password": "ARM_CLIENT_SECRET"}
+    values = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
+    return values if len(values) == len(names) else {}
 
 
 try:
@@ -35,4 +45,4 @@ try:
 except SettingsError as error:
     for problem in str(error).splitlines():
         pulumi.log.error(problem)
-    sys.exit(_TOLD)
+    sys.exit(_EXPLAINED)

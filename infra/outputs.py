@@ -1,11 +1,12 @@
-"""What a stack tells: addresses, names, and who pulls.
+"""The outputs of a stack: addresses, names, and who pulls.
 
 Owns the names and shape of the stack's outputs. Refuses to own secrets in plain text: the endpoint's key is wrapped
 at birth.
 """
 
 import pulumi
-from azureml_scoring.stack import ScoringStack, ScoringStackArgs
+from azureml_scoring.settings.stack import ScoringStackArgs
+from azureml_scoring.stack import ScoringStack
 from pulumi_azure_native import machinelearningservices
 
 
@@ -14,11 +15,11 @@ def export(stack: ScoringStack, settings: ScoringStackArgs) -> None:
     outputs: dict[str, pulumi.Input[object]] = {
         "scoringUri": stack.scoring_uri,
         "endpointName": stack.endpoint_name,
-        "deployments": list(settings["deployments"]),
+        "deployments": list(settings.deployments),
         "traffic": stack.traffic,
         "image": stack.image,
         "imageTag": stack.image_tag,
-        "registry": {"mode": settings["registry"]["mode"], "loginServer": stack.login_server, "id": stack.registry_id},
+        "registry": {"mode": settings.registry.mode, "loginServer": stack.login_server, "id": stack.registry_id},
         "principal": {
             "clientId": stack.client_id,
             "principalId": stack.principal_id,
@@ -28,7 +29,7 @@ def export(stack: ScoringStack, settings: ScoringStackArgs) -> None:
         "workspaceId": stack.workspace_id,
         "resourceGroupName": stack.resource_group_name,
     }
-    if settings.get("endpoint", {}).get("auth", "key") == "key":
+    if settings.endpoint.auth == "key":
         outputs["endpointKey"] = _key(stack)
     for name, value in outputs.items():
         pulumi.export(name, value)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -14,7 +15,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if command == "schema":
         from azureml_scoring.settings.json_schema import write  # noqa: PLC0415
 
-        return write()
+        return write(Path.cwd())
     from azureml_scoring.delivery.__main__ import main as delivery  # noqa: PLC0415
 
     return delivery([command, *rest])

@@ -9,97 +9,90 @@ https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-containe
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NotRequired, TypedDict, cast
+from typing import Any
 
 import pulumi
 
-from azureml_scoring.assets import Asset, Assets
+from azureml_scoring.assets import Assets
+from azureml_scoring.component import Component, Inputs
 from azureml_scoring.compute import compute_of
-from azureml_scoring.hosting import hosting
-from azureml_scoring.image import pinned, plan_image, short, tell
-from azureml_scoring.monitoring import logged, scaled
-from azureml_scoring.plan.environment import plan_environment
+from azureml_scoring.image import log_findings, pinned
+from azureml_scoring.monitoring import autoscale_setting, diagnostic_setting
+from azureml_scoring.plan.image import ImagePlan
 from azureml_scoring.plan.names import Names, environment_name
-from azureml_scoring.plan.reference import Reference
+from azureml_scoring.plan.reference import short
+from azureml_scoring.plan.stack import EndpointPlan, MountPlan, plan_endpoint
 from azureml_scoring.principal import assign_pull_role
-from azureml_scoring.provider.fields import CONTENT_TAG
-from azureml_scoring.sdk import (
-    EndpointTraffic,
+from azureml_scoring.sdk import EndpointTraffic, EnvironmentVersion, OnlineDeployment, OnlineEndpoint
+from azureml_scoring.settings import rules
+from azureml_scoring.settings.arguments import (
+    CONTENT_TAG,
     EndpointTrafficArgs,
-    EnvironmentVersion,
     EnvironmentVersionArgs,
-    OnlineDeployment,
     OnlineDeploymentArgs,
-    OnlineEndpoint,
     OnlineEndpointArgs,
 )
-from azureml_scoring.settings.types import (
-    CodeSettings,
-    DeploymentSettings,
-    EndpointSettings,
-    EnvironmentSettings,
-    ImageSettings,
-    LimitSettings,
-    ModelSettings,
-    RegistryLogin,
-    RouteSettings,
-    require,
-)
-from azureml_scoring.settings.validation import AUTH_MODES, default_traffic
+from azureml_scoring.settings.at import At
+from azureml_scoring.settings.deployment import DEPLOYMENT, ENVIRONMENT, DeploymentSettings, RouteSettings
+from azureml_scoring.settings.endpoint import ENDPOINT, TRAFFIC, EndpointSettings
+from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ModelSettings
+from azureml_scoring.settings.parsing import parse
+from azureml_scoring.settings.registry import RegistryLogin
+from azureml_scoring.settings.section import OPTIONAL, In, Internal, Section, arguments
+from azureml_scoring.settings.validation import default_traffic
 from azureml_scoring.workspace_context import WorkspaceContext
 
-_DEFAULT_ROUTES: Final = {"port": 5001, "liveness": "/", "readiness": "/", "scoring": "/score"}
-"""Where azureml-inference-server-http listens."""
 
-
-class ScoringEndpointArgs(TypedDict):
+class ScoringEndpointArgs(Section):
     """Inputs of `ScoringEndpoint`."""
 
-    workspace_id: pulumi.Input[str]
-    """The workspace it lives in."""
-    location: str
+    workspace_id: In[str]
+    """ARM id of the workspace it lives in."""
+    location: rules.Location
     """Azure region, short form."""
-    endpoint: NotRequired[EndpointSettings]
+    endpoint: EndpointSettings = EndpointSettings()
     """Name, authentication and traffic."""
-    deployments: dict[str, DeploymentSettings]
+    deployments: dict[rules.DeploymentName, DeploymentSettings]
     """What runs behind it, by name."""
-    image: pulumi.Input[str]
+    image: In[str]
     """host/repository@sha256:…"""
-    image_tag: pulumi.Input[str]
+    image_tag: In[str]
     """A short name of the image's content, known in preview."""
     repository: str
-    """Names the environment."""
-    environment: NotRequired[EnvironmentSettings]
+    """Repository of the image; it names the environment."""
+    environment: EnvironmentSettings | None = None
     """What Azure ML builds and runs where a deployment names no image of its own; `image` is not used then."""
-    model: NotRequired[ModelSettings]
+    model: ModelSettings | None = None
     """What is mounted where a deployment names no model of its own."""
-    code: NotRequired[CodeSettings]
+    code: CodeSettings | None = None
     """What is mounted where a deployment names no code of its own."""
-    login: NotRequired[RegistryLogin | None]
-    """Who reads a private registry in which a deployment's tag is looked up."""
-    pull_grant: NotRequired[pulumi.Input[str]]
-    """What must be there before an image can be pulled."""
-    pull_identity_id: NotRequired[pulumi.Input[str]]
-    """User-assigned identity that pulls; without it the endpoint's identity is its own."""
-    pull_registry_id: NotRequired[pulumi.Input[str]]
-    """Registry that the endpoint's own identity shall be allowed to read."""
-    role_assignment_mode: NotRequired[str]
-    """`rbac` (the default) or `abac`: how that registry reads role assignments."""
-    log_workspace_id: NotRequired[pulumi.Input[str]]
-    """Log Analytics workspace that the endpoint's logs go to, where `endpoint.diagnostics` names none."""
-    name_seed: NotRequired[str]
+    login: RegistryLogin | None = None
+    """Credentials of a private registry in which a deployment's tag is resolved."""
+    pull_grant: In[str | None] = OPTIONAL
+    """Ids of what must be there before an image can be pulled."""
+    pull_identity_id: In[str | None] = OPTIONAL
+    """ARM id of the user-assigned identity that pulls; a system-assigned one by default."""
+    pull_registry_id: In[str | None] = OPTIONAL
+    """ARM id of the registry that the endpoint's system-assigned identity shall be allowed to read."""
+    role_assignment_mode: str = "rbac"
+    """`rbac` or `abac`: how that registry evaluates role assignments."""
+    log_workspace_id: In[str | None] = OPTIONAL
+    """ARM id of the Log Analytics workspace for the endpoint's logs, where `endpoint.diagnostics` names none."""
+    name_seed: str = ""
     """Any text; another one gives another name of the endpoint."""
-    tags: NotRequired[dict[str, str]]
-    """Tags of everything that is made."""
+    tags: rules.Tags = {}
+    """Tags of every resource."""
+    plan: Internal[EndpointPlan] = OPTIONAL
+    """What the files of deployments hold, where they were read already."""
 
 
-class ScoringEndpoint(pulumi.ComponentResource):
+class ScoringEndpoint(Component):
     """A live scoring endpoint with its deployments and their traffic.
 
     Owns what is needed to answer; refuses to own the image and who may pull it.
     """
 
+    Args = ScoringEndpointArgs
     endpoint_id: pulumi.Output[str]
     """ARM id of the endpoint."""
     endpoint_name: pulumi.Output[str]
@@ -111,212 +104,158 @@ class ScoringEndpoint(pulumi.ComponentResource):
     environment_id: pulumi.Output[str]
     """ARM id of the environment version that the first deployment runs."""
 
-    def __init__(self, name: str, args: ScoringEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("azureml-scoring:index:ScoringEndpoint", name, None, opts)
-        settings = args.get("endpoint") or EndpointSettings()
-        deployments = args["deployments"]
-        tags = args.get("tags") or {}
-        endpoint_name = settings.get("name") or Names(
-            pulumi.get_project(), pulumi.get_stack(), name, args.get("name_seed", "")
-        ).of("endpoint")
-        context = WorkspaceContext(args["workspace_id"], args["location"], tags, pulumi.ResourceOptions(parent=self))
-        identity = args.get("pull_identity_id")
-        compute = compute_of(f"{name}-compute", settings, context)
-        endpoint = OnlineEndpoint(
-            f"{name}-endpoint",
-            OnlineEndpointArgs(
-                workspace_id=args["workspace_id"],
-                endpoint_name=require("endpoint", "endpoint.name", endpoint_name),
-                location=args["location"],
-                compute=compute,
-                auth_mode=AUTH_MODES[settings.get("auth") or "key"],
-                public_network_access="Disabled" if settings.get("public_network_access") is False else "Enabled",
-                identity_type="UserAssigned" if identity is not None else "SystemAssigned",
-                user_assigned_identities=[identity] if identity is not None else None,
-                description=settings.get("description"),
-                tags=tags,
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+    def __init__(
+        self, name: str, args: ScoringEndpointArgs | Inputs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        args = parse(ScoringEndpointArgs, args)
+        plan = args.plan or plan_endpoint(At.root(args))
+        super().__init__(name, opts)
+        names = Names(pulumi.get_project(), pulumi.get_stack(), name, args.name_seed)
+        endpoint_name = args.endpoint.name or names.of("endpoint")
+        context = WorkspaceContext(args.workspace_id, args.location, args.tags, self.child)
+        compute = compute_of(f"{name}-compute", args.endpoint, context)
+        endpoint = self._endpoint(name, args, endpoint_name, compute)
         grant = self._grant(name, args, endpoint, endpoint_name)
-        images = {key: self._image(name, key, args, each) for key, each in deployments.items()}
-        environments = {key: self._environment(name, key, args, each, images[key]) for key, each in deployments.items()}
-        assets = Assets(name, args["workspace_id"], tags, self)
-        made = []
-        for key, deployment in deployments.items():
-            image = images[key]
-            mounted = _mounted(assets, args, key, deployment)
-            made.append(
-                online := OnlineDeployment(
-                    f"{name}-{key}",
-                    OnlineDeploymentArgs(
-                        endpoint_id=endpoint.id,
-                        deployment_name=require("deployment", "deployments", key),
-                        location=args["location"],
-                        environment_id=environments[key].id,
-                        environment_variables=deployment.get("environment") or {},
-                        liveness_probe=_arm(deployment.get("liveness_probe")),
-                        readiness_probe=_arm(deployment.get("readiness_probe")),
-                        request_settings=_arm(deployment.get("request_settings")),
-                        app_insights_enabled=bool(deployment.get("app_insights", False)),
-                        model_id=mounted.model.id if mounted.model else None,
-                        model_mount_path=mounted.mount_path,
-                        code_id=mounted.code.id if mounted.code else None,
-                        scoring_script=mounted.script,
-                        pull_grant=grant,
-                        **hosting(f"deployments.{key}", deployment, kubernetes=compute is not None),
-                        tags={
-                            **tags,
-                            CONTENT_TAG: args["image_tag"] if image is None else image.apply(short),
-                            **mounted.tags,
-                        },
-                    ),
-                    # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
-                    opts=pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
-                )
+        images = {key: self._image(name, key, args, image) for key, image in plan.images.items()}
+        environments = {key: self._environment(name, key, args, plan, images.get(key)) for key in args.deployments}
+        assets = Assets(name, context)
+        deployments = []
+        for key, settings in args.deployments.items():
+            deployment = OnlineDeployment(
+                f"{name}-{key}",
+                OnlineDeploymentArgs(
+                    endpoint_id=endpoint.id,
+                    deployment_name=key,
+                    location=args.location,
+                    environment_id=environments[key].id,
+                    pull_grant=grant,
+                    **_mounted(assets, plan.mounts[key], {**args.tags, CONTENT_TAG: _tag(args, images.get(key))}),
+                    **_hosting(settings, kubernetes=compute is not None),
+                ),
+                # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
+                pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
             )
-            if "autoscale" in deployment:
-                setting, autoscale = f"{endpoint_name}-{key}", deployment["autoscale"]
-                scaled(f"{name}-{key}-autoscale", setting, online.id, autoscale, context)
-        if "diagnostics" in settings:
-            logs = settings["diagnostics"].get("log_workspace") or args.get("log_workspace_id") or ""
-            logged(f"{name}-logs-of-endpoint", endpoint.id, logs, settings["diagnostics"], context.opts)
-        steps = settings.get("traffic_steps")
-        limits = settings.get("limits") or LimitSettings()
+            deployments.append(deployment)
+            if settings.autoscale is not None:
+                setting = f"{endpoint_name}-{key}"
+                autoscale_setting(f"{name}-{key}-autoscale", setting, deployment.id, settings.autoscale, context)
+        if args.endpoint.diagnostics is not None:
+            logs = args.endpoint.diagnostics.log_workspace or args.log_workspace_id or ""
+            diagnostic_setting(f"{name}-logs-of-endpoint", endpoint.id, logs, args.endpoint.diagnostics, context.opts)
         traffic = EndpointTraffic(
             f"{name}-traffic",
             EndpointTrafficArgs(
                 endpoint_id=endpoint.id,
-                traffic=_whole(settings.get("traffic") or default_traffic(deployments)),
-                mirror_traffic=_whole(settings.get("mirror") or {}),
-                steps=[int(step) for step in steps] if steps else None,
-                bake_seconds=settings.get("bake_seconds"),
-                probe=settings.get("probe"),
-                mirror_first=int(settings["mirror_first"]) if "mirror_first" in settings else None,
-                error_percent=limits.get("error_percent"),
-                latency_milliseconds=limits.get("latency_milliseconds"),
+                **{
+                    **arguments(args.endpoint, TRAFFIC),
+                    "traffic": args.endpoint.traffic or default_traffic(args.deployments),
+                },
             ),
             # Azure refuses traffic to a deployment that is not there yet, and names are all that traffic knows of them.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=made, deleted_with=endpoint),
+            pulumi.ResourceOptions(parent=self, depends_on=deployments, deleted_with=endpoint),
         )
         self.endpoint_id = endpoint.id
         self.endpoint_name = pulumi.Output.from_input(endpoint_name)
         self.scoring_uri = endpoint.scoring_uri
         self.traffic = traffic.traffic.apply(dict)
         self.environment_id = next(iter(environments.values())).id
-        self.register_outputs(
-            {
-                "endpointId": self.endpoint_id,
-                "endpointName": self.endpoint_name,
-                "scoringUri": self.scoring_uri,
-                "traffic": self.traffic,
-                "environmentId": self.environment_id,
-            }
+        self.finish()
+
+    def _endpoint(
+        self, name: str, args: ScoringEndpointArgs, endpoint_name: str, compute: pulumi.Input[str] | None
+    ) -> OnlineEndpoint:
+        identity = args.pull_identity_id
+        return OnlineEndpoint(
+            f"{name}-endpoint",
+            OnlineEndpointArgs(
+                workspace_id=args.workspace_id,
+                endpoint_name=endpoint_name,
+                location=args.location,
+                compute=compute,
+                identity_type="UserAssigned" if identity is not None else "SystemAssigned",
+                user_assigned_identities=[identity] if identity is not None else None,
+                tags=args.tags,
+                **arguments(args.endpoint, ENDPOINT),
+            ),
+            self.child,
         )
 
     def _grant(
         self, name: str, args: ScoringEndpointArgs, endpoint: OnlineEndpoint, endpoint_name: str
     ) -> pulumi.Input[str] | None:
         """Return what deployments wait for; let the endpoint's own identity read a registry first where asked to."""
-        registry = args.get("pull_registry_id")
-        if registry is None:
-            return args.get("pull_grant")
-        mode = args.get("role_assignment_mode") or "rbac"
+        if args.pull_registry_id is None:
+            return args.pull_grant
+        mode, registry = args.role_assignment_mode, args.pull_registry_id
         return assign_pull_role(f"{name}-role", endpoint.principal_id, registry, mode, endpoint_name, self).id
 
-    def _image(
-        self, name: str, key: str, args: ScoringEndpointArgs, deployment: DeploymentSettings
-    ) -> pulumi.Output[str] | None:
+    def _image(self, name: str, key: str, args: ScoringEndpointArgs, image: ImagePlan) -> pulumi.Output[str]:
         """Pin the image that a deployment has instead of the stack's."""
-        own = deployment.get("image")
-        if own is None:
-            return None
-        field = f"deployments.{key}.image"
-        tell(field, plan_image(ImageSettings(reference=own), field), self)
-        return pinned(f"{name}-{key}", own, args.get("login"), self)
+        log_findings(f"deployments.{key}.image", image, self)
+        return pinned(f"{name}-{key}", image.reference or "", args.login, self)
 
     def _environment(
         self,
         name: str,
         key: str,
         args: ScoringEndpointArgs,
-        deployment: DeploymentSettings,
+        plan: EndpointPlan,
         image: pulumi.Output[str] | None,
     ) -> EnvironmentVersion:
-        """Make the environment version that a deployment runs; each deployment has an environment of its own.
+        """Create the environment version that a deployment runs; each deployment has an environment of its own.
 
-        Its name and number follow from the image alone, not from who names it: when the stack's image is pinned for a
-        deployment that runs it already, nothing changes.
+        Its name and number follow from the image alone, not from which section names it: when the stack's image is
+        pinned for a deployment that runs it already, nothing changes.
         """
-        routes = {**_DEFAULT_ROUTES, **(deployment.get("routes") or RouteSettings())}
-        own = deployment.get("image")
-        if own is None and "environment" in args:
-            return self._built(name, key, args, args["environment"])
-        repository = Reference.parse(own).repository if own else args["repository"]
-        served = pulumi.Output.from_input(args["image"]) if image is None else image
-        version = served.apply(_version)
-        if routes != _DEFAULT_ROUTES:
-            version = pulumi.Output.concat(version, "-", _mark(routes))
+        if image is None and plan.environment is not None:
+            repository, version = plan.environment.name, pulumi.Output.from_input(plan.environment.version)
+            content: dict[str, Any] = {"image": plan.environment.base, "conda_file": plan.environment.conda}
+        else:
+            repository = plan.images[key].repository if image is not None else args.repository
+            served = pulumi.Output.from_input(args.image) if image is None else image
+            routes = args.deployments[key].routes
+            version = served.apply(_version)
+            if routes != RouteSettings():
+                version = pulumi.Output.concat(version, "-", _routes_hash(routes))
+            content = {"image": served, **arguments(routes, ENVIRONMENT)}
         return EnvironmentVersion(
             f"{name}-{key}-environment",
             EnvironmentVersionArgs(
-                workspace_id=args["workspace_id"],
+                workspace_id=args.workspace_id,
                 environment_name=environment_name(f"{repository}-{key}"),
                 version=version,
-                image=served,
-                liveness_path=str(routes["liveness"]),
-                readiness_path=str(routes["readiness"]),
-                scoring_path=str(routes["scoring"]),
-                port=int(cast("int", routes["port"])),
-                tags=args.get("tags") or {},
+                tags=args.tags,
+                **content,
             ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-
-    def _built(
-        self, name: str, key: str, args: ScoringEndpointArgs, settings: EnvironmentSettings
-    ) -> EnvironmentVersion:
-        """Make the environment version that Azure ML builds an image of."""
-        plan = plan_environment(settings)
-        return EnvironmentVersion(
-            f"{name}-{key}-environment",
-            EnvironmentVersionArgs(
-                workspace_id=args["workspace_id"],
-                environment_name=environment_name(f"{plan.name}-{key}"),
-                version=plan.version,
-                image=plan.base,
-                conda_file=plan.conda,
-                tags=args.get("tags") or {},
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
+            self.child,
         )
 
 
-@dataclass(frozen=True)
-class _Mounted:
-    """What a deployment holds beside its image."""
-
-    model: Asset | None = None
-    mount_path: str | None = None
-    code: Asset | None = None
-    script: str | None = None
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Tags that name both, so that a preview shows what is about to run."""
-        return {kind: found.title for kind, found in (("model", self.model), ("code", self.code)) if found}
+def _tag(args: ScoringEndpointArgs, image: pulumi.Output[str] | None) -> pulumi.Input[str]:
+    """Name the image that a deployment runs, so that a preview shows it."""
+    return args.image_tag if image is None else image.apply(short)
 
 
-def _mounted(assets: Assets, args: ScoringEndpointArgs, key: str, deployment: DeploymentSettings) -> _Mounted:
-    """Take a deployment's own model and code, or the stack's."""
-    model, model_of = (deployment["model"], key) if "model" in deployment else (args.get("model"), "")
-    code, code_of = (deployment["code"], key) if "code" in deployment else (args.get("code"), "")
-    return _Mounted(
-        assets.model(model, model_of) if model else None,
-        model.get("mount_path") if model else None,
-        assets.code(code, code_of) if code else None,
-        code["entry_script"] if code else None,
-    )
+def _mounted(assets: Assets, mount: MountPlan, tags: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
+    """Return the arguments of a deployment for its model and code; tags name both, so that a preview shows them."""
+    model, code = assets.model(mount), assets.code(mount)
+    return {
+        "model_id": model.id if model else None,
+        "model_mount_path": mount.model.mount_path if mount.model else None,
+        "code_id": code.id if code else None,
+        "scoring_script": mount.code.entry_script if mount.code else None,
+        "tags": {**tags, **{kind: each.title for kind, each in (("model", model), ("code", code)) if each}},
+    }
+
+
+def _hosting(settings: DeploymentSettings, *, kubernetes: bool) -> dict[str, Any]:
+    """Return the arguments of a deployment for its own settings."""
+    hosting = arguments(settings, DEPLOYMENT)
+    if kubernetes:
+        hosting["kind"] = "Kubernetes"
+    if settings.autoscale is not None:
+        hosting |= {"instance_count": settings.autoscale.first, "autoscaled": True}
+    return hosting
 
 
 def _version(image: str) -> str:
@@ -324,26 +263,9 @@ def _version(image: str) -> str:
     return f"{short(image)}-{_hash(image.partition('@')[0])}"
 
 
-def _mark(routes: Mapping[str, object]) -> str:
-    return _hash("\n".join(f"{key} {value}" for key, value in sorted(routes.items())))
+def _routes_hash(routes: RouteSettings) -> str:
+    return _hash("\n".join(f"{key} {value}" for key, value in sorted(routes.model_dump().items())))
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
-
-
-def _whole(split: Mapping[str, float]) -> dict[str, int]:
-    """Numbers come as floats from other languages."""
-    return {name: int(percent) for name, percent in split.items()}
-
-
-def _arm(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Spell settings as ARM does: camelCase, whole numbers whole."""
-    if not settings:
-        return None
-    return {_camel(key): int(value) if isinstance(value, float) else value for key, value in settings.items()}
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)

@@ -11,7 +11,8 @@ from typing import Final
 import pulumi
 from pulumi_azure_native import monitor
 
-from azureml_scoring.settings.types import AutoscaleRuleSettings, AutoscaleSettings, DiagnosticsSettings
+from azureml_scoring.settings.deployment import AutoscaleRuleSettings, AutoscaleSettings
+from azureml_scoring.settings.endpoint import DiagnosticsSettings
 from azureml_scoring.workspace_context import WorkspaceContext
 
 _LOGS: Final = {
@@ -19,18 +20,9 @@ _LOGS: Final = {
     "traffic": "AmlOnlineEndpointTrafficLog",
     "events": "AmlOnlineEndpointEventLog",
 }
-_USUAL: Final[list[AutoscaleRuleSettings]] = [
-    {"metric": "CpuUtilizationPercentage", "above": 70, "change": 1},
-    {"metric": "CpuUtilizationPercentage", "below": 30, "change": -1},
-]
 
 
-def first_count(autoscale: AutoscaleSettings) -> int:
-    """Tell how many instances there are at first."""
-    return int(autoscale.get("default") or autoscale["min"])
-
-
-def scaled(
+def autoscale_setting(
     name: str,
     setting_name: str,
     deployment_id: pulumi.Input[str],
@@ -41,16 +33,14 @@ def scaled(
     profile = monitor.AutoscaleProfileArgs(
         name="default",
         capacity=monitor.ScaleCapacityArgs(
-            minimum=str(int(autoscale["min"])),
-            maximum=str(int(autoscale["max"])),
-            default=str(first_count(autoscale)),
+            minimum=str(autoscale.min), maximum=str(autoscale.max), default=str(autoscale.first)
         ),
-        rules=[_rule(deployment_id, rule) for rule in autoscale.get("rules") or _USUAL],
+        rules=[_rule(deployment_id, rule) for rule in autoscale.rules],
     )
     return monitor.AutoscaleSetting(
         name,
         autoscale_setting_name=setting_name,
-        resource_group_name=context.group,
+        resource_group_name=context.resource_group,
         location=context.location,
         enabled=True,
         target_resource_uri=deployment_id,
@@ -61,31 +51,28 @@ def scaled(
 
 
 def _rule(deployment_id: pulumi.Input[str], rule: AutoscaleRuleSettings) -> monitor.ScaleRuleArgs:
-    more = "above" in rule
-    change = int(rule["change"])
+    operator = monitor.ComparisonOperationType
     return monitor.ScaleRuleArgs(
         metric_trigger=monitor.MetricTriggerArgs(
-            metric_name=rule["metric"],
+            metric_name=rule.metric,
             metric_resource_uri=deployment_id,
-            operator=monitor.ComparisonOperationType.GREATER_THAN
-            if more
-            else monitor.ComparisonOperationType.LESS_THAN,
-            threshold=rule["above"] if more else rule["below"],
+            operator=operator.LESS_THAN if rule.above is None else operator.GREATER_THAN,
+            threshold=(rule.below or 0) if rule.above is None else rule.above,
             statistic=monitor.MetricStatisticType.AVERAGE,
             time_aggregation=monitor.TimeAggregationType.AVERAGE,
             time_grain="PT1M",
-            time_window=rule.get("window") or "PT5M",
+            time_window=rule.window,
         ),
         scale_action=monitor.ScaleActionArgs(
-            direction=monitor.ScaleDirection.INCREASE if change > 0 else monitor.ScaleDirection.DECREASE,
+            direction=monitor.ScaleDirection.INCREASE if rule.change > 0 else monitor.ScaleDirection.DECREASE,
             type=monitor.ScaleType.CHANGE_COUNT,
-            value=str(abs(change)),
-            cooldown=rule.get("cooldown") or "PT5M",
+            value=str(abs(rule.change)),
+            cooldown=rule.cooldown,
         ),
     )
 
 
-def logged(
+def diagnostic_setting(
     name: str,
     endpoint_id: pulumi.Input[str],
     log_workspace_id: pulumi.Input[str],
@@ -99,10 +86,7 @@ def logged(
         name="scoring",
         resource_uri=endpoint_id,
         workspace_id=log_workspace_id,
-        logs=[
-            monitor.DiagnosticsLogSettingsArgs(category=_LOGS[log], enabled=True)
-            for log in settings.get("logs") or _LOGS
-        ],
-        metrics=metrics if settings.get("metrics") else None,
+        logs=[monitor.DiagnosticsLogSettingsArgs(category=_LOGS[log], enabled=True) for log in settings.logs],
+        metrics=metrics if settings.metrics else None,
         opts=opts,
     )

@@ -10,22 +10,20 @@ https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/wo
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final, NotRequired, TypedDict
+from typing import Final
 
 import pulumi
 import pulumi_azuread as entra
 from pulumi_azure_native import authorization, keyvault, machinelearningservices, managedidentity
 
+from azureml_scoring.component import Component, Inputs
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.plan.roles import Role, assignment_name, definition_id, pull_role
-from azureml_scoring.settings.types import (
-    PasswordSettings,
-    PrincipalSettings,
-    RegistryLogin,
-    SettingsError,
-    error_line,
-    require,
-)
+from azureml_scoring.settings import rules
+from azureml_scoring.settings.errors import SettingsError, error_line
+from azureml_scoring.settings.parsing import parse
+from azureml_scoring.settings.registry import PasswordSettings, PrincipalSettings, RegistryLogin
+from azureml_scoring.settings.section import In, Section, sealed
 
 FIRST_PASSWORD: Final = "first"  # noqa: S105 - a name
 """The password's name when nobody lists any."""
@@ -33,37 +31,38 @@ FIRST_PASSWORD: Final = "first"  # noqa: S105 - a name
 _WARN_BEFORE: Final = timedelta(days=14)
 
 
-class PullPrincipalArgs(TypedDict):
+class PullPrincipalArgs(Section):
     """Inputs of `PullPrincipal`."""
 
     principal: PrincipalSettings
-    """What kind of identity, and its passwords."""
-    registry_id: pulumi.Input[str]
-    """The registry it reads: the role's scope."""
-    login_server: pulumi.Input[str]
-    """The registry's address."""
-    workspace_id: pulumi.Input[str]
-    """The workspace that gets a connection to the registry."""
-    vault_id: pulumi.Input[str]
-    """The vault that keeps the password."""
-    resource_group_name: pulumi.Input[str]
-    """Where a managed identity is made."""
-    location: str
+    """Kind of the identity, and its passwords."""
+    registry_id: In[str]
+    """ARM id of the registry it reads: the role's scope."""
+    login_server: In[str]
+    """The registry's login server."""
+    workspace_id: In[str]
+    """ARM id of the workspace that gets a connection to the registry."""
+    vault_id: In[str]
+    """ARM id of the vault that stores the password."""
+    resource_group_name: In[str]
+    """Resource group of a managed identity."""
+    location: rules.Location
     """Azure region of a managed identity."""
-    role_assignment_mode: NotRequired[str]
-    """`rbac` (the default) or `abac`: how the registry reads role assignments."""
-    login: NotRequired[RegistryLogin | None]
-    """Who reads a private registry that is not ours; with it nobody is made and no role given."""
-    tags: NotRequired[dict[str, str]]
+    role_assignment_mode: str = "rbac"
+    """`rbac` or `abac`: how the registry evaluates role assignments."""
+    login: RegistryLogin | None = None
+    """Credentials of a private registry outside this stack; with it no identity is created and no role assigned."""
+    tags: rules.Tags = {}
     """Tags of a managed identity."""
 
 
-class PullPrincipal(pulumi.ComponentResource):
+class PullPrincipal(Component):
     """An identity that can pull from one registry and do nothing else.
 
     Owns identity, password, role and connection; refuses to own the registry.
     """
 
+    Args = PullPrincipalArgs
     client_id: pulumi.Output[str]
     """Application id: the user name at the registry; empty where a user name was given."""
     principal_id: pulumi.Output[str]
@@ -75,33 +74,26 @@ class PullPrincipal(pulumi.ComponentResource):
     grant: pulumi.Output[str]
     """What a deployment waits for: ids of the role assignment and of the connection."""
 
-    def __init__(self, name: str, args: PullPrincipalArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("azureml-scoring:index:PullPrincipal", name, None, opts)
+    def __init__(self, name: str, args: PullPrincipalArgs | Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = parse(PullPrincipalArgs, args)
+        super().__init__(name, opts)
         names = Names(pulumi.get_project(), pulumi.get_stack(), name)
-        if login := args.get("login"):
-            self._given(name, args, login, names)
-        elif args["principal"]["kind"] == "managed-identity":
+        if args.login is not None:
+            self._existing_login(name, args, args.login, names)
+        elif args.principal.kind == "managed-identity":
             self._managed_identity(name, args, names)
         else:
             self._service_principal(name, args, names)
-        self.register_outputs(
-            {
-                "clientId": self.client_id,
-                "principalId": self.principal_id,
-                "identityId": self.identity_id,
-                "passwordExpires": self.password_expires,
-                "grant": self.grant,
-            }
-        )
+        self.finish()
 
     def _managed_identity(self, name: str, args: PullPrincipalArgs, names: Names) -> None:
         identity = managedidentity.UserAssignedIdentity(
             f"{name}-identity",
             resource_name_=names.of("identity"),
-            resource_group_name=args["resource_group_name"],
-            location=args["location"],
-            tags=args.get("tags") or {},
-            opts=pulumi.ResourceOptions(parent=self),
+            resource_group_name=args.resource_group_name,
+            location=args.location,
+            tags=args.tags,
+            opts=self.child,
         )
         self.client_id = identity.client_id
         self.principal_id = identity.principal_id
@@ -109,50 +101,62 @@ class PullPrincipal(pulumi.ComponentResource):
         self.password_expires = pulumi.Output.from_input("")
         # Named apart from a service principal's role: a change of kind keeps the old one while it is in use.
         role = assign_pull_role(
-            f"{name}-identity-role", identity.principal_id, args["registry_id"], _mode(args), names.of("identity"), self
+            f"{name}-identity-role",
+            identity.principal_id,
+            args.registry_id,
+            args.role_assignment_mode,
+            names.of("identity"),
+            self,
         )
         self.grant = role.id
 
     def _service_principal(self, name: str, args: PullPrincipalArgs, names: Names) -> None:
-        child = pulumi.ResourceOptions(parent=self)
         application = entra.Application(
             f"{name}-application",
             display_name=names.of("application"),
             sign_in_audience="AzureADMyOrg",
-            opts=child,
+            opts=self.child,
         )
         principal = entra.ServicePrincipal(
-            f"{name}-service-principal", client_id=application.client_id, app_role_assignment_required=False, opts=child
+            f"{name}-service-principal",
+            client_id=application.client_id,
+            app_role_assignment_required=False,
+            opts=self.child,
         )
         passwords = {
             key: entra.ApplicationPassword(
                 f"{name}-password-{key}",
                 application_id=application.id,
-                display_name=require("password", "principal.passwords", key),
-                end_date=settings.get("expires"),
+                display_name=key,
+                end_date=settings.expires,
                 opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["value"]),
             )
-            for key, settings in listed_passwords(args["principal"]).items()
+            for key, settings in listed_passwords(args.principal).items()
         }
-        current = passwords[current_password(args["principal"])]
+        current = passwords[current_password(args.principal)]
         secret: pulumi.Output[str] = pulumi.Output.secret(current.value)
         role = assign_pull_role(
-            f"{name}-role", principal.object_id, args["registry_id"], _mode(args), names.of("application"), self
+            f"{name}-role",
+            principal.object_id,
+            args.registry_id,
+            args.role_assignment_mode,
+            names.of("application"),
+            self,
         )
         what = "password of the service principal that pulls images"
         connection = self._connection(name, args, names, application.client_id, secret, what)
         self.client_id = application.client_id
         self.principal_id = principal.object_id
         self.identity_id = pulumi.Output.from_input("")
-        self.password_expires = current.end_date.apply(_told)
+        self.password_expires = current.end_date.apply(_warn_before_end)
         self.grant = pulumi.Output.concat(role.id, " ", connection.id)
 
-    def _given(self, name: str, args: PullPrincipalArgs, login: RegistryLogin, names: Names) -> None:
-        """Hand on credentials for a registry that is somebody else's."""
+    def _existing_login(self, name: str, args: PullPrincipalArgs, login: RegistryLogin, names: Names) -> None:
+        """Pass on the credentials of a registry outside this stack."""
         nothing = pulumi.Output.from_input("")
-        secret: pulumi.Output[str] = pulumi.Output.secret(login["password"])
-        what = "" if "secret" in login else "password of the private registry that images are pulled from"
-        self.grant = self._connection(name, args, names, login["username"], secret, what).id
+        secret = sealed(login.password)
+        what = "" if login.secret else "password of the private registry that images are pulled from"
+        self.grant = self._connection(name, args, names, login.username, secret, what).id
         self.client_id = self.principal_id = self.identity_id = self.password_expires = nothing
 
     def _connection(  # noqa: PLR0913, PLR0917 - whose credentials, where they are kept, and under which names
@@ -166,16 +170,16 @@ class PullPrincipal(pulumi.ComponentResource):
     ) -> machinelearningservices.WorkspaceConnection:
         """Keep credentials in the vault under `what` they are, and offer them to the workspace for this registry."""
         if what:
-            vault = pulumi.Output.from_input(args["vault_id"]).apply(_vault_of)
+            vault = pulumi.Output.from_input(args.vault_id).apply(_vault_of)
             keyvault.Secret(
                 f"{name}-secret",
                 secret_name=names.of("secret"),
                 vault_name=vault.apply(lambda id_: id_.name),
                 resource_group_name=vault.apply(lambda id_: id_.resource_group),
                 properties={"value": password, "content_type": what},
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=self.child,
             )
-        workspace = pulumi.Output.from_input(args["workspace_id"]).apply(ArmId.parse)
+        workspace = pulumi.Output.from_input(args.workspace_id).apply(ArmId.parse)
         return machinelearningservices.WorkspaceConnection(
             f"{name}-connection",
             connection_name=names.of("connection"),
@@ -184,13 +188,13 @@ class PullPrincipal(pulumi.ComponentResource):
             properties=machinelearningservices.UsernamePasswordAuthTypeWorkspaceConnectionPropertiesArgs(
                 auth_type="UsernamePassword",
                 category="ContainerRegistry",
-                target=args["login_server"],
+                target=args.login_server,
                 is_shared_to_all=True,
                 credentials=machinelearningservices.WorkspaceConnectionUsernamePasswordArgs(
                     username=username, password=password
                 ),
             ),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=self.child,
         )
 
 
@@ -230,20 +234,16 @@ def assign_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is nam
 
 def listed_passwords(principal: PrincipalSettings) -> Mapping[str, PasswordSettings]:
     """Return the passwords that shall exist, by name."""
-    return principal.get("passwords") or {FIRST_PASSWORD: PasswordSettings()}
+    return principal.passwords or {FIRST_PASSWORD: PasswordSettings()}
 
 
 def current_password(principal: PrincipalSettings) -> str:
     """Return the name of the password in use."""
     listed = listed_passwords(principal)
-    current = principal.get("current") or next(iter(listed))
+    current = principal.current or next(iter(listed))
     if current not in listed:
         raise SettingsError(error_line("principal.current", current, f"no such password; one of {', '.join(listed)}"))
     return current
-
-
-def _mode(args: PullPrincipalArgs) -> str:
-    return args.get("role_assignment_mode") or "rbac"
 
 
 def _vault_of(id_: str) -> ArmId:
@@ -252,7 +252,7 @@ def _vault_of(id_: str) -> ArmId:
     return ArmId.parse(id_)
 
 
-def _told(end: str) -> str:
+def _warn_before_end(end: str) -> str:
     """Warn while there is time to rotate."""
     left = datetime.fromisoformat(end) - datetime.now(UTC)
     if left < _WARN_BEFORE:

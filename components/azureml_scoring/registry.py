@@ -1,61 +1,49 @@
 """The registry that holds the image, and the Azure ML workspace that serves it.
 
-Owns the resource group, what Azure demands beside a workspace (storage, vault, logs, insights, a registry) and the
-workspace. Refuses to own who may pull (`principal.py`) and what is in the registry (`image.py`). The workspace gets
-a registry from the start: one that Azure ML makes by itself, later, has the admin account on.
-https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/workspaces
+Owns the choice of both: created, or read by ARM id. Refuses to own what stands beside a workspace (`workspace.py`), who
+may pull (`principal.py`) and what is in the registry (`image.py`).
 https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registries
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, NotRequired, TypedDict
-
 import pulumi
-from pulumi_azure_native import (
-    applicationinsights,
-    authorization,
-    containerregistry,
-    keyvault,
-    machinelearningservices,
-    operationalinsights,
-    resources,
-    storage,
-)
+from pulumi_azure_native import containerregistry, machinelearningservices
 
+from azureml_scoring.component import Component, Inputs
+from azureml_scoring.lookups import registry_id_at
 from azureml_scoring.plan.names import ArmId, Names
-from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.sdk import RegistryAttachment, RegistryAttachmentArgs
-from azureml_scoring.settings.types import RegistrySettings, SettingsError, WorkspaceSettings, error_line, require
+from azureml_scoring.sdk import RegistryAttachment
+from azureml_scoring.settings import rules
+from azureml_scoring.settings.arguments import RegistryAttachmentArgs
+from azureml_scoring.settings.errors import SettingsError, error_line
+from azureml_scoring.settings.parsing import parse
+from azureml_scoring.settings.registry import RegistrySettings, WorkspaceSettings
+from azureml_scoring.settings.section import Section
+from azureml_scoring.workspace import OwnedWorkspace, Site, resource_group
 
-_SKU: Final = "Standard"
-_OWN_SKU: Final = "Basic"
-"""The workspace's own registry, where images come from another, holds next to nothing."""
-_SOFT_DELETE_DAYS: Final = 7
-_LOG_DAYS: Final = 30
 
-
-class WorkspaceRegistryArgs(TypedDict):
+class WorkspaceRegistryArgs(Section):
     """Inputs of `WorkspaceRegistry`."""
 
-    location: str
+    location: rules.Location
     """Azure region, short form."""
-    registry: RegistrySettings
+    registry: RegistrySettings = RegistrySettings()
     """Which registry holds the image."""
-    workspace: NotRequired[WorkspaceSettings]
-    """The workspace and what stands beside it."""
-    name_seed: NotRequired[str]
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    """The workspace and what Azure demands beside it."""
+    name_seed: str = ""
     """Any text; another one gives other world-wide unique names."""
-    tags: NotRequired[dict[str, str]]
-    """Tags of everything that is made."""
+    tags: rules.Tags = {}
+    """Tags of every resource."""
 
 
-class WorkspaceRegistry(pulumi.ComponentResource):
-    """A workspace and the registry its images come from: each made, or found by ARM id.
+class WorkspaceRegistry(Component):
+    """A workspace and the registry its images come from: each created, or read by ARM id.
 
-    Owns both and what Azure demands beside them; refuses to own roles, images and endpoints.
+    Owns what Azure demands beside a workspace, too: resource group, storage, vault, logs, insights, its own registry.
+    Refuses to own roles, images and endpoints.
     """
 
+    Args = WorkspaceRegistryArgs
     registry_id: pulumi.Output[str]
     """ARM id of the registry that holds the image; empty in modes public and private."""
     login_server: pulumi.Output[str]
@@ -73,239 +61,102 @@ class WorkspaceRegistry(pulumi.ComponentResource):
     log_workspace_id: pulumi.Output[str]
     """ARM id of the Log Analytics workspace; empty where the workspace exists already."""
 
-    def __init__(self, name: str, args: WorkspaceRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("azureml-scoring:index:WorkspaceRegistry", name, None, opts)
-        settings = args["registry"]
-        choices = args.get("workspace") or WorkspaceSettings()
-        mode = settings["mode"]
-        names = Names(pulumi.get_project(), pulumi.get_stack(), name, args.get("name_seed", ""))
-        adopted = choices.get("id")
+    def __init__(
+        self, name: str, args: WorkspaceRegistryArgs | Inputs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        args = parse(WorkspaceRegistryArgs, args)
+        super().__init__(name, opts)
+        names = Names(pulumi.get_project(), pulumi.get_stack(), name, args.name_seed)
+        adopted = args.workspace.id
         if adopted is None:
-            group = _resource_group(name, args, names, self)
+            group = resource_group(name, args.workspace, args.location, args.tags, names, self.child)
         else:
-            group = ArmId.parse(require("workspaceId", "workspace.id", adopted)).resource_group
-        place = _Place(self, name, names, args["location"], group, args.get("tags") or {})
-
-        if mode == "standalone":
-            scoring = _standalone(place, settings)
-        elif mode == "workspace" and adopted is None:
-            scoring = _registry(place, "registry", settings)
-        else:
-            scoring = None
-
+            group = ArmId.parse(adopted).resource_group
+        site = Site(name, names, args.location, group, args.tags, self.child)
+        registry = (
+            self._registry(site, args.registry) if adopted is None or args.registry.mode == "standalone" else None
+        )
         if adopted is None:
-            own = scoring if mode == "workspace" and scoring else _registry(place, "ownRegistry", {"sku": _OWN_SKU})
-            vault = _vault(place, choices)
-            logs = _logs(place)
-            workspace = _workspace(place, choices, own, vault, logs)
-            vault_id = vault.id
-            workspace_id = workspace.id
+            mine = registry if args.registry.mode == "workspace" else None
+            owned = OwnedWorkspace(site, args.workspace, mine or _created(site, "ownRegistry", _OWN))
+            workspace, workspace_id, vault_id, logs_id = (
+                owned.workspace,
+                owned.workspace.id,
+                owned.vault.id,
+                owned.logs.id,
+            )
         else:
-            workspace = machinelearningservices.Workspace.get(f"{name}-workspace", adopted, opts=place.opts)
+            workspace = machinelearningservices.Workspace.get(f"{name}-workspace", adopted, opts=self.child)
             workspace_id = workspace.id
             vault_id = workspace.key_vault.apply(lambda id_: id_ or "")
-            logs = None
-            if mode == "workspace":
-                wanted = settings.get("id")
-                # Asked for, since a resource's preview cannot tell "has none" from "not known yet".
-                there = machinelearningservices.get_workspace_output(
-                    workspace_name=ArmId.parse(adopted).name,
-                    resource_group_name=group,
-                    opts=pulumi.InvokeOutputOptions(parent=self),
-                )
-                registry_id = pulumi.Output.all(there.container_registry, adopted, wanted).apply(_attached)
-                scoring = containerregistry.Registry.get(f"{name}-registry", registry_id, opts=place.opts)
-                if wanted is not None:
-                    # What follows takes the workspace from here: Azure ML lets an endpoint's identity read the registry
-                    # that the workspace has when the endpoint is made.
-                    workspace_id = RegistryAttachment(
-                        f"{name}-attachment", RegistryAttachmentArgs(workspace.id, registry_id), opts=place.opts
-                    ).workspace_id
+            logs_id = pulumi.Output.from_input("")
+            if args.registry.mode == "workspace":
+                registry, workspace_id = self._registry_of(site, workspace, adopted, args.registry.id)
 
-        self.registry_id = scoring.id if scoring else pulumi.Output.from_input("")
-        self.login_server = scoring.login_server if scoring else pulumi.Output.from_input(settings.get("address") or "")
+        nothing = pulumi.Output.from_input("")
+        self.registry_id = registry.id if registry else nothing
+        self.login_server = registry.login_server if registry else pulumi.Output.from_input(args.registry.address or "")
         self.workspace_id = workspace_id
         self.workspace_name = workspace.name
         self.resource_group_name = pulumi.Output.from_input(group)
         self.vault_id = vault_id
         self.storage_id = workspace.storage_account.apply(lambda id_: id_ or "")
-        self.log_workspace_id = logs.id if logs else pulumi.Output.from_input("")
-        self.register_outputs(
-            {
-                "registryId": self.registry_id,
-                "loginServer": self.login_server,
-                "workspaceId": self.workspace_id,
-                "workspaceName": self.workspace_name,
-                "resourceGroupName": self.resource_group_name,
-                "vaultId": self.vault_id,
-                "storageId": self.storage_id,
-                "logWorkspaceId": self.log_workspace_id,
-            }
+        self.log_workspace_id = logs_id
+        self.finish()
+
+    def _registry(self, site: Site, settings: RegistrySettings) -> containerregistry.Registry | None:
+        """Create or read the registry that holds the image; none where it belongs to others."""
+        if settings.mode == "workspace":
+            return _created(site, "registry", settings)
+        if settings.mode != "standalone":
+            return None
+        existing = settings.id or registry_id_at(settings.login_server)
+        if existing is None:
+            return _created(site, "registry", settings)
+        return containerregistry.Registry.get(f"{site.name}-registry", existing, opts=self.child)
+
+    def _registry_of(
+        self, site: Site, workspace: machinelearningservices.Workspace, workspace_id: str, wanted: str | None
+    ) -> tuple[containerregistry.Registry, pulumi.Output[str]]:
+        """Read the registry of an existing workspace; attach one where it has none."""
+        # An invoke, since a resource's preview cannot tell "has none" from "not known yet".
+        current = machinelearningservices.get_workspace_output(
+            workspace_name=ArmId.parse(workspace_id).name,
+            resource_group_name=site.resource_group,
+            opts=pulumi.InvokeOutputOptions(parent=self),
         )
+        registry_id = pulumi.Output.all(current.container_registry, workspace_id, wanted).apply(_attached)
+        registry = containerregistry.Registry.get(f"{site.name}-registry", registry_id, opts=self.child)
+        if wanted is None:
+            return registry, workspace.id
+        # What follows takes the workspace's id from here: Azure ML lets an endpoint's identity read the registry that
+        # the workspace has when the endpoint is created.
+        attaching = RegistryAttachmentArgs(workspace_id=workspace.id, registry_id=registry_id)
+        return registry, RegistryAttachment(f"{site.name}-attachment", attaching, self.child).workspace_id
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the resources of one component go."""
-
-    parent: WorkspaceRegistry
-    name: str
-    names: Names
-    location: str
-    group: pulumi.Input[str]
-    tags: Mapping[str, str]
-
-    @property
-    def opts(self) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self.parent)
+_OWN = RegistrySettings(sku="Basic")
+"""The workspace's own registry, where images come from another, holds next to nothing."""
 
 
-def _resource_group(
-    name: str, args: WorkspaceRegistryArgs, names: Names, parent: WorkspaceRegistry
-) -> pulumi.Input[str]:
-    choices = args.get("workspace") or WorkspaceSettings()
-    group = choices.get("resource_group")
-    if group is not None and choices.get("resource_group_exists"):
-        return group
-    return resources.ResourceGroup(
-        f"{name}-group",
-        resource_group_name=group or names.of("resourceGroup"),
-        location=args["location"],
-        tags=args.get("tags") or {},
-        opts=pulumi.ResourceOptions(parent=parent),
-    ).name
-
-
-def _standalone(place: _Place, settings: RegistrySettings) -> containerregistry.Registry:
-    existing = settings.get("id") or _found(settings.get("login_server"))
-    if existing is None:
-        return _registry(place, "registry", settings)
-    require("registryId", "registry.id", existing)
-    return containerregistry.Registry.get(f"{place.name}-registry", existing, opts=place.opts)
-
-
-def _registry(place: _Place, kind: str, settings: Mapping[str, object]) -> containerregistry.Registry:
-    name = settings.get("name")
+def _created(site: Site, kind: str, settings: RegistrySettings) -> containerregistry.Registry:
     return containerregistry.Registry(
-        f"{place.name}-{'registry' if kind == 'registry' else 'own-registry'}",
-        registry_name=require("registry", "registry.name", str(name)) if name else place.names.of(kind),
-        resource_group_name=place.group,
-        location=place.location,
-        sku={"name": str(settings.get("sku") or _SKU)},
+        f"{site.name}-{'registry' if kind == 'registry' else 'own-registry'}",
+        registry_name=settings.name or site.names.of(kind),
+        resource_group_name=site.resource_group,
+        location=site.location,
+        sku={"name": settings.sku},
         admin_user_enabled=False,
         anonymous_pull_enabled=False,
         public_network_access="Enabled",
-        tags=place.tags,
-        opts=place.opts,
+        tags=site.tags,
+        opts=site.opts,
     )
 
 
-def _vault(place: _Place, choices: WorkspaceSettings) -> keyvault.Vault:
-    """Make the vault, opened by roles only: access policies would be a second list of who may what."""
-    tenant = authorization.get_client_config_output(opts=pulumi.InvokeOutputOptions(parent=place.parent)).tenant_id
-    name = choices.get("vault")
-    return keyvault.Vault(
-        f"{place.name}-vault",
-        vault_name=require("vault", "workspace.vault", name) if name else place.names.of("vault"),
-        resource_group_name=place.group,
-        location=place.location,
-        properties=keyvault.VaultPropertiesArgs(
-            tenant_id=tenant,
-            sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
-            enable_rbac_authorization=True,
-            enable_soft_delete=True,
-            soft_delete_retention_in_days=int(choices.get("soft_delete_days") or _SOFT_DELETE_DAYS),
-            # Azure takes true or nothing here: what is on once can never be taken back.
-            enable_purge_protection=True if choices.get("purge_protection") else None,
-        ),
-        tags=place.tags,
-        opts=place.opts,
-    )
-
-
-def _logs(place: _Place) -> operationalinsights.Workspace:
-    return operationalinsights.Workspace(
-        f"{place.name}-logs",
-        workspace_name=place.names.of("logs"),
-        resource_group_name=place.group,
-        location=place.location,
-        sku={"name": "PerGB2018"},
-        retention_in_days=_LOG_DAYS,
-        tags=place.tags,
-        opts=place.opts,
-    )
-
-
-def _workspace(
-    place: _Place,
-    choices: WorkspaceSettings,
-    registry: containerregistry.Registry,
-    vault: keyvault.Vault,
-    logs: operationalinsights.Workspace,
-) -> machinelearningservices.Workspace:
-    account = choices.get("storage_account")
-    files = storage.StorageAccount(
-        f"{place.name}-storage",
-        account_name=require("storageAccount", "workspace.storageAccount", account)
-        if account
-        else place.names.of("storageAccount"),
-        resource_group_name=place.group,
-        location=place.location,
-        kind="StorageV2",
-        sku={"name": "Standard_LRS"},
-        allow_blob_public_access=False,
-        enable_https_traffic_only=True,
-        minimum_tls_version="TLS1_2",
-        tags=place.tags,
-        opts=place.opts,
-    )
-    insights = applicationinsights.Component(
-        f"{place.name}-insights",
-        resource_name_=place.names.of("insights"),
-        resource_group_name=place.group,
-        location=place.location,
-        kind="web",
-        application_type="web",
-        ingestion_mode="LogAnalytics",
-        workspace_resource_id=logs.id,
-        tags=place.tags,
-        opts=place.opts,
-    )
-    name = choices.get("name")
-    return machinelearningservices.Workspace(
-        f"{place.name}-workspace",
-        workspace_name=require("workspace", "workspace.name", name) if name else place.names.of("workspace"),
-        resource_group_name=place.group,
-        location=place.location,
-        identity={"type": "SystemAssigned"},
-        friendly_name=name or place.names.of("workspace"),
-        storage_account=files.id,
-        key_vault=vault.id,
-        application_insights=insights.id,
-        container_registry=registry.id,
-        public_network_access="Enabled",
-        tags=place.tags,
-        opts=place.opts,
-    )
-
-
-def _found(login_server: str | None) -> str | None:
-    """Return the ARM id of an existing registry by its address: everything else needs the id."""
-    if login_server is None:
-        return None
-    # Most stacks name no address, and then need no client of their own.
-    from azureml_scoring.provider.arm import connect  # noqa: PLC0415
-    from azureml_scoring.provider.lookup import registry_at  # noqa: PLC0415
-
-    try:
-        return registry_at(connect(), login_server)
-    except ResourceError as error:
-        raise SettingsError(str(error)) from None
-
-
-def _attached(found: list[str | None]) -> str:
+def _attached(ids: list[str | None]) -> str:
     """Return the registry of a workspace, or the one it shall get; without either, say how it gets one."""
-    registry, workspace, wanted = found
+    registry, workspace, wanted = ids
     if registry and wanted and registry.lower() != wanted.lower():
         remedy = f"the workspace has another registry already; take it out, or write {registry}"
         raise SettingsError(error_line("registry.id", wanted, remedy))

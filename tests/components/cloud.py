@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pulumi
 from azureml_scoring.settings.validation import default_principal
-from azureml_scoring.stack import ScoringStack, ScoringStackArgs
+from azureml_scoring.stack import ScoringStack
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.stack import wait_for_rpcs
 
@@ -177,7 +177,7 @@ def context(folder: Path) -> Path:
     return folder
 
 
-def arguments(folder: Path, **sections: Any) -> ScoringStackArgs:  # noqa: ANN401 - settings
+def arguments(folder: Path, **sections: Any) -> dict[str, Any]:  # noqa: ANN401 - settings
     """Settings of the usual stack, with sections replaced."""
     registry = sections.get("registry", {"mode": "standalone"})
     usual: dict[str, Any] = {
@@ -188,9 +188,9 @@ def arguments(folder: Path, **sections: Any) -> ScoringStackArgs:  # noqa: ANN40
         "deployments": {"blue": {"instance_type": "Standard_DS3_v2"}},
         "tags": {"owner": "me"},
     }
-    return cast("ScoringStackArgs", {**usual, **sections})
+    return {**usual, **sections}
 
 
-def up(settings_: ScoringStackArgs, cloud: Cloud | None = None, stack: str = "test") -> Cloud:
+def up(settings_: dict[str, Any], cloud: Cloud | None = None, stack: str = "test") -> Cloud:
     """Build the whole stack."""
     return run(lambda: ScoringStack("scoring", settings_, pulumi.ResourceOptions()), cloud, stack)

@@ -7,7 +7,7 @@ import pytest
 from azureml_scoring.provider.online_deployment import OnlineDeployment
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
 from azureml_scoring.provider.values import Properties
-from azureml_scoring.settings.endpoint_kinds import amount
+from azureml_scoring.settings.validation import amount
 
 from tests.components.cloud import SUBSCRIPTION, Cloud, arguments, up
 from tests.provider.fake_azure import ENDPOINT, ENVIRONMENT, WORKSPACE, FakeAzure
@@ -102,9 +102,15 @@ def test_what_the_cluster_fills_in_and_sets_is_no_difference() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"instanceType": "Standard_DS3_v2", "scaleSettings": {}}, "scaleSettings: it is for kind Kubernetes only"),
-        ({"kind": "Kubernetes", "autoscaled": True}, "autoscaled: it is for managed deployments only"),
-        ({}, "a managed deployment takes a size such as Standard_DS3_v2"),
+        (
+            {"instanceType": "Standard_DS3_v2", "scaleSettings": {}},
+            "scaling is for endpoint.kind kubernetes",
+        ),
+        (
+            {"kind": "Kubernetes", "autoscaled": True},
+            "autoscaled = true: Azure Monitor scales",
+        ),
+        ({}, 'instanceType = "": an instance type takes a size'),
     ],
 )
 def test_what_the_other_kind_has_is_refused_by_the_resource_too(given: Properties, said: str) -> None:
@@ -122,7 +128,7 @@ def test_a_compute_makes_an_endpoint_one_on_kubernetes_for_good() -> None:
     assert (body["kind"], body["properties"]["compute"]) == ("Kubernetes", COMPUTE)
     assert resource.diff("", inputs, resource.check(base).inputs).replaces == {"compute"}
     (failure,) = resource.check({**base, "compute": COMPUTE, "authMode": "AADToken"}).failures
-    assert "Kubernetes endpoints know no Entra tokens" in failure.reason
+    assert "Kubernetes endpoints take no Entra tokens" in failure.reason
 
 
 # -- the components ----------------------------------------------------------------------------------------------------

@@ -5,8 +5,7 @@ from typing import Any, cast
 
 import pytest
 from azureml_scoring.plan.content import content_key
-from azureml_scoring.settings.types import SettingsError
-from azureml_scoring.stack import ScoringStackArgs
+from azureml_scoring.settings.errors import SettingsError
 
 from tests.components.cloud import DIGEST, PASSWORD, SUBSCRIPTION, Cloud, arguments, up
 from tests.provider.fake_azure import FakeAzure
@@ -19,12 +18,12 @@ ELSEWHERE = f"mcr.microsoft.com/azureml/served@sha256:{'cd' * 32}"
 
 
 @pytest.fixture
-def usual(tmp_path: Path) -> ScoringStackArgs:
+def usual(tmp_path: Path) -> dict[str, Any]:
     return arguments(tmp_path / "context")
 
 
 @pytest.fixture
-def cloud(usual: ScoringStackArgs) -> Cloud:
+def cloud(usual: dict[str, Any]) -> Cloud:
     return up(usual)
 
 
@@ -209,7 +208,7 @@ def test_a_managed_identity_needs_no_password_and_is_the_endpoints(tmp_path: Pat
 # -- image -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_build_is_named_by_its_content(cloud: Cloud, usual: ScoringStackArgs) -> None:
+def test_the_build_is_named_by_its_content(cloud: Cloud, usual: dict[str, Any]) -> None:
     key = content_key(Path(usual["image"]["context"]))
     build = cloud.inputs("ImageBuild")
     assert build["contentKey"] == key
@@ -316,7 +315,7 @@ def test_probes_and_limits_are_spelt_as_arm_does_and_numbers_from_other_language
         "instance_count": 2.0,
         "liveness_probe": {"initial_delay": "PT10S", "failure_threshold": 30.0},
         "request_settings": {"max_concurrent_requests_per_instance": 4.0, "request_timeout": "PT60S"},
-        "environment": {"LOG_LEVEL": "info"},
+        "environment_variables": {"LOG_LEVEL": "info"},
     }
     deployment = up(arguments(tmp_path, deployments={"blue": blue})).inputs("OnlineDeployment")
     assert deployment["instanceCount"] == 2
@@ -359,7 +358,7 @@ def test_nothing_is_auto_named(cloud: Cloud) -> None:
             assert made.inputs.get(field), f"{made.name} has no {field}"
 
 
-def test_the_same_stack_gets_the_same_names_and_another_stack_others(usual: ScoringStackArgs) -> None:
+def test_the_same_stack_gets_the_same_names_and_another_stack_others(usual: dict[str, Any]) -> None:
     first, again, other = (up(copy.deepcopy(usual), stack=stack) for stack in ("one", "one", "two"))
     assert _all_named(first) == _all_named(again)
     assert not set(_all_named(first).values()) & set(_all_named(other).values())
@@ -426,8 +425,8 @@ def test_a_tag_is_pinned_and_served_by_its_digest(tmp_path: Path) -> None:
 
 def test_a_private_registrys_password_is_told_to_that_registry_only(tmp_path: Path) -> None:
     deployments = {"blue": {"instance_type": "Standard_DS3_v2", "image": "mcr.microsoft.com/other:2"}}
-    settings = arguments(tmp_path, registry=PRIVATE, image={"reference": "ghcr.io/served"}, deployments=deployments)
-    settings["registry_password"] = PASSWORD
+    registry = {**PRIVATE, "password": PASSWORD}
+    settings = arguments(tmp_path, registry=registry, image={"reference": "ghcr.io/served"}, deployments=deployments)
     cloud = up(settings)
     pins = {made.name: made.inputs for made in cloud.all("ImagePin")}
     assert pins["scoring-image-pin"]["username"] == "me"
@@ -481,7 +480,7 @@ def test_a_vault_that_does_not_tell_is_one_line_before_anything_is_registered(
 # -- models and code ---------------------------------------------------------------------------------------------------
 
 
-def assets(folder: Path, **sections: object) -> ScoringStackArgs:
+def assets(folder: Path, **sections: object) -> dict[str, Any]:
     """Two deployments: one on the stack's model and code, one on a registered model."""
     (folder / "weights").mkdir()
     (folder / "weights" / "words.txt").write_text("words")
@@ -497,7 +496,7 @@ def assets(folder: Path, **sections: object) -> ScoringStackArgs:
         model={"path": str(folder / "weights")},
         code={"path": str(folder / "code"), "entry_script": "score.py"},
     )
-    return cast("ScoringStackArgs", {**given, **sections})
+    return {**given, **sections}
 
 
 def test_deployments_share_the_stacks_code_and_may_have_a_model_of_their_own(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@ from typing import Any, cast
 
 import pulumi
 import pytest
-from azureml_scoring.stack import ScoringStack, ScoringStackArgs
+from azureml_scoring.settings.stack import ScoringStackArgs
+from azureml_scoring.stack import ScoringStack
 
 from infra import outputs
 from tests.components.cloud import DIGEST, ENDPOINT_KEY, PASSWORD, arguments, run
 
 
-def told(settings: ScoringStackArgs, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, bool]]:
+def told(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, bool]]:
     """Run the program's second half; what it exports, and whether it is secret."""
     exported: dict[str, Any] = {}
     found: dict[str, tuple[Any, bool]] = {}
@@ -22,6 +23,7 @@ def told(settings: ScoringStackArgs, monkeypatch: pytest.MonkeyPatch) -> dict[st
         return True
 
     def program() -> None:
+        settings = ScoringStackArgs.model_validate(values)
         outputs.export(ScoringStack("scoring", settings), settings)
         pulumi.Output.all(**exported).apply(cast("Any", lambda _: read()))
 

@@ -3,9 +3,19 @@
 from pathlib import Path
 
 import pytest
-from azureml_scoring.assets import check_assets, plan_code, plan_model
+from azureml_scoring.plan.assets import AssetPlan, plan_code, plan_model
 from azureml_scoring.plan.content import asset_files
-from azureml_scoring.settings.types import SettingsError
+from azureml_scoring.plan.stack import plan_endpoint
+from azureml_scoring.settings.at import At
+from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.image import CodeSettings, ModelSettings
+from azureml_scoring.settings.stack import StackSettings
+
+
+def model(**fields: str) -> AssetPlan:
+    plan = plan_model(At.root(ModelSettings.model_validate(fields), "model"))
+    assert plan is not None
+    return plan
 
 
 @pytest.fixture
@@ -42,29 +52,29 @@ def test_links_are_followed_and_a_circle_ends(folder: Path) -> None:
 
 
 def test_a_models_version_is_a_whole_number_that_follows_the_content(folder: Path) -> None:
-    first = plan_model({"path": str(folder)})
+    first = model(path=str(folder))
     assert first.name == "model-v1"
     assert 1 <= int(first.version) < 2**31
     (folder / "weights.bin").touch()
-    assert plan_model({"path": str(folder)}) == first
+    assert model(path=str(folder)) == first
     (folder / "weights.bin").write_bytes(b"Weights")
-    assert plan_model({"path": str(folder)}).version != first.version
+    assert model(path=str(folder)).version != first.version
 
 
 def test_a_renamed_file_is_another_version(folder: Path) -> None:
-    first = plan_model({"path": str(folder)}).version
+    first = model(path=str(folder)).version
     (folder / "weights.bin").rename(folder / "weights.dat")
-    assert plan_model({"path": str(folder)}).version != first
+    assert model(path=str(folder)).version != first
 
 
 def test_a_model_of_one_file_goes_by_its_name_without_the_ending(folder: Path) -> None:
-    assert plan_model({"path": str(folder / "weights.bin")}).name == "weights"
-    assert plan_model({"path": str(folder), "name": "iris"}).name == "iris"
+    assert model(path=str(folder / "weights.bin")).name == "weights"
+    assert model(path=str(folder), name="iris").name == "iris"
 
 
 def test_codes_version_is_the_start_of_its_key(folder: Path) -> None:
     (folder / "score.py").write_text("def init(): ...\n")
-    plan = plan_code({"path": str(folder), "entry_script": "score.py"})
+    plan = plan_code(At.root(CodeSettings(path=str(folder), entry_script="score.py"), "code"))
     assert plan.version == plan.content_key[:12]
 
 
@@ -83,11 +93,11 @@ def test_what_is_not_there_is_one_line_with_its_field(section: dict[str, object]
         ({"deployments": {"blue": section}}, "deployments.blue."),
     ):
         with pytest.raises(SettingsError) as told:
-            check_assets(settings)
+            plan_endpoint(At.root(StackSettings.model_validate({"location": "westeurope", **settings})))
         assert str(told.value).startswith(field + said)
         assert "\n" not in str(told.value)
 
 
 def test_a_folder_without_files_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^model\.path = .*: there is no file in it"):
-        plan_model({"path": str(tmp_path)})
+        model(path=str(tmp_path))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from azureml_scoring.plan.content import content_key, context_files
 from azureml_scoring.plan.progress import ProgressLogger
-from azureml_scoring.settings.types import SettingsError
+from azureml_scoring.settings.errors import SettingsError
 
 
 @pytest.fixture

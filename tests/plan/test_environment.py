@@ -4,38 +4,36 @@ from pathlib import Path
 
 import pytest
 import yaml
-from azureml_scoring.plan.environment import plan_environment
-from azureml_scoring.settings.types import EnvironmentSettings, SettingsError
+from azureml_scoring.plan.environment import EnvironmentPlan, plan_environment
+from azureml_scoring.settings.at import At
+from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.image import EnvironmentSettings
 
 CONDA = "dependencies:\n- python=3.11\n- pip:\n  - azureml-inference-server-http==1.5.0\n"
 
 
-def settings(folder: Path, text: str, name: str = "conda_file", **more: str) -> EnvironmentSettings:
+def plan(folder: Path, text: str, name: str = "conda_file", **more: str) -> EnvironmentPlan:
     path = folder / ("conda.yml" if name == "conda_file" else "requirements.txt")
     path.write_text(text)
-    given: EnvironmentSettings = {"base": "mcr.microsoft.com/azureml/base:1"}
-    if name == "conda_file":
-        given["conda_file"] = str(path)
-    else:
-        given["requirements_file"] = str(path)
-    if "python" in more:
-        given["python"] = more["python"]
-    return given
+    return planned(**{"base": "mcr.microsoft.com/azureml/base:1", name: str(path), **more})
+
+
+def planned(**fields: str) -> EnvironmentPlan:
+    return plan_environment(At.root(EnvironmentSettings.model_validate(fields), "environment"))
 
 
 def test_a_conda_file_goes_as_it_is_and_names_the_version(tmp_path: Path) -> None:
-    plan = plan_environment(settings(tmp_path, CONDA))
-    assert (plan.conda, plan.base, plan.name) == (CONDA, "mcr.microsoft.com/azureml/base:1", "conda")
-    assert plan_environment(settings(tmp_path, CONDA)) == plan
-    assert plan_environment(settings(tmp_path, CONDA + "  - six\n")).version != plan.version
-    other: EnvironmentSettings = {**settings(tmp_path, CONDA), "base": "mcr.microsoft.com/azureml/base:2"}
-    assert plan_environment(other).version != plan.version
+    first = plan(tmp_path, CONDA)
+    assert (first.conda, first.base, first.name) == (CONDA, "mcr.microsoft.com/azureml/base:1", "conda")
+    assert plan(tmp_path, CONDA) == first
+    assert plan(tmp_path, CONDA + "  - six\n").version != first.version
+    assert plan(tmp_path, CONDA, base="mcr.microsoft.com/azureml/base:2").version != first.version
 
 
 def test_a_requirements_file_becomes_a_conda_file_of_pip(tmp_path: Path) -> None:
     text = "# server\nazureml-defaults==1.60 \\\n  --hash=sha256:ab\nsix  # small\n"
-    plan = plan_environment(settings(tmp_path, text, "requirements_file", python="3.11"))
-    dependencies = yaml.safe_load(plan.conda)["dependencies"]
+    conda = plan(tmp_path, text, "requirements_file", python="3.11").conda
+    dependencies = yaml.safe_load(conda)["dependencies"]
     assert dependencies[:2] == ["python=3.11", "pip"]
     assert [line.split() for line in dependencies[2]["pip"]] == [
         ["azureml-defaults==1.60", "--hash=sha256:ab"],
@@ -57,20 +55,20 @@ def test_a_requirements_file_becomes_a_conda_file_of_pip(tmp_path: Path) -> None
 )
 def test_a_file_that_cannot_serve_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(SettingsError, match=rf'^environment\.condaFile = ".*conda\.yml": {said}') as told:
-        plan_environment(settings(tmp_path, text))
+        plan(tmp_path, text)
     assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("server", ["azureml-defaults", "azureml-defaults==1.0.45", "azureml_inference_server_http>=1"])
 def test_each_server_will_do(tmp_path: Path, server: str) -> None:
-    assert plan_environment(settings(tmp_path, f"dependencies: [{{pip: ['{server}']}}]"))
+    assert plan(tmp_path, f"dependencies: [{{pip: ['{server}']}}]")
 
 
 def test_a_requirements_file_that_names_another_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r'environment\.requirementsFile = "-r more\.txt": Azure ML gets this one'):
-        plan_environment(settings(tmp_path, "-r more.txt\n", "requirements_file"))
+        plan(tmp_path, "-r more.txt\n", "requirements_file")
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r'environment\.condaFile = ".*gone\.yml": no such text file'):
-        plan_environment({"base": "a.io/b:1", "conda_file": str(tmp_path / "gone.yml")})
+        planned(base="a.io/b:1", conda_file=str(tmp_path / "gone.yml"))

@@ -2,7 +2,7 @@ import re
 
 import pytest
 from azureml_scoring.plan.names import ArmId, Names, environment_name
-from azureml_scoring.settings.types import RULES
+from azureml_scoring.settings.rules import RULES
 
 KINDS = {
     "resourceGroup": "resourceGroup",

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from azureml_scoring.image import plan_image
 from azureml_scoring.plan.content import content_key, read_content
+from azureml_scoring.plan.image import plan_image
 from azureml_scoring.plan.provenance import MOST_FILES, MOST_PACKAGES, shortened
-from azureml_scoring.settings.types import ImageSettings
+from azureml_scoring.settings.at import At
+from azureml_scoring.settings.image import ImageSettings
 
 
 def _many(folder: str, number: int) -> list[tuple[str, str]]:
@@ -61,8 +62,8 @@ def test_a_name_that_is_no_text_can_still_be_told(tmp_path: Path) -> None:
 def _plan(folder: Path, dockerfile: str, requirements: str = "", **settings: str) -> tuple[list[str], dict[str, str]]:
     (folder / "Dockerfile").write_text(dockerfile)
     (folder / "requirements.txt").write_text(requirements)
-    image = ImageSettings(context=str(folder), **settings)  # type: ignore[typeddict-item] # the test's own names
-    found = plan_image(image).ingredients
+    image = ImageSettings.model_validate({"context": str(folder), **settings})
+    found = plan_image(At.root(image, "image")).provenance
     return list(found.bases), dict(found.packages)
 
 
@@ -72,9 +73,9 @@ def test_bases_and_packages_come_from_the_dockerfile_and_its_requirements(tmp_pa
         "ARG V=3.12\nFROM python:${V}-slim AS build\nRUN pip install -r requirements.txt\n"
         "FROM debian:13-slim\nCOPY --from=build /x /x\nRUN apt-get install -y libgomp1=14.2 curl\n",
         "numpy==2.1.0\nscikit-learn>=1\n",
-        base_digest="sha256:1",
+        base_digest=f"sha256:{'1' * 64}",
     )
-    assert bases == ["python:3.12-slim", "debian:13-slim", "sha256:1"]
+    assert bases == ["python:3.12-slim", "debian:13-slim", f"sha256:{'1' * 64}"]
     assert packages == {"apt curl": "any", "apt libgomp1": "14.2", "numpy": "2.1.0", "scikit-learn": "any"}
 
 

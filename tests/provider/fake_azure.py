@@ -17,10 +17,11 @@ from azureml_scoring.provider.arm import Arm, Cloud
 from azureml_scoring.provider.framework import Context
 
 HOST = "https://arm.test"
-WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/ws"
+GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g"
+WORKSPACE = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/ws"
 ENDPOINT = f"{WORKSPACE}/onlineEndpoints/scoring"
 ENVIRONMENT = f"{WORKSPACE}/environments/iris/versions/abc"
-REGISTRY = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/acr"
+REGISTRY = f"{GROUP}/providers/Microsoft.ContainerRegistry/registries/acr"
 DIGEST = "sha256:" + "a" * 64
 
 Answer = tuple[int, dict[str, str], object]

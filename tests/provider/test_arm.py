@@ -3,7 +3,7 @@
 import pytest
 from azure.core.exceptions import ServiceRequestError
 from azureml_scoring.provider.arm import ML_API, Cloud, clean, find_cloud, find_credential
-from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.errors import CancelledError, ResourceError
 
 from tests.provider.fake_azure import ENDPOINT, HOST, Answer, FakeAzure, Sent
 
@@ -27,10 +27,10 @@ def test_what_is_missing_is_none() -> None:
 
 def test_a_put_follows_the_operation_to_its_end_and_tells_progress() -> None:
     azure = FakeAzure()
-    told: list[tuple[str, float]] = []
-    document = azure.arm().put(ENDPOINT, ML_API, body(), lambda state, seconds: told.append((state, seconds)))
+    progress: list[tuple[str, float]] = []
+    document = azure.arm().put(ENDPOINT, ML_API, body(), lambda state, seconds: progress.append((state, seconds)))
     assert document["properties"]["provisioningState"] == "Succeeded"
-    assert [state for state, _ in told] == ["InProgress", "InProgress"]
+    assert [state for state, _ in progress] == ["InProgress", "InProgress"]
     assert azure.slept == [1.0, 1.0, 1.0]
 
 
@@ -166,10 +166,86 @@ def test_a_host_without_metadata_is_named() -> None:
 )
 def test_the_environment_chooses_the_credential(environment: dict[str, str], kind: str) -> None:
     tenant = "00000000-0000-0000-0000-000000000000"
-    found = find_credential({"ARM_TENANT_ID": tenant, "ARM_CLIENT_ID": tenant, **environment}, Cloud())
-    assert type(found).__name__ == kind
+    credential = find_credential({"ARM_TENANT_ID": tenant, "ARM_CLIENT_ID": tenant, **environment}, Cloud())
+    assert type(credential).__name__ == kind
 
 
 def test_a_secret_without_a_client_is_refused_in_one_line() -> None:
     with pytest.raises(ResourceError, match="ARM_TENANT_ID is not set"):
         find_credential({"ARM_CLIENT_SECRET": "hush"}, Cloud(HOST))
+
+
+def test_an_operation_by_location_ends_in_its_result() -> None:
+    azure = FakeAzure()
+    azure.on("POST", "/scheduleRun", lambda _: (202, {"Location": f"{HOST}/results/1", "Retry-After": "7"}, None))
+    answers: list[Answer] = [(202, {"Retry-After": "9"}, None), (200, {}, {"name": "ca1"})]
+    azure.on("GET", "/results/1", lambda _: answers.pop(0))
+    assert azure.arm().post(f"{ENDPOINT}/scheduleRun", ML_API) == {"name": "ca1"}
+    assert azure.slept == [7.0, 9.0]
+
+
+def test_a_put_by_location_ends_in_the_document_and_not_in_the_operations_result() -> None:
+    azure = FakeAzure()
+    document = {"properties": {"provisioningState": "Succeeded"}}
+    azure.on("PUT", ENDPOINT, lambda _: (202, {"Location": f"{HOST}/results/1"}, None))
+    azure.on("GET", "/results/1", lambda _: (200, {}, {"status": "Succeeded"}))
+    azure.on("GET", ENDPOINT, lambda _: (200, {}, document))
+    assert azure.arm().put(ENDPOINT, ML_API, body()) == document
+
+
+def test_the_token_is_not_carried_to_a_foreign_host_that_a_later_poll_names() -> None:
+    azure = FakeAzure()
+    azure.on("POST", "/scheduleRun", lambda _: (202, {"Location": f"{HOST}/results/1"}, None))
+    azure.on("GET", "/results/1", lambda _: (202, {"Location": "https://evil.test/steal"}, None))
+    with pytest.raises(ResourceError, match=r"evil\.test, which is not https://arm\.test; not followed"):
+        azure.arm().post(f"{ENDPOINT}/scheduleRun", ML_API)
+    assert azure.count("GET", "evil") == 0
+
+
+def test_a_cancelled_update_ends_the_polling() -> None:
+    azure = FakeAzure()
+    arm = azure.arm()
+
+    def cancel(_: float) -> None:
+        raise CancelledError("cancelled while Azure was still at work")
+
+    arm.sleep = cancel
+    with pytest.raises(CancelledError):
+        arm.put(ENDPOINT, ML_API, body())
+    assert azure.count("GET", "/operations/") == 0
+
+
+def test_an_operation_without_a_status_is_one_line_that_repeats_no_answer() -> None:
+    azure = FakeAzure()
+    azure.on("GET", "/operations/", lambda _: (200, {}, {"password": "hunter2"}))
+    with pytest.raises(ResourceError) as caught:
+        azure.arm().put(ENDPOINT, ML_API, body())
+    assert str(caught.value) == (
+        f"InvalidResponse: the state of the operation cannot be read (BadResponse) (PUT {ENDPOINT})"
+    )
+
+
+def test_a_failed_state_repeats_nothing_of_the_document() -> None:
+    azure = FakeAzure()
+    failed = {"properties": {"provisioningState": "Failed", "environmentVariables": {"TOKEN": "hunter2"}}}
+    azure.on("PUT", ENDPOINT, lambda _: (201, {}, failed))
+    with pytest.raises(ResourceError) as caught:
+        azure.arm().put(ENDPOINT, ML_API, body())
+    assert str(caught.value) == f"Failed: Azure ended it as failed and gave no reason (PUT {ENDPOINT})"
+
+
+def test_a_deletion_whose_operation_is_lost_is_only_done_when_the_resource_is_gone() -> None:
+    azure = FakeAzure()
+    azure.documents[ENDPOINT] = {"id": ENDPOINT, "properties": {}}
+    azure.on("DELETE", ENDPOINT, lambda _: (202, {"Azure-AsyncOperation": f"{HOST}/lost?api-version=x"}, None))
+    with pytest.raises(ResourceError, match="ResourceNotFound"):
+        azure.arm().delete(ENDPOINT, ML_API)
+    del azure.documents[ENDPOINT]
+    assert azure.arm().delete(ENDPOINT, ML_API)
+
+
+def test_a_list_is_read_with_all_its_pages() -> None:
+    azure = FakeAzure()
+    azure.on("GET", r"/subscriptions\?", lambda _: (200, {}, {"value": [{"a": 1}], "nextLink": f"{HOST}/more?page=2"}))
+    azure.on("GET", "/more", lambda _: (200, {}, {"value": [{"a": 2}]}))
+    assert list(azure.arm().list_all("/subscriptions", ML_API)) == [{"a": 1}, {"a": 2}]

@@ -1,11 +1,13 @@
 """Claims about versions of models and code, against a scripted Azure with a storage account."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 from azureml_scoring.plan.content import asset_files, asset_key
 from azureml_scoring.provider import blobs
 from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
@@ -13,12 +15,12 @@ from azureml_scoring.provider.blobs import container_sas
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.values import Properties
 
-from tests.provider.fake_azure import WORKSPACE, Answer, FakeAzure, Sent
+from tests.provider.fake_azure import GROUP, WORKSPACE, Answer, FakeAzure, Sent
 
 MODEL = f"{WORKSPACE}/models/iris/versions/7"
 CODE = f"{WORKSPACE}/codes/app/versions/abc"
 STORE = f"{WORKSPACE}/datastores/workspaceblobstore"
-ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/files"
+ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/files"
 SHORT = WORKSPACE.replace("/providers/Microsoft.MachineLearningServices", "")
 KEY = "a2V5" * 16
 
@@ -55,17 +57,17 @@ class Storage:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "app"
-    (made / "deep").mkdir(parents=True)
-    (made / "score.py").write_text("def init(): ...")
-    (made / "deep" / "a b.txt").write_text("words")
-    return made
+    app = tmp_path / "app"
+    (app / "deep").mkdir(parents=True)
+    (app / "score.py").write_text("def init(): ...")
+    (app / "deep" / "a b.txt").write_text("words")
+    return app
 
 
 def model(folder: Path, **more: object) -> Properties:
     key = asset_key(asset_files(folder))
-    given = {"workspaceId": WORKSPACE, "assetName": "iris", "version": "7", "contentKey": key, "path": str(folder)}
-    return ModelVersion().check({**given, **more}).inputs
+    values = {"workspaceId": WORKSPACE, "assetName": "iris", "version": "7", "contentKey": key, "path": str(folder)}
+    return ModelVersion().check({**values, **more}).inputs
 
 
 def code(folder: Path, **more: object) -> Properties:
@@ -78,13 +80,13 @@ def test_a_model_is_uploaded_into_the_default_datastore_and_registered(folder: P
     resource_id, state = ModelVersion().create(azure.context(), inputs)
     assert resource_id == MODEL
     assert state == inputs
-    place = f"LocalUpload/{inputs['contentKey']}"
+    folder_path = f"LocalUpload/{inputs['contentKey']}"
     assert storage.blobs == {
-        f"/azureml/{place}/app/deep/a b.txt": b"words",
-        f"/azureml/{place}/app/score.py": b"def init(): ...",
+        f"/azureml/{folder_path}/app/deep/a b.txt": b"words",
+        f"/azureml/{folder_path}/app/score.py": b"def init(): ...",
     }
     assert azure.documents[MODEL]["properties"] == {
-        "modelUri": f"azureml:/{SHORT}/datastores/workspaceblobstore/paths/{place}/app",
+        "modelUri": f"azureml:/{SHORT}/datastores/workspaceblobstore/paths/{folder_path}/app",
         "modelType": "mlflow_model",
         "isArchived": False,
         "tags": {"a": "b"},
@@ -158,9 +160,21 @@ def test_a_refused_upload_names_the_file_and_hides_the_signature(folder: Path) -
     azure.on("PUT", "files.test", lambda _: (403, {}, {"error": "AuthenticationFailed"}))
     with pytest.raises(
         ResourceError, match=r"the upload of model iris:7 \(app/deep/a b\.txt\) was refused: HTTP 403"
-    ) as told:
+    ) as caught:
         ModelVersion().create(azure.context(), model(folder))
-    assert "sig=" not in str(told.value)
+    assert "sig=" not in str(caught.value)
+
+
+def test_a_storage_that_does_not_answer_is_one_line_without_the_signature(folder: Path) -> None:
+    Storage(azure := FakeAzure())
+
+    def refuse(sent: Sent) -> Answer:
+        raise ServiceRequestError(f"HTTPSConnectionPool({sent.url}): [Errno 111] Connection refused")
+
+    azure.on("PUT", "files.test", refuse)
+    with pytest.raises(ResourceError, match=r"^files\.test does not answer .*: connection refused") as caught:
+        ModelVersion().create(azure.context(), model(folder))
+    assert "sig=" not in str(caught.value)
 
 
 def test_a_moved_folder_is_no_change_and_other_content_is_a_new_version(folder: Path) -> None:
@@ -178,13 +192,13 @@ def test_tags_change_in_place_and_keep_the_rest(folder: Path) -> None:
     ModelVersion().update(azure.context(), resource_id, state, model(folder, tags={"a": "b"}))
     properties = azure.documents[MODEL]["properties"]
     assert (properties["tags"], properties["modelUri"]) == ({"a": "b"}, before)
-    found = ModelVersion().read(azure.context(), resource_id, state, state)
-    assert found is not None
-    assert found.state["contentKey"] == state["contentKey"]
+    result = ModelVersion().read(azure.context(), resource_id, state, state)
+    assert result is not None
+    assert result.state["contentKey"] == state["contentKey"]
 
 
 def test_a_big_file_travels_in_blocks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "BLOCK", 1000)
+    monkeypatch.setattr(blobs, "BLOCK_SIZE", 1000)
     (folder / "large.bin").write_bytes(b"x" * 3500)
     Storage(azure := FakeAzure())
     ModelVersion().create(azure.context(), model(folder))
@@ -198,6 +212,8 @@ def test_a_models_version_must_be_a_whole_number(folder: Path, version: str) -> 
     assert failures[0].property == "version"
 
 
-def test_the_signature_is_the_one_that_azures_own_library_makes() -> None:
-    query = container_sas("sttest", "models", KEY, "2030-01-01T00:00:00Z", "rcw")
-    assert query.endswith("&sig=h4QCkk1w3%2BvT5ZyMOm2qgn9yQeQPTRq%2FNI3gG8x2SvU%3D")
+def test_the_signed_query_lets_its_holder_write_to_one_container_for_half_a_day_by_https_only() -> None:
+    query = dict(parse_qsl(container_sas("sttest", "models", KEY)))
+    assert (query["sp"], query["sr"], query["spr"]) == ("cw", "c", "https")
+    left = datetime.fromisoformat(query["se"]) - datetime.now(UTC)
+    assert timedelta(hours=11) < left <= timedelta(hours=12)

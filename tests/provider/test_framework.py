@@ -7,6 +7,7 @@ import pytest
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.framework import Resource
 from azureml_scoring.provider.registry import RESOURCES
+from azureml_scoring.provider.schema import package_schema
 from azureml_scoring.provider.values import UNKNOWN, Properties, from_property_values, has_unknown, to_property_values
 from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime.rpc import UNKNOWN as MARKER
@@ -54,23 +55,25 @@ def test_defaults_are_filled_in_so_that_diffs_see_them() -> None:
 
 def test_a_misspelt_property_is_named_with_the_nearest_right_one() -> None:
     assert reasons("OnlineDeployment", {**DEPLOYMENT, "instanceTyp": "x"}) == [
-        "instanceTyp is no property of OnlineDeployment; did you mean instanceType?"
+        'instanceTyp = "x": no such field; did you mean instanceType?'
     ]
 
 
 def test_a_missing_property_is_named() -> None:
-    assert reasons("OnlineDeployment", {**DEPLOYMENT, "location": None}) == ["location is missing; give it a value"]
+    assert reasons("OnlineDeployment", {**DEPLOYMENT, "location": None}) == ["location is missing: write it"]
 
 
 def test_a_wrong_value_is_repeated_with_what_is_wanted() -> None:
     (reason,) = reasons("OnlineDeployment", {**DEPLOYMENT, "instanceType": "big"})
-    assert reason == "instanceType = 'big': a managed deployment takes a size such as Standard_DS3_v2"
+    assert reason == (
+        'instanceType = "big": an instance type takes a size\'s full name with Standard_; for instance Standard_DS3_v2'
+    )
 
 
 def test_a_secret_value_is_never_repeated() -> None:
     (reason,) = reasons("OnlineDeployment", {**DEPLOYMENT, "environmentVariables": "hunter2"}, "environmentVariables")
     assert "hunter2" not in reason
-    assert "[secret]" in reason
+    assert "[hidden]" in reason
 
 
 def test_what_is_not_known_yet_passes_the_check_and_stays_unknown() -> None:
@@ -99,9 +102,9 @@ def test_other_failures_show_even_when_something_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("traffic", "mirror", "part"),
     [
-        ({"blue": 90}, {}, "sum to 90"),
-        ({}, {}, "sum to 0"),
-        ({"blue": 150, "green": -50}, {}, "give 0 to 100"),
+        ({"blue": 90}, {}, "sums to 90"),
+        ({}, {}, "sums to 0"),
+        ({"blue": 150, "green": -50}, {}, "less than or equal to 100"),
         ({"blue": 100}, {"green": 51}, "at most 50"),
         ({"blue": 100}, {"green": 10, "red": 10}, "one deployment"),
         ({"blue": 100}, {"blue": 10}, "either answers or mirrors"),
@@ -111,9 +114,9 @@ def test_an_impossible_split_is_refused_before_azure_is_asked(
     traffic: dict[str, int], mirror: dict[str, int], part: str
 ) -> None:
     news = {"endpointId": ENDPOINT, "traffic": traffic, "mirrorTraffic": mirror}
-    (reason,) = reasons("EndpointTraffic", news)
-    assert part in reason
-    assert "\n" not in reason
+    given = reasons("EndpointTraffic", news)
+    assert part in given[0]
+    assert "\n" not in given[0]
 
 
 def test_user_assigned_identity_needs_identities() -> None:
@@ -163,7 +166,7 @@ def test_the_folder_of_a_build_is_no_part_of_the_diff() -> None:
 
 
 def test_an_unknown_that_became_known_is_validated_at_the_step() -> None:
-    with pytest.raises(ResourceError, match="environmentId = 'nonsense'"):
+    with pytest.raises(ResourceError, match='environmentId = "nonsense"'):
         own("OnlineDeployment").create(FakeAzure().context(), {**DEPLOYMENT, "environmentId": "nonsense"})
 
 
@@ -184,19 +187,21 @@ def test_a_preview_of_an_update_keeps_the_address_of_an_endpoint() -> None:
 
 
 def test_the_schema_describes_every_property_in_pulumis_types() -> None:
-    for resource in RESOURCES.values():
-        schema = resource.schema()
-        assert schema["description"]
-        for name, part in {**schema["inputProperties"], **schema["properties"]}.items():
-            assert part.get("description"), (resource.token, name)
+    schema = package_schema(RESOURCES.values())["resources"]
+    for token in RESOURCES:
+        each = schema[token]
+        assert each["description"]
+        for name, part in {**each["inputProperties"], **each["properties"]}.items():
+            assert part.get("description"), (token, name)
             kinds = {"string", "integer", "number", "boolean", "array", "object"}
-            assert part.get("type") in kinds or part.get("$ref") == "pulumi.json#/Any", (resource.token, name)
-        assert set(schema["requiredInputs"]) <= set(schema["inputProperties"])
-    image = own("ImageBuild").schema()
+            assert part.get("type") in kinds or part.get("$ref") == "pulumi.json#/Any", (token, name)
+        assert set(each["requiredInputs"]) <= set(each["inputProperties"])
+    image = schema["azureml-scoring:index:ImageBuild"]
     assert image["properties"]["durationSeconds"]["type"] == "number"
     assert image["inputProperties"]["target"]["type"] == "string"
     assert image["inputProperties"]["buildArguments"]["additionalProperties"] == {"type": "string"}
-    assert own("EndpointTraffic").schema()["inputProperties"]["probe"]["$ref"] == "pulumi.json#/Any"
+    assert image["inputProperties"]["buildSecrets"]["secret"] is True
+    assert schema["azureml-scoring:index:ImagePin"]["inputProperties"]["password"]["secret"] is True
 
 
 def test_values_survive_the_way_to_the_engine_and_back() -> None:

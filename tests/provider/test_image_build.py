@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 import shlex
 import tarfile
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from typing import Any
 import pytest
 import yaml
 from azureml_scoring.plan.content import context_files
+from azureml_scoring.plan.reference import Reference
 from azureml_scoring.provider import blobs
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.image_build import ImageBuild, ImageBuildInputs, errors_in, pack, run_request, task_yaml
-from azureml_scoring.provider.registry_client import find_digest
+from azureml_scoring.provider.image_build import ImageBuild, errors_in, pack, run_request, task_yaml
+from azureml_scoring.provider.registry_client import resolve_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties
+from azureml_scoring.settings.arguments import ImageBuildArgs
 
 from tests.provider.fake_azure import DIGEST, REGISTRY, Answer, FakeAzure, Sent
 
@@ -39,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def news(folder: Path, **more: object) -> Properties:
-    given = {
+    values = {
         "registryId": REGISTRY,
         "loginServer": "acr.azurecr.io",
         "repository": "team/iris",
@@ -47,13 +50,13 @@ def news(folder: Path, **more: object) -> Properties:
         "context": str(folder),
         **more,
     }
-    checked = ImageBuild().check(given)
+    checked = ImageBuild().check(values)
     assert not checked.failures, checked.failures
     return checked.inputs
 
 
-def inputs(folder: Path, **more: object) -> ImageBuildInputs:
-    return ImageBuildInputs.model_validate(news(folder, **more))
+def inputs(folder: Path, **more: object) -> ImageBuildArgs:
+    return ImageBuildArgs.model_validate(news(folder, **more))
 
 
 @dataclass
@@ -70,9 +73,9 @@ class Builder:
 
     def __post_init__(self) -> None:
         self.azure.documents[REGISTRY] = {"id": REGISTRY, "properties": {}}
-        place = {"uploadUrl": "https://blobs.test/source?sig=hush", "relativePath": "source/1.tar.gz"}
+        upload = {"uploadUrl": "https://blobs.test/source/1.tar.gz?sig=hush", "relativePath": "source/1.tar.gz"}
         on = self.azure.on
-        on("POST", "listBuildSourceUploadUrl", lambda _: (200, {}, place))
+        on("POST", "listBuildSourceUploadUrl", lambda _: (200, {}, upload))
         on("PUT", "blobs.test/source", self.put)
         on("POST", "scheduleRun", self.schedule)
         on("GET", "/runs/ca1", self.run)
@@ -91,8 +94,8 @@ class Builder:
             assert isinstance(sent.body, bytes)
             self.blocks[sent.query["blockid"]] = sent.body
         else:
-            self.blob = b"".join(self.blocks[name] for name in sorted(self.blocks))
-            assert all(f"<Latest>{name}</Latest>" in sent.body.decode() for name in self.blocks)
+            names = re.findall("<Latest>(.*?)</Latest>", sent.body.decode())
+            self.blob = b"".join(self.blocks[name] for name in names)
         return 201, {}, None
 
     def schedule(self, sent: Sent) -> Answer:
@@ -203,8 +206,8 @@ def test_the_task_builds_with_buildkit_and_pushes_what_it_tagged(folder: Path) -
 
 @pytest.mark.parametrize("arguments", [{"A": "x\ny"}, {"A B": "x"}, {"A;rm": "x"}])
 def test_a_build_argument_that_cannot_travel_is_refused(folder: Path, arguments: dict[str, str]) -> None:
-    given = {**news(folder), "buildArguments": arguments}
-    assert len(ImageBuild().check(given).failures) == 1
+    values = {**news(folder), "buildArguments": arguments}
+    assert len(ImageBuild().check(values).failures) == 1
 
 
 def test_a_build_secret_travels_beside_the_task_and_is_mounted_for_buildkit(folder: Path) -> None:
@@ -265,7 +268,7 @@ def test_a_build_uploads_runs_and_pins_by_digest(folder: Path) -> None:
 
 
 def test_a_big_context_travels_in_blocks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "BLOCK", 1000)
+    monkeypatch.setattr(blobs, "BLOCK_SIZE", 1000)
     (folder / "noise.bin").write_bytes(os.urandom(5000))
     azure = FakeAzure()
     builder = Builder(azure)
@@ -346,9 +349,9 @@ def built(folder: Path) -> Properties:
 def test_a_refresh_finds_the_image(folder: Path) -> None:
     azure = FakeAzure()
     Builder(azure, tags={TAG: DIGEST})
-    found = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
-    assert found is not None
-    assert found.state["digest"] == DIGEST
+    result = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
+    assert result is not None
+    assert result.state["digest"] == DIGEST
 
 
 @pytest.mark.parametrize("lose", [lambda b: b.tags.clear(), lambda b: b.azure.documents.clear()])
@@ -361,9 +364,9 @@ def test_a_refresh_misses_a_deleted_tag_or_registry(folder: Path, lose: Callable
 def test_a_tag_that_was_moved_to_another_image_does_not_move_us(folder: Path) -> None:
     azure = FakeAzure()
     Builder(azure, tags={TAG: "sha256:" + "b" * 64, "other": DIGEST})
-    found = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
-    assert found is not None
-    assert found.state["digest"] == DIGEST
+    result = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
+    assert result is not None
+    assert result.state["digest"] == DIGEST
 
 
 def test_deleting_a_build_leaves_the_image_to_the_registry(folder: Path) -> None:
@@ -380,21 +383,21 @@ def test_our_token_goes_to_the_registry_only(realm: str) -> None:
     azure = FakeAzure()
     azure.on("HEAD", "", lambda _: (401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="x"'}, None))
     with pytest.raises(ResourceError, match="not its own"):
-        find_digest(azure.arm(), "acr.azurecr.io", "iris", "1")
+        resolve_digest(azure.arm(), Reference("acr.azurecr.io", "iris", "1"), "deployer")
     assert azure.count("POST") == 0
 
 
 def test_a_registry_on_this_machine_is_asked_in_plain_http() -> None:
     azure = FakeAzure()
     azure.on("HEAD", "http://localhost:5000/v2/iris/manifests/1", lambda _: (404, {}, None))
-    assert find_digest(azure.arm(), "localhost:5000", "iris", "1") is None
+    assert resolve_digest(azure.arm(), Reference("localhost:5000", "iris", "1"), "deployer") is None
 
 
 def test_a_registry_that_denies_names_the_missing_role() -> None:
     azure = FakeAzure()
     azure.on("HEAD", "", lambda _: (403, {}, None))
     with pytest.raises(ResourceError, match="AcrPull"):
-        find_digest(azure.arm(), "acr.azurecr.io", "iris", "1")
+        resolve_digest(azure.arm(), Reference("acr.azurecr.io", "iris", "1"), "deployer")
 
 
 def test_telling_lines_are_picked_from_a_log() -> None:

@@ -18,12 +18,12 @@ IMAGE = f"acr.azurecr.io/scoring/sklearn@{DIGEST}"
 
 @pytest.fixture
 def azure() -> FakeAzure:
-    """Two subscriptions, the source in the second one; the target gets what it is told to import."""
-    found = FakeAzure()
+    """Two subscriptions, the source in the second one; the target gets what an importImage names."""
+    fake = FakeAzure()
     here: set[str] = set()
     registries = {"s": [_registry(REGISTRY, "acr.azurecr.io")], "other": [_registry(SOURCE_ID, "devacr.azurecr.io")]}
 
-    def bring(sent: Sent) -> Answer:
+    def import_image(sent: Sent) -> Answer:
         here.update(sent.body["targetTags"], [sent.body["source"]["sourceImage"].partition("@")[2]])
         return 200, {}, None
 
@@ -32,11 +32,11 @@ def azure() -> FakeAzure:
         return (200, {"Docker-Content-Digest": digest}, None) if digest in here else (404, {}, None)
 
     subscriptions = [{"subscriptionId": key} for key in registries]
-    found.on("GET", r"/subscriptions\?", lambda _: (200, {}, {"value": subscriptions}))
-    found.on("GET", "/subscriptions/[^/]+/prov", lambda sent: (200, {}, {"value": registries[sent.path.split("/")[2]]}))
-    found.on("POST", "/importImage", bring)
-    found.on("HEAD", "acr.azurecr.io/v2/scoring/sklearn/manifests/", manifest)
-    return found
+    fake.on("GET", r"/subscriptions\?", lambda _: (200, {}, {"value": subscriptions}))
+    fake.on("GET", "/subscriptions/[^/]+/prov", lambda sent: (200, {}, {"value": registries[sent.path.split("/")[2]]}))
+    fake.on("POST", "/importImage", import_image)
+    fake.on("HEAD", "acr.azurecr.io/v2/scoring/sklearn/manifests/", manifest)
+    return fake
 
 
 def _registry(id_: str, server: str) -> dict[str, Any]:
@@ -67,9 +67,39 @@ def test_a_foreign_registry_is_named_by_its_address(azure: FakeAzure) -> None:
     assert sent.body["source"]["registryUri"] == "mcr.microsoft.com"
 
 
+def test_a_private_source_is_read_with_its_user_name_and_password(azure: FakeAzure) -> None:
+    login = {"username": "puller", "password": "hush"}
+    source = f"ghcr.io/scoring/sklearn@{DIGEST}"
+    ImageImport().create(azure.context(), {**INPUTS, **login, "source": source})
+    (sent,) = azure.of("POST", "importImage")
+    assert sent.body["source"] == {
+        "registryUri": "ghcr.io",
+        "credentials": login,
+        "sourceImage": f"scoring/sklearn@{DIGEST}",
+    }
+    assert azure.count("GET", "/subscriptions") == 0
+
+
+def test_another_password_alone_imports_nothing(azure: FakeAzure) -> None:
+    login = {"username": "puller", "password": "hush"}
+    resource_id, state = ImageImport().create(azure.context(), {**INPUTS, **login})
+    assert not ImageImport().diff(resource_id, state, {**INPUTS, **login, "password": "new"}).changed
+
+
+def test_a_refused_sign_in_names_the_user_and_not_the_password(azure: FakeAzure) -> None:
+    azure.on("POST", "/importImage", lambda _: (400, {}, {"error": {"code": "Unauthorized", "message": "denied"}}))
+    with pytest.raises(ResourceError, match="may puller read it there") as caught:
+        ImageImport().create(azure.context(), {**INPUTS, "username": "puller", "password": "hush"})
+    assert "hush" not in str(caught.value)
+
+
+def test_the_password_is_a_secret_input() -> None:
+    assert ImageImport.secret == {"password"}
+
+
 def test_an_import_that_brings_another_digest_is_told(azure: FakeAzure) -> None:
     azure.on("POST", "/importImage", lambda _: (200, {}, None))
-    with pytest.raises(ResourceError, match=r"was imported, but acr\.azurecr\.io has not got this digest"):
+    with pytest.raises(ResourceError, match=r"was imported, but acr\.azurecr\.io does not have this digest"):
         ImageImport().create(azure.context(), INPUTS)
 
 

@@ -15,7 +15,7 @@ from azureml_scoring.plan.requirements import Checks, ImageInspection, after
 from azureml_scoring.provider import image_inspection
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.image_build import ImageBuild
-from azureml_scoring.provider.image_inspection import probe
+from azureml_scoring.provider.image_inspection import inspect_image
 
 from tests.provider.fake_azure import REGISTRY, Answer, FakeAzure, Sent
 
@@ -46,7 +46,7 @@ def layer(files: Mapping[str, str]) -> bytes:
 
 
 @dataclass
-class Store:
+class FakeRegistry:
     """A registry's data plane with one image, the oldest layer first."""
 
     layers: list[bytes]
@@ -66,7 +66,7 @@ class Store:
         realm = f'Bearer realm="https://{SERVER}/oauth2/token",service="{SERVER}"'
         self.refused = {"WWW-Authenticate": realm}
         self.azure.on("GET", f"{SERVER}/v2/team/iris", self.get)
-        self.azure.on("GET", "blobs.test", self.kept)
+        self.azure.on("GET", "blobs.test", self.redirected)
         self.azure.on("POST", "oauth2/exchange", lambda _: (200, {}, {"refresh_token": "refresh"}))
         self.azure.on("POST", "oauth2/token", lambda _: (200, {}, {"access_token": "pull-token"}))
 
@@ -83,29 +83,29 @@ class Store:
         content = self.blobs.get(sent.path.rpartition("/")[2])
         return (200, {}, content) if content is not None else (404, {}, None)
 
-    def kept(self, sent: Sent) -> Answer:
+    def redirected(self, sent: Sent) -> Answer:
         assert "Authorization" not in sent.headers
         return 200, {}, self.blobs[sent.path.lstrip("/")]
 
-    def look(self) -> ImageInspection:
-        return probe(self.azure.arm(), SERVER, "team/iris", self.digest)
+    def inspect(self) -> ImageInspection:
+        return inspect_image(self.azure.arm(), SERVER, "team/iris", self.digest)
 
 
 def test_system_python_packages_and_start_are_read_off_the_layers() -> None:
-    found = Store([layer(BASE), layer(SERVES)]).look()
-    assert (found.system, found.system_version, found.python) == ("debian", "12", "3.12")
-    assert found.packages == {"azureml-inference-server-http": "1.5.1", "numpy": "2.0.1"}
-    assert (found.user, found.start.is_azmlinfsrv, found.environment["A"]) == ("10001", True, "b=c")
-    assert found.whole
-    assert not found.fuse
-    assert after(found) == []
+    image = FakeRegistry([layer(BASE), layer(SERVES)]).inspect()
+    assert (image.system, image.system_version, image.python) == ("debian", "12", "3.12")
+    assert image.packages == {"azureml-inference-server-http": "1.5.1", "numpy": "2.0.1"}
+    assert (image.user, image.start.is_azmlinfsrv, image.environment["A"]) == ("10001", True, "b=c")
+    assert image.whole
+    assert not image.fuse
+    assert after(image) == []
 
 
 def test_an_index_leads_to_the_image_of_the_platform() -> None:
-    assert Store([layer(BASE)], index=True).look().system == "debian"
-    store = Store([layer(BASE)], index=True)
+    assert FakeRegistry([layer(BASE)], index=True).inspect().system == "debian"
+    registry = FakeRegistry([layer(BASE)], index=True)
     with pytest.raises(ResourceError, match="no image for linux/arm64"):
-        probe(store.azure.arm(), SERVER, "team/iris", store.digest, "linux/arm64")
+        inspect_image(registry.azure.arm(), SERVER, "team/iris", registry.digest, "linux/arm64")
 
 
 def test_what_a_newer_layer_writes_goes_before_and_what_it_deletes_is_gone() -> None:
@@ -115,15 +115,15 @@ def test_what_a_newer_layer_writes_goes_before_and_what_it_deletes_is_gone() -> 
         f"{SITE}/numpy-2.3.0.dist-info/METADATA": "",
         "usr/.wh.bin": "",
     }
-    found = Store([layer(BASE | SERVES), layer(newer)]).look()
-    assert (found.system, found.system_version) == ("ubuntu", "24.04")
-    assert found.packages["numpy"] == "2.3.0"
-    assert found.python == ""
+    image = FakeRegistry([layer(BASE | SERVES), layer(newer)]).inspect()
+    assert (image.system, image.system_version) == ("ubuntu", "24.04")
+    assert image.packages["numpy"] == "2.3.0"
+    assert image.python == ""
 
 
 def test_an_opaque_folder_hides_the_older_and_not_its_own_layer() -> None:
     newer = {f"{SITE}/.wh..wh..opq": "", f"{SITE}/scipy-1.2.dist-info/METADATA": ""}
-    assert Store([layer(BASE | SERVES), layer(newer)]).look().packages == {"scipy": "1.2"}
+    assert FakeRegistry([layer(BASE | SERVES), layer(newer)]).inspect().packages == {"scipy": "1.2"}
 
 
 def test_the_python_on_path_counts_and_conda_is_seen() -> None:
@@ -132,20 +132,20 @@ def test_the_python_on_path_counts_and_conda_is_seen() -> None:
         "opt/conda/conda-meta/conda-4.4.11-py39_0.json": "",
         "opt/conda/conda-meta/python-3.9.2-h1_0.json": "",
     }
-    found = Store([layer(BASE | files)], {**CONFIG, "Env": ["PATH=/opt/conda/bin:/usr/bin"]}).look()
-    assert (found.python, found.conda) == ("3.9", "4.4.11")
-    assert [finding.id for finding in after(found) if finding.level == "error"] == ["AML-IMG-005"]
+    image = FakeRegistry([layer(BASE | files)], {**CONFIG, "Env": ["PATH=/opt/conda/bin:/usr/bin"]}).inspect()
+    assert (image.python, image.conda) == ("3.9", "4.4.11")
+    assert [finding.id for finding in after(image) if finding.level == "error"] == ["AML-IMG-005"]
 
 
 def test_layers_beyond_the_limit_are_left_out_and_nothing_is_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     base, big = layer(BASE), layer({"noise": "".join(map(str, range(5000)))})
-    monkeypatch.setattr(image_inspection, "BYTES", len(base) + len(big) // 2)
-    store = Store([base, big])
-    found = store.look()
-    assert found.system == "debian"
-    assert not found.whole
-    assert store.azure.count("GET", "blobs.test") == 2
-    assert after(found) == []
+    monkeypatch.setattr(image_inspection, "PACKED_LIMIT", len(base) + len(big) // 2)
+    registry = FakeRegistry([base, big])
+    image = registry.inspect()
+    assert image.system == "debian"
+    assert not image.whole
+    assert registry.azure.count("GET", "blobs.test") == 2
+    assert after(image) == []
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,16 @@ def test_layers_beyond_the_limit_are_left_out_and_nothing_is_called_missing(monk
     ids=["another compression", "nothing", "cut short"],
 )
 def test_a_layer_that_cannot_be_read_is_no_reason_to_fail(broken: bytes) -> None:
-    found = Store([layer(BASE), broken]).look()
-    assert found.system == "debian"
-    assert not found.whole
+    image = FakeRegistry([layer(BASE), broken]).inspect()
+    assert image.system == "debian"
+    assert not image.whole
 
 
 def test_a_layer_that_is_a_bomb_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_inspection, "UNPACKED", 10_000)
-    found = Store([layer(BASE), layer({"a": "x" * 20_000, "usr/bin/python3.5": ""})]).look()
-    assert not found.whole
-    assert found.python == "3.12"
+    monkeypatch.setattr(image_inspection, "UNPACKED_LIMIT", 10_000)
+    image = FakeRegistry([layer(BASE), layer({"a": "x" * 20_000, "usr/bin/python3.5": ""})]).inspect()
+    assert not image.whole
+    assert image.python == "3.12"
 
 
 @pytest.mark.parametrize(
@@ -177,25 +177,25 @@ def test_a_layer_that_is_a_bomb_is_left(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_the_images_config_is_judged(config: dict[str, Any], expected: str) -> None:
-    assert [finding.id for finding in after(Store([layer(BASE | SERVES)], config).look())] == [expected]
+    assert [finding.id for finding in after(FakeRegistry([layer(BASE | SERVES)], config).inspect())] == [expected]
 
 
 def test_an_image_without_the_server_and_an_old_one_are_told() -> None:
-    assert [finding.id for finding in after(Store([layer(BASE)]).look())] == ["AML-IMG-014"]
+    assert [finding.id for finding in after(FakeRegistry([layer(BASE)]).inspect())] == ["AML-IMG-014"]
     old = {f"{SITE}/azureml_defaults-1.0.30.dist-info/METADATA": ""}
-    assert [finding.id for finding in after(Store([layer(BASE | old)]).look())] == ["AML-IMG-015"]
+    assert [finding.id for finding in after(FakeRegistry([layer(BASE | old)]).inspect())] == ["AML-IMG-015"]
     mounts = {f"{SITE}/mltable-1.6.dist-info/METADATA": ""}
-    assert [finding.id for finding in after(Store([layer(BASE | SERVES | mounts)]).look())] == ["AML-IMG-007"]
+    assert [finding.id for finding in after(FakeRegistry([layer(BASE | SERVES | mounts)]).inspect())] == ["AML-IMG-007"]
 
 
 # -- in the build ----------------------------------------------------------------------------------------------------
 
 
-def build(store: Store, folder: Path, **more: object) -> dict[str, Any]:
+def build(registry: FakeRegistry, folder: Path, **more: object) -> dict[str, Any]:
     (folder / "Dockerfile").write_text("FROM base\n")
-    store.azure.documents[REGISTRY] = {"id": REGISTRY, "properties": {}}
-    store.azure.on("HEAD", "", lambda _: (200, {"Docker-Content-Digest": store.digest}, None))
-    given = {
+    registry.azure.documents[REGISTRY] = {"id": REGISTRY, "properties": {}}
+    registry.azure.on("HEAD", "", lambda _: (200, {"Docker-Content-Digest": registry.digest}, None))
+    values = {
         "registryId": REGISTRY,
         "loginServer": SERVER,
         "repository": "team/iris",
@@ -203,33 +203,35 @@ def build(store: Store, folder: Path, **more: object) -> dict[str, Any]:
         "context": str(folder),
         **more,
     }
-    return ImageBuild().create(store.azure.context(), ImageBuild().check(given).inputs)[1]
+    return ImageBuild().create(registry.azure.context(), ImageBuild().check(values).inputs)[1]
 
 
 def test_findings_of_a_built_image_are_logged_and_kept(tmp_path: Path) -> None:
-    store = Store([layer(BASE | SERVES)], {**CONFIG, "User": ""})
-    state = build(store, tmp_path)
+    registry = FakeRegistry([layer(BASE | SERVES)], {**CONFIG, "User": ""})
+    state = build(registry, tmp_path)
     assert len(state["findings"]) == 1
     assert state["findings"][0].startswith("warning: AML-IMG-011 ")
-    assert state["findings"][0] in store.azure.logged
+    assert state["findings"][0] in registry.azure.logged
 
 
 def test_an_error_fails_the_step_in_one_line_that_says_how_to_pass(tmp_path: Path) -> None:
-    store = Store([layer(BASE | SERVES | {"usr/bin/python3.12": "", "etc/os-release": "ID=alpine\nVERSION_ID=3.20\n"})])
+    registry = FakeRegistry(
+        [layer(BASE | SERVES | {"usr/bin/python3.12": "", "etc/os-release": "ID=alpine\nVERSION_ID=3.20\n"})]
+    )
     with pytest.raises(ResourceError) as caught:
-        build(store, tmp_path)
+        build(registry, tmp_path)
     assert "AML-IMG-001 alpine 3.20" in str(caught.value)
     assert "image.requirements.AML-IMG-001: warning" in str(caught.value)
     assert "\n" not in str(caught.value)
     levels = {"AML-IMG-001": "off"}
-    assert build(store, tmp_path, requirements=levels)["findings"] == []
+    assert build(registry, tmp_path, requirements=levels)["findings"] == []
 
 
-def test_an_image_that_cannot_be_looked_into_is_built_all_the_same(tmp_path: Path) -> None:
-    store = Store([layer(BASE)])
-    store.azure.on("GET", f"{SERVER}/v2", lambda _: (403, {}, None))
-    assert build(store, tmp_path)["findings"] == []
-    assert any("could not be looked into" in text for text in store.azure.logged)
+def test_an_image_that_cannot_be_inspected_is_built_all_the_same(tmp_path: Path) -> None:
+    registry = FakeRegistry([layer(BASE)])
+    registry.azure.on("GET", f"{SERVER}/v2", lambda _: (403, {}, None))
+    assert build(registry, tmp_path)["findings"] == []
+    assert any("could not be inspected" in text for text in registry.azure.logged)
 
 
 def test_a_change_of_levels_alone_builds_nothing(tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_a_change_of_levels_alone_builds_nothing(tmp_path: Path) -> None:
 
 def test_levels_take_known_ids_only(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM base\n")
-    given = {"requirements": {"AML-IMG-099": "off"}}
-    reasons = [failure.reason for failure in ImageBuild().check(given).failures]
+    values = {"requirements": {"AML-IMG-099": "off"}}
+    reasons = [failure.reason for failure in ImageBuild().check(values).failures]
     assert any("no such check" in reason for reason in reasons)
     assert Checks().levels == {}

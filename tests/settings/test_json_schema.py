@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import yaml
 from azureml_scoring.settings import json_schema as schema
-from azureml_scoring.settings.stack_file import Config
+from azureml_scoring.settings.stack import StackFile
 from jsonschema import Draft7Validator
 from pydantic import ValidationError
 
 from tests.settings.test_stack_file import BAD, ROOT, changed, usual
 
 STACKS = sorted(path.name for path in ROOT.glob("Pulumi.*.yaml"))
-VALIDATOR = Draft7Validator(json.loads(schema.FILE.read_text()))
+VALIDATOR = Draft7Validator(json.loads((ROOT / schema.FILE).read_text()))
 LONG = "PT5M"
 """Durations have limits, which a pattern cannot tell."""
 
@@ -29,7 +29,7 @@ def _told(stack: object) -> list[str]:
 def _is_of_shape(given: dict[str, Any]) -> bool:
     """Whether the model itself has nothing against it: what is wrong lies in mixtures or files."""
     try:
-        Config.model_validate(given)
+        StackFile.model_validate(given, by_alias=True, by_name=False)
     except ValidationError:
         return False
     return True
@@ -43,7 +43,7 @@ BROKEN = [
 
 
 def test_the_committed_schema_is_current() -> None:
-    assert schema.FILE.read_text() == schema.text(), (
+    assert (ROOT / schema.FILE).read_text() == schema.text(), (
         "the config has changed: run `make schema` and commit what it wrote"
     )
 

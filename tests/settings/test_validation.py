@@ -2,14 +2,37 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from azureml_scoring.settings.validation import refusals
+from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.parsing import parse
+from azureml_scoring.settings.stack import StackSettings
+from azureml_scoring.settings.validation import validate
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def refusals(settings: dict[str, Any], now: datetime = NOW) -> list[str]:
+    """What the rules over several fields say."""
+    written = {"location": "westeurope", **{name: each for name, each in settings.items() if each is not None}}
+    try:
+        validate(parse(StackSettings, written), now)
+    except SettingsError as error:
+        return str(error).splitlines()
+    return []
+
+
 WORKSPACE = (
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g"
     "/providers/Microsoft.MachineLearningServices/workspaces/ml"
 )
-ACR = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/acr01"
+ACR = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g"
+    "/providers/Microsoft.ContainerRegistry/registries/acr01"
+)
+AKS = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g"
+    "/providers/Microsoft.ContainerService/managedClusters/aks"
+)
+IMAGE = f"host.io/x@sha256:{'0' * 64}"
 MACHINE = {"instance_type": "Standard_DS3_v2"}
 STANDALONE: dict[str, Any] = {
     "registry": {"mode": "standalone"},
@@ -20,14 +43,13 @@ STANDALONE: dict[str, Any] = {
 PUBLIC: dict[str, Any] = {
     "registry": {"mode": "public"},
     "principal": {"kind": "none"},
-    "image": {"reference": "host/x@sha256:0"},
+    "image": {"reference": IMAGE},
     "deployments": {"blue": MACHINE},
 }
 PRIVATE: dict[str, Any] = {
-    "registry": {"mode": "private", "address": "host", "username": "me"},
-    "registry_password": "x",
+    "registry": {"mode": "private", "address": "host.io", "username": "me", "password": "x"},
     "principal": {"kind": "none"},
-    "image": {"reference": "host/x@sha256:0"},
+    "image": {"reference": IMAGE},
     "deployments": {"blue": MACHINE},
 }
 TWO: dict[str, Any] = {"blue": MACHINE, "green": MACHINE}
@@ -46,7 +68,7 @@ FINE: dict[str, dict[str, Any]] = {
     "standalone and managed identity": {**STANDALONE, "principal": {"kind": "managed-identity"}},
     "an environment that Azure ML builds": {
         **{name: section for name, section in BUILT.items() if section is not None},
-        "deployments": {"blue": MACHINE, "green": {**MACHINE, "image": "a.io/b@sha256:1", "routes": {"port": 80}}},
+        "deployments": {"blue": MACHINE, "green": {**MACHINE, "image": IMAGE, "routes": {"port": 80}}},
         "endpoint": {"traffic": {"blue": 100}},
     },
     "an existing registry": {**STANDALONE, "registry": {"mode": "standalone", "id": ACR}},
@@ -70,7 +92,7 @@ FINE: dict[str, dict[str, Any]] = {
     "a registry for an existing workspace": {
         **STANDALONE,
         "registry": {"mode": "workspace", "id": ACR},
-        "workspace": {"id": "/subscriptions/…"},
+        "workspace": {"id": WORKSPACE},
         "principal": {"kind": "none"},
     },
     "two passwords": {
@@ -84,11 +106,11 @@ FINE: dict[str, dict[str, Any]] = {
     "a split": {**STANDALONE, "deployments": TWO, "endpoint": {"traffic": {"blue": 90, "green": 10}}},
     "an image from another registry, beside what would build it": {
         **STANDALONE,
-        "image": {"context": ".", "promote": "host/x@sha256:0"},
+        "image": {"context": ".", "promote": IMAGE},
     },
     "a kubernetes endpoint on a cluster that is attached": {
         **STANDALONE,
-        "endpoint": {"kind": "kubernetes", "compute": "aks", "cluster": {"id": "…"}, "auth": "aml-token"},
+        "endpoint": {"kind": "kubernetes", "compute": "aks", "cluster": {"id": AKS}, "auth": "aml-token"},
         "deployments": {
             "blue": {
                 "scale": {"min_instances": 1, "max_instances": 3},
@@ -122,18 +144,18 @@ FINE: dict[str, dict[str, Any]] = {
 
 ON_CLUSTER: dict[str, Any] = {
     **STANDALONE,
-    "endpoint": {"kind": "kubernetes", "compute": "aks", "cluster": {"id": "…"}},
+    "endpoint": {"kind": "kubernetes", "compute": "aks", "cluster": {"id": AKS}},
     "deployments": {"blue": {}},
 }
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a reference and an import": (
-        {"image": {"reference": "host/x@sha256:0", "promote": "host/x@sha256:0"}},
-        'image.promote = "host/x@sha256:0": image.reference names an image that is used where it lies',
+        {"image": {"reference": IMAGE, "promote": IMAGE}},
+        f'image.promote = "{IMAGE}": image.reference names an image that is used where it is',
     ),
     "an import into a public registry": (
-        {**PUBLIC, "image": {"promote": "host/x@sha256:0"}},
-        'image.promote = "host/x@sha256:0": a public registry is only read; name the image there by image.reference',
+        {**PUBLIC, "image": {"promote": IMAGE}},
+        f'image.promote = "{IMAGE}": a public registry is only read; name the image there by image.reference',
     ),
     "a machine on a cluster": (
         {**ON_CLUSTER, "deployments": {"blue": MACHINE}},
@@ -170,7 +192,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an id for a compute that is attached": (
         {
             **ON_CLUSTER,
-            "endpoint": {"kind": "kubernetes", "compute": f"{WORKSPACE}/computes/aks", "cluster": {"id": "…"}},
+            "endpoint": {"kind": "kubernetes", "compute": f"{WORKSPACE}/computes/aks", "cluster": {"id": AKS}},
         },
         f'endpoint.compute = "{WORKSPACE}/computes/aks": endpoint.cluster is attached under a plain name; write one',
     ),
@@ -192,16 +214,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         'registry.loginServer = "acr01.azurecr.io": mode public takes none; write registry.mode: standalone',
     ),
     "a private registry without an address": (
-        {**PRIVATE, "registry": {"mode": "private", "username": "me"}},
+        {**PRIVATE, "registry": {"mode": "private", "username": "me", "password": "x"}},
         'registry.address = "": which registry? write its host',
     ),
     "a private registry without a user name": (
-        {**PRIVATE, "registry": {"mode": "private", "address": "host"}},
+        {**PRIVATE, "registry": {"mode": "private", "address": "host.io", "password": "x"}},
         'registry.username = "": who reads it? write a user name',
     ),
     "an image that is not in the private registry": (
-        {**PRIVATE, "image": {"reference": "elsewhere/x@sha256:0"}},
-        'image.reference = "elsewhere/x@sha256:0": the credentials are for registry.address host; name an image there',
+        {**PRIVATE, "image": {"reference": "elsewhere.io/x:1"}},
+        'image.reference = "elsewhere.io/x:1": the credentials are for registry.address host.io; name an image there',
     ),
     "a build for a private registry": (
         {**PRIVATE, "image": {"context": "."}},
@@ -212,11 +234,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         'principal.kind = "service-principal": registry.username reads a private registry; take out principal',
     ),
     "a password and a secret that has it": (
-        {**PRIVATE, "registry": {**PRIVATE["registry"], "password_secret": "https://v/secrets/x"}},
-        'registry.passwordSecret = "https://v/secrets/x": registry.password is written too; take out one of them',
+        {**PRIVATE, "registry": {**PRIVATE["registry"], "password_secret": "https://v1.vault.azure.net/secrets/x"}},
+        (
+            'registry.passwordSecret = "https://v1.vault.azure.net/secrets/x": registry.password is written too; '
+            "take out one of them"
+        ),
     ),
     "a password for a standalone registry": (
-        {"registry_password": "x"},
+        {"registry": {"mode": "standalone", "password": "x"}},
         'registry.password = "[hidden]": mode standalone takes none; write registry.mode: private',
     ),
     "a name for an existing registry": (
@@ -228,7 +253,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         'registry.sku = "Basic": mode public makes no registry; take it out',
     ),
     "abac for a new registry": (
-        {"registry": {"mode": "standalone", "role_assignment_mode": "abac"}, "image": {"reference": "h/x@sha256:0"}},
+        {"registry": {"mode": "standalone", "role_assignment_mode": "abac"}, "image": {"reference": IMAGE}},
         'registry.roleAssignmentMode = "abac": only an existing registry can be in it',
     ),
     "abac and acr tasks": (
@@ -236,7 +261,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         'image.builder = "acr": ACR Tasks has no rights',
     ),
     "a name for an existing workspace": (
-        {"workspace": {"id": "/subscriptions/…", "vault": "kv1"}},
+        {"workspace": {"id": WORKSPACE, "vault": "kv1"}},
         'workspace.vault = "kv1": workspace.id names a workspace that exists; take out one of them',
     ),
     "an existing group without a name": (
@@ -277,15 +302,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         'principal.passwords.a.expires = "2026-05-31T23:59:59Z": it is over; add another password',
     ),
     "reference and context": (
-        {"image": {"reference": "h/x@sha256:0", "context": "."}},
+        {"image": {"reference": IMAGE, "context": "."}},
         'image.context = ".": image.reference names an image that is built; take out one of them',
     ),
     "build secrets of an image that is built": (
-        {"image": {"reference": "h/x@sha256:0"}, "build_secrets": {"A": "x"}},
+        {"image": {"reference": IMAGE, "build_secrets": {"A": "x"}}},
         'image.buildSecrets = "A": image.reference names an image that is built; take out one of them',
     ),
     "build secrets for pulumi-docker": (
-        {"image": {"context": ".", "builder": "docker"}, "build_secrets": {"A": "x", "B": "y"}},
+        {"image": {"context": ".", "builder": "docker", "build_secrets": {"A": "x", "B": "y"}}},
         'image.buildSecrets = "A, B": pulumi-docker can pass none to a build; write builder: acr',
     ),
     "neither reference nor context": ({"image": {}}, 'image.context = "": name the folder to build from'),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from azureml_scoring.plan.requirements import before
-from azureml_scoring.settings.stack_file import Config, parse
+from azureml_scoring.plan.stack import plan_file
+from azureml_scoring.settings.stack import StackFile
 from azureml_scoring.v1.__main__ import main, placed
 from azureml_scoring.v1.convert import CONDA_FILE, DOCKERFILE, Converted, convert
 from azureml_scoring.v1.reading import V1Error
@@ -88,7 +89,7 @@ def accepted(found: Converted, root: Path) -> dict[str, Any]:
         (root / name).write_text(text)
     config = yaml.safe_load(yaml.safe_dump(placed(found.config, Path(), root)))
     assert problems(config) == [], "an editor would underline it"
-    return dict(parse(config, root))
+    return plan_file(config, root)[0].model_dump(exclude_unset=True)
 
 
 # -- the document's own file -------------------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ def test_the_documents_inference_config_becomes_config_that_the_program_accepts(
     assert settings["environment"]["base"] == DOCUMENT["environment"]["docker"]["baseImage"]
     assert settings["environment"]["name"] == "my-deploy-env"
     assert settings["code"] == {"path": str(tmp_path), "entry_script": "score.py"}
-    assert settings["deployments"]["blue"]["environment"] == {"EXAMPLE_ENV_VAR": "EXAMPLE_VALUE"}
+    assert settings["deployments"]["blue"]["environment_variables"] == {"EXAMPLE_ENV_VAR": "EXAMPLE_VALUE"}
 
 
 def test_the_documents_packages_are_installed_as_they_stand() -> None:
@@ -123,6 +124,7 @@ def test_a_registered_model_or_a_folder_is_mounted(tmp_path: Path) -> None:
     assert accepted(registered, tmp_path)["model"] == {"reference": "azureml:iris:3"}
     assert any(line.startswith("changed: -m iris:3: it stays where it is registered") for line in lines(registered))
     (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "w.bin").write_bytes(b"w")
     assert accepted(made(model=str(tmp_path / "weights")), tmp_path)["model"] == {"path": str(tmp_path / "weights")}
     assert any("say --model NAME:VERSION or a path again" in line for line in lines(made()))
 
@@ -418,8 +420,8 @@ def test_out_writes_a_stack_file_and_the_build_into_the_source(
     assert out.read_text().startswith("# yaml-language-server: ")
     stack = yaml.safe_load(out.read_text())["config"]
     given = {key.removeprefix("scoring:"): value for key, value in stack.items()}
-    assert Config.model_validate(given)
-    settings = parse(given, folder)
+    assert StackFile.model_validate(given)
+    settings = plan_file(given, folder)[0].model_dump()
     assert settings["code"]["path"] == str(folder / "app")
     assert settings["environment"]["conda_file"] == str(folder / "app" / CONDA_FILE)
     assert {CONDA_FILE, "score.py"} == {path.name for path in (folder / "app").iterdir()}

@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+from azure.core.rest import HttpResponse
 
 from azureml_scoring.delivery.pending import (
     Answer,
@@ -39,17 +41,16 @@ from azureml_scoring.delivery.pending import (
     unread,
 )
 from azureml_scoring.provider.arm import (
-    GOING_ON,
-    NOT_FOUND,
+    TRANSITIONAL_STATES,
     Arm,
     ArmError,
-    Reply,
-    Web,
+    HttpClient,
     connect,
     error_of,
+    json_object,
     log_states,
+    request_name,
     state_of,
-    where,
 )
 from azureml_scoring.provider.errors import ResourceError
 
@@ -212,13 +213,13 @@ class Azure:
     """
 
     arm: Arm
-    graph: Web = field(init=False)
+    graph: HttpClient = field(init=False)
 
     def __post_init__(self) -> None:
         """Speak to Graph as whoever speaks to Resource Manager."""
         base = self.arm.cloud.graph
         bearer = BearerTokenCredentialPolicy(self.arm.credential, f"{base}/.default")
-        object.__setattr__(self, "graph", Web(f"{base}/v1.0", authentication=bearer))
+        object.__setattr__(self, "graph", HttpClient(f"{base}/v1.0", authentication=bearer))
 
     def demand(self, subscription: str) -> None:
         """Raise where a subscription cannot be seen: there, everything would seem to be gone."""
@@ -241,7 +242,7 @@ class Azure:
         if document is None:
             return Answer()
         state = state_of(document)
-        note = "; Azure is still at it, which is waited for" if state in GOING_ON else _STATES.get(state, "")
+        note = "; Azure is still at it, which is waited for" if state in TRANSITIONAL_STATES else _STATES.get(state, "")
         return Answer(str(document.get("id") or look.arm_id), note)
 
     def settle(self, look: Look, tell: Tell) -> None:
@@ -257,22 +258,22 @@ class Azure:
     def _listed(self, kind: str, name: str, value: str) -> list[dict[str, Any]]:
         told = value.replace("'", "''")
         reply = self.graph.send("GET", f"/{kind}", params={"$filter": f"{name} eq '{told}'"})
-        found: list[dict[str, Any]] = _good(reply, "GET", f"/{kind}").json().get("value") or []
+        found: list[dict[str, Any]] = json_object(_good(reply, "GET", f"/{kind}")).get("value") or []
         return found
 
     def _lost(self, look: Look) -> Iterator[str]:
         path = f"{_APPLICATION}{look.owner}"
         reply = self.graph.send("GET", path)
-        if reply.status == NOT_FOUND:
+        if reply.status_code == HTTPStatus.NOT_FOUND:
             return
-        for each in _good(reply, "GET", path).json().get("passwordCredentials") or []:
+        for each in json_object(_good(reply, "GET", path)).get("passwordCredentials") or []:
             if each.get("displayName") == look.password and f"{look.owner}/password/{each['keyId']}" not in look.known:
                 yield str(each["keyId"])
 
 
-def _good(reply: Reply, method: str, path: str) -> Reply:
-    if reply.status >= 400:  # noqa: PLR2004 - from there on they are errors
-        raise error_of(reply, where(method, path))
+def _good(reply: HttpResponse, method: str, path: str) -> HttpResponse:
+    if reply.status_code >= HTTPStatus.BAD_REQUEST:
+        raise error_of(reply, request_name(method, path))
     return reply
 
 

@@ -36,14 +36,13 @@ from azureml_scoring.delivery.rollout_plan import (
     split,
     undone,
 )
-from azureml_scoring.image import plan_image
+from azureml_scoring.plan.stack import StackPlan, plan_file
 from azureml_scoring.provider.arm import ML_API, Arm, connect
-from azureml_scoring.provider.endpoint_traffic import GOOD, SmokeTest
+from azureml_scoring.provider.endpoint_traffic import SUCCESS, SmokeTest
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.framework import Context
-from azureml_scoring.settings.stack_file import Config, parse
-from azureml_scoring.settings.types import SettingsError
-from azureml_scoring.stack import ScoringStackArgs
+from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.stack import StackFile
 
 _STEPS = 4
 """Looks at one stack: deploy, shift, done, and one to spare."""
@@ -76,7 +75,8 @@ class Stack:
 
     name: str
     config: Mapping[str, Any]
-    settings: ScoringStackArgs
+    settings: StackFile
+    plan: StackPlan
     checks: Sequence[tuple[str, object, object]] = ()
     """Name, request and reply of each."""
     tolerance: float = 0.0
@@ -85,7 +85,7 @@ class Stack:
     @property
     def deployments(self) -> list[str]:
         """Names of the deployments that the file describes."""
-        return list(self.settings["deployments"])
+        return list(self.settings.deployments)
 
 
 @dataclass
@@ -196,10 +196,10 @@ class Rollout:
         if not file.is_file():
             raise RolloutError(f"{file.name} does not exist; `pulumi stack init {name}`, and describe the stack there")
         config = config_of(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
-        settings = parse(config, self.root)
-        rollout = Config.model_validate(config).rollout
+        settings, plan = plan_file(config, self.root)
+        rollout = settings.rollout
         checks = [(each.request, self._json(each.request), self._json(each.reply)) for each in rollout.checks]
-        return Stack(name, config, settings, checks, rollout.tolerance, rollout.approval == "required")
+        return Stack(name, config, settings, plan, checks, rollout.tolerance, rollout.approval == "required")
 
     def _stack(self, asked: Asked, stack: Stack, row: Row, version: str) -> str:
         """Take one stack to a version (empty: the one that it builds); return the image that it serves."""
@@ -300,10 +300,10 @@ class Rollout:
         document = self.arm().get(seen.endpoint_id, ML_API) or {}
         probe = SmokeTest(Context("", preview=False, log=self.tell, connect=self.arm), document, None)
         for name, request, reply in stack.checks:
-            answer = probe.ask(slot, request)
+            answer = probe.send(slot, request)
             text = answer.content.decode("utf-8", "replace")
-            if answer.status not in GOOD:
-                raise RolloutError(f"deployment {slot} answers {name} with HTTP {answer.status} {text[:200]}")
+            if answer.status_code not in SUCCESS:
+                raise RolloutError(f"deployment {slot} answers {name} with HTTP {answer.status_code} {text[:200]}")
             if not compare:
                 continue
             try:
@@ -410,8 +410,8 @@ def _built(stack: Stack, seen: Seen) -> str:
 
 def _content(stack: Stack) -> str:
     """The name of what the stack's image is made from: known without an engine."""
-    plan = plan_image(stack.settings["image"], secrets=stack.settings.get("build_secrets") or ())
-    return plan.tag or plan.reference or ""
+    image = stack.plan.image
+    return image.tag or image.reference or "" if image else ""
 
 
 def _promote(stack: Stack) -> str:

@@ -21,10 +21,7 @@ from docker.utils.build import exclude_paths
 from pathspec import GitIgnoreSpec
 
 from azureml_scoring.plan.provenance import DIGITS, shortened
-from azureml_scoring.settings.types import SettingsError, error_line
-
-TAG_LENGTH: Final = 12
-"""Characters of a content key or digest that make a tag or a version."""
+from azureml_scoring.settings.errors import SettingsError, error_line
 
 _BLOCK: Final = 1 << 20
 _IGNORE_FILES: Final = (".amlignore", ".gitignore")

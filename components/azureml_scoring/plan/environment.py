@@ -2,7 +2,7 @@
 
 Owns the reading of the files, the check that there is a server among the packages, and the version, known in preview.
 Refuses to own the build, which is Azure ML's when a deployment first needs it, and what may go together
-(`mixtures.py`).
+(`settings/validation.py`).
 https://learn.microsoft.com/azure/machine-learning/how-to-manage-environments-v2 (an environment from a conda file) and
 https://learn.microsoft.com/azure/machine-learning/how-to-inference-server-http
 """
@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import yaml
 
-from azureml_scoring.plan.content import TAG_LENGTH
 from azureml_scoring.plan.requirements import packages, support
-from azureml_scoring.settings.types import EnvironmentSettings, SettingsError, error_line, require
+from azureml_scoring.settings.at import At
+from azureml_scoring.settings.errors import SettingsError, error_line
+from azureml_scoring.settings.rules import RULES, TAG_LENGTH
 
 SERVER: Final = "azureml-inference-server-http"
 _DEFAULTS: Final = "azureml-defaults"
@@ -37,23 +38,21 @@ class EnvironmentPlan:
     """The conda file, as Azure ML gets it."""
 
 
-def plan_environment(settings: EnvironmentSettings, place: str = "environment") -> EnvironmentPlan:
-    """Read what is installed; raise one line where it cannot serve."""
-    file = "conda_file" if "conda_file" in settings else "requirements_file"
-    shown = f"{place}.{'condaFile' if file == 'conda_file' else 'requirementsFile'}"
-    path = Path(str(settings.get(file, "")))
+def plan_environment(environment: At) -> EnvironmentPlan:
+    """Read which packages are installed; raise a `SettingsError` where they cannot serve."""
+    settings = environment()
+    file = environment.conda_file or environment.requirements_file
     try:
-        text = path.read_text("utf-8-sig")
+        text = Path(file()).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
-        raise SettingsError(
-            error_line(shown, str(path), "no such text file; name the file that lists the packages")
-        ) from None
-    conda = text if file == "conda_file" else of_requirements(text, settings.get("python"), shown)
-    demand_server(conda, shown, str(path))
-    base = require("baseImage", f"{place}.base", settings["base"])
-    name = require("environment", f"{place}.name", settings.get("name") or path.stem)
-    key = hashlib.sha256(f"{base}\n{conda}".encode()).hexdigest()
-    return EnvironmentPlan(name, key[:TAG_LENGTH], base, conda)
+        raise SettingsError(file.refused("no such text file; name the file that lists the packages")) from None
+    conda = text if environment.conda_file else of_requirements(text, settings.python, file.path_)
+    demand_server(conda, file.path_, file())
+    name = settings.name or Path(file()).stem
+    if problem := RULES["environment"].problem(name):
+        raise SettingsError(environment.name.refused(problem, name))
+    key = hashlib.sha256(f"{settings.base}\n{conda}".encode()).hexdigest()
+    return EnvironmentPlan(name, key[:TAG_LENGTH], settings.base, conda)
 
 
 def of_requirements(text: str, python: str | None, place: str) -> str:

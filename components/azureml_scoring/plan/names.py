@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from azureml_scoring.settings.types import RULES, checked
+from azureml_scoring.settings.rules import RULES, checked
 
 _HASH: Final = 6
 """Characters of the hash at the end of names that must be unique in the world."""

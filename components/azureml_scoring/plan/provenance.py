@@ -23,7 +23,7 @@ Files = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Ingredients:
+class Provenance:
     """What goes into one image."""
 
     files: Mapping[str, str] = field(default_factory=dict)

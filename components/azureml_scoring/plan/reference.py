@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from azureml_scoring.settings.rules import TAG_LENGTH
+
 LATEST: Final = "latest"
 
 
@@ -45,3 +47,8 @@ class Reference:
     def at(self, digest: str) -> str:
         """Name the image of this repository that has a digest."""
         return f"{self.host}/{self.repository}@{digest}"
+
+
+def short(image: str) -> str:
+    """Name an image by the start of its digest."""
+    return image.rpartition("sha256:")[2][:TAG_LENGTH]

@@ -1,6 +1,6 @@
 """The client for Azure Resource Manager, and for the few data planes beside it.
 
-Owns: which cloud, whose credentials, retries, long operations, API versions, and errors on one line.
+Owns: the cloud, the credentials, retries, long operations, API versions, and errors on one line.
 Refuses to own: what any resource means.
 
 The cloud comes from ARM_METADATA_HOSTNAME (as for Terraform and azure-native), credentials from ARM_CLIENT_ID and
@@ -9,21 +9,22 @@ ARM_CLIENT_SECRET, ARM_USE_OIDC or ARM_USE_MSI, else from the Azure CLI. TLS tru
 """
 
 import functools
-import itertools
 import json
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.pipeline import PipelineContext, PipelineResponse
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     HeadersPolicy,
@@ -32,8 +33,10 @@ from azure.core.pipeline.policies import (
     RetryPolicy,
     UserAgentPolicy,
 )
-from azure.core.pipeline.transport import HttpTransport
+from azure.core.pipeline.transport import HttpTransport, RequestsTransport
+from azure.core.polling.base_polling import BadResponse, BadStatus
 from azure.core.rest import HttpRequest, HttpResponse
+from azure.mgmt.core.polling.arm_polling import ARMPolling
 
 from azureml_scoring.provider.errors import ResourceError
 
@@ -45,20 +48,21 @@ METADATA_API = "2022-09-01"
 """/metadata/endpoints."""
 
 PUBLIC_HOST = "management.azure.com"
-LONGEST = 3600.0
-"""Seconds a long operation may take before we give up on it."""
+OPERATION_LIMIT = 3600.0
+"""Seconds that a long operation may take."""
 TEXT_LIMIT = 1200
-SPOKEN_EVERY = 10.0
+"""Characters of a foreign text in an error."""
+LOG_INTERVAL = 10.0
 """Seconds between two lines about the same state."""
-LONGEST_PAUSE = 30.0
-OK, ACCEPTED, BAD_REQUEST, NOT_FOUND, CONFLICT = 200, 202, 400, 404, 409
-GOING_ON = frozenset(
+MAX_POLL_INTERVAL = 30.0
+CONNECT_SECONDS, READ_SECONDS = 30.0, 120.0
+TRANSITIONAL_STATES = frozenset(
     {"accepted", "creating", "deleting", "inprogress", "notstarted", "pending"}
     | {"provisioning", "running", "scaling", "updating"}
 )
-"""Provisioning states that are not final, in lower case."""
+"""Provisioning states that are not terminal, in lower case."""
 BUSY = re.compile(r"(?i)in progress|already running|another operation|transition|being (created|updated|deleted)")
-"""How a 409 says that waiting will help."""
+"""Texts of a 409 that ends by itself."""
 SOVEREIGN = {"usgovernment": "management.usgovcloudapi.net", "china": "management.chinacloudapi.cn"}
 CAUSES = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted (REQUESTS_CA_BUNDLE names the trusted ones)",
@@ -70,24 +74,24 @@ CAUSES = {
     "timed out": "no answer in time",
     "non-https": "its address is not https, and tokens only travel over https",
 }
-"""What a library's text holds, and what we say instead."""
+"""Parts of the libraries' texts, and the words that replace them in errors."""
 
 Progress = Callable[[str, float], None]
-"""Told at each poll: the state Azure reports, and the seconds since the start."""
+"""Called at each poll with the state that Azure reports, and the seconds since the start."""
 
 
 class ArmError(ResourceError):
     """Azure answered with an error; `status`, `code` and `message` as it gave them."""
 
-    def __init__(self, status: int, code: str, message: str, where: str) -> None:
+    def __init__(self, status: int, code: str, message: str, request: str) -> None:
         self.status = status
         self.code = code
         self.message = clean(message)
-        super().__init__(f"{code}: {self.message} ({where})")
+        super().__init__(f"{code}: {self.message} ({request})")
 
 
 class UnreachableError(ResourceError):
-    """Nobody answered, or nobody could sign in: what is asked may be true or not."""
+    """No answer, or no sign-in: the state of the resource is not known."""
 
 
 @dataclass(frozen=True)
@@ -106,42 +110,25 @@ class Cloud:
         return f"{self.audience.rstrip('/')}/.default"
 
 
-@dataclass(frozen=True)
-class Reply:
-    """One HTTP answer: what the callers look at."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes = field(repr=False)
-
-    def json(self) -> dict[str, Any]:
-        """Return the body as an object; an empty or foreign body is an empty object."""
-        try:
-            body = json.loads(self.content) if self.content else {}
-        except ValueError:
-            return {}
-        return body if isinstance(body, dict) else {"value": body}
+def json_object(response: HttpResponse) -> dict[str, Any]:
+    """Return the body as an object; an empty body, or one that is no JSON, is an empty object."""
+    try:
+        body = json.loads(response.content or b"{}")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {"value": body}
 
 
-@dataclass(frozen=True)
-class Stream:
-    """One HTTP answer whose body is read as it comes."""
-
-    status: int
-    headers: Mapping[str, str]
-    pieces: Iterator[bytes] = field(repr=False)
-
-
-def log_states(log: Callable[[str], None], thing: str) -> Progress:
-    """Tell progress as lines such as `deployment blue: Updating, 40 s`: at a change of state, else now and then."""
+def log_states(log: Callable[[str], None], title: str) -> Progress:
+    """Log progress as lines such as `deployment blue: Updating, 40 s`: at a change of state, else now and then."""
     last: list[tuple[str, float]] = []
 
-    def tell(state: str, seconds: float) -> None:
-        if not last or last[-1][0] != state or seconds - last[-1][1] >= SPOKEN_EVERY:
+    def progress(state: str, seconds: float) -> None:
+        if not last or last[-1][0] != state or seconds - last[-1][1] >= LOG_INTERVAL:
             last[:] = [(state, seconds)]
-            log(f"{thing}: {state}, {seconds:.0f} s")
+            log(f"{title}: {state}, {seconds:.0f} s")
 
-    return tell
+    return progress
 
 
 def redact(text: str) -> str:
@@ -156,26 +143,43 @@ def clean(text: str) -> str:
     return flat if len(flat) <= TEXT_LIMIT else f"{flat[:TEXT_LIMIT]}…"
 
 
-def where(method: str, url: str) -> str:
+def request_name(method: str, url: str) -> str:
     """Name a request without its query, which may hold a signature."""
     return f"{method} {urlsplit(url).path}"
 
 
-def error_of(reply: Reply, place: str) -> ArmError:
+def error_of(response: HttpResponse, request: str) -> ArmError:
     """Read Azure's error shape: `{"error": {"code", "message", "details": […]}}`."""
-    body = reply.json()
-    error = body.get("error", body)
-    if not isinstance(error, Mapping):
-        error = {"message": str(error)}
-    texts = [str(error.get("message") or "")]
-    texts += [str(item.get("message") or "") for item in error.get("details") or [] if isinstance(item, Mapping)]
-    kept = [text for index, text in enumerate(texts) if text and not any(text in other for other in texts[:index])]
-    message = " ".join(kept) or reply.content[:300].decode("utf-8", "replace") or "no message"
-    return ArmError(reply.status, str(error.get("code") or f"HTTP {reply.status}"), message, place)
+    body = json_object(response)
+    message = response.content[:300].decode("utf-8", "replace") or "no message"
+    default = (f"HTTP {response.status_code}", message)
+    return _arm_error(response.status_code, body.get("error", body), request, default)
 
 
-class Web:
-    """HTTP with azure-core's retries; alone for data planes with an authentication of their own (blobs, registries)."""
+def _arm_error(status: int, error: object, request: str, default: tuple[str, str]) -> ArmError:
+    """Join the messages of an error and its details; `default` is the code and message of one that has none."""
+    fields = error if isinstance(error, Mapping) else {"message": str(error)}
+    parts = [part for part in (fields, *(fields.get("details") or ())) if isinstance(part, Mapping)]
+    texts = [str(part.get("message") or "") for part in parts]
+    distinct = [text for index, text in enumerate(texts) if text and not any(text in other for other in texts[:index])]
+    return ArmError(status, str(fields.get("code") or default[0]), " ".join(distinct) or default[1], request)
+
+
+@contextmanager
+def connection_errors(method: str, url: str) -> Iterator[None]:
+    """Turn a failure to get an answer into one line. The libraries' own texts repeat the URL, query and all."""
+    try:
+        yield
+    except ClientAuthenticationError as error:
+        raise _no_sign_in(error) from None
+    except AzureError as error:
+        host, request = urlsplit(url).netloc, request_name(method, url)
+        msg = f"{host} does not answer ({request}): {_cause(error)}; is it up and reachable from here?"
+        raise UnreachableError(msg) from None
+
+
+class HttpClient:
+    """HTTP with azure-core's retries; alone for data planes with an authentication of their own (registries, Graph)."""
 
     def __init__(
         self,
@@ -193,8 +197,7 @@ class Web:
             RetryPolicy(retry_total=retries, retry_connect=min(3, retries), retry_backoff_factor=0.4),
             *([authentication] if authentication else []),
         ]
-        options: dict[str, Any] = {"transport": transport} if transport else {}
-        self._client: PipelineClient[Any, Any] = PipelineClient(base_url, policies=policies, **options)
+        self._client: PipelineClient[Any, Any] = PipelineClient(base_url, policies=policies, transport=transport)
         self._base = base_url.rstrip("/")
 
     def send(  # noqa: PLR0913 - one request has these parts
@@ -206,10 +209,8 @@ class Web:
         headers: Mapping[str, str] | None = None,
         body: object = None,
         form: Mapping[str, str] | None = None,
-        content: bytes | IO[bytes] | None = None,
-        timeout: float = 120,
-    ) -> Reply:
-        """Send one request and read the whole answer; only failing to get an answer raises."""
+    ) -> HttpResponse:
+        """Send one request and read the whole answer, whatever its status; UnreachableError without an answer."""
         request = HttpRequest(
             method,
             url if urlsplit(url).scheme else f"{self._base}{url}",
@@ -217,34 +218,81 @@ class Web:
             headers=dict(headers or {}),
             json=body,
             data=dict(form) if form else None,
-            content=content,
         )
-        place = where(method, request.url)
-        host = urlsplit(request.url).netloc
-        try:
-            response: HttpResponse = self._client.send_request(request, connection_timeout=30, read_timeout=timeout)
-            return Reply(response.status_code, response.headers, response.read())
-        except ClientAuthenticationError as error:
-            raise _no_sign_in(error) from None
-        except AzureError as error:
-            # requests repeats the URL, query and all, in its messages: say the kind of failure instead.
-            msg = f"{host} does not answer ({place}): {_cause(error)}; is it up and reachable from here?"
-            raise UnreachableError(msg) from None
+        with connection_errors(method, request.url):
+            response = self._send(request)
+            response.read()
+        return response
 
     @contextmanager
-    def stream(self, url: str, headers: Mapping[str, str], timeout: float = 120) -> Iterator[Stream]:
-        """Send a GET and let the caller read the answer as it comes."""
+    def stream(self, url: str, headers: Mapping[str, str]) -> Iterator[HttpResponse]:
+        """Send a GET; the body is for the caller to read with `iter_bytes`."""
         request = HttpRequest("GET", url, headers=dict(headers))
-        place, host = where("GET", request.url), urlsplit(request.url).netloc
-        try:
-            response: HttpResponse = self._client.send_request(
-                request, stream=True, connection_timeout=30, read_timeout=timeout
-            )
-            with response:
-                yield Stream(response.status_code, response.headers, response.iter_bytes())
-        except AzureError as error:
-            msg = f"{host} does not answer ({place}): {_cause(error)}; is it up and reachable from here?"
-            raise UnreachableError(msg) from None
+        with connection_errors("GET", url), self._send(request, stream=True) as response:
+            yield response
+
+    def _send(self, request: HttpRequest, *, stream: bool = False) -> HttpResponse:
+        response: HttpResponse = self._client.send_request(
+            request, stream=stream, connection_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS
+        )
+        return response
+
+
+class PollTimer:
+    """Waits between polls: as long as Azure asks, else at growing intervals; raises after `OPERATION_LIMIT`."""
+
+    def __init__(self, title: str, sleep: Callable[[float], None], clock: Callable[[], float]) -> None:
+        self._title = title
+        self._sleep = sleep
+        self._clock = clock
+        self._start = clock()
+        self._polls = 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._start
+
+    def wait(self, retry_after: float = 0) -> None:
+        """Wait for the next poll; `retry_after` is what Azure asks for, in seconds, or 0."""
+        self._sleep(min(retry_after or 0.25 * 1.6 ** min(self._polls, 8), MAX_POLL_INTERVAL))
+        self._polls += 1
+        if self.elapsed > OPERATION_LIMIT:
+            limit = f"{OPERATION_LIMIT / 60:g} minutes"
+            raise ResourceError(f"Azure was not done within {limit} ({self._title}); check it there, then run up again")
+
+
+class OperationPolling(ARMPolling):
+    """azure-mgmt-core's knowledge of what to poll and what it means, with requests by this module's client.
+
+    https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations
+    """
+
+    def __init__(self, response: HttpResponse, get: Callable[[str], HttpResponse]) -> None:
+        super().__init__(timeout=0)
+        self.response = response
+        self._get = get
+        self.initialize(None, self._in_pipeline(), lambda last: json_object(last.http_response))  # type: ignore[arg-type]
+
+    def request_status(self, status_link: str) -> PipelineResponse[HttpRequest, HttpResponse]:
+        """Poll."""
+        self.response = self._get(status_link)
+        return self._in_pipeline()
+
+    def retry_after(self) -> float:
+        """Seconds that Azure asks to wait before the next poll; 0 where it does not."""
+        return self._extract_delay()
+
+    def check_success(self, request: str) -> None:
+        """Raise the error of an operation that has ended without success."""
+        status = self.status()
+        if status.lower() != "succeeded":
+            error = json_object(self.response).get("error") or {}
+            message = f"Azure ended it as {status.lower()} and gave no reason"
+            raise _arm_error(self.response.status_code, error, request, (status, message))
+
+    def _in_pipeline(self) -> PipelineResponse[HttpRequest, HttpResponse]:
+        return PipelineResponse(self.response.request, self.response, PipelineContext(None))
 
 
 class Arm:
@@ -262,15 +310,16 @@ class Arm:
     ) -> None:
         self.cloud = cloud
         self.tenant = tenant
-        self.web = Web(transport=transport)
-        self.no_retry = Web(transport=transport, retries=0)
+        self.transport = transport or RequestsTransport()
+        self.http = HttpClient(transport=self.transport)
+        self.no_retry = HttpClient(transport=self.transport, retries=0)
         self.sleep = sleep
         self.clock = clock
         self.credential = credential
-        self._managed = Web(
+        self._client = HttpClient(
             cloud.resource_manager,
             authentication=BearerTokenCredentialPolicy(credential, cloud.scope),
-            transport=transport,
+            transport=self.transport,
         )
 
     def token(self, scope: str = "") -> str:
@@ -282,22 +331,28 @@ class Arm:
 
     def get(self, path: str, version: str, query: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         """Read a document; None when there is none."""
-        reply = self._managed.send("GET", path, params={**(query or {}), "api-version": version})
-        if reply.status == NOT_FOUND:
+        try:
+            return json_object(self._request("GET", path, {**(query or {}), "api-version": version}))
+        except ArmError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
             return None
-        return self._good(reply, where("GET", path)).json()
 
-    def follow_page(self, link: str) -> dict[str, Any]:
-        """Read a further page of a list."""
-        return self._good(self._managed.send("GET", self._ours(link)), where("GET", link)).json()
+    def list_all(self, path: str, version: str) -> Iterator[dict[str, Any]]:
+        """Read a list with all its pages; what does not exist is an empty list."""
+        page = self.get(path, version) or {}
+        while True:
+            yield from page.get("value") or []
+            if not (link := page.get("nextLink")):
+                return
+            page = json_object(self._request("GET", str(link)))
 
     def post(self, path: str, version: str, body: object = None) -> dict[str, Any]:
-        """Call an action; a long one is followed to its end."""
-        reply = self._managed.send("POST", path, params={"api-version": version}, body=body)
-        return self._finish("POST", path, version, self._good(reply, where("POST", path)), None)
+        """Call an action and wait until Azure is done; returns its result."""
+        return self._complete("POST", path, self._request("POST", path, {"api-version": version}, body), None)
 
     def put(self, path: str, version: str, body: object, progress: Progress | None = None) -> dict[str, Any]:
-        """Make a document so, and wait until Azure is done; returns the final document."""
+        """Create or replace a document, and wait until Azure is done; returns the final document."""
         return self._write("PUT", path, version, body, progress)
 
     def patch(self, path: str, version: str, body: object, progress: Progress | None = None) -> dict[str, Any]:
@@ -305,122 +360,83 @@ class Arm:
         return self._write("PATCH", path, version, body, progress)
 
     def delete(self, path: str, version: str, progress: Progress | None = None) -> bool:
-        """Delete a document and wait until it is gone; False when it was gone already."""
-        reply = self._retry_on_conflict("DELETE", path, version, None)
-        if reply.status == NOT_FOUND:
-            return False
-        self._finish("DELETE", path, version, self._good(reply, where("DELETE", path)), progress)
-        return True
+        """Delete a document and wait until it is gone; False when there was none."""
+        existed = False
+        try:
+            response = self._retry_on_conflict("DELETE", path, version, None)
+            existed = True
+            self._complete("DELETE", path, response, progress)
+        except ArmError as error:
+            # Without a document there is nothing to delete; with it, what is polled may go too.
+            if error.status != HTTPStatus.NOT_FOUND or (existed and self.get(path, version) is not None):
+                raise
+        return existed
 
     def wait_until_idle(self, path: str, version: str, progress: Progress | None = None) -> dict[str, Any] | None:
-        """Wait while a document is in transition (by an operation somebody else began); None when there is none."""
-        for tick in self.ticks(where("GET", path)):
+        """Wait while another operation on a document is under way; None when there is no document."""
+        timer = self.timer(request_name("GET", path))
+        while True:
             document = self.get(path, version)
-            if document is None or state_of(document) not in GOING_ON:
+            if document is None or state_of(document) not in TRANSITIONAL_STATES:
                 return document
-            _tell(progress, state_of(document).capitalize(), tick)
-        raise AssertionError  # pragma: no cover - the ticks end by raising
+            if progress:
+                progress(state_of(document).capitalize(), timer.elapsed)
+            timer.wait()
 
-    # -- long operations: https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations -----
+    def timer(self, title: str) -> PollTimer:
+        """Start the waiting for what `title` names."""
+        return PollTimer(title, self.sleep, self.clock)
 
     def _write(self, method: str, path: str, version: str, body: object, progress: Progress | None) -> dict[str, Any]:
-        reply = self._good(self._retry_on_conflict(method, path, version, body), where(method, path))
-        return self._finish(method, path, version, reply, progress) or self.get(path, version) or {}
+        response = self._retry_on_conflict(method, path, version, body)
+        result = self._complete(method, path, response, progress)
+        # Unlike the other ways to poll, a Location need not end in the document.
+        by_location = "Location" in response.headers and "Azure-AsyncOperation" not in response.headers
+        return (not by_location and result) or self.get(path, version) or {}
 
-    def _retry_on_conflict(self, method: str, path: str, version: str, body: object) -> Reply:
+    def _retry_on_conflict(self, method: str, path: str, version: str, body: object) -> HttpResponse:
         """Send a change; where Azure says that another operation is still under way, wait for that one."""
-        for _ in self.ticks(where(method, path)):
-            reply = self._managed.send(method, path, params={"api-version": version}, body=body)
-            if reply.status != CONFLICT or not BUSY.search(reply.content.decode("utf-8", "replace")):
-                return reply
-        raise AssertionError  # pragma: no cover - the ticks end by raising
+        timer = self.timer(request_name(method, path))
+        while True:
+            try:
+                return self._request(method, path, {"api-version": version}, body)
+            except ArmError as error:
+                if error.status != HTTPStatus.CONFLICT or not BUSY.search(f"{error.code} {error.message}"):
+                    raise
+            timer.wait()
 
-    def _finish(self, method: str, path: str, version: str, first: Reply, progress: Progress | None) -> dict[str, Any]:
-        place = where(method, path)
-        operation = first.headers.get("Azure-AsyncOperation")
-        location = first.headers.get("Location")
-        changes = method in {"PUT", "PATCH"}
-        if operation:
-            self._follow(operation, place, progress, _pause(first))
-            return (self.get(path, version) or {}) if changes else {}
-        if location and first.status == ACCEPTED:
-            answer = self._await_location(location, place, progress, _pause(first))
-            return (self.get(path, version) or {}) if changes else answer
-        if changes and state_of(first.json()) in GOING_ON:
-            return self._await_state(path, version, place, progress)
-        return first.json()
+    def _complete(self, method: str, path: str, response: HttpResponse, progress: Progress | None) -> dict[str, Any]:
+        """Poll a long operation to its end and return its result.
 
-    def _follow(self, url: str, place: str, progress: Progress | None, pause: float | None) -> None:
-        for tick in self.ticks(place, pause):
-            reply = self._good(self._managed.send("GET", self._ours(url)), place)
-            status = str(reply.json().get("status") or ("InProgress" if reply.status == ACCEPTED else "Succeeded"))
-            if status.lower() == "succeeded":
-                return
-            if status.lower() in {"failed", "canceled", "cancelled"}:
-                error = error_of(reply, place)
-                code = status if error.code.startswith("HTTP ") else error.code
-                raise ArmError(reply.status, code, error.message, place)
-            tick.pause = _pause(reply)
-            _tell(progress, status, tick)
+        This thread polls, not the one of an `LROPoller`: the cancellation of a step reaches no other.
+        """
+        request, timer = request_name(method, path), self.timer(request_name(method, path))
+        try:
+            polling = OperationPolling(response, lambda link: self._request("GET", link, request=request))
+            while not polling.finished():
+                timer.wait(polling.retry_after())
+                polling.update_status()
+                if progress and not polling.finished():
+                    progress(polling.status(), timer.elapsed)
+            polling.check_success(request)
+            polling.run()  # reads the result, where that takes a request of its own
+            return polling.resource() or {}
+        except (AzureError, BadResponse, BadStatus) as error:
+            msg = f"the state of the operation cannot be read ({type(error).__name__})"
+            raise ArmError(response.status_code, "InvalidResponse", msg, request) from None
 
-    def _await_location(self, url: str, place: str, progress: Progress | None, pause: float | None) -> dict[str, Any]:
-        for tick in self.ticks(place, pause):
-            reply = self._managed.send("GET", self._ours(url))
-            if place.startswith("DELETE") and reply.status == NOT_FOUND:
-                return {}
-            self._good(reply, place)
-            if reply.status != ACCEPTED:
-                return reply.json()
-            tick.pause = _pause(reply)
-            _tell(progress, "InProgress", tick)
-        raise AssertionError  # pragma: no cover - the ticks end by raising
-
-    def _await_state(self, path: str, version: str, place: str, progress: Progress | None) -> dict[str, Any]:
-        for tick in self.ticks(place):
-            document = self.get(path, version) or {}
-            state = state_of(document)
-            if state in {"failed", "canceled"}:
-                raise ArmError(OK, state.capitalize(), f"Azure ended it as {state} and gave no reason", place)
-            if state not in GOING_ON:
-                return document
-            _tell(progress, state.capitalize(), tick)
-        raise AssertionError  # pragma: no cover - the ticks end by raising
-
-    def ticks(self, place: str, pause: float | None = None) -> "Iterator[Tick]":
-        """Yield at growing intervals, or as Azure asks (`pause` on the tick); raise when the overall time is up."""
-        start = self.clock()
-        for step in itertools.count():
-            tick = Tick(self.clock() - start)
-            if step or pause:
-                self.sleep(min(pause if pause is not None else 0.25 * 1.6 ** min(step, 8), LONGEST_PAUSE))
-                tick.elapsed = self.clock() - start
-            if tick.elapsed > LONGEST:
-                msg = f"Azure was not done within {LONGEST / 60:g} minutes ({place}); look there, then run up again"
-                raise ResourceError(msg)
-            yield tick
-            pause = tick.pause
-
-    def _good(self, reply: Reply, place: str) -> Reply:
-        if reply.status >= BAD_REQUEST:
-            raise error_of(reply, place)
-        return reply
-
-    def _ours(self, url: str) -> str:
-        """Refuse to carry our token anywhere but to Resource Manager."""
-        ours, theirs = urlsplit(self.cloud.resource_manager), urlsplit(url)
-        if (theirs.scheme, theirs.netloc.lower()) not in {(ours.scheme, ours.netloc.lower()), ("", "")}:
-            named = f"{theirs.scheme}://{theirs.netloc}"
-            msg = f"Azure named {named} to poll, which is not {self.cloud.resource_manager}; not followed"
+    def _request(
+        self, method: str, url: str, params: Mapping[str, str] | None = None, body: object = None, request: str = ""
+    ) -> HttpResponse:
+        """Send one request to Resource Manager; ArmError where it refuses. Our token goes to no other host."""
+        own, link = urlsplit(self.cloud.resource_manager), urlsplit(url)
+        if (link.scheme, link.netloc.lower()) not in {(own.scheme, own.netloc.lower()), ("", "")}:
+            msg = f"Azure named {link.scheme}://{link.netloc}, which is not {self.cloud.resource_manager}; not followed"
             raise ResourceError(msg)
-        return url
-
-
-@dataclass
-class Tick:
-    """One round of polling: how long it has been, and how long Azure asks to wait before the next."""
-
-    elapsed: float
-    pause: float | None = None
+        response = self._client.send(method, url, params=params, body=body)
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            raise error_of(response, request or request_name(method, url))
+        return response
 
 
 def state_of(document: Mapping[str, Any]) -> str:
@@ -435,10 +451,9 @@ def find_cloud(environment: Mapping[str, str], transport: HttpTransport[Any, Any
     if not host or host == PUBLIC_HOST:
         return Cloud()
     host = host.removeprefix("https://").rstrip("/")
-    reply = Web(transport=transport).send(
-        "GET", f"https://{host}/metadata/endpoints", params={"api-version": METADATA_API}
-    )
-    described = reply.json()
+    url = f"https://{host}/metadata/endpoints"
+    response = HttpClient(transport=transport).send("GET", url, params={"api-version": METADATA_API})
+    described = json_object(response)
     if isinstance(described.get("value"), list):
         described = next(iter(described["value"]), {})
     try:
@@ -450,7 +465,9 @@ def find_cloud(environment: Mapping[str, str], transport: HttpTransport[Any, Any
         graph = str(described.get("microsoftGraphResourceId") or Cloud.graph).rstrip("/")
         return Cloud(manager, login, (same or audiences)[0], graph, public=False)
     except (KeyError, IndexError, TypeError):
-        msg = f"ARM_METADATA_HOSTNAME = {host}: HTTP {reply.status}, no cloud metadata there; correct or unset it"
+        msg = (
+            f"ARM_METADATA_HOSTNAME = {host}: HTTP {response.status_code}, no cloud metadata there; correct or unset it"
+        )
         raise ResourceError(msg) from None
 
 
@@ -486,7 +503,7 @@ def find_credential(environment: Mapping[str, str], cloud: Cloud) -> TokenCreden
 
 @functools.cache
 def connect() -> Arm:
-    """Return this process' client, from the environment; made once."""
+    """Return this process' client, from the environment; created once."""
     cloud = find_cloud(os.environ)
     return Arm(cloud, find_credential(os.environ, cloud), tenant=os.environ.get("ARM_TENANT_ID", ""))
 
@@ -505,26 +522,14 @@ def _assertion(environment: Mapping[str, str]) -> str:
         )
         raise ResourceError(msg)
     separator = "&" if "?" in url else "?"
-    reply = Web().send(
+    response = HttpClient().send(
         "GET", f"{url}{separator}audience=api://AzureADTokenExchange", headers={"Authorization": f"Bearer {bearer}"}
     )
-    token = reply.json().get("value")
+    token = json_object(response).get("value")
     if not isinstance(token, str):
-        msg = f"the CI system gave no identity token: HTTP {reply.status}; check the job's permissions"
+        msg = f"the CI system gave no identity token: HTTP {response.status_code}; check the job's permissions"
         raise ResourceError(msg)
     return token
-
-
-def _pause(reply: Reply) -> float | None:
-    try:
-        return max(0.1, float(reply.headers["Retry-After"]))
-    except (KeyError, ValueError):
-        return None
-
-
-def _tell(progress: Progress | None, state: str, tick: Tick) -> None:
-    if progress is not None:
-        progress(state, tick.elapsed)
 
 
 def _no_sign_in(error: AzureError) -> UnreachableError:

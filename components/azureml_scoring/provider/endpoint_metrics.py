@@ -1,8 +1,9 @@
-"""What clients of an endpoint were answered, as Azure Monitor has measured it.
+"""Metrics of a deployment in Azure Monitor: requests, failures and latency, and the limits they are compared with.
 
-Owns: the two questions (answers by status class, latency), and the judgement by limits. Refuses to own: when to ask.
+Owns: the two queries (requests by status class, latency) and the comparison. Refuses to own: when to query.
 
-Azure Monitor counts by the minute, and may be some minutes behind: a limit is only as good as the time it is given.
+Azure Monitor counts by the minute, and may be some minutes behind: a limit is only as good as the time that a step
+stands.
 ARM: Microsoft.Insights/metrics below Microsoft.MachineLearningServices/workspaces/onlineEndpoints.
 https://learn.microsoft.com/azure/machine-learning/how-to-monitor-online-endpoints
 """
@@ -15,26 +16,26 @@ from typing import Any
 from azureml_scoring.provider.arm import Arm
 
 METRICS_API = "2023-10-01"
-GOOD = ("2xx", "3xx")
-"""Status classes that count as answered."""
+SUCCESS = frozenset({"2xx", "3xx"})
+"""Status classes that are no failure."""
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a deployment may not exceed; None is no limit."""
+    """Limits of a deployment; None is no limit."""
 
     error_percent: float | None = None
     latency_milliseconds: float | None = None
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to measure by."""
+        """Tell whether there is a limit."""
         return self.error_percent is not None or self.latency_milliseconds is not None
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one deployment has answered in a time."""
+class Measurement:
+    """The requests of one deployment in a time span."""
 
     requests: float = 0
     failures: float = 0
@@ -53,41 +54,43 @@ class Measured:
         """Failed answers among all; a client's own mistake counts too."""
         return 100 * self.failures / self.requests if self.requests else 0.0
 
-    def beyond(self, limits: Limits) -> str:
+    def violation(self, limits: Limits) -> str:
         """Say which limit is exceeded; empty when none is."""
-        most, longest = limits.error_percent, limits.latency_milliseconds
-        if most is not None and self.error_percent > most:
-            return f"{self.failures:.0f} of {self.requests:.0f} requests failed, more than {most:g} %"
-        if longest is not None and (self.latency_milliseconds or 0) > longest:
-            return f"95 % of the requests took up to {self.latency_milliseconds:.0f} ms, more than {longest:g} ms"
+        percent, latency = limits.error_percent, limits.latency_milliseconds
+        if percent is not None and self.error_percent > percent:
+            return f"{self.failures:.0f} of {self.requests:.0f} requests failed, more than {percent:g} %"
+        if latency is not None and (self.latency_milliseconds or 0) > latency:
+            return f"95 % of the requests took up to {self.latency_milliseconds:.0f} ms, more than {latency:g} ms"
         return ""
 
 
-def measure(arm: Arm, endpoint_id: str, deployment: str, start: datetime, end: datetime) -> Measured:
-    """Ask what a deployment has answered; Azure Monitor counts whole minutes, so that the first begins before."""
+def measure(arm: Arm, endpoint_id: str, deployment: str, start: datetime, end: datetime) -> Measurement:
+    """Query the metrics of a deployment; Azure Monitor counts whole minutes, so the first one begins before `start`."""
     first = start.replace(second=0, microsecond=0)
     last = max(end, first + timedelta(minutes=1))
-    span = {"timespan": f"{first.strftime(_MOMENT)}/{last.strftime(_MOMENT)}", "interval": "PT1M"}
-    asked = {**span, "aggregation": "Average"}
-    path, mine = f"{endpoint_id}/providers/Microsoft.Insights/metrics", f"deployment eq '{deployment}'"
-    by_class = {"metricnames": "RequestsPerMinute", "$filter": f"{mine} and statusCodeClass eq '*'"}
-    counted = arm.get(path, METRICS_API, {**asked, **by_class}) or {}
-    slow = arm.get(path, METRICS_API, {**asked, "metricnames": "RequestLatency_P95", "$filter": mine}) or {}
-    return read(counted, slow)
+    path, own = f"{endpoint_id}/providers/Microsoft.Insights/metrics", f"deployment eq '{deployment}'"
+    span = f"{first.strftime(_MOMENT)}/{last.strftime(_MOMENT)}"
+    query = {"timespan": span, "interval": "PT1M", "aggregation": "Average"}
+    by_class = {"metricnames": "RequestsPerMinute", "$filter": f"{own} and statusCodeClass eq '*'"}
+    requests = arm.get(path, METRICS_API, {**query, **by_class}) or {}
+    latencies = arm.get(path, METRICS_API, {**query, "metricnames": "RequestLatency_P95", "$filter": own}) or {}
+    return measurement(requests, latencies)
 
 
-def read(counted: Mapping[str, Any], slow: Mapping[str, Any]) -> Measured:
-    """Read both answers: requests by status class, and the latency of the worst minute."""
-    numbers = {"good": 0.0, "bad": 0.0}
-    for series in _series(counted):
-        classes = [str(each["value"]) for each in series.get("metadatavalues") or [] if _is_class(each)]
-        numbers["good" if classes and classes[0] in GOOD else "bad"] += sum(_values(series))
-    latencies = [value for series in _series(slow) for value in _values(series)]
-    return Measured(sum(numbers.values()), numbers["bad"], max(latencies, default=None))
+def measurement(requests: Mapping[str, Any], latencies: Mapping[str, Any]) -> Measurement:
+    """Read both responses: requests by status class, and the latency of the worst minute."""
+    total = failures = 0.0
+    for series in _series(requests):
+        count = sum(_values(series))
+        classes = {str(each["value"]) for each in series.get("metadatavalues") or [] if _is_class(each)}
+        total += count
+        failures += 0.0 if classes & SUCCESS else count
+    worst = max((value for series in _series(latencies) for value in _values(series)), default=None)
+    return Measurement(total, failures, worst)
 
 
-def _series(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for metric in answer.get("value") or []:
+def _series(response: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for metric in response.get("value") or []:
         yield from metric.get("timeseries") or []
 
 

@@ -1,7 +1,8 @@
-"""EndpointTraffic: the split of an endpoint's requests, shifted in probed steps.
+"""EndpointTraffic: the split of an endpoint's requests, shifted in tested steps.
 
-Owns: probing, the steps, the limits, the confirmation, and the way back when a step fails.
-Refuses to own: the endpoint and its deployments. Its end changes nothing: clients are served until the deployments go.
+Owns: smoke tests, the steps, the limits, the confirmation, and the way back when a step fails.
+Refuses to own: the endpoint and its deployments. Deleting it changes nothing: clients are served until the deployments
+are deleted.
 
 ARM: `properties.traffic` and `mirrorTraffic` of Microsoft.MachineLearningServices/workspaces/onlineEndpoints.
 https://learn.microsoft.com/azure/machine-learning/how-to-safely-rollout-online-endpoints
@@ -9,127 +10,54 @@ https://learn.microsoft.com/azure/machine-learning/how-to-safely-rollout-online-
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from azure.core.exceptions import AzureError
-from pydantic import AfterValidator, Field, model_validator
+from azure.core.rest import HttpResponse
 
-from azureml_scoring.provider.arm import ML_API, Arm, Reply, clean, state_of
+from azureml_scoring.provider.arm import ML_API, Arm, clean, state_of
 from azureml_scoring.provider.endpoint_metrics import Limits, measure
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.fields import EndpointId, last
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.fields import last
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.registry_client import is_local
-from azureml_scoring.provider.split import WHOLE, Split, nonzero, put_split, split_of, steps
+from azureml_scoring.provider.traffic_split import WHOLE, TrafficSplit, nonzero, put_traffic, steps
 from azureml_scoring.provider.values import Properties
+from azureml_scoring.settings.arguments import EndpointTrafficArgs
 
-MIRROR_LIMIT = 50
-TRIES = 5
-"""How often a deployment is probed before it counts as unable to answer."""
-PAUSE = 1.0
-"""Seconds before the second try; doubled for each further one."""
-GOOD = range(200, 300)
-
-
-def _shares(given: dict[str, int]) -> dict[str, int]:
-    for name, share in given.items():
-        if not 0 <= share <= WHOLE:
-            msg = f"the share of {name} is {share}; give 0 to 100"
-            raise ValueError(msg)
-    return given
-
-
-def _whole(given: dict[str, int]) -> dict[str, int]:
-    total = sum(given.values())
-    if not given or total not in {0, WHOLE}:
-        msg = f"the shares sum to {total}; make them 100, or all 0 to send nowhere"
-        raise ValueError(msg)
-    return given
-
-
-def _one_half(given: dict[str, int]) -> dict[str, int]:
-    if len(nonzero(given)) > 1 or sum(given.values()) > MIRROR_LIMIT:
-        msg = f"{given} mirrors too much; Azure mirrors to one deployment, at most {MIRROR_LIMIT} %"
-        raise ValueError(msg)
-    return given
-
-
-class EndpointTrafficInputs(Inputs):
-    """Who gets how much, how fast it shifts, and what must be answered first."""
-
-    endpoint_id: EndpointId = Field(description="ARM id of the endpoint.")
-    traffic: Annotated[dict[str, int], AfterValidator(_shares), AfterValidator(_whole)] = Field(
-        description="Percent by deployment; sums to 100, or to 0."
-    )
-    mirror_traffic: Annotated[dict[str, int], AfterValidator(_shares), AfterValidator(_one_half)] = Field(
-        default_factory=dict, description="Percent of live requests copied to one deployment, at most 50."
-    )
-    steps: list[Annotated[int, Field(ge=1, le=WHOLE)]] = Field(
-        default_factory=list, description="How many percent of a shift are done at each step before the last."
-    )
-    bake_seconds: float = Field(
-        default=0, ge=0, le=3600, description="How long a step must stand before the next; probed again at its end."
-    )
-    probe: Any = Field(
-        default=None, description="JSON body that every receiving deployment must answer; none: no probe."
-    )
-    mirror_first: int = Field(
-        default=0,
-        ge=0,
-        le=MIRROR_LIMIT,
-        description="Percent of the live requests that a newcomer gets as copies, to be measured by, before any shift.",
-    )
-    error_percent: float | None = Field(
-        default=None, ge=0, le=WHOLE, description="How many percent of its answers may fail at a step."
-    )
-    latency_milliseconds: float | None = Field(
-        default=None, gt=0, description="How long 95 % of its answers may take at a step."
-    )
-
-    @model_validator(mode="after")
-    def _answers_or_mirrors(self) -> "EndpointTrafficInputs":
-        for name in sorted(nonzero(self.traffic).keys() & nonzero(self.mirror_traffic).keys()):
-            msg = f"{name} stands in traffic and in mirrorTraffic; a deployment either answers or mirrors"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def split(self) -> Split:
-        """The split that is wanted."""
-        return Split(self.traffic, self.mirror_traffic)
-
-    @property
-    def limits(self) -> Limits:
-        """What a deployment may not exceed while it bakes."""
-        return Limits(self.error_percent, self.latency_milliseconds)
+ATTEMPTS = 5
+"""Smoke test requests to a deployment before it counts as unable to answer."""
+RETRY_SECONDS = 1.0
+"""Seconds before the second attempt; doubled for each further one."""
+SUCCESS = range(200, 300)
+"""HTTP statuses of a deployment that answers."""
 
 
 class EndpointTrafficOutputs(Outputs):
     """Nothing beyond the inputs: `traffic` is the confirmed split."""
 
 
-class EndpointTraffic(Resource[EndpointTrafficInputs]):
+class EndpointTraffic(Resource[EndpointTrafficArgs]):
     """The split of an endpoint's requests over its deployments, shifted in probed steps."""
 
     name = "EndpointTraffic"
-    inputs = EndpointTrafficInputs
+    inputs = EndpointTrafficArgs
     outputs = EndpointTrafficOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId"})
-    # How to shift and what to ask is only of interest when there is something to shift.
+    # How to shift and test only matters when there is something to shift.
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset(
         {"steps", "bakeSeconds", "probe", "mirrorFirst", "errorPercent", "latencyMilliseconds"}
     )
 
-    def _create(self, context: Context, inputs: EndpointTrafficInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: EndpointTrafficArgs) -> tuple[str, Outputs]:
         shift(context, inputs)
         return f"{inputs.endpoint_id}/traffic", EndpointTrafficOutputs()
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: EndpointTrafficInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: EndpointTrafficArgs) -> Outputs:
         del resource_id
-        # What was confirmed last: a shift that was killed half-way has left another split behind.
-        good = Split(dict(olds.get("traffic") or {}), dict(olds.get("mirrorTraffic") or {}))
-        shift(context, inputs, good)
+        # The split confirmed last: a shift that was killed half-way has left another one behind.
+        confirmed = TrafficSplit(dict(olds.get("traffic") or {}), dict(olds.get("mirrorTraffic") or {}))
+        shift(context, inputs, confirmed)
         return EndpointTrafficOutputs()
 
     def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
@@ -137,118 +65,109 @@ class EndpointTraffic(Resource[EndpointTrafficInputs]):
         document = context.arm.get(endpoint_id, ML_API)
         if document is None:
             return None
-        split = split_of(document)
-        here = {
+        split = TrafficSplit.of(document)
+        state = {
             **olds,
             "endpointId": olds.get("endpointId") or endpoint_id,
-            "traffic": _seen(split.traffic, olds.get("traffic") or {}),
-            "mirrorTraffic": _seen(split.mirror, olds.get("mirrorTraffic") or {}),
+            "traffic": _with_own_zeros(split.traffic, olds.get("traffic") or {}),
+            "mirrorTraffic": _with_own_zeros(split.mirror, olds.get("mirrorTraffic") or {}),
         }
-        return ReadResult(f"{endpoint_id}/traffic", here, {**inputs, **here})
+        return ReadResult(f"{endpoint_id}/traffic", state, {**inputs, **state})
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
-        """Leave the traffic alone: whoever removes the deployments removes their shares."""
+        """Leave the traffic unchanged: deleting a deployment takes its share."""
         del resource_id, olds
-        context.log("the endpoint keeps its traffic until its deployments go")
+        context.log("the endpoint keeps its traffic until its deployments are deleted")
 
 
-def shift(context: Context, inputs: EndpointTrafficInputs, good: Split | None = None) -> None:
-    """Go from the split that stands to the one that is wanted; on failure go back to the good one and say why."""
+def shift(context: Context, inputs: EndpointTrafficArgs, confirmed: TrafficSplit | None = None) -> None:
+    """Go from the current split to the one that is wanted; after a failure restore the confirmed one, and say why."""
     arm, endpoint_id, name = context.arm, inputs.endpoint_id, last(inputs.endpoint_id)
     document = arm.wait_until_idle(endpoint_id, ML_API)
     if document is None:
-        msg = f"endpoint {name} does not exist; run up --refresh to make it anew"
+        msg = f"endpoint {name} does not exist; run up --refresh to create it again"
         raise ResourceError(msg)
-    before, wanted = split_of(document), inputs.split
-    existing = _ready(arm, endpoint_id, wanted)
-    safe = good if good is not None and nonzero(good.traffic).keys() <= existing and nonzero(good.traffic) else before
-    receivers = sorted({*nonzero(wanted.traffic), *nonzero(wanted.mirror)})
-    ask = SmokeTest(context, document, inputs.probe)
-    touched = not before.same(safe)
+    before, wanted = TrafficSplit.of(document), TrafficSplit(inputs.traffic, inputs.mirror_traffic)
+    existing = _check_receivers(arm, endpoint_id, wanted)
+    usable = confirmed is not None and nonzero(confirmed.traffic) and nonzero(confirmed.traffic).keys() <= existing
+    fallback = confirmed if confirmed is not None and usable else before
+    smoke_test = SmokeTest(context, document, inputs.probe)
+    changed = not before.same(fallback)
+    receivers = sorted(wanted.receivers)
     try:
-        ask.all(receivers)
-        way = plan(before, wanted, inputs)
-        for number, split in enumerate(way, start=1):
-            context.log(f"endpoint {name}: step {number} of {len(way)}, {split}")
-            touched = True
-            begun = datetime.now(UTC)
-            put_split(arm, endpoint_id, split)
+        smoke_test.run(receivers)
+        planned = plan(before, wanted, inputs)
+        for number, split in enumerate(planned, start=1):
+            context.log(f"endpoint {name}: step {number} of {len(planned)}, {split}")
+            changed, start = True, datetime.now(UTC)
+            put_traffic(arm, endpoint_id, split)
             if inputs.bake_seconds and nonzero(before.traffic):
                 arm.sleep(inputs.bake_seconds)
-            ask.all(receivers)
-            _measure(context, inputs, [each for each in receivers if grows(each, before, split)], begun)
+            smoke_test.run(receivers)
+            _check_limits(context, inputs, [each for each in receivers if grows(each, before, split)], start)
     except ResourceError as error:
-        if not touched:
+        if not changed:
             msg = f"endpoint {name} keeps its traffic ({before}): {error}"
             raise ResourceError(msg) from None
-        back = _restore(context, endpoint_id, safe, existing)
-        msg = f"endpoint {name}: the shift to {wanted} failed, {back}: {error}"
+        outcome = _restore(context, endpoint_id, fallback, existing)
+        msg = f"endpoint {name}: the shift to {wanted} failed, {outcome}: {error}"
         raise ResourceError(msg) from None
 
 
-def plan(before: Split, wanted: Split, inputs: EndpointTrafficInputs) -> list[Split]:
-    """Plan the splits on the way; a newcomer gets copies of live requests first, where that is asked for."""
-    way = [Split(traffic, wanted.mirror) for traffic in steps(before.traffic, wanted.traffic, inputs.steps)]
-    if not way and not before.same(wanted):
-        way = [wanted]
-    newcomers = sorted(nonzero(wanted.traffic).keys() - nonzero(before.traffic).keys())
-    if inputs.mirror_first and len(newcomers) == 1 and sum(before.traffic.values()) == WHOLE:
-        way.insert(0, Split(before.traffic, {newcomers[0]: inputs.mirror_first}))
-    return way
+def plan(before: TrafficSplit, wanted: TrafficSplit, inputs: EndpointTrafficArgs) -> list[TrafficSplit]:
+    """Plan the splits of a shift; with `mirrorFirst` a new deployment gets mirrored requests before any share."""
+    planned = [TrafficSplit(traffic, wanted.mirror) for traffic in steps(before.traffic, wanted.traffic, inputs.steps)]
+    if not planned and not before.same(wanted):
+        planned = [wanted]
+    new = sorted(nonzero(wanted.traffic).keys() - nonzero(before.traffic).keys())
+    if inputs.mirror_first and len(new) == 1 and sum(before.traffic.values()) == WHOLE:
+        planned.insert(0, TrafficSplit(before.traffic, {new[0]: inputs.mirror_first}))
+    return planned
 
 
-def grows(name: str, before: Split, after: Split) -> bool:
-    """Tell whether a deployment gets more than it had: only then is what it answers new."""
+def grows(name: str, before: TrafficSplit, after: TrafficSplit) -> bool:
+    """Tell whether a deployment gets more requests than before: only then are there new ones to measure."""
     return after.traffic.get(name, 0) > before.traffic.get(name, 0) or bool(after.mirror.get(name))
 
 
-def _measure(context: Context, inputs: EndpointTrafficInputs, names: Iterable[str], begun: datetime) -> None:
-    """Hold what was measured since then against the limits; raise for the first that is exceeded."""
-    if not inputs.limits:
-        return
-    for name in names:
-        found = measure(context.arm, inputs.endpoint_id, name, begun, datetime.now(UTC))
-        context.log(f"deployment {name}: {found}")
-        if problem := found.beyond(inputs.limits):
-            msg = f"deployment {name}: {problem}; see its log"
+def _check_limits(context: Context, inputs: EndpointTrafficArgs, names: Iterable[str], start: datetime) -> None:
+    """Compare the metrics since `start` with the limits; raise for the first that is exceeded."""
+    limits = Limits(inputs.error_percent, inputs.latency_milliseconds)
+    for name in names if limits else ():
+        measured = measure(context.arm, inputs.endpoint_id, name, start, datetime.now(UTC))
+        context.log(f"deployment {name}: {measured}")
+        if violation := measured.violation(limits):
+            msg = f"deployment {name}: {violation}; see its log"
             raise ResourceError(msg)
 
 
-def _ready(arm: Arm, endpoint_id: str, wanted: Split) -> set[str]:
-    """Check that every receiver is a deployment that came up; Azure would refuse later, and less clearly."""
-    found = {last(str(each.get("id") or each.get("name"))): each for each in _deployments(arm, endpoint_id)}
-    for name in {*nonzero(wanted.traffic), *nonzero(wanted.mirror)}:
-        state = state_of(found[name]) if name in found else "missing"
+def _check_receivers(arm: Arm, endpoint_id: str, wanted: TrafficSplit) -> set[str]:
+    """Check that every receiver is provisioned: Azure would refuse later, and less clearly. Return all deployments."""
+    documents = arm.list_all(f"{endpoint_id}/deployments", ML_API)
+    deployments = {last(str(each.get("id") or each.get("name"))): each for each in documents}
+    for name in wanted.receivers:
+        state = state_of(deployments[name]) if name in deployments else "missing"
         if state not in {"succeeded", ""}:
-            there = ", ".join(sorted(found)) or "none"
-            msg = f"endpoint {last(endpoint_id)}: deployment {name} is {state}; traffic needs one that runs: {there}"
+            existing = ", ".join(sorted(deployments)) or "none"
+            msg = f"endpoint {last(endpoint_id)}: deployment {name} is {state}; traffic needs one that runs: {existing}"
             raise ResourceError(msg)
-    return set(found)
+    return set(deployments)
 
 
-def _deployments(arm: Arm, endpoint_id: str) -> Iterable[dict[str, Any]]:
-    page = arm.get(f"{endpoint_id}/deployments", ML_API) or {}
-    yield from page.get("value") or []
-    while link := page.get("nextLink"):
-        page = arm.follow_page(str(link))
-        yield from page.get("value") or []
-
-
-def _restore(context: Context, endpoint_id: str, before: Split, existing: set[str]) -> str:
-    """Go back to the split that worked; say in half a sentence how that went."""
-    traffic = {name: share for name, share in before.traffic.items() if name in existing}
-    mirror = {name: share for name, share in before.mirror.items() if name in existing}
-    if not traffic:
-        # There was no split before. An empty one is never sent: name everybody, with nothing.
-        traffic = dict.fromkeys(sorted(existing), 0)
+def _restore(context: Context, endpoint_id: str, split: TrafficSplit, existing: set[str]) -> str:
+    """Put a split back, as far as its deployments exist; say in half a sentence how that went."""
+    restored = split.only(existing)
+    if not restored.traffic:
+        # An empty traffic is never sent: name every deployment, with nothing.
+        restored = TrafficSplit(dict.fromkeys(sorted(existing), 0), restored.mirror)
     try:
-        return f"restored {put_split(context.arm, endpoint_id, Split(traffic, mirror))}"
+        return f"restored {put_traffic(context.arm, endpoint_id, restored)}"
     except ResourceError as error:
-        return f"and going back to {before} failed as well ({error})"
+        return f"and going back to {split} failed as well ({error})"
 
 
 class SmokeTest:
-    """Asks deployments a question, each by name, past the traffic split."""
+    """Sends a request to deployments, each by name, past the traffic split."""
 
     def __init__(self, context: Context, document: dict[str, Any], body: object) -> None:
         self._context = context
@@ -256,54 +175,47 @@ class SmokeTest:
         self._body = body
         self._key = ""
 
-    def all(self, deployments: Iterable[str]) -> None:
-        """SmokeTest each; raise for the first that does not answer well."""
-        if self._body is not None:
-            for name in deployments:
-                self._one(name)
+    def run(self, deployments: Iterable[str]) -> None:
+        """Test each; raise for the first that does not answer with a success. Without a body nothing is sent."""
+        for name in deployments if self._body is not None else ():
+            self._test(name)
 
-    def ask(self, name: str, body: object) -> Reply:
-        """Ask one deployment once, as clients would sign in."""
+    def send(self, name: str, body: object) -> HttpResponse:
+        """Send one request to one deployment, signed in as clients do."""
         arm = self._context.arm
         properties = self._endpoint.get("properties") or {}
-        uri = str(properties.get("scoringUri") or "")
-        where = urlsplit(uri)
-        if where.scheme != "https" and not is_local(where.netloc):
-            msg = f"scoring URI {uri or '(none)'} is not https; the key is not sent there"
+        url = str(properties.get("scoringUri") or "")
+        if urlsplit(url).scheme != "https" and not is_local(urlsplit(url).netloc):
+            msg = f"scoring URI {url or '(none)'} is not https; the key is not sent there"
             raise ResourceError(msg)
         self._key = self._key or self._credential(str(properties.get("authMode") or "Key"))
         headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
-        return arm.no_retry.send("POST", uri, headers=headers, body=body)
+        return arm.no_retry.send("POST", url, headers=headers, body=body)
 
-    def _one(self, name: str) -> None:
+    def _test(self, name: str) -> None:
         arm = self._context.arm
-        answer = "no answer"
-        for attempt in range(TRIES):
+        failure = "no answer"
+        for attempt in range(ATTEMPTS):
             if attempt:
-                arm.sleep(PAUSE * 2 ** (attempt - 1))
+                arm.sleep(RETRY_SECONDS * 2 ** (attempt - 1))
             try:
-                reply = self.ask(name, self._body)
+                response = self.send(name, self._body)
             except ResourceError as error:
-                answer = str(error)
+                failure = str(error)
                 continue
-            if reply.status in GOOD:
-                self._context.log(f"deployment {name} answers the probe")
+            if response.status_code in SUCCESS:
+                self._context.log(f"deployment {name} passes the smoke test")
                 return
-            answer = f"HTTP {reply.status} {clean(reply.content[:300].decode('utf-8', 'replace'))}"
-        msg = (
-            f"deployment {name} did not answer the probe in {TRIES} tries: {answer}; see its log, or correct the probe"
-        )
+            failure = f"HTTP {response.status_code} {clean(response.content[:300].decode('utf-8', 'replace'))}"
+        remedy = "see its log, or correct endpoint.smokeTest"
+        msg = f"deployment {name} did not pass the smoke test in {ATTEMPTS} attempts: {failure}; {remedy}"
         raise ResourceError(msg)
 
     def _credential(self, mode: str) -> str:
-        """Return the key or token that clients would use."""
+        """Return the key or token that clients use."""
         arm, path = self._context.arm, str(self._endpoint.get("id") or "")
         if mode.lower() == "aadtoken":
-            try:
-                return arm.credential.get_token("https://ml.azure.com/.default").token
-            except AzureError as error:
-                msg = f"no token for the probe: {clean(str(error))}"
-                raise ResourceError(msg) from None
+            return arm.token("https://ml.azure.com/.default")
         action, field = ("token", "accessToken") if mode.lower() == "amltoken" else ("listKeys", "primaryKey")
         value = arm.post(f"{path}/{action}", ML_API).get(field)
         if not isinstance(value, str):
@@ -312,6 +224,6 @@ class SmokeTest:
         return value
 
 
-def _seen(found: Mapping[str, int], ours: Mapping[str, int]) -> dict[str, int]:
-    """Write what Azure has the way we wrote it: a share of 0 counts only where we named it."""
-    return {**{name: found.get(name, 0) for name in ours}, **nonzero(found)}
+def _with_own_zeros(current: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int]:
+    """Return the current shares; one of 0 only where the program names it."""
+    return {**{name: current.get(name, 0) for name in own}, **nonzero(current)}

@@ -6,63 +6,33 @@ ARM: Microsoft.MachineLearningServices/workspaces/environments/versions.
 https://learn.microsoft.com/rest/api/azureml/environment-versions
 """
 
-import re
-from typing import Annotated, Any, ClassVar
-
-from pydantic import Field, model_validator
+from typing import Any, ClassVar
 
 from azureml_scoring.provider.arm import ML_API, ArmError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.fields import EnvironmentName, Route, Tags, WorkspaceId, kept_tags, last, shaped
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.fields import kept_tags, last
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.values import Properties
-
-
-class EnvironmentVersionInputs(Inputs):
-    """Which image serves, under which name and version, and on which routes."""
-
-    workspace_id: WorkspaceId = Field(description="ARM id of the workspace.")
-    environment_name: EnvironmentName = Field(description="Name of the environment.")
-    version: Annotated[str, shaped(r"[A-Za-z0-9][\w.-]{0,29}", "at most 30 letters, digits, - _ and .")] = Field(
-        description="Name of the version; an image needs a version of its own."
-    )
-    image: Annotated[str, shaped(r"\S+", "an image, HOST/REPOSITORY@sha256:…")] = Field(
-        description="The image by digest; with condaFile, the base image."
-    )
-    conda_file: str | None = Field(
-        default=None,
-        description="A conda file that Azure ML installs into the image, which then runs Azure ML's own server.",
-    )
-    liveness_path: Route = Field(default="/", description="Route that says the server lives.")
-    readiness_path: Route = Field(default="/", description="Route that says the server can take requests.")
-    scoring_path: Route = Field(default="/score", description="Route that scores.")
-    port: int = Field(default=5001, ge=1, le=65535, description="Port of all three routes.")
-    tags: Tags | None = Field(default=None, description="Tags of the version.")
-
-    @model_validator(mode="after")
-    def _pinned(self) -> "EnvironmentVersionInputs":
-        if self.conda_file is None and not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", self.image):
-            msg = f"image = {self.image!r}: it should be an image by digest, HOST/REPOSITORY@sha256:…"
-            raise ValueError(msg)
-        return self
+from azureml_scoring.settings.arguments import EnvironmentVersionArgs
+from azureml_scoring.settings.section import from_document, to_document
 
 
 class EnvironmentVersionOutputs(Outputs):
     """Nothing beyond the inputs and the id."""
 
 
-class EnvironmentVersion(Resource[EnvironmentVersionInputs]):
+class EnvironmentVersion(Resource[EnvironmentVersionArgs]):
     """An immutable version of an Azure ML environment that points at one image."""
 
     name = "EnvironmentVersion"
-    inputs = EnvironmentVersionInputs
+    inputs = EnvironmentVersionArgs
     outputs = EnvironmentVersionOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset(
         {"workspaceId", "environmentName", "version", "image", "condaFile"}
         | {"livenessPath", "readinessPath", "scoringPath", "port"}
     )
 
-    def _create(self, context: Context, inputs: EnvironmentVersionInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: EnvironmentVersionArgs) -> tuple[str, Outputs]:
         path = resource_id(inputs)
         found = context.arm.get(path, ML_API)
         if found is not None:
@@ -76,7 +46,7 @@ class EnvironmentVersion(Resource[EnvironmentVersionInputs]):
         return path, EnvironmentVersionOutputs()
 
     def _update(
-        self, context: Context, resource_id: str, olds: Properties, inputs: EnvironmentVersionInputs
+        self, context: Context, resource_id: str, olds: Properties, inputs: EnvironmentVersionArgs
     ) -> EnvironmentVersionOutputs:
         """Only tags get here: everything else is a new version."""
         del olds
@@ -114,55 +84,36 @@ WRITABLE = frozenset(
 )
 
 
-def resource_id(inputs: EnvironmentVersionInputs) -> str:
+def resource_id(inputs: EnvironmentVersionArgs) -> str:
     """Compute the ARM id."""
     return f"{inputs.workspace_id}/environments/{inputs.environment_name}/versions/{inputs.version}"
 
 
-def body(inputs: EnvironmentVersionInputs, *, archived: bool) -> dict[str, Any]:
+def body(inputs: EnvironmentVersionArgs, *, archived: bool) -> dict[str, Any]:
     """Build the body of the PUT."""
-    properties = {**_content(inputs), "osType": "Linux", "tags": inputs.tags or {}, "isArchived": archived}
-    return {"properties": properties}
+    properties = to_document(inputs)["properties"]
+    if inputs.conda_file is not None:
+        # Without routes Azure ML runs its own server; with them it would run the base image's command.
+        del properties["inferenceConfig"]
+    return {"properties": {"tags": {}, **properties, "osType": "Linux", "isArchived": archived}}
 
 
 def as_inputs(path: str, document: dict[str, Any]) -> Properties:
     """Read the inputs off a document."""
-    properties = document["properties"]
-    config = properties.get("inferenceConfig") or {}
     head, _, version = path.rpartition("/versions/")
     workspace, _, name = head.rpartition("/environments/")
-    port = (config.get("scoringRoute") or {}).get("port")
-    found = {
+    values = {
+        **from_document(EnvironmentVersionArgs, document),
         "workspaceId": workspace,
         "environmentName": name,
         "version": version,
-        "image": properties.get("image"),
-        "condaFile": properties.get("condaFile"),
-        "livenessPath": (config.get("livenessRoute") or {}).get("path"),
-        "readinessPath": (config.get("readinessRoute") or {}).get("path"),
-        "scoringPath": (config.get("scoringRoute") or {}).get("path"),
-        "port": int(port) if port is not None else None,
-        "tags": properties.get("tags") or None,
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: int(value) if key == "port" else value for key, value in values.items() if value not in ("", {})}
 
 
-def _content(inputs: EnvironmentVersionInputs) -> dict[str, Any]:
-    if inputs.conda_file is not None:
-        # Without routes Azure ML runs its own server; with them it would run the base image's command.
-        return {"image": inputs.image, "condaFile": inputs.conda_file}
-    paths = {
-        "livenessRoute": inputs.liveness_path,
-        "readinessRoute": inputs.readiness_path,
-        "scoringRoute": inputs.scoring_path,
-    }
-    routes = {route: {"path": path, "port": inputs.port} for route, path in paths.items()}
-    return {"image": inputs.image, "inferenceConfig": routes}
-
-
-def _adoptable(inputs: EnvironmentVersionInputs, document: dict[str, Any]) -> None:
+def _adoptable(inputs: EnvironmentVersionArgs, document: dict[str, Any]) -> None:
     path = resource_id(inputs)
-    here, wanted = as_inputs(path, document), inputs.properties()
+    here, wanted = as_inputs(path, document), inputs.wire()
     names = ("image", "condaFile") if inputs.conda_file is not None else ("image", *_ROUTES)
     for name in names:
         if here.get(name) != wanted[name]:

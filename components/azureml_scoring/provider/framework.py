@@ -10,46 +10,25 @@ inputs, and what `read` finds changed on Azure shows in the next diff. A propert
 secret in the state. `ResourceError` is a complete one-line message for the user: no traceback.
 """
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.values import UNKNOWN, Properties, has_unknown
+from azureml_scoring.settings.arguments import PACKAGE, ResourceArgs
+from azureml_scoring.settings.parsing import error_lines
+from azureml_scoring.settings.section import Section
 
 if TYPE_CHECKING:
     from azureml_scoring.provider.arm import Arm
 
-PACKAGE = "azureml-scoring"
-"""The plugin's package name: the first part of every token."""
 
-SHOWN = 60
-"""How many characters of a wrong value an error repeats."""
-
-
-class Model(BaseModel):
-    """Base of input and output models: closed, frozen, snake_case here and camelCase on the wire."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
-    )
-
-    def properties(self) -> Properties:
-        """Return the properties by wire name, without those that were not given."""
-        return self.model_dump(by_alias=True, exclude_none=True)
-
-
-class Inputs(Model):
-    """Base of what a program gives a resource."""
-
-
-class Outputs(Model):
+class Outputs(Section):
     """Base of what a resource gives a program, beyond its inputs."""
 
 
@@ -123,7 +102,7 @@ class ReadResult:
     inputs: Properties
 
 
-InputsT = TypeVar("InputsT", bound=Inputs)
+InputsT = TypeVar("InputsT", bound=ResourceArgs)
 
 
 class Resource(ABC, Generic[InputsT]):
@@ -153,21 +132,21 @@ class Resource(ABC, Generic[InputsT]):
 
     def check(self, news: Properties, secrets: Iterable[str] = ()) -> Checked:
         """Validate inputs; those not known yet are taken as right. Defaults are filled in, so that diffs see them."""
-        given = {name: value for name, value in news.items() if value is not None}
-        later = {name: value for name, value in given.items() if has_unknown(value)}
+        written = {name: value for name, value in news.items() if value is not None}
+        later = {name: value for name, value in written.items() if has_unknown(value)}
         try:
-            model = self.inputs.model_validate({name: value for name, value in given.items() if name not in later})
+            model = self._validated({name: value for name, value in written.items() if name not in later})
         except ValidationError as error:
-            failures = tuple(self._failures(error, given, later, frozenset(secrets)))
+            failures = tuple(self._failures(error, written, later, frozenset(secrets)))
             if failures:
-                return Checked(given, failures)
-            return Checked({**self._defaults(), **given})
-        return Checked({**model.properties(), **later})
+                return Checked(written, failures)
+            return Checked({**self._defaults(), **written})
+        return Checked({**model.wire(), **later})
 
     def diff(self, resource_id: str, olds: Properties, news: Properties) -> Diff:
         """Compare old state and new inputs, over the inputs only."""
         del resource_id
-        names = {self._wire(field) for field in self.inputs.model_fields} - self.ignored_in_diff
+        names = {field.alias for field in self.inputs.model_fields.values()} - self.ignored_in_diff
         added = frozenset(name for name in names if name in news and name not in olds)
         deleted = frozenset(name for name in names if name in olds and name not in news)
         updated = frozenset(name for name in names if name in news and name in olds and news[name] != olds[name])
@@ -182,7 +161,7 @@ class Resource(ABC, Generic[InputsT]):
             return "", self.preview_state({}, news)
         inputs = self._parse(news)
         resource_id, outputs = self._create(context, inputs)
-        return resource_id, {**inputs.properties(), **outputs.properties()}
+        return resource_id, {**inputs.wire(), **outputs.wire()}
 
     def read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         """Look at it on Azure; None when it is gone. Without inputs (`pulumi import`) they come off Azure as well."""
@@ -193,34 +172,16 @@ class Resource(ABC, Generic[InputsT]):
         if context.preview:
             return self.preview_state(olds, news)
         inputs = self._parse(news)
-        return {**inputs.properties(), **self._update(context, resource_id, olds, inputs).properties()}
+        return {**inputs.wire(), **self._update(context, resource_id, olds, inputs).wire()}
 
     def delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Remove it; gone already is fine."""
         self._delete(context, resource_id, olds)
 
-    def schema(self) -> dict[str, Any]:
-        """Describe the resource as an entry of `resources` in a Pulumi package schema."""
-        given = _properties(self.inputs, validation=True)
-        for name in self.secret:
-            given[name]["secret"] = True
-        return {
-            "description": (self.__doc__ or "").split("\n\n")[0].strip(),
-            "inputProperties": given,
-            "requiredInputs": sorted(self._wire(n) for n, f in self.inputs.model_fields.items() if f.is_required()),
-            "properties": {**given, **_properties(self.outputs, validation=False)},
-            "required": sorted(
-                self._wire(name)
-                for model in (self.inputs, self.outputs)
-                for name, info in model.model_fields.items()
-                if info.is_required()
-            ),
-        }
-
     def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the state after the step, with UNKNOWN where only the step will know. Asks nobody."""
         del olds
-        return {**news, **{self._wire(name): UNKNOWN for name in self.outputs.model_fields}}
+        return {**news, **{str(field.alias): UNKNOWN for field in self.outputs.model_fields.values()}}
 
     # -- what a resource writes ------------------------------------------------------------------------------------
 
@@ -242,6 +203,9 @@ class Resource(ABC, Generic[InputsT]):
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
+    def _validated(self, values: Properties) -> InputsT:
+        return self.inputs.model_validate(values, by_alias=True, by_name=False)
+
     def _parse(self, news: Properties) -> InputsT:
         """Validate once more: what was unknown at the check is known now."""
         checked = self.check(news)
@@ -249,61 +213,21 @@ class Resource(ABC, Generic[InputsT]):
             raise ResourceError(f"{self.name}: {checked.failures[0].reason}")
         if late := sorted(name for name, value in checked.inputs.items() if has_unknown(value)):
             raise ResourceError(f"{self.name}: {late[0]} is still unknown; what it comes from was not created")
-        return self.inputs.model_validate(checked.inputs)
+        return self._validated(checked.inputs)
 
     def _defaults(self) -> Properties:
         defaults = {
-            self._wire(name): info.get_default(call_default_factory=True, validated_data={})
-            for name, info in self.inputs.model_fields.items()
-            if not info.is_required()
+            str(field.alias): field.get_default(call_default_factory=True, validated_data={})
+            for field in self.inputs.model_fields.values()
+            if not field.is_required()
         }
         return {name: value for name, value in defaults.items() if value is not None}
 
-    def _wire(self, name: str) -> str:
-        return to_camel(name)
-
     def _failures(
-        self, error: ValidationError, given: Properties, later: Properties, secrets: frozenset[str]
+        self, error: ValidationError, news: Properties, later: Properties, secrets: frozenset[str]
     ) -> Iterable[Failure]:
-        known = sorted(self._wire(name) for name in self.inputs.model_fields)
-        for issue in error.errors(include_url=False, include_context=True, include_input=False):
-            path = [str(part) for part in issue["loc"]]
-            top = path[0] if path else ""
-            where = ".".join(path)
+        for issue, line in error_lines(error, self.inputs, news, hidden=secrets):
+            top = str(issue["loc"][0]) if issue["loc"] else ""
             # A rule over several properties (no path) saw a default in place of what is not known yet.
-            if (issue["type"] == "missing" and top in later) or (later and not path):
-                continue
-            if issue["type"] == "missing":
-                yield Failure(top, f"{where} is missing; give it a value")
-            elif issue["type"] == "extra_forbidden":
-                near = difflib.get_close_matches(top, known, n=1)
-                remedy = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known)}"
-                yield Failure(top, f"{where} is no property of {self.name}; {remedy}")
-            else:
-                shown = "[secret]" if top in secrets else repr(given.get(top))[:SHOWN] if top else ""
-                text = issue["msg"].removeprefix("Value error, ").replace("Input should", "it should")
-                yield Failure(top, f"{where} = {shown}: {text}" if top else text)
-
-
-def _properties(model: type[BaseModel], *, validation: bool) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True, mode="validation" if validation else "serialization")
-    return {name: _property(part) for name, part in schema.get("properties", {}).items()}
-
-
-def _property(part: dict[str, Any]) -> dict[str, Any]:
-    """Turn one JSON schema into Pulumi's type language; what Pulumi cannot say closer is Any."""
-    options = [option for option in part.get("anyOf", []) if option.get("type") != "null"]
-    if len(options) == 1:
-        part = {**options[0], **{key: value for key, value in part.items() if key == "description"}}
-    described = {"description": part["description"]} if "description" in part else {}
-    match part.get("type"):
-        case "string" | "integer" | "number" | "boolean" as kind:
-            return {"type": kind, **described}
-        case "array":
-            return {"type": "array", "items": _property(part.get("items", {})), **described}
-        case "object" if isinstance(part.get("additionalProperties"), dict):
-            return {"type": "object", "additionalProperties": _property(part["additionalProperties"]), **described}
-        case "object":
-            return {"type": "object", "additionalProperties": {"$ref": "pulumi.json#/Any"}, **described}
-        case _:
-            return {"$ref": "pulumi.json#/Any", **described}
+            if not ((issue["type"] == "missing" and top in later) or (later and not top)):
+                yield Failure(top, line)

@@ -1,8 +1,7 @@
 """ImageBuild: an image built by ACR Tasks and named by its content.
 
 Owns: the upload of the context, the run, its log in `pulumi up`, and the digest. Refuses to own: which files belong
-to the content and its key (`azureml_scoring.plan.content`), and the image's end: it stays with the registry, whose
-retention decides.
+to the content and its key (`azureml_scoring.plan.content`), and deleting the image: the registry's retention decides.
 
 ARM: Microsoft.ContainerRegistry/registries (listBuildSourceUploadUrl, scheduleRun) and registries/runs.
 https://learn.microsoft.com/rest/api/containerregistry and
@@ -17,108 +16,39 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar, cast
+from typing import IO, Any, ClassVar, cast
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
-from azureml_scoring.plan.content import TAG_LENGTH, ContextFile, check_context, context_files
-from azureml_scoring.plan.requirements import Checks, RequirementId, RequirementLevel, after
+from azureml_scoring.plan.content import ContextFile, check_context, context_files
+from azureml_scoring.plan.reference import Reference
+from azureml_scoring.plan.requirements import Checks, after
 from azureml_scoring.provider.arm import ACR_TASKS_API, clean, redact
-from azureml_scoring.provider.blobs import BLOCK, put_blob
+from azureml_scoring.provider.blobs import BLOCK_SIZE, upload_blob
 from azureml_scoring.provider.errors import CancelledError, ResourceError
-from azureml_scoring.provider.fields import RegistryId, last, shaped
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
-from azureml_scoring.provider.image_inspection import probe
-from azureml_scoring.provider.registry_client import find_digest
+from azureml_scoring.provider.fields import last
+from azureml_scoring.provider.framework import Checked, Context, Failure, Outputs, ReadResult, Resource
+from azureml_scoring.provider.image_inspection import inspect_image
+from azureml_scoring.provider.lookup import REGISTRIES_API
+from azureml_scoring.provider.registry_client import resolve_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties
-from azureml_scoring.settings.types import SettingsError
+from azureml_scoring.settings.arguments import ImageBuildArgs
+from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.rules import TAG_LENGTH
 
 RUN_SECONDS = 3300
-"""What ACR gives a run: a little less than we wait for it, so that Azure's own words end it."""
-SAID = 3
+"""The timeout of a run: less than `OPERATION_LIMIT`, so that the error is Azure's own."""
+ERROR_LINES = 3
 """Lines of a failed log that its error repeats."""
-VOLUME, MOUNTED = "build-secrets", "/run/build-secrets"
-"""Where a build step on the agent finds the build's secrets."""
-TELLING = 4
+VOLUME, MOUNT_PATH = "build-secrets", "/run/build-secrets"
+"""The volume of the build's secrets on the agent."""
+HIDDEN_LENGTH = 4
 """Characters from which on a line of a secret is hidden in logs: shorter ones would hide half of every log."""
-ENDED = frozenset({"succeeded", "failed", "canceled", "error", "timeout"})
-
-
-class ImageBuildInputs(Inputs):
-    """What to build, from where, into which repository."""
-
-    registry_id: RegistryId = Field(description="ARM id of the registry that builds and keeps the image.")
-    login_server: Annotated[str, shaped(r"[\w.\[\]-]+(:\d+)?", "a host such as NAME.azurecr.io")] = Field(
-        description="The registry's login server."
-    )
-    repository: Annotated[
-        str, shaped(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", "small letters, digits and . _ - / between them")
-    ] = Field(description="The repository inside the registry.")
-    content_key: Annotated[str, shaped(r"[0-9a-f]{12,64}", "a hash of at least 12 hexadecimal digits")] = Field(
-        description="Hash of all that the image is made from; its start is the tag, its change is a new build."
-    )
-    context: str = Field(description="Folder with the Dockerfile and all it copies. Its path is no part of the diff.")
-    dockerfile: str = Field(default="Dockerfile", description="The Dockerfile, seen from the context.")
-    build_arguments: dict[str, str] = Field(
-        default_factory=dict, description="Build arguments. No secrets: they stay readable in the image."
-    )
-    platform: Annotated[str, shaped(r"linux/(amd64|arm64)", "linux/amd64 or linux/arm64")] = Field(
-        default="linux/amd64", description="Operating system and processor."
-    )
-    target: Annotated[str, shaped(r"[\w.-]+", "the name of a build stage")] | None = Field(
-        default=None, description="The stage to stop at; the last one by default."
-    )
-    requirements: dict[RequirementId, RequirementLevel] = Field(
-        default_factory=dict, description="Levels of the image checks by id: error, warning, info or off."
-    )
-    files: dict[str, str] = Field(
-        default_factory=dict, description="A piece of each file's hash, for reports: what a new content key changes."
-    )
-    bases: list[str] = Field(default_factory=list, description="The images that the Dockerfile stands on, for reports.")
-    packages: dict[str, str] = Field(
-        default_factory=dict, description="The packages that are asked for, with their versions, for reports."
-    )
-    build_secrets: dict[str, str] | None = Field(
-        default=None,
-        description="What a step may read by `RUN --mount=type=secret,id=NAME`, by name; never part of the image. "
-        "Another value alone builds nothing.",
-    )
-
-    @field_validator("build_secrets")
-    @classmethod
-    def _named_secrets(cls, given: dict[str, str] | None) -> dict[str, str] | None:
-        for name in given or {}:
-            if not re.fullmatch(r"[A-Za-z_]\w*", name):
-                msg = f"{name!r} is no name for a build secret; use letters, digits and underscores"
-                raise ValueError(msg)
-        return given
-
-    @field_validator("build_arguments")
-    @classmethod
-    def _plain_arguments(cls, given: dict[str, str]) -> dict[str, str]:
-        for name, value in given.items():
-            if not re.fullmatch(r"[A-Za-z_]\w*", name):
-                msg = f"{name!r} is no name for a build argument; use letters, digits and underscores"
-                raise ValueError(msg)
-            if any(ord(character) < ord(" ") for character in value):
-                msg = f"the value of {name} has a line break or control character; put such text into a file"
-                raise ValueError(msg)
-        return given
-
-    @model_validator(mode="after")
-    def _something_to_build(self) -> "ImageBuildInputs":
-        try:
-            check_context(Path(self.context), self.dockerfile)
-        except SettingsError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-    @property
-    def tag(self) -> str:
-        """The image's tag."""
-        return self.content_key[:TAG_LENGTH]
+TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "error", "timeout"})
 
 
 class ImageBuildOutputs(Outputs):
@@ -132,11 +62,11 @@ class ImageBuildOutputs(Outputs):
     findings: list[str] = Field(default_factory=list, description="What the checks of the image found, a line each.")
 
 
-class ImageBuild(Resource[ImageBuildInputs]):
+class ImageBuild(Resource[ImageBuildArgs]):
     """An image built by ACR Tasks and named by the content it was built from: one build a content."""
 
     name = "ImageBuild"
-    inputs = ImageBuildInputs
+    inputs = ImageBuildArgs
     outputs = ImageBuildOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer", "repository"})
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset(
@@ -144,8 +74,19 @@ class ImageBuild(Resource[ImageBuildInputs]):
     )
     secret: ClassVar[frozenset[str]] = frozenset({"buildSecrets"})
 
+    def check(self, news: Properties, secrets: Iterable[str] = ()) -> Checked:
+        """Check the folder too: there must be something to build."""
+        checked, dockerfile = super().check(news, secrets), str(news.get("dockerfile") or "Dockerfile")
+        try:
+            check_context(Path(str(checked.inputs["context"])), dockerfile)
+        except KeyError:
+            return checked
+        except SettingsError as error:
+            return replace(checked, failures=(*checked.failures, Failure("context", str(error))))
+        return checked
+
     def preview_state(self, olds: Properties, news: Properties) -> Properties:
-        """Tell the tag from the key; the same tag in the same place is the same image."""
+        """Tell the tag from the key; an unchanged tag is an unchanged image."""
         key = news["contentKey"]
         tag = key[:TAG_LENGTH] if isinstance(key, str) else UNKNOWN
         same = tag is not UNKNOWN and olds.get("tag") == tag
@@ -154,32 +95,32 @@ class ImageBuild(Resource[ImageBuildInputs]):
         }
         return {**news, **later, "tag": tag, "durationSeconds": olds.get("durationSeconds", 0) if same else UNKNOWN}
 
-    def _create(self, context: Context, inputs: ImageBuildInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: ImageBuildArgs) -> tuple[str, Outputs]:
         return f"{inputs.login_server}/{inputs.repository}", _checked(context, inputs, build(context, inputs))
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageBuildInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageBuildArgs) -> Outputs:
         del resource_id
         if olds.get("tag") == inputs.tag and olds.get("digest"):
-            kept = {name: value for name, value in olds.items() if name in OUTPUT_NAMES}
-            return ImageBuildOutputs.model_validate(kept)
+            return ImageBuildOutputs.model_validate(
+                {name: value for name, value in olds.items() if name in OUTPUT_NAMES}
+            )
         return _checked(context, inputs, build(context, inputs))
 
     def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
-        """Ask for the tag. One moved to another image does not move us: what we built counts, while it exists."""
-        server, repository, tag, digest = (str(olds.get(name) or "") for name in READ)
-        registry_id = str(olds.get("registryId") or "")
+        """Resolve the tag. When it has moved to another image, the stack keeps the one it built, while that exists."""
+        server, repository, tag, digest = (str(olds.get(name) or "") for name in IMAGE_NAMES)
         if not tag:
             msg = f"ImageBuild {resource_id} cannot be imported: its content is unknown; run up, it adopts the image"
             raise ResourceError(msg)
-        if context.arm.get(registry_id, REGISTRY_API) is None:
+        if context.arm.get(str(olds.get("registryId") or ""), REGISTRIES_API) is None:
             return None
-        found = find_digest(context.arm, server, repository, tag)
-        if found is None:
+        current = resolve_digest(context.arm, Reference(server, repository, tag), "deployer")
+        if current is None:
             context.log(f"{server}/{repository}:{tag} is gone; the next up builds it again")
             return None
-        if found != digest:
-            context.log(f"{server}/{repository}:{tag} was moved to {found}; we keep {digest}")
-            if find_digest(context.arm, server, repository, digest) is None:
+        if current != digest:
+            context.log(f"{server}/{repository}:{tag} was moved to {current}; this stack keeps {digest}")
+            if resolve_digest(context.arm, Reference(server, repository, digest=digest), "deployer") is None:
                 return None
         return ReadResult(resource_id, olds, inputs)
 
@@ -188,20 +129,17 @@ class ImageBuild(Resource[ImageBuildInputs]):
         context.log("the image stays in the registry")
 
 
-REGISTRY_API = "2023-07-01"
-"""Microsoft.ContainerRegistry/registries: only asked whether it exists."""
 OUTPUT_NAMES = frozenset({"image", "digest", "tag", "runId", "durationSeconds", "findings"})
-READ = ("loginServer", "repository", "tag", "digest")
+IMAGE_NAMES = ("loginServer", "repository", "tag", "digest")
 
 
-def build(context: Context, inputs: ImageBuildInputs) -> ImageBuildOutputs:
-    """Find the image in the registry, or build it there."""
-    arm = context.arm
-    name = f"{inputs.login_server}/{inputs.repository}"
-    digest = find_digest(arm, inputs.login_server, inputs.repository, inputs.tag)
+def build(context: Context, inputs: ImageBuildArgs) -> ImageBuildOutputs:
+    """Adopt the image that the registry has under the tag, or build it there."""
+    arm, reference = context.arm, Reference(inputs.login_server, inputs.repository, inputs.tag)
+    digest = resolve_digest(arm, reference, "deployer")
     if digest is not None:
         context.log(f"{inputs.repository}:{inputs.tag} is in the registry already; nothing to build")
-        return ImageBuildOutputs(image=f"{name}@{digest}", digest=digest, tag=inputs.tag)
+        return ImageBuildOutputs(image=reference.at(digest), digest=digest, tag=inputs.tag)
     start = arm.clock()
     source = _upload_context(context, inputs)
     run = arm.post(f"{inputs.registry_id}/scheduleRun", ACR_TASKS_API, run_request(inputs, source))
@@ -210,18 +148,17 @@ def build(context: Context, inputs: ImageBuildInputs) -> ImageBuildOutputs:
     try:
         ended = _follow_run(context, inputs, run_id)
     except CancelledError:
-        # Left alone it would build on, and the next up would build the same beside it.
+        # The run would go on, and the next up would build the same beside it.
         with suppress(ResourceError):
             arm.post(f"{inputs.registry_id}/runs/{run_id}/cancel", ACR_TASKS_API)
         raise
     images = (ended.get("properties") or {}).get("outputImages") or []
-    digest = digest_of(images, inputs.repository, inputs.tag)
-    digest = digest or find_digest(arm, inputs.login_server, inputs.repository, inputs.tag)
+    digest = digest_of(images, inputs.repository, inputs.tag) or resolve_digest(arm, reference, "deployer")
     if digest is None:
-        msg = f"run {run_id} succeeded, but {name}:{inputs.tag} is not in the registry; run up again"
+        msg = f"run {run_id} succeeded, but {reference.tagged} is not in the registry; run up again"
         raise ResourceError(msg)
     return ImageBuildOutputs(
-        image=f"{name}@{digest}",
+        image=reference.at(digest),
         digest=digest,
         tag=inputs.tag,
         run_id=run_id,
@@ -229,27 +166,27 @@ def build(context: Context, inputs: ImageBuildInputs) -> ImageBuildOutputs:
     )
 
 
-def _checked(context: Context, inputs: ImageBuildInputs, built: ImageBuildOutputs) -> ImageBuildOutputs:
-    """Look into the image; say what is found, and fail where a stack makes it an error."""
+def _checked(context: Context, inputs: ImageBuildArgs, built: ImageBuildOutputs) -> ImageBuildOutputs:
+    """Inspect the image; log the findings, and raise where a requirement makes one an error."""
     try:
-        seen = probe(context.arm, inputs.login_server, inputs.repository, built.digest, inputs.platform)
+        image = inspect_image(context.arm, inputs.login_server, inputs.repository, built.digest, inputs.platform)
     except CancelledError:
         raise
     except ResourceError as error:
-        context.log(f"the image could not be looked into: {error}")
+        context.log(f"the image could not be inspected: {error}")
         return built
-    found = after(seen, Checks(dict(inputs.requirements), platform=inputs.platform))
-    for finding in found:
+    findings = after(image, Checks(dict(inputs.requirements), platform=inputs.platform))
+    for finding in findings:
         if finding.level != "error":
             context.log(f"{finding.level}: {finding}")
-    if errors := [finding for finding in found if finding.level == "error"]:
-        told = " | ".join(map(str, errors))
-        msg = f"image {built.image}: {told}; image.requirements.{errors[0].id}: warning lets it pass"
+    if errors := [finding for finding in findings if finding.level == "error"]:
+        texts = " | ".join(map(str, errors))
+        msg = f"image {built.image}: {texts}; image.requirements.{errors[0].id}: warning lets it pass"
         raise ResourceError(msg)
-    return built.model_copy(update={"findings": [f"{finding.level}: {finding}" for finding in found]})
+    return built.model_copy(update={"findings": [f"{finding.level}: {finding}" for finding in findings]})
 
 
-def task_yaml(inputs: ImageBuildInputs) -> str:
+def task_yaml(inputs: ImageBuildArgs) -> str:
     """Write the task: build with BuildKit, push. Each word survives the shell, the template and the alias language.
 
     Secrets come as values of the run, in files that only the agent's build step sees; BuildKit mounts those.
@@ -261,13 +198,13 @@ def task_yaml(inputs: ImageBuildInputs) -> str:
     for name, value in sorted(inputs.build_arguments.items()):
         words += ["--build-arg", literal(f"{name}={value}")]
     task: dict[str, Any] = {"version": "v1.1.0"}
-    mounted: dict[str, Any] = {}
+    mounts: dict[str, Any] = {}
     if secrets := sorted(inputs.build_secrets or {}):
-        words += [f"--secret id={name},src={MOUNTED}/{name}" for name in secrets]
+        words += [f"--secret id={name},src={MOUNT_PATH}/{name}" for name in secrets]
         files = {name: f"{{{{.Values.{name} | b64enc}}}}" for name in secrets}
         task["volumes"] = [{"name": VOLUME, "secret": files}]
-        mounted = {"volumeMounts": [{"name": VOLUME, "mountPath": MOUNTED}]}
-    build_step = {"build": " ".join([*words, "."]), "env": ["DOCKER_BUILDKIT=1"], **mounted}
+        mounts = {"volumeMounts": [{"name": VOLUME, "mountPath": MOUNT_PATH}]}
+    build_step = {"build": " ".join([*words, "."]), "env": ["DOCKER_BUILDKIT=1"], **mounts}
     task["steps"] = [build_step, {"push": [image]}]
     return yaml.safe_dump(task, sort_keys=False, width=1 << 20, allow_unicode=True)
 
@@ -277,7 +214,7 @@ def literal(text: str) -> str:
     return shlex.quote(text).replace("{{", '{{"{{"}}').replace("$", "$$")
 
 
-def run_request(inputs: ImageBuildInputs, source: str) -> dict[str, Any]:
+def run_request(inputs: ImageBuildArgs, source: str) -> dict[str, Any]:
     """Build the body of scheduleRun: EncodedTaskRunRequest."""
     system, processor = inputs.platform.split("/")
     secrets = sorted((inputs.build_secrets or {}).items())
@@ -293,7 +230,7 @@ def run_request(inputs: ImageBuildInputs, source: str) -> dict[str, Any]:
 
 
 def digest_of(images: Iterable[Mapping[str, Any]], repository: str, tag: str) -> str | None:
-    """Find our image among those a run reports."""
+    """Return the digest of an image among those that a run reports."""
     for image in images:
         if (image.get("repository"), image.get("tag")) == (repository, tag) and image.get("digest"):
             return str(image["digest"])
@@ -305,7 +242,7 @@ def pack(files: Iterable[ContextFile], target: IO[bytes]) -> int:
     count = 0
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0, compresslevel=6) as packed,
-        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=BLOCK) as archive,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=BLOCK_SIZE) as archive,
     ):
         for file in files:
             entry = tarfile.TarInfo(file.name)
@@ -325,34 +262,30 @@ def pack(files: Iterable[ContextFile], target: IO[bytes]) -> int:
 def errors_in(log: str) -> list[str]:
     """Pick the lines of a build log that say why it failed, else its last ones."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"(?i)\b(error|failed|denied|not found|no such)\b", line)]
-    told: list[str] = []
-    for line in telling or lines:
+    matching = [line for line in lines if re.search(r"(?i)\b(error|failed|denied|not found|no such)\b", line)]
+    reasons: list[str] = []
+    for line in matching or lines:
         # Builders repeat themselves with ever more around it: the first wording is the shortest.
-        if not any(before in line or line in before for before in told):
-            told.append(line)
-    return told[-SAID:]
+        if not any(before in line or line in before for before in reasons):
+            reasons.append(line)
+    return reasons[-ERROR_LINES:]
 
 
-def _upload_context(context: Context, inputs: ImageBuildInputs) -> str:
-    place = context.arm.post(f"{inputs.registry_id}/listBuildSourceUploadUrl", ACR_TASKS_API)
-    if not place.get("uploadUrl") or not place.get("relativePath"):
-        msg = f"registry {last(inputs.registry_id)} named no place to upload the context to; run up again"
+def _upload_context(context: Context, inputs: ImageBuildArgs) -> str:
+    target = context.arm.post(f"{inputs.registry_id}/listBuildSourceUploadUrl", ACR_TASKS_API)
+    if not target.get("uploadUrl") or not target.get("relativePath"):
+        msg = f"registry {last(inputs.registry_id)} gave no URL to upload the context to; run up again"
         raise ResourceError(msg)
-    with tempfile.TemporaryFile(prefix="azureml-scoring-") as packed:
-        stream = cast("IO[bytes]", packed)
-        count = pack(context_files(Path(inputs.context), inputs.dockerfile), stream)
-        size = stream.tell()
-        context.log(f"uploading {count} files, {size / 1e6:.1f} MB packed")
-        stream.seek(0)
-        put_blob(context.arm, str(place["uploadUrl"]), stream, "the build context")
-    return str(place["relativePath"])
+    with tempfile.TemporaryFile(prefix="azureml-scoring-") as file:
+        archive = cast("IO[bytes]", file)
+        count = pack(context_files(Path(inputs.context), inputs.dockerfile), archive)
+        context.log(f"uploading {count} files, {archive.tell() / 1e6:.1f} MB packed")
+        archive.seek(0)
+        upload_blob(context.arm, str(target["uploadUrl"]), archive, "the build context")
+    return str(target["relativePath"])
 
 
-PARTIAL = 206
-
-
-def _follow_run(context: Context, inputs: ImageBuildInputs, run_id: str) -> dict[str, Any]:
+def _follow_run(context: Context, inputs: ImageBuildArgs, run_id: str) -> dict[str, Any]:
     """Wait for the run and pass its log on; a failure is one line with the reason and the way to the whole log."""
     registry_id = inputs.registry_id
     path = f"{registry_id}/runs/{run_id}"
@@ -371,23 +304,24 @@ def _follow_run(context: Context, inputs: ImageBuildInputs, run_id: str) -> dict
 
 def _ended_run(context: Context, path: str, log: "RunLog") -> dict[str, Any]:
     """Wait until a run has ended, whichever way, and pass its log on."""
-    for _ in context.arm.ticks(f"run {last(path)}"):
+    timer = context.arm.timer(f"run {last(path)}")
+    while True:
         run = context.arm.get(path, ACR_TASKS_API) or {}
         log.advance()
-        if str((run.get("properties") or {}).get("status") or "").lower() in ENDED:
+        if str((run.get("properties") or {}).get("status") or "").lower() in TERMINAL_STATUSES:
             return run
-    raise AssertionError  # pragma: no cover - the ticks end by raising
+        timer.wait()
 
 
 class RunLog:
-    """The log of a run as it grows: read from where we stopped, told line by line, only its tail kept."""
+    """The log of a run as it grows: each part is read once and logged line by line; only its tail is held."""
 
-    KEPT = 64_000
+    TAIL_LENGTH = 64_000
 
     def __init__(self, context: Context, registry_id: str, run_id: str, secrets: Iterable[str] = ()) -> None:
         self.tail = ""
         parts = {part.strip() for secret in secrets for part in secret.splitlines()}
-        self._hidden = sorted((part for part in parts if len(part) >= TELLING), key=len, reverse=True)
+        self._hidden = sorted((part for part in parts if len(part) >= HIDDEN_LENGTH), key=len, reverse=True)
         self._context = context
         self._path = f"{registry_id}/runs/{run_id}/listLogSasUrl"
         self._url = ""
@@ -395,29 +329,30 @@ class RunLog:
         self._open = b""
 
     def advance(self) -> None:
-        """Read what is new. A log that cannot be read does not fail a build."""
+        """Read and log the new part. A log that cannot be read does not fail a build."""
         try:
             self._url = self._url or str(self._context.arm.post(self._path, ACR_TASKS_API).get("logLink") or "")
             if not self._url:
                 return
-            reply = self._context.arm.web.send("GET", self._url, headers={"Range": f"bytes={self._read}-"})
+            response = self._context.arm.http.send("GET", self._url, headers={"Range": f"bytes={self._read}-"})
         except ResourceError:
             return
-        if reply.status not in {200, PARTIAL}:
+        if response.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             return
         # A server that ignores the range sends everything again.
-        new = reply.content if reply.status == PARTIAL else reply.content[self._read :]
+        whole = response.status_code == HTTPStatus.OK
+        new = response.content[self._read :] if whole else response.content
         self._read += len(new)
-        *whole, self._open = (self._open + new).split(b"\n")
-        self._say(whole)
+        *lines, self._open = (self._open + new).split(b"\n")
+        self._log(lines)
 
     def finish(self) -> None:
         """Read the rest, with the last line even if it has no end."""
         self.advance()
-        self._say([self._open])
+        self._log([self._open])
         self._open = b""
 
-    def _say(self, lines: Iterable[bytes]) -> None:
+    def _log(self, lines: Iterable[bytes]) -> None:
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip()
             for hidden in self._hidden:
@@ -425,4 +360,4 @@ class RunLog:
             text = redact(text)
             if text:
                 self._context.log(text)
-                self.tail = f"{self.tail}\n{text}"[-self.KEPT :]
+                self.tail = f"{self.tail}\n{text}"[-self.TAIL_LENGTH :]

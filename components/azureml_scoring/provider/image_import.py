@@ -1,52 +1,27 @@
 """ImageImport: an image that was built elsewhere, copied into a registry by its digest.
 
-Owns: the import, and the check that this very digest arrived. Refuses to own: the source and the image's end: it stays
-with the registry, whose retention decides.
+Owns: the import, and the check that this very digest arrived. Refuses to own: the source, and deleting the image: the
+registry's retention decides.
 
-ARM: Microsoft.ContainerRegistry/registries/importImage. A source that is an Azure registry is named by its ARM id, in
-whichever subscription we can see it; then our own right to read it counts. Any other is read without credentials.
+ARM: Microsoft.ContainerRegistry/registries/importImage. A source that is an Azure registry in a visible subscription
+is named by its ARM id, and read with the deployer's own role. Any other is read with a user name and password, or
+anonymously.
 https://learn.microsoft.com/azure/container-registry/container-registry-import-images
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from azureml_scoring.plan.content import TAG_LENGTH
+from azureml_scoring.plan.reference import Reference
 from azureml_scoring.provider.arm import Arm, ArmError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.fields import RegistryId, shaped
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.lookup import REGISTRIES_API, find_registry
-from azureml_scoring.provider.registry_client import find_digest
+from azureml_scoring.provider.registry_client import resolve_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties
-
-
-class ImageImportInputs(Inputs):
-    """Which image comes from where, into which registry."""
-
-    registry_id: RegistryId = Field(description="ARM id of the registry that gets the image.")
-    login_server: Annotated[str, shaped(r"[\w.\[\]-]+(:\d+)?", "a host such as NAME.azurecr.io")] = Field(
-        description="Its login server."
-    )
-    source: Annotated[str, shaped(r"[^\s/@]+/[^\s@]+@sha256:[0-9a-f]{64}", "HOST/REPOSITORY@sha256:…")] = Field(
-        description="The image by digest, where it lies now; the repository keeps its name."
-    )
-
-    @property
-    def server(self) -> str:
-        """The registry it comes from."""
-        return self.source.partition("/")[0]
-
-    @property
-    def repository(self) -> str:
-        """The repository, on both sides."""
-        return self.source.partition("/")[2].partition("@")[0]
-
-    @property
-    def digest(self) -> str:
-        """The manifest's digest, on both sides."""
-        return self.source.partition("@")[2]
+from azureml_scoring.settings.arguments import ImageImportArgs
+from azureml_scoring.settings.rules import TAG_LENGTH
 
 
 class ImageImportOutputs(Outputs):
@@ -56,16 +31,18 @@ class ImageImportOutputs(Outputs):
     digest: str = Field(description="The manifest's digest.")
 
 
-class ImageImport(Resource[ImageImportInputs]):
+class ImageImport(Resource[ImageImportArgs]):
     """An image built elsewhere, copied into a registry by its digest: what was tested is what runs."""
 
     name = "ImageImport"
-    inputs = ImageImportInputs
+    inputs = ImageImportArgs
     outputs = ImageImportOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer"})
+    ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"username", "password"})
+    secret: ClassVar[frozenset[str]] = frozenset({"password"})
 
     def preview_state(self, olds: Properties, news: Properties) -> Properties:
-        """Tell the image before it is there: a digest is the same everywhere."""
+        """Tell the image before it is imported: a digest is the same everywhere."""
         del olds
         server, source = news["loginServer"], news["source"]
         if not (isinstance(server, str) and isinstance(source, str)):
@@ -73,12 +50,12 @@ class ImageImport(Resource[ImageImportInputs]):
         path = source.partition("/")[2]
         return {**news, "image": f"{server}/{path}", "digest": path.partition("@")[2]}
 
-    def _create(self, context: Context, inputs: ImageImportInputs) -> tuple[str, Outputs]:
-        return f"{inputs.login_server}/{inputs.repository}", bring(context, inputs)
+    def _create(self, context: Context, inputs: ImageImportArgs) -> tuple[str, Outputs]:
+        return f"{inputs.login_server}/{inputs.repository}", import_image(context, inputs)
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageImportInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImageImportArgs) -> Outputs:
         del resource_id, olds
-        return bring(context, inputs)
+        return import_image(context, inputs)
 
     def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
         server, digest = str(olds.get("loginServer") or ""), str(olds.get("digest") or "")
@@ -87,41 +64,49 @@ class ImageImport(Resource[ImageImportInputs]):
             raise ResourceError(msg)
         if context.arm.get(str(olds.get("registryId")), REGISTRIES_API) is None:
             return None
-        repository = resource_id.removeprefix(f"{server}/")
-        return ReadResult(resource_id, olds, inputs) if find_digest(context.arm, server, repository, digest) else None
+        image = Reference(server, resource_id.removeprefix(f"{server}/"), digest=digest)
+        return ReadResult(resource_id, olds, inputs) if resolve_digest(context.arm, image, "deployer") else None
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         del resource_id, olds
         context.log("the image stays in the registry")
 
 
-def bring(context: Context, inputs: ImageImportInputs) -> ImageImportOutputs:
-    """Import the image unless the registry has it, and see that it arrived."""
-    arm = context.arm
-    made = ImageImportOutputs(image=f"{inputs.login_server}/{inputs.repository}@{inputs.digest}", digest=inputs.digest)
-    if find_digest(arm, inputs.login_server, inputs.repository, inputs.digest):
-        context.log(f"{made.image} is in the registry already; nothing to import")
-        return made
+def import_image(context: Context, inputs: ImageImportArgs) -> ImageImportOutputs:
+    """Import the image unless the registry has it, and check that it arrived."""
+    arm, target = context.arm, Reference(inputs.login_server, inputs.repository, digest=inputs.digest)
+    imported = ImageImportOutputs(image=target.at(inputs.digest), digest=inputs.digest)
+    if resolve_digest(arm, target, "deployer"):
+        context.log(f"{imported.image} is in the registry already; nothing to import")
+        return imported
     context.log(f"importing {inputs.repository}@{inputs.digest} from {inputs.server}")
     try:
-        arm.post(f"{inputs.registry_id}/importImage", REGISTRIES_API, request(arm, inputs))
+        arm.post(f"{inputs.registry_id}/importImage", REGISTRIES_API, request_body(arm, inputs))
     except ArmError as error:
-        remedy = f"does {inputs.server} have it, and may the deployer read it there (AcrPull, or Reader)?"
+        reader, roles = (inputs.username, "") if inputs.username else ("the deployer", " (AcrPull, or Reader)")
+        remedy = f"does {inputs.server} have it, and may {reader} read it there{roles}?"
         msg = f"importing {inputs.source}: {error.code}: {error.message}; {remedy}"
         raise ResourceError(msg) from None
-    if not find_digest(arm, inputs.login_server, inputs.repository, inputs.digest):
-        msg = f"{inputs.source} was imported, but {inputs.login_server} has not got this digest; run up again"
+    if not resolve_digest(arm, target, "deployer"):
+        msg = f"{inputs.source} was imported, but {inputs.login_server} does not have this digest; run up again"
         raise ResourceError(msg)
-    return made
+    return imported
 
 
-def request(arm: Arm, inputs: ImageImportInputs) -> dict[str, Any]:
-    """Build the body of importImage. The tag keeps the image from a retention that removes what has none."""
-    registry_id = find_registry(arm, inputs.server)
-    place = {"resourceId": registry_id} if registry_id else {"registryUri": inputs.server}
+def request_body(arm: Arm, inputs: ImageImportArgs) -> dict[str, Any]:
+    """Build the body of importImage. The tag protects the image from a retention that removes untagged ones."""
     tag = inputs.digest.removeprefix("sha256:")[:TAG_LENGTH]
     return {
-        "source": {**place, "sourceImage": f"{inputs.repository}@{inputs.digest}"},
+        "source": {**_source(arm, inputs), "sourceImage": f"{inputs.repository}@{inputs.digest}"},
         "targetTags": [f"{inputs.repository}:{tag}"],
         "mode": "Force",
     }
+
+
+def _source(arm: Arm, inputs: ImageImportArgs) -> dict[str, Any]:
+    """Name the source registry, and who reads it: ARM takes credentials only with an address."""
+    if inputs.username:
+        credentials = {"username": inputs.username, "password": inputs.password or ""}
+        return {"registryUri": inputs.server, "credentials": credentials}
+    registry_id = find_registry(arm, inputs.server)
+    return {"resourceId": registry_id} if registry_id else {"registryUri": inputs.server}

@@ -1,4 +1,4 @@
-"""ImagePin: the image that a tag named when it was first looked up.
+"""ImagePin: the image that a tag named when it was first resolved.
 
 Owns the digest that a tag is pinned to, and the notice when the tag has moved since. Refuses to own the image, and to
 follow a tag: a moved one is taken only when its digest is written behind it, or when the pin itself is replaced.
@@ -7,39 +7,20 @@ The registry's own protocol: https://github.com/opencontainers/distribution-spec
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Final
+from typing import ClassVar, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from azureml_scoring.plan.reference import Reference
 from azureml_scoring.provider.arm import UnreachableError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.framework import Context, Diff, Inputs, Outputs, ReadResult, Resource
-from azureml_scoring.provider.registry_client import Login, look_up
+from azureml_scoring.provider.framework import Context, Diff, Outputs, ReadResult, Resource
+from azureml_scoring.provider.registry_client import Login, resolve_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties, has_unknown
-from azureml_scoring.settings.types import checked
+from azureml_scoring.settings.arguments import ImagePinArgs
 
 DELETED: Final = "nothing"
-"""Where a tag points that is not there any more."""
-
-
-def _named(text: str) -> str:
-    return checked("imageReference", text)
-
-
-class ImagePinInputs(Inputs):
-    """Which image, and who may read it."""
-
-    reference: Annotated[str, AfterValidator(_named)] = Field(
-        description="host/repository:tag, no tag meaning latest; with @sha256:… behind it that image is taken."
-    )
-    username: str | None = Field(default=None, description="Who reads a private registry; by default nobody signs in.")
-    password: str | None = Field(default=None, description="The password that goes with it.")
-
-    @property
-    def login(self) -> Login | None:
-        """Who reads the registry."""
-        return Login(self.username, self.password or "") if self.username else None
+"""`movedTo` of a tag that was deleted."""
 
 
 class ImagePinOutputs(Outputs):
@@ -53,121 +34,122 @@ class ImagePinOutputs(Outputs):
     )
 
 
-class ImagePin(Resource[ImagePinInputs]):
+class ImagePin(Resource[ImagePinArgs]):
     """The image that a tag named when it was first looked up; it does not follow the tag."""
 
     name = "ImagePin"
-    inputs = ImagePinInputs
+    inputs = ImagePinArgs
     outputs = ImagePinOutputs
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"username", "password"})
     secret: ClassVar[frozenset[str]] = frozenset({"password"})
 
     def create(self, context: Context, news: Properties) -> tuple[str, Properties]:
-        """Look the tag up in preview as well, where that is possible: it only reads."""
+        """Resolve the tag in preview as well, where that is possible: it only reads."""
         if context.preview and not has_unknown(news):
             try:
-                return "", {**news, **_first(context, self._parse(news)).properties()}
+                return "", {**news, **_first_pin(context, self._parse(news)).wire()}
             except UnreachableError as error:
                 context.log(f"{news['reference']} will be looked up by the update: {error}")
         return super().create(context, news)
 
     def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the digest where it is written, or pinned already."""
-        reference = news["reference"]
-        if not isinstance(reference, str):
+        if not isinstance(news["reference"], str):
             return super().preview_state(olds, news)
-        wanted = Reference.parse(reference)
-        digest = wanted.digest or _kept(olds, wanted)
-        known = {"image": wanted.at(digest), "digest": digest} if digest else {"image": UNKNOWN, "digest": UNKNOWN}
+        reference = Reference.parse(news["reference"])
+        digest = reference.digest or _pinned_digest(olds, reference)
+        known = {"image": reference.at(digest), "digest": digest} if digest else {"image": UNKNOWN, "digest": UNKNOWN}
         return {**news, **known, "movedTo": ""}
 
     def diff(self, resource_id: str, olds: Properties, news: Properties) -> Diff:
-        """Count a move that a refresh has found as a difference, so that those who look for drift see it."""
-        found = super().diff(resource_id, olds, news)
-        return replace(found, updated=found.updated | {"movedTo"}) if olds.get("movedTo") else found
+        """Count a move that a refresh has found as a difference, so that drift detection reports it."""
+        diff = super().diff(resource_id, olds, news)
+        return replace(diff, updated=diff.updated | {"movedTo"}) if olds.get("movedTo") else diff
 
     def warn_on_diff(self, context: Context, olds: Properties, news: Properties) -> None:
         """Say that the tag has moved."""
-        reference = news.get("reference")
-        if has_unknown(news) or not isinstance(reference, str):
+        if has_unknown(news) or not isinstance(news.get("reference"), str):
             return
-        wanted = Reference.parse(reference)
-        digest = wanted.digest or _kept(olds, wanted)
+        reference = Reference.parse(news["reference"])
+        digest = reference.digest or _pinned_digest(olds, reference)
         if not digest:
             return
         try:
-            found = _tag_digest(context, wanted, self._parse(news).login)
+            current = _tag_digest(context, reference, _login(self._parse(news)))
         except ResourceError as error:
-            context.log(f"whether {wanted.tagged} has moved is not known: {error}")
+            context.log(f"whether {reference.tagged} has moved is not known: {error}")
             return
-        if found != digest:
-            context.warn(_moved(wanted, digest, found))
+        if current != digest:
+            context.warn(_move_warning(reference, digest, current))
 
-    def _create(self, context: Context, inputs: ImagePinInputs) -> tuple[str, Outputs]:
-        return Reference.parse(inputs.reference).tagged, _first(context, inputs)
+    def _create(self, context: Context, inputs: ImagePinArgs) -> tuple[str, Outputs]:
+        return Reference.parse(inputs.reference).tagged, _first_pin(context, inputs)
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImagePinInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImagePinArgs) -> Outputs:
         """Keep the digest while the tag's name is the same and no other digest is written."""
         del resource_id
-        return _pinned(context, inputs, _kept(olds, Reference.parse(inputs.reference)))
+        return _pin(context, inputs, _pinned_digest(olds, Reference.parse(inputs.reference)))
 
     def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
-        """Look the tag up again, and keep what is pinned: a pin that got lost would follow the tag."""
-        given = {**olds, **inputs} if olds else {"reference": resource_id}
-        model = self._parse({name: given[name] for name in ("reference", "username", "password") if name in given})
-        wanted = Reference.parse(model.reference)
+        """Resolve the tag again, and keep the pinned digest: without it, the next up would follow the tag."""
+        values = {**olds, **inputs} if olds else {"reference": resource_id}
+        model = self._parse({name: values[name] for name in ("reference", "username", "password") if name in values})
+        reference = Reference.parse(model.reference)
         digest = str(olds.get("digest") or "")
         if not digest:
-            return ReadResult(
-                wanted.tagged, {**model.properties(), **_pinned(context, model).properties()}, model.properties()
-            )
+            state = {**model.wire(), **_pin(context, model).wire()}
+            return ReadResult(reference.tagged, state, model.wire())
         try:
-            found = _tag_digest(context, wanted, model.login)
+            current = _tag_digest(context, reference, _login(model))
         except ResourceError as error:
-            context.warn(f"{wanted.tagged} could not be looked up and stays at {digest}: {error}")
+            context.warn(f"{reference.tagged} could not be looked up and stays at {digest}: {error}")
             return ReadResult(resource_id, olds, inputs)
-        return ReadResult(resource_id, {**olds, "movedTo": "" if found == digest else found or DELETED}, inputs)
+        return ReadResult(resource_id, {**olds, "movedTo": "" if current == digest else current or DELETED}, inputs)
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Forget the digest: nothing of it is on Azure."""
         del context, resource_id, olds
 
 
-def _kept(olds: Properties, wanted: Reference) -> str:
-    """Return the digest that was pinned for this tag; empty where another one was."""
+def _pinned_digest(olds: Properties, reference: Reference) -> str:
+    """Return the digest that is pinned for this tag; empty where the state is about another one."""
     before = olds.get("reference")
-    if not isinstance(before, str) or Reference.parse(before).tagged != wanted.tagged:
+    if not isinstance(before, str) or Reference.parse(before).tagged != reference.tagged:
         return ""
     return str(olds.get("digest") or "")
 
 
-def _first(context: Context, inputs: ImagePinInputs) -> ImagePinOutputs:
-    """Pin for the first time; no difference is looked for then, so that a tag that is elsewhere is told here."""
-    made = _pinned(context, inputs)
-    wanted = Reference.parse(inputs.reference)
-    if wanted.digest and (found := _tag_digest(context, wanted, inputs.login)) != wanted.digest:
-        context.warn(_moved(wanted, wanted.digest, found))
-    return made
+def _first_pin(context: Context, inputs: ImagePinArgs) -> ImagePinOutputs:
+    """Pin for the first time; without a diff before it, this is where a tag that names another image is warned of."""
+    outputs = _pin(context, inputs)
+    reference = Reference.parse(inputs.reference)
+    if reference.digest and (current := _tag_digest(context, reference, _login(inputs))) != reference.digest:
+        context.warn(_move_warning(reference, reference.digest, current))
+    return outputs
 
 
-def _pinned(context: Context, inputs: ImagePinInputs, kept: str = "") -> ImagePinOutputs:
-    """Take the digest that is written, else the one kept, else what the tag names; look whether it is there."""
-    wanted = Reference.parse(inputs.reference)
-    digest = wanted.digest or kept or _tag_digest(context, wanted, inputs.login)
+def _pin(context: Context, inputs: ImagePinArgs, pinned: str = "") -> ImagePinOutputs:
+    """Take the digest that is written, else the pinned one, else the tag's; a written one is checked to exist."""
+    reference = Reference.parse(inputs.reference)
+    digest = reference.digest or pinned or _tag_digest(context, reference, _login(inputs))
     if not digest:
-        raise ResourceError(f"{wanted.tagged} is not in the registry; correct the tag, or push it first")
-    if wanted.digest and look_up(context.arm, wanted, inputs.login) is None:
-        raise ResourceError(f"{wanted.at(digest)} is not in the registry; write the digest of an image that is")
-    return ImagePinOutputs(image=wanted.at(digest), digest=digest)
+        raise ResourceError(f"{reference.tagged} is not in the registry; correct the tag, or push it first")
+    if reference.digest and resolve_digest(context.arm, reference, _login(inputs)) is None:
+        raise ResourceError(f"{reference.at(digest)} is not in the registry; write the digest of an image that is")
+    return ImagePinOutputs(image=reference.at(digest), digest=digest)
 
 
-def _tag_digest(context: Context, wanted: Reference, login: Login | None) -> str:
+def _tag_digest(context: Context, reference: Reference, login: Login | None) -> str:
     """Return what the tag names now; empty when there is no such tag."""
-    tag = Reference(wanted.host, wanted.repository, wanted.tag)
-    return look_up(context.arm, tag, login) or ""
+    return resolve_digest(context.arm, replace(reference, digest=""), login) or ""
 
 
-def _moved(wanted: Reference, digest: str, found: str) -> str:
-    where = f"{wanted.tagged} was moved from {digest} to {found}" if found else f"{wanted.tagged} was deleted"
-    accept = f"; to take the new one, write {wanted.tagged}@{found}" if found else ""
-    return f"{where}; {digest} stays deployed{accept}"
+def _move_warning(reference: Reference, digest: str, current: str) -> str:
+    if not current:
+        return f"{reference.tagged} was deleted; {digest} stays deployed"
+    move = f"{reference.tagged} was moved from {digest} to {current}"
+    return f"{move}; {digest} stays deployed; to take the new one, write {reference.tagged}@{current}"
+
+
+def _login(inputs: ImagePinArgs) -> Login | None:
+    return Login(inputs.username, inputs.password or "") if inputs.username else None

@@ -12,135 +12,33 @@ https://learn.microsoft.com/rest/api/azureml/online-deployments
 """
 
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field, model_validator
+from typing import Any, ClassVar
 
 from azureml_scoring.provider.arm import ML_API, Arm, ArmError, Progress, clean, log_states, state_of
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import (
-    CONTENT_TAG,
-    CodeId,
-    DeploymentName,
-    EndpointId,
-    EnvironmentId,
-    Location,
-    ModelId,
-    Tags,
     as_written,
     kept_tags,
     last,
-    shaped,
 )
-from azureml_scoring.provider.framework import Context, Diff, Inputs, Outputs, ReadResult, Resource
-from azureml_scoring.provider.split import Split, put_split, read_split, without
+from azureml_scoring.provider.framework import Context, Diff, Outputs, ReadResult, Resource
+from azureml_scoring.provider.traffic_split import TrafficSplit, put_traffic, read_traffic
 from azureml_scoring.provider.values import Properties
+from azureml_scoring.settings.arguments import CONTENT_TAG, OnlineDeploymentArgs
+from azureml_scoring.settings.section import from_document, to_document
 
-_SECTIONS = (
-    "livenessProbe",
-    "readinessProbe",
-    "requestSettings",
-    "scaleSettings",
-    "containerResourceRequirements",
-    "dataCollector",
-)
-
-
-class OnlineDeploymentInputs(Inputs):
-    """Which environment runs behind an endpoint, on what, and how it is probed."""
-
-    endpoint_id: EndpointId = Field(description="ARM id of the endpoint.")
-    deployment_name: DeploymentName = Field(description="Name of the deployment; unique in the endpoint.")
-    location: Location = Field(description="Region, as its short name.")
-    environment_id: EnvironmentId = Field(description="ARM id of the environment version that runs.")
-    kind: Literal["Kubernetes"] | None = Field(
-        default=None, description="Kubernetes, behind an endpoint that is on one; else it is managed."
-    )
-    instance_type: Annotated[str, shaped(r"[\w.-]+", "a machine size such as Standard_DS3_v2")] | None = Field(
-        default=None, description="Machine size; on Kubernetes the name of an instance type of the cluster, or none."
-    )
-    instance_count: int = Field(default=1, ge=1, le=1000, description="How many instances.")
-    model_id: ModelId | None = Field(default=None, description="ARM id of the model version that is mounted.")
-    model_mount_path: Annotated[str, shaped(r"/\S*", "an absolute path")] | None = Field(
-        default=None, description="Folder in the container below which the model is mounted."
-    )
-    code_id: CodeId | None = Field(default=None, description="ARM id of the code version that is mounted.")
-    scoring_script: str | None = Field(default=None, description="The entry script, seen from the code's folder.")
-    autoscaled: bool | None = Field(
-        default=None, description="Whether Azure Monitor sets the count; instanceCount is then only the first one."
-    )
-    scale_settings: dict[str, Any] | None = Field(
-        default=None,
-        description="On Kubernetes, as in ARM: minInstances, maxInstances, targetUtilizationPercentage, …",
-    )
-    container_resource_requirements: dict[str, dict[str, str]] | None = Field(
-        default=None, description="On Kubernetes, as in ARM: containerResourceRequests and containerResourceLimits."
-    )
-    environment_variables: dict[str, str] | None = Field(
-        default=None, description="Environment variables of the container; secret values stay secret in the state."
-    )
-    liveness_probe: dict[str, Any] | None = Field(
-        default=None,
-        description="As in ARM: initialDelay, period, timeout (PT10S), successThreshold, failureThreshold.",
-    )
-    readiness_probe: dict[str, Any] | None = Field(default=None, description="As livenessProbe.")
-    request_settings: dict[str, Any] | None = Field(
-        default=None, description="As in ARM: requestTimeout, maxQueueWait (PT5S), maxConcurrentRequestsPerInstance."
-    )
-    egress_public_network_access: Literal["Enabled", "Disabled"] | None = Field(
-        default=None, description="Managed only: whether it may reach the internet; without it, it may."
-    )
-    data_collector: dict[str, Any] | None = Field(
-        default=None, description="As in ARM: collections, rollingRate, requestLogging."
-    )
-    app_insights_enabled: bool = Field(
-        default=False, description="Whether requests are logged to Application Insights."
-    )
-    pull_grant: str | None = Field(
-        default=None, description="Id of the role assignment that lets the image be pulled; only waited for."
-    )
-    tags: Tags | None = Field(default=None, description="Tags of the deployment.")
-
-    @model_validator(mode="after")
-    def _whole_code(self) -> "OnlineDeploymentInputs":
-        if (self.code_id is None) != (self.scoring_script is None):
-            msg = "codeId and scoringScript come together; give both, or neither"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _kind_fits(self) -> "OnlineDeploymentInputs":
-        if self.kind is None and not (self.instance_type or "").startswith("Standard_"):
-            msg = f"instanceType = {self.instance_type!r}: a managed deployment takes a size such as Standard_DS3_v2"
-            raise ValueError(msg)
-        given: dict[str, object] = {
-            "scaleSettings": self.scale_settings,
-            "containerResourceRequirements": self.container_resource_requirements,
-        }
-        if self.kind is not None:
-            given = {"autoscaled": self.autoscaled, "egressPublicNetworkAccess": self.egress_public_network_access}
-        for name, value in given.items():
-            if value is not None:
-                kinds = "managed deployments" if self.kind else "kind Kubernetes"
-                msg = f"{name}: it is for {kinds} only; take it out"
-                raise ValueError(msg)
-        return self
-
-    @property
-    def path(self) -> str:
-        """The ARM id."""
-        return f"{self.endpoint_id}/deployments/{self.deployment_name}"
+_ASSETS = ("modelId", "modelMountPath", "codeId", "scoringScript", "kind")
 
 
 class OnlineDeploymentOutputs(Outputs):
     """Nothing beyond the inputs and the id."""
 
 
-class OnlineDeployment(Resource[OnlineDeploymentInputs]):
+class OnlineDeployment(Resource[OnlineDeploymentArgs]):
     """A deployment, managed or on Kubernetes: instances of one environment behind an endpoint."""
 
     name = "OnlineDeployment"
-    inputs = OnlineDeploymentInputs
+    inputs = OnlineDeploymentArgs
     outputs = OnlineDeploymentOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"endpointId", "deploymentName", "location", "kind"})
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"pullGrant"})
@@ -155,7 +53,7 @@ class OnlineDeployment(Resource[OnlineDeploymentInputs]):
             return replace(found, updated=found.updated - {"tags"})
         return found
 
-    def _create(self, context: Context, inputs: OnlineDeploymentInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: OnlineDeploymentArgs) -> tuple[str, Outputs]:
         existing = context.arm.wait_until_idle(inputs.path, ML_API, _progress(context, inputs.deployment_name))
         if existing is not None and state_of(existing) in {"failed", "canceled"}:
             context.log(
@@ -167,7 +65,7 @@ class OnlineDeployment(Resource[OnlineDeploymentInputs]):
         return inputs.path, OnlineDeploymentOutputs()
 
     def _update(
-        self, context: Context, resource_id: str, olds: Properties, inputs: OnlineDeploymentInputs
+        self, context: Context, resource_id: str, olds: Properties, inputs: OnlineDeploymentArgs
     ) -> OnlineDeploymentOutputs:
         del olds
         found = context.arm.wait_until_idle(resource_id, ML_API, _progress(context, inputs.deployment_name))
@@ -191,78 +89,49 @@ def _others(tags: object) -> object:
     return {name: tag for name, tag in tags.items() if name != CONTENT_TAG} if isinstance(tags, dict) else tags
 
 
-def body(inputs: OnlineDeploymentInputs, there: int | None = None) -> dict[str, Any]:
-    """Build the body of the PUT: always the whole of it. `there` is the count that Azure has now."""
-    optional = {
-        "instanceType": inputs.instance_type,
-        "containerResourceRequirements": inputs.container_resource_requirements,
-        "egressPublicNetworkAccess": inputs.egress_public_network_access,
-        "dataCollector": inputs.data_collector,
-        "livenessProbe": inputs.liveness_probe,
-        "readinessProbe": inputs.readiness_probe,
-        "requestSettings": inputs.request_settings,
-        "model": inputs.model_id,
-        "modelMountPath": inputs.model_mount_path,
-        "codeConfiguration": inputs.code_id and {"codeId": inputs.code_id, "scoringScript": inputs.scoring_script},
-    }
-    count = there if inputs.autoscaled and there else inputs.instance_count
-    sku = {"name": "Default", "tier": "Standard", **({} if inputs.scale_settings else {"capacity": count})}
+def body(inputs: OnlineDeploymentArgs, current: int | None = None) -> dict[str, Any]:
+    """Build the body of the PUT: always the whole of it. `current` is the count that Azure has now."""
+    document = to_document(inputs)
+    kind = inputs.kind or "Managed"
+    document |= {"kind": kind, "tags": inputs.tags or {}}
+    document["sku"] = {"name": "Default", "tier": "Standard", **document["sku"]}
+    if inputs.scale_settings:
+        del document["sku"]["capacity"]
+    elif inputs.autoscaled and current:
+        document["sku"]["capacity"] = current
     scale = {"scaleType": "TargetUtilization", **inputs.scale_settings} if inputs.scale_settings else {}
-    return {
-        "location": inputs.location,
-        "kind": inputs.kind or "Managed",
-        "tags": inputs.tags or {},
-        "sku": sku,
-        "properties": {
-            "endpointComputeType": inputs.kind or "Managed",
-            "environmentId": inputs.environment_id,
-            "environmentVariables": inputs.environment_variables or {},
-            "appInsightsEnabled": inputs.app_insights_enabled,
-            "scaleSettings": scale or {"scaleType": "Default"},
-            **{name: value for name, value in optional.items() if value is not None},
-        },
-    }
+    document["properties"] |= {"endpointComputeType": kind, "scaleSettings": scale or {"scaleType": "Default"}}
+    return document
 
 
 def as_inputs(path: str, document: dict[str, Any], olds: Properties) -> Properties:
-    """Read the inputs off a document. Of what Azure fills in by itself, only what we set is looked at."""
-    properties = document.get("properties") or {}
+    """Read the inputs off a document. Of what Azure fills in by itself, only what was written is compared."""
     endpoint, _, name = path.rpartition("/deployments/")
-    code = properties.get("codeConfiguration") or {}
-    scale = properties.get("scaleSettings") or {}
-    elsewhere = olds.get("autoscaled") or scale.get("scaleType") == "TargetUtilization"
-    kind = properties.get("endpointComputeType")
-    plain = {
-        "endpointId": endpoint,
-        "deploymentName": name,
-        "location": document.get("location"),
-        "environmentId": properties.get("environmentId"),
-        "modelId": str(properties.get("model") or "").removeprefix("azureml:") or None,
-        "modelMountPath": properties.get("modelMountPath"),
-        "codeId": code.get("codeId"),
-        "scoringScript": code.get("scoringScript"),
-        # Without ours the cluster chooses.
-        "instanceType": properties.get("instanceType") if "instanceType" in olds or not olds else None,
-        "kind": kind if kind == "Kubernetes" else None,
-        "instanceCount": olds.get("instanceCount", 1) if elsewhere else _count(document),
-        "autoscaled": olds.get("autoscaled"),
-        "egressPublicNetworkAccess": properties.get("egressPublicNetworkAccess")
-        if "egressPublicNetworkAccess" in olds
-        else None,
-        "appInsightsEnabled": properties.get("appInsightsEnabled"),
-        "pullGrant": olds.get("pullGrant"),
-    }
-    here = {key: as_written(olds.get(key), value) for key, value in plain.items()}
-    for key in (*_SECTIONS, "environmentVariables"):
-        ours, theirs = olds.get(key), properties.get(key) or {}
-        here[key] = seen(ours, theirs) if ours is not None else None
+    values = from_document(OnlineDeploymentArgs, document)
+    scale = values.pop("scaleSettings", None) or {}
+    if scale.get("scaleType") == "TargetUtilization":
+        values["scaleSettings"] = {key: value for key, value in scale.items() if key != "scaleType"}
+    if "modelId" in values:
+        values["modelId"] = str(values["modelId"]).removeprefix("azureml:")
+    if (document.get("properties") or {}).get("endpointComputeType") == "Kubernetes":
+        values["kind"] = "Kubernetes"
     if not olds:
-        here |= {key: properties.get(key) or None for key in _SECTIONS}
-        here["scaleSettings"] = {k: v for k, v in scale.items() if k != "scaleType"} or None
-        here |= {"environmentVariables": properties.get("environmentVariables"), "tags": document.get("tags") or None}
+        values.pop("egressPublicNetworkAccess", None)
+        read = {"instanceCount": 1, **{key: value for key, value in values.items() if value or key != "tags"}}
     else:
-        here |= kept_tags(olds, document.get("tags"))
-    return {key: value for key, value in here.items() if value is not None}
+        read = {key: seen(olds[key], values[key]) for key in olds if key in values and key != "tags"}
+        # A model, code or kind that somebody added behind the program's back is a difference.
+        read |= {
+            key: values[key]
+            for key in ("modelId", "modelMountPath", "codeId", "scoringScript", "kind")
+            if key in values
+        }
+        read = {key: as_written(olds.get(key), value) for key, value in read.items()}
+        read |= {key: olds[key] for key in ("autoscaled", "pullGrant") if key in olds}
+        read |= kept_tags(olds, document.get("tags"))
+        if olds.get("autoscaled") or "scaleSettings" in values:
+            read["instanceCount"] = olds.get("instanceCount", 1)
+    return {**read, "endpointId": endpoint, "deploymentName": name}
 
 
 def _count(document: dict[str, Any] | None) -> int | None:
@@ -277,10 +146,10 @@ def seen(ours: object, theirs: object) -> Any:  # noqa: ANN401 - JSON
     return theirs
 
 
-def _put(context: Context, inputs: OnlineDeploymentInputs, there: int | None = None) -> None:
+def _put(context: Context, inputs: OnlineDeploymentArgs, current: int | None = None) -> None:
     name = inputs.deployment_name
     try:
-        context.arm.put(inputs.path, ML_API, body(inputs, there), _progress(context, name))
+        context.arm.put(inputs.path, ML_API, body(inputs, current), _progress(context, name))
     except ArmError as error:
         said = _container_says(context.arm, inputs.path)
         log = f"; the container says: {said}" if said else ""
@@ -311,12 +180,12 @@ def _remove(context: Context, path: str) -> None:
     try:
         context.arm.delete(path, ML_API, progress)
     except ArmError as error:
-        split = read_split(context.arm, endpoint)
-        if split is None or not split.sends_to(name):
+        split = read_traffic(context.arm, endpoint)
+        if split is None or name not in split.receivers:
             raise
-        rest = without(split, name)
+        rest = split.without(name)
         context.log(f"deployment {name} still gets traffic ({error.code}); the endpoint now sends {rest}")
-        put_split(context.arm, endpoint, Split({**rest.traffic, name: 0}, rest.mirror))
+        put_traffic(context.arm, endpoint, TrafficSplit({**rest.traffic, name: 0}, rest.mirror))
         context.arm.delete(path, ML_API, progress)
 
 

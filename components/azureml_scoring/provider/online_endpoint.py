@@ -8,54 +8,16 @@ ARM: Microsoft.MachineLearningServices/workspaces/onlineEndpoints.
 https://learn.microsoft.com/rest/api/azureml/online-endpoints
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from azureml_scoring.provider.arm import ML_API, Progress, log_states
-from azureml_scoring.provider.fields import ComputeId, EndpointName, Location, Tags, WorkspaceId, as_written, kept_tags
-from azureml_scoring.provider.framework import Context, Inputs, Outputs, ReadResult, Resource
+from azureml_scoring.provider.fields import as_written, kept_tags
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.values import Properties
-
-
-class OnlineEndpointInputs(Inputs):
-    """Name, place, authentication and identity of an endpoint."""
-
-    workspace_id: WorkspaceId = Field(description="ARM id of the workspace.")
-    endpoint_name: EndpointName = Field(description="Name of the endpoint; unique in the region.")
-    location: Location = Field(description="Region, as its short name.")
-    compute: ComputeId | None = Field(
-        default=None, description="ARM id of the attached Kubernetes compute it runs on; without it, it is managed."
-    )
-    auth_mode: Literal["Key", "AADToken", "AMLToken"] = Field(default="Key", description="Key, AADToken or AMLToken.")
-    public_network_access: Literal["Enabled", "Disabled"] = Field(
-        default="Enabled", description="Whether the endpoint answers from the public internet: Enabled or Disabled."
-    )
-    identity_type: Literal["SystemAssigned", "UserAssigned"] = Field(
-        default="SystemAssigned", description="Whose identity pulls the image and reads the model."
-    )
-    user_assigned_identities: list[str] | None = Field(
-        default=None, description="ARM ids of the identities, with identityType UserAssigned."
-    )
-    description: str | None = Field(default=None, description="What the endpoint is for.")
-    tags: Tags | None = Field(default=None, description="Tags of the endpoint.")
-
-    @model_validator(mode="after")
-    def _identity_fits(self) -> "OnlineEndpointInputs":
-        if (self.identity_type == "UserAssigned") != bool(self.user_assigned_identities):
-            msg = (
-                f"identityType = {self.identity_type!r}: userAssignedIdentities has "
-                f"{len(self.user_assigned_identities or [])} entries; name identities with UserAssigned, and only then"
-            )
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _sign_in_exists(self) -> "OnlineEndpointInputs":
-        if self.compute and self.auth_mode == "AADToken":
-            msg = f"authMode = {self.auth_mode!r}: Kubernetes endpoints know no Entra tokens; give Key or AMLToken"
-            raise ValueError(msg)
-        return self
+from azureml_scoring.settings.arguments import OnlineEndpointArgs
+from azureml_scoring.settings.section import from_document, to_document
 
 
 class OnlineEndpointOutputs(Outputs):
@@ -65,11 +27,11 @@ class OnlineEndpointOutputs(Outputs):
     principal_id: str = Field(default="", description="The system-assigned identity; empty when there is none.")
 
 
-class OnlineEndpoint(Resource[OnlineEndpointInputs]):
+class OnlineEndpoint(Resource[OnlineEndpointArgs]):
     """An online endpoint, managed or on Kubernetes; its traffic belongs to EndpointTraffic."""
 
     name = "OnlineEndpoint"
-    inputs = OnlineEndpointInputs
+    inputs = OnlineEndpointArgs
     outputs = OnlineEndpointOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset(
         {"workspaceId", "endpointName", "location", "compute", "identityType", "userAssignedIdentities"}
@@ -81,11 +43,11 @@ class OnlineEndpoint(Resource[OnlineEndpointInputs]):
         """Tell that an update keeps address and identity."""
         return {**super().preview_state(olds, news), **{name: olds[name] for name in STABLE if name in olds}}
 
-    def _create(self, context: Context, inputs: OnlineEndpointInputs) -> tuple[str, Outputs]:
+    def _create(self, context: Context, inputs: OnlineEndpointArgs) -> tuple[str, Outputs]:
         path = f"{inputs.workspace_id}/onlineEndpoints/{inputs.endpoint_name}"
         return path, _put(context, path, inputs)
 
-    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: OnlineEndpointInputs) -> Outputs:
+    def _update(self, context: Context, resource_id: str, olds: Properties, inputs: OnlineEndpointArgs) -> Outputs:
         del olds
         return _put(context, resource_id, inputs)
 
@@ -98,7 +60,7 @@ class OnlineEndpoint(Resource[OnlineEndpointInputs]):
         if olds:
             given = {name: value for name, value in given.items() if name != "tags"}
             given |= kept_tags(olds, found.get("tags"))
-        return ReadResult(resource_id, {**given, **outputs_of(found).properties()}, {**inputs, **given})
+        return ReadResult(resource_id, {**given, **outputs_of(found).wire()}, {**inputs, **given})
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Delete it with whatever is behind it."""
@@ -108,47 +70,30 @@ class OnlineEndpoint(Resource[OnlineEndpointInputs]):
 STABLE = ("scoringUri", "principalId")
 
 
-def body(inputs: OnlineEndpointInputs, existing: dict[str, Any] | None) -> dict[str, Any]:
-    """Build the body of the PUT; the traffic that stands there is sent again."""
-    here = (existing or {}).get("properties") or {}
-    traffic = {name: here[name] for name in ("traffic", "mirrorTraffic") if here.get(name)}
-    identity: dict[str, Any] = {"type": inputs.identity_type}
+def body(inputs: OnlineEndpointArgs, existing: dict[str, Any] | None) -> dict[str, Any]:
+    """Build the body of the PUT; the current traffic is sent again."""
+    document = to_document(inputs)
+    document["kind"] = "Kubernetes" if inputs.compute else "Managed"
+    document.setdefault("tags", {})
     if inputs.user_assigned_identities:
-        identity["userAssignedIdentities"] = {one: {} for one in inputs.user_assigned_identities}
-    described = {"description": inputs.description} if inputs.description is not None else {}
-    return {
-        "location": inputs.location,
-        "kind": "Kubernetes" if inputs.compute else "Managed",
-        "identity": identity,
-        "tags": inputs.tags or {},
-        "properties": {
-            "authMode": inputs.auth_mode,
-            "publicNetworkAccess": inputs.public_network_access,
-            **({"compute": inputs.compute} if inputs.compute else {}),
-            **described,
-            **traffic,
-        },
-    }
+        document["identity"]["userAssignedIdentities"] = {one: {} for one in inputs.user_assigned_identities}
+    current = (existing or {}).get("properties") or {}
+    document["properties"] |= {name: current[name] for name in ("traffic", "mirrorTraffic") if current.get(name)}
+    return document
 
 
 def as_inputs(path: str, document: dict[str, Any]) -> Properties:
     """Read the inputs off a document."""
-    properties = document.get("properties") or {}
-    identity = document.get("identity") or {}
     workspace, _, name = path.rpartition("/onlineEndpoints/")
-    found = {
+    identities = sorted((document.get("identity") or {}).get("userAssignedIdentities") or {})
+    values = {
+        **from_document(OnlineEndpointArgs, document),
         "workspaceId": workspace,
         "endpointName": name,
-        "location": document.get("location"),
-        "compute": properties.get("compute"),
-        "authMode": properties.get("authMode"),
-        "publicNetworkAccess": properties.get("publicNetworkAccess"),
-        "identityType": identity.get("type"),
-        "userAssignedIdentities": sorted(identity.get("userAssignedIdentities") or {}) or None,
-        "description": properties.get("description") or None,
-        "tags": document.get("tags") or None,
+        **({"userAssignedIdentities": identities} if identities else {}),
     }
-    return {key: value for key, value in found.items() if value is not None}
+    # Azure answers with empty texts and maps where nothing was written.
+    return {key: value for key, value in values.items() if value not in ("", {})}
 
 
 def outputs_of(document: dict[str, Any]) -> OnlineEndpointOutputs:
@@ -159,7 +104,7 @@ def outputs_of(document: dict[str, Any]) -> OnlineEndpointOutputs:
     )
 
 
-def _put(context: Context, path: str, inputs: OnlineEndpointInputs) -> OnlineEndpointOutputs:
+def _put(context: Context, path: str, inputs: OnlineEndpointArgs) -> OnlineEndpointOutputs:
     existing = context.arm.wait_until_idle(path, ML_API, _progress(context, inputs.endpoint_name))
     document = context.arm.put(path, ML_API, body(inputs, existing), _progress(context, inputs.endpoint_name))
     return outputs_of(document)

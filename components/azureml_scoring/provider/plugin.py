@@ -17,27 +17,33 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import grpc
 import grpc.aio
 import pulumi
 from google.protobuf import empty_pb2
+from google.protobuf.struct_pb2 import Struct
 from pulumi.errors import InputPropertiesError, InputPropertyError
+from pulumi.output import _OutputData
 from pulumi.provider import ConstructResult, Provider
-from pulumi.provider.experimental.property_value import PropertyValue
+from pulumi.provider.experimental.property_value import Computed, PropertyValue
 from pulumi.provider.server import ComponentInitError, ProviderServicer
+from pulumi.resource import DependencyResource
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.rpc import UNKNOWN as MARKER
 
 from azureml_scoring.provider.errors import CancelledError, ResourceError
-from azureml_scoring.provider.framework import PACKAGE, Context, Diff, Resource
-from azureml_scoring.provider.schema import hosted, package_schema, version
-from azureml_scoring.provider.values import from_property_values, to_property_values
+from azureml_scoring.provider.framework import Context, Diff, Resource
+from azureml_scoring.provider.schema import components, package_schema, version
+from azureml_scoring.provider.values import from_property_values, has_unknown, to_property_values
+from azureml_scoring.settings.arguments import PACKAGE
 
 if TYPE_CHECKING:
+    from azureml_scoring.component import Component
     from azureml_scoring.provider.arm import Arm
 
 _T = TypeVar("_T")
@@ -50,7 +56,7 @@ _REFUSALS = 5
 
 
 class Components(Provider):
-    """The components, for the SDK's servicer; looked up at first use."""
+    """The components, for the SDK's servicer; imported at first use."""
 
     def __init__(self) -> None:
         super().__init__(version())
@@ -62,23 +68,36 @@ class Components(Provider):
         inputs: pulumi.Inputs,
         options: pulumi.ResourceOptions | None = None,
     ) -> ConstructResult:
-        """Make a component from what came over the wire."""
-        if resource_type not in json.loads(hosted().schema or "{}")["resources"]:
+        """Create a component from what came over the wire."""
+        kind = components().get(resource_type)
+        if kind is None:
             raise ResourceError(f"{PACKAGE} has no component {resource_type}")
-        return hosted().construct(name, resource_type, {key: whole(value) for key, value in inputs.items()}, options)
+        component: Component = cast("Any", kind)(name, inputs, options)
+        return ConstructResult(component.urn, component.outputs())
 
 
-def whole(value: Any) -> Any:  # noqa: ANN401 - values of any input
-    """Give back as int what the wire has made a float of; outputs and nested values included."""
-    if isinstance(value, pulumi.Output):
-        return value.apply(whole)
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    if isinstance(value, Mapping):
-        return {key: whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [whole(item) for item in value]
-    return value
+def component_input(value: PropertyValue) -> Any:  # noqa: ANN401 - values of any input
+    """Decode an input of a component: plain where it is known and no secret, else an output; whole numbers are ints."""
+    raw = value.value
+    if value.is_secret or isinstance(raw, Computed) or raw == MARKER:
+        return _output(value)
+    if isinstance(raw, Mapping):
+        return {key: component_input(item) for key, item in raw.items()}
+    if isinstance(raw, Sequence) and not isinstance(raw, str):
+        return [component_input(item) for item in raw if isinstance(item, PropertyValue)]
+    if value.dependencies:
+        return _output(value)
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
+def _output(value: PropertyValue) -> pulumi.Output[Any]:
+    """Make an output that remembers where it comes from, whether it is secret, and whether it is known."""
+    plain = from_property_values({"value": value}).values["value"]
+    known = not has_unknown(plain)
+    data: asyncio.Future[_OutputData[Any]] = asyncio.Future()
+    resources: set[pulumi.Resource] = {DependencyResource(urn) for urn in value.all_dependencies()}
+    data.set_result(_OutputData(resources, plain if known else None, known, value.contains_secret()))
+    return pulumi.Output._from_data(data)  # noqa: SLF001 - as the SDK's own servicer does
 
 
 class Engine:
@@ -142,7 +161,7 @@ class Plugin(ProviderServicer):
     ) -> provider_pb2.GetSchemaResponse:
         if request.version != 0:
             await _refuse(context, f"schema version {request.version} is unknown; {PACKAGE} tells version 0")
-        schema = await self._guarded(context, "", lambda: package_schema(hosted(), self.resources.values()))
+        schema = await self._guarded(context, "", lambda: package_schema(self.resources.values()))
         return provider_pb2.GetSchemaResponse(schema=json.dumps(schema))
 
     async def CheckConfig(  # noqa: D102, N802
@@ -178,6 +197,16 @@ class Plugin(ProviderServicer):
 
     # -- components ----------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    async def _construct_inputs(inputs: Struct, input_dependencies: Any) -> dict[str, Any]:  # noqa: ANN401 - protobuf
+        """Decode inputs leaf by leaf: the SDK makes an output of a whole section with one secret inside."""
+        values = PropertyValue.unmarshal_map(inputs)
+        for name, value in values.items():
+            urns = input_dependencies.get(name, provider_pb2.ConstructRequest.PropertyDependencies()).urns
+            if urns and not value.all_dependencies() and not isinstance(value.value, Mapping | tuple | list):
+                values[name] = value.with_dependencies(urns)
+        return {name: component_input(value) for name, value in values.items()}
+
     async def Construct(  # noqa: D102, N802
         self, request: provider_pb2.ConstructRequest, context: grpc.aio.ServicerContext
     ) -> provider_pb2.ConstructResponse:
@@ -191,7 +220,7 @@ class Plugin(ProviderServicer):
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the engine gets one line
             cause = error.inner if isinstance(error, ComponentInitError) else error
             self._engine.log("", _trace(cause), engine_pb2.DEBUG)
-            await _refuse(context, _told(cause))
+            await _refuse(context, _one_line(cause))
         return made
 
     # -- own resources -------------------------------------------------------------------------------------------------
@@ -343,10 +372,10 @@ class Plugin(ProviderServicer):
             await _refuse(context, str(error))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the engine gets one line
             self._engine.log(urn, _trace(error), engine_pb2.DEBUG)
-            await _refuse(context, _told(error))
+            await _refuse(context, _one_line(error))
 
 
-def _told(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     """One line: an error's own text where it was written for the user, else with the kind of the error before it."""
     # The SDK puts which input of which resource it was at before the cause; the cause says it better.
     text = " ".join(str(error).split()).rpartition(" has risen: ")[2]
@@ -429,7 +458,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         pass
     except Exception as error:  # noqa: BLE001 - the process's last word
-        sys.stderr.write(f"{PACKAGE}: {_told(error)}\n")
+        sys.stderr.write(f"{PACKAGE}: {_one_line(error)}\n")
         sys.stderr.flush()
         code = 1
     # Steps in threads must not hold the process: whoever wants it gone has stopped waiting for them.

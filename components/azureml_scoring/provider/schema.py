@@ -1,61 +1,169 @@
-"""The package's schema: what other languages and `pulumi package` learn of it.
+"""The package's schema: what other languages and `pulumi package` learn of it, derived from the models.
 
-Owns how the two halves come together: components by the SDK's analyzer, from their type annotations and docstrings; own
-resources from their models (`provider/framework.py`). Owns no description: each stands at its thing.
+Owns Pulumi's type language. Owns no description: each stands at its field, class or output.
+https://www.pulumi.com/docs/iac/guides/building-extending/packages/schema/
 """
 
+import ast
 import importlib
 import inspect
-import json
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
-from typing import Any
+from itertools import pairwise
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pulumi.provider.experimental.component import ComponentProvider
+from pydantic import SecretStr
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 
-from azureml_scoring.provider.framework import PACKAGE, Resource
+from azureml_scoring.component import Component
+from azureml_scoring.provider.framework import Resource
+from azureml_scoring.settings.arguments import PACKAGE
+from azureml_scoring.settings.section import Hidden, Section, marker
 
-_DISTRIBUTION = "azureml-scoring"
-_COMPONENTS = {
+_COMPONENTS: Final = {
     "WorkspaceRegistry": "registry",
     "PullPrincipal": "principal",
     "CustomImage": "image",
     "ScoringEndpoint": "endpoint",
     "ScoringStack": "stack",
 }
-"""The components by name, and the module of `azureml_scoring` each lives in."""
+"""The components by name, and the module that each is in."""
+_SCALARS: Final = {str: "string", int: "integer", float: "number", bool: "boolean", SecretStr: "string"}
+_ANY: Final = {"$ref": "pulumi.json#/Any"}
+_REPOSITORY: Final = "https://github.com/azureml-scoring/azureml-scoring"
 
 
 def version() -> str:
-    """The version of this package, which is the plugin's."""
-    return metadata.version(_DISTRIBUTION)
+    """Return the version of this package, which is the plugin's."""
+    return metadata.version(PACKAGE)
 
 
 @cache
-def hosted() -> ComponentProvider:
-    """The SDK's host of the components. Made at first use: it reads the sources, and most steps need no component."""
-    classes = [
-        getattr(importlib.import_module(f"azureml_scoring.{module}"), name) for name, module in _COMPONENTS.items()
-    ]
-    return ComponentProvider(classes, PACKAGE, version=version())
+def components() -> Mapping[str, type[Component]]:
+    """Return the components by type token; imported at first use, because most steps need none."""
+    modules = {name: importlib.import_module(f"azureml_scoring.{module}") for name, module in _COMPONENTS.items()}
+    return {f"{PACKAGE}:index:{name}": getattr(module, name) for name, module in modules.items()}
 
 
-def package_schema(components: ComponentProvider, resources: Iterable[Resource[Any]]) -> Mapping[str, Any]:
-    """The schema of the whole package."""
-    found: dict[str, Any] = json.loads(components.schema or "{}", object_hook=_flush)
-    own = {resource.token: resource.schema() for resource in resources}
+def package_schema(resources: Iterable[Resource[Any]]) -> dict[str, Any]:
+    """Describe the whole package."""
+    types: dict[str, Any] = {}
+    described = {token: _component(kind, types) for token, kind in components().items()}
+    described |= {resource.token: _resource(resource, types) for resource in resources}
     return {
-        **found,
+        "name": PACKAGE,
+        "version": version(),
         "displayName": "Azure ML scoring",
-        "description": metadata.metadata(_DISTRIBUTION)["Summary"],
+        "description": metadata.metadata(PACKAGE)["Summary"],
         "keywords": ["pulumi", "azure", "machine-learning", "category/cloud", "kind/component"],
-        "resources": {**found.get("resources", {}), **own},
+        "publisher": PACKAGE,
+        "license": "Apache-2.0",
+        "repository": _REPOSITORY,
+        "language": {
+            "nodejs": {"packageName": PACKAGE, "respectSchemaVersion": True},
+            "python": {"respectSchemaVersion": True},
+        },
+        "resources": described,
+        "types": dict(sorted(types.items())),
     }
 
 
-def _flush(node: dict[str, Any]) -> dict[str, Any]:
-    """Take the source's indentation out of a description: in Markdown it would be code."""
-    if isinstance(node.get("description"), str):
-        node["description"] = inspect.cleandoc(node["description"])
-    return node
+def _component(kind: type[Component], types: dict[str, Any]) -> dict[str, Any]:
+    outputs = {name: annotation for name, annotation in kind.__annotations__.items() if name in [*kind.output_names()]}
+    descriptions = _attribute_docstrings(kind)
+    return {
+        "isComponent": True,
+        "description": inspect.cleandoc(kind.__doc__ or ""),
+        **_inputs(kind.Args, types, plain=True),
+        "properties": {
+            to_camel(name): {**_type(get_args(annotation)[0], types), "description": descriptions[name]}
+            for name, annotation in outputs.items()
+        },
+        "required": sorted(map(to_camel, outputs)),
+    }
+
+
+def _resource(resource: Resource[Any], types: dict[str, Any]) -> dict[str, Any]:
+    inputs = _inputs(resource.inputs, types, plain=False)
+    for name in resource.secret:
+        inputs["inputProperties"][name]["secret"] = True
+    outputs = _properties(resource.outputs, types, plain=False)
+    required = [str(field.alias) for field in resource.outputs.model_fields.values() if field.is_required()]
+    return {
+        "description": inspect.cleandoc(resource.__doc__ or "").split("\n\n")[0],
+        **inputs,
+        "properties": {**inputs["inputProperties"], **outputs},
+        "required": sorted({*inputs["requiredInputs"], *required}),
+    }
+
+
+def _inputs(model: type[Section], types: dict[str, Any], *, plain: bool) -> dict[str, Any]:
+    required = [str(field.alias) for field in _fields(model).values() if field.is_required()]
+    return {"inputProperties": _properties(model, types, plain=plain), "requiredInputs": sorted(required)}
+
+
+def _fields(model: type[Section]) -> dict[str, FieldInfo]:
+    return {name: field for name, field in model.model_fields.items() if marker(field, Hidden) is None}
+
+
+def _properties(model: type[Section], types: dict[str, Any], *, plain: bool) -> dict[str, Any]:
+    return {str(field.alias): _property(field, types, plain=plain) for field in _fields(model).values()}
+
+
+def _property(field: FieldInfo, types: dict[str, Any], *, plain: bool) -> dict[str, Any]:
+    described = {**_type(field.annotation, types), "description": " ".join((field.description or "").split())}
+    if "SecretStr" in str(field.annotation):
+        described["secret"] = True
+    elif plain and "_pass_outputs" not in str(field.metadata) and "$ref" not in str(described):
+        described["plain"] = True  # it must be known before the run
+    return described
+
+
+def _type(annotation: Any, types: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401, PLR0911 - a return a type
+    """Say a type in Pulumi's type language; what it cannot say closer is Any."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0], types)
+    if origin in {Union, UnionType}:
+        options = [each for each in arguments if each is not NoneType]
+        return _type(options[0], types) if len(options) == 1 else _ANY
+    if origin is Literal:
+        return {"type": "string"}
+    if origin is list:
+        return {"type": "array", "items": _type(arguments[0], types)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _type(arguments[1], types)}
+    if inspect.isclass(annotation) and issubclass(annotation, Section):
+        return {"$ref": f"#/types/{_section(annotation, types)}"}
+    return {"type": _SCALARS[annotation]} if annotation in _SCALARS else _ANY
+
+
+def _section(model: type[Section], types: dict[str, Any]) -> str:
+    token = f"{PACKAGE}:index:{model.__name__}"
+    if token not in types:
+        types[token] = {}  # a section that holds itself would come here again
+        required = [str(field.alias) for field in _fields(model).values() if field.is_required()]
+        types[token] = {
+            "type": "object",
+            "description": inspect.cleandoc(model.__doc__ or ""),
+            "properties": _properties(model, types, plain=True),
+            "required": sorted(required),
+        }
+    return token
+
+
+def _attribute_docstrings(owner: type) -> dict[str, str]:
+    """Read what stands below each attribute of a class."""
+    return dict(_docstrings(ast.parse(textwrap.dedent(inspect.getsource(owner)))))
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    (definition,) = tree.body
+    for attribute, below in pairwise(definition.body if isinstance(definition, ast.ClassDef) else []):
+        match attribute, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                yield name, " ".join(words.split())

@@ -1,10 +1,10 @@
 """Properties Python values from and to the SDK's property values.
 
-Owns: the one sentinel for "not known yet", which properties are secret, and both directions of the conversion.
+Owns: the one sentinel for unknown values, which properties are secret, and both directions of the conversion.
 Refuses to own: what any property means.
 
-The SDK knows a `Computed` value but can neither write nor read it on the wire (its `marshal` raises, its `unmarshal`
-gives the engine's marker back as an ordinary string): both spellings are understood here, only the marker is written.
+The SDK has a `Computed` value but can neither write nor read it on the wire (its `marshal` raises, its `unmarshal`
+returns the engine's marker as an ordinary string): both are read here, only the marker is written.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ UNKNOWN = Unknown.UNKNOWN
 """Stands in a plain dict where a value is only known after the update."""
 
 Properties = dict[str, Any]
-"""Properties by camelCase name: str, int, float, bool, None, list, dict, or UNKNOWN, nested at will."""
+"""Properties by camelCase name: str, int, float, bool, None, list, dict, or UNKNOWN, at any depth."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,17 @@ class DecodedProperties:
 
 def from_property_values(properties: Mapping[str, PropertyValue]) -> DecodedProperties:
     """Turn the SDK's properties into plain values; whole numbers become ints, `__`-names of the engine are left out."""
-    kept = {name: value for name, value in properties.items() if not name.startswith("__")}
+    own = {name: value for name, value in properties.items() if not name.startswith("__")}
     return DecodedProperties(
-        {name: _plain(value) for name, value in kept.items()},
-        frozenset(name for name, value in kept.items() if value.contains_secret()),
+        {name: _decoded(value) for name, value in own.items()},
+        frozenset(name for name, value in own.items() if value.contains_secret()),
     )
 
 
 def to_property_values(values: Mapping[str, Any], secrets: Iterable[str] = ()) -> dict[str, PropertyValue]:
     """Turn plain values into the SDK's properties; a property named in `secrets` is secret as a whole."""
-    hidden = frozenset(secrets)
-    return {name: _rich(value).with_secret(name in hidden) for name, value in values.items() if value is not None}
+    secret = frozenset(secrets)
+    return {name: _encoded(value).with_secret(name in secret) for name, value in values.items() if value is not None}
 
 
 def has_unknown(value: object) -> bool:
@@ -61,7 +61,7 @@ def has_unknown(value: object) -> bool:
     return value is UNKNOWN
 
 
-def _plain(value: PropertyValue) -> Any:  # noqa: ANN401 - JSON-like values have no narrower type
+def _decoded(value: PropertyValue) -> Any:  # noqa: ANN401 - JSON-like values have no narrower type
     raw = value.value
     if isinstance(raw, Computed) or raw == MARKER:
         return UNKNOWN
@@ -70,14 +70,14 @@ def _plain(value: PropertyValue) -> Any:  # noqa: ANN401 - JSON-like values have
     if isinstance(raw, float):
         return int(raw) if raw.is_integer() else raw
     if isinstance(raw, Mapping):
-        return {key: _plain(item) for key, item in raw.items()}
+        return {key: _decoded(item) for key, item in raw.items()}
     if isinstance(raw, Sequence):
-        return [_plain(item) for item in raw if isinstance(item, PropertyValue)]
-    msg = f"a {type(raw).__name__} is no value for this resource; give a string, number, list or map"
+        return [_decoded(item) for item in raw if isinstance(item, PropertyValue)]
+    msg = f"a {type(raw).__name__} is not a property value; use a string, number, list or map"
     raise TypeError(msg)
 
 
-def _rich(value: object) -> PropertyValue:
+def _encoded(value: object) -> PropertyValue:
     if value is UNKNOWN:
         return PropertyValue(MARKER)
     if isinstance(value, bool) or value is None or isinstance(value, str | float):
@@ -85,8 +85,8 @@ def _rich(value: object) -> PropertyValue:
     if isinstance(value, int):
         return PropertyValue(float(value))
     if isinstance(value, Mapping):
-        return PropertyValue({str(key): _rich(item) for key, item in value.items()})
+        return PropertyValue({str(key): _encoded(item) for key, item in value.items()})
     if isinstance(value, Sequence):
-        return PropertyValue([_rich(item) for item in value])
-    msg = f"a {type(value).__name__} cannot be kept in the stack's state"
+        return PropertyValue([_encoded(item) for item in value])
+    msg = f"a {type(value).__name__} cannot be stored in the stack's state"
     raise TypeError(msg)

@@ -1,33 +1,26 @@
-"""`azureml-scoring schema` writes the JSON Schema of `Pulumi.<stack>.yaml`, by which editors complete and check one.
+"""`azureml-scoring schema` writes the JSON Schema of `Pulumi.STACK.yaml`, by which editors complete and check one.
 
-Owns how the model of `settings/stack_file.py` looks in a stack file: keys with a namespace, secrets as Pulumi keeps
-them, and the description of each field, which stands at the field or at its twin in `settings/types.py`. Refuses to
-own a field or a rule: whoever adds one runs it again. What goes together (`settings/validation.py`) no schema can
-tell.
+Owns how the settings look in a stack file: keys with a namespace, secrets as Pulumi seals them. Refuses to own a field
+or a rule: whoever adds one runs it again. What goes together (`validation.py`) no schema can tell.
 https://www.pulumi.com/docs/iac/concepts/projects/stack-settings-file
 """
 
-import ast
-import inspect
 import json
 import sys
-import textwrap
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, get_args, is_typeddict
+from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from azureml_scoring.settings.stack_file import NAMESPACE, Config, sections
-from azureml_scoring.stack import ScoringStackArgs
+from azureml_scoring.settings.section import Arm, Only, Section, marker, section_of
+from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack_file import NAMESPACE
 
-FILE: Final = Path(__file__).resolve().parents[3] / "schema" / "pulumi-stack.schema.json"
+FILE: Final = Path("schema") / "pulumi-stack.schema.json"
+"""Where a project keeps the schema, seen from its root."""
 
-HEADER: Final = f"# yaml-language-server: $schema={FILE.parent.name}/{FILE.name}"
+HEADER: Final = f"# yaml-language-server: $schema={FILE}"
 """The line on top of a stack file by which editors find the schema."""
 
 _SECURE: Final = {"$ref": "#/$defs/Secret"}
@@ -53,18 +46,18 @@ class _Generate(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        found = super().default_schema(schema)
-        if isinstance(found["default"], dict) or not found["default"]:
-            del found["default"]
-        return found
+        described = super().default_schema(schema)
+        if isinstance(described["default"], dict) or described["default"] in (None, "", []):
+            del described["default"]
+        return described
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         # A key that breaks the pattern is wrong, not free.
-        found = super().dict_schema(schema)
-        for pattern, values in found.pop("patternProperties", {}).items():
-            names = {**found.get("propertyNames", {}), "pattern": pattern}
-            found |= {"additionalProperties": values, "propertyNames": names}
-        return found
+        described = super().dict_schema(schema)
+        for pattern, values in described.pop("patternProperties", {}).items():
+            names = {**described.get("propertyNames", {}), "pattern": pattern}
+            described |= {"additionalProperties": values, "propertyNames": names}
+        return described
 
     def field_title_should_be_set(self, schema: object) -> bool:
         del schema
@@ -72,22 +65,19 @@ class _Generate(GenerateJsonSchema):
 
 
 def stack_schema() -> dict[str, Any]:
-    """The JSON Schema of a stack file."""
-    found = Config.model_json_schema(by_alias=True, schema_generator=_Generate)
-    definitions = found.pop("$defs")
-    for model, twin in _twins(Config, ScoringStackArgs):
-        told = {**_docstrings(twin), **_docstrings(model)}
-        shown = found if model is Config else definitions[model.__name__]
-        shown.pop("title", None)
-        for field in model.model_fields:
-            shown["properties"][to_camel(field)].setdefault("description", told[field])
-    keys = {f"{NAMESPACE}:{name}": _or_secret(section) for name, section in found["properties"].items()}
-    known = "|".join(found["properties"])
+    """Make the JSON Schema of a stack file."""
+    described = StackFile.model_json_schema(by_alias=True, schema_generator=_Generate)
+    definitions = described.pop("$defs")
+    _annotate(StackFile, described)
+    for model in _sections(StackFile):
+        _annotate(model, definitions[model.__name__])
+    keys = {f"{NAMESPACE}:{name}": _or_secret(section) for name, section in described["properties"].items()}
+    known = "|".join(described["properties"])
     config = {
         "type": "object",
-        "description": found["description"],
+        "description": described["description"],
         "properties": keys,
-        "required": [f"{NAMESPACE}:{name}" for name in found["required"]],
+        "required": [f"{NAMESPACE}:{name}" for name in described["required"]],
         # Other namespaces belong to providers.
         "patternProperties": {f"^{NAMESPACE}:(?!({known})$)": False},
     }
@@ -103,8 +93,35 @@ def stack_schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The file's text."""
+    """Return the file's text."""
     return json.dumps(stack_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def write(root: Path) -> int:
+    """Write the schema into a project."""
+    (root / FILE).parent.mkdir(exist_ok=True)
+    (root / FILE).write_text(text())
+    sys.stderr.write(f"{root / FILE} is written\n")
+    return 0
+
+
+def _sections(model: type[Section]) -> set[type[Section]]:
+    below = {each for field in model.model_fields.values() if (each := section_of(field.annotation)) is not None}
+    return below.union(*map(_sections, below))
+
+
+def _annotate(model: type[Section], schema: dict[str, Any]) -> None:
+    """Add what JSON Schema has no word for: the endpoint kind that has a field, and its place in ARM."""
+    schema.pop("title", None)
+    for name, field in model.model_fields.items():
+        described = schema["properties"][field.alias or name]
+        described["description"] = " ".join((field.description or "").split())
+        if (only := marker(field, Only)) is not None:
+            described["x-sides"] = [only.kind]
+        if (arm := marker(field, Arm)) is not None and arm.places:
+            described["x-arm"] = [f"{arm.resource}: {place}" for place in arm.places]
+        if "SecretStr" in str(field):
+            described["x-secret"] = True
 
 
 def _or_secret(section: dict[str, Any]) -> dict[str, Any]:
@@ -117,45 +134,11 @@ def _sealed(node: Any) -> Any:  # noqa: ANN401 - JSON
     """Allow a secret text only as Pulumi keeps it: sealed."""
     match node:
         case {"format": "password", **field}:
-            return {**{key: value for key, value in field.items() if key == "description"}, **_SECURE}
+            kept = {key: value for key, value in field.items() if key in {"description", "x-secret"}}
+            return {**kept, **_SECURE}
         case dict():
             return {key: _sealed(value) for key, value in node.items()}
         case list():
             return [_sealed(value) for value in node]
         case _:
             return node
-
-
-def _twins(model: type[BaseModel], twin: type) -> Iterator[tuple[type[BaseModel], type]]:
-    """Each section of the config with the settings of the components that it becomes."""
-    yield model, twin
-    for name, field in model.model_fields.items():
-        for section in sections(field.annotation):
-            for settings in _settings(twin.__annotations__.get(name)):
-                yield from _twins(section, settings)
-
-
-def _settings(hint: object) -> Iterator[type]:
-    if isinstance(hint, type) and is_typeddict(hint):
-        yield hint
-    for argument in get_args(hint):
-        yield from _settings(argument)
-
-
-def _docstrings(owner: type) -> dict[str, str]:
-    """What stands below each field of a class."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
-    told = {}
-    for field, below in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
-        match field, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                told[name] = inspect.cleandoc(words).replace("\n", " ")
-    return told
-
-
-def write() -> int:
-    """Write the schema's file."""
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(text())
-    sys.stderr.write(f"{FILE} is written\n")
-    return 0

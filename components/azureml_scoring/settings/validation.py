@@ -1,327 +1,404 @@
-"""Mixtures of settings that Azure cannot do, each with one line: which field, why, what to use instead.
+"""What may not go together in the settings of a stack, each with one line: which field, why, what to write instead.
 
-Owns what may go together across sections. Refuses to own what a single text may look like (`types.py`) and a
-stack's fields (`settings/stack_file.py`). Pure, and called before the first resource, so that nothing is half-made.
+Owns the rules over several fields, Azure's limits that depend on the endpoint kind among them. Refuses to own what a
+single field may hold (its type says that). Pure, and called before the first resource, so that nothing is half-made.
+https://learn.microsoft.com/azure/machine-learning/concept-endpoints-online#managed-online-endpoints-vs-kubernetes-online-endpoints
+https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas#azure-machine-learning-online-endpoints-and-batch-endpoints
 """
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from azureml_scoring.settings.endpoint_kinds import kind_refusals
-from azureml_scoring.settings.types import error_line
+from azureml_scoring.settings.at import At
+from azureml_scoring.settings.errors import HIDDEN, SettingsError
+from azureml_scoring.settings.rules import RULES, seconds_of
+from azureml_scoring.settings.section import Only, marker
+from azureml_scoring.settings.stack import StackSettings
 
-REGISTRY_MODES: Final = ("workspace", "standalone", "public", "private")
-PRINCIPAL_KINDS: Final = ("service-principal", "managed-identity", "none")
-BUILDERS: Final = ("acr", "docker")
-AUTH_MODES: Final = {"key": "Key", "aml-token": "AMLToken", "aad-token": "AADToken"}
-"""How Azure ML spells each way of signing in at an endpoint."""
-
-_BUILD_FIELDS: Final = {
-    "context": "context",
-    "dockerfile": "dockerfile",
-    "repository": "repository",
-    "builder": "builder",
-    "build_arguments": "buildArguments",
-    "base_digest": "baseDigest",
-    "platform": "platform",
-    "target": "target",
-}
-_WORKSPACE_FIELDS: Final = {
-    "name": "name",
-    "resource_group": "resourceGroup",
-    "resource_group_exists": "resourceGroupExists",
-    "vault": "vault",
-    "storage_account": "storageAccount",
-    "purge_protection": "purgeProtection",
-    "soft_delete_days": "softDeleteDays",
-}
 _READ_ONLY: Final = ("public", "private")
-"""Modes in which the registry is somebody else's: nothing is made there."""
-_NAMES_IT: Final = {"id": "registry.id", "login_server": "registry.loginServer"}
-_PRIVATE_FIELDS: Final = {"address": "address", "username": "username", "password_secret": "passwordSecret"}
-_PRIVATE: Final = {
-    "address": "which registry? write its host, such as ghcr.io",
-    "username": "who reads it? write a user name",
-}
+"""Modes in which the registry belongs to others: nothing is created there."""
 _PASSWORDS_AT_ONCE: Final = 2
 _MIRROR_LIMIT: Final = 50
 _WHOLE: Final = 100
+_INSTANCES: Final = 50
+"""Azure's limit for one managed deployment."""
+_REQUEST_SECONDS: Final = {"managed": 180, "kubernetes": 300}
+_WINDOW: Final = (300, 12 * 3600)
+_COOLDOWN: Final = (60, 7 * 24 * 3600)
+_PAYLOADS: Final = ("request", "response")
+"""Collections that hold payloads."""
+_AUTOSCALE_TAGS: Final = 15
+_FACTORS: Final = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | {
+    f"{letter}i": 1024.0**power for power, letter in enumerate("KMGT", start=1)
+}
 
-Section = Mapping[str, Any]
+
+def validate(settings: StackSettings, now: datetime | None = None) -> None:
+    """Raise a `SettingsError` with one line for each thing that cannot be done."""
+    if problems := [*_problems(At.root(settings), now or datetime.now(UTC))]:
+        raise SettingsError("\n".join(problems))
 
 
 def default_principal(mode: str) -> str:
-    """Choose who pulls when nobody says: only a registry beside the workspace needs somebody."""
+    """Choose who pulls when nobody says: only a registry beside the workspace needs an identity."""
     return "service-principal" if mode == "standalone" else "none"
 
 
-def default_traffic(deployments: Section) -> dict[str, int]:
-    """Give everything to a deployment that is alone; with several, somebody has to say."""
+def default_traffic(deployments: Mapping[str, object]) -> dict[str, int]:
+    """Send everything to a deployment that is alone; with several, the settings must say."""
     return dict.fromkeys(deployments, _WHOLE) if len(deployments) == 1 else {}
 
 
-def refusals(settings: Section, now: datetime | None = None) -> list[str]:
-    """List what cannot be done, one line each. `settings` has the sections of `ScoringStackArgs`."""
-    registry: Section = settings["registry"]
-    image: Section = settings.get("image") or {}
-    principal: Section = settings.get("principal") or {"kind": default_principal(registry["mode"])}
-    return [
-        *_registry(registry, settings.get("workspace") or {}),
-        *_elsewhere(registry, image, password="registry_password" in settings),
-        *_workspace(settings.get("workspace") or {}),
-        *_principal(registry["mode"], principal, now or datetime.now(UTC)),
-        *(_environment(settings) if "environment" in settings else _image(registry, image)),
-        *_build_secrets(image, settings.get("build_secrets") or {}),
-        *_endpoint(settings.get("endpoint") or {}, settings["deployments"]),
-        *_assets(settings),
-        *kind_refusals(settings),
-    ]
+def amount(quantity: str) -> float:
+    """Turn a Kubernetes quantity of CPU or memory into a number of cores or bytes."""
+    number = quantity.rstrip("mkKMGTi")
+    unit = quantity[len(number) :]
+    return float(number) / 1000 if unit == "m" else float(number) * _FACTORS[unit]
 
 
-def _registry(registry: Section, workspace: Section) -> Iterator[str]:
-    mode = registry["mode"]
-    if mode not in REGISTRY_MODES:
-        yield error_line("registry.mode", mode, f"one of {', '.join(REGISTRY_MODES)}")
-        return
-    yield from _existing(registry, workspace)
-    existing = bool({"id", "login_server"} & registry.keys()) or (mode == "workspace" and "id" in workspace)
-    for field in ("name", "sku"):
-        if field not in registry:
-            continue
-        if mode in _READ_ONLY:
-            yield error_line(f"registry.{field}", registry[field], f"mode {mode} makes no registry; take it out")
-        elif existing:
-            named = next((word for key, word in _NAMES_IT.items() if key in registry), "workspace.id")
-            yield error_line(
-                f"registry.{field}", registry[field], f"{named} names a registry that exists; take out one"
-            )
-    if registry.get("role_assignment_mode") == "abac" and not existing:
-        remedy = "only an existing registry can be in it; name that by registry.id, or take this out"
-        yield error_line("registry.roleAssignmentMode", "abac", remedy)
+def _problems(settings: At, now: datetime) -> Iterator[str]:
+    yield from _registry(settings)
+    yield from _private_registry(settings)
+    yield from _workspace(settings.workspace)
+    yield from _principal(settings, now)
+    yield from _environment(settings) if settings.environment else _image(settings)
+    yield from _build_secrets(settings.image)
+    yield from _endpoint(settings)
+    yield from _models(settings)
+    yield from _endpoint_kind(settings)
 
 
-def _existing(registry: Section, workspace: Section) -> Iterator[str]:
-    """Check how an existing registry is named: by one thing, and where a mode takes one."""
-    mode = registry["mode"]
-    if "id" in registry and mode == "workspace" and "id" not in workspace:
-        remedy = "mode workspace takes none unless workspace.id names an existing one; write registry.mode: standalone"
-        yield error_line("registry.id", registry["id"], remedy)
-    elif "id" in registry and mode not in {"standalone", "workspace"}:
-        yield error_line("registry.id", registry["id"], f"mode {mode} takes none; write registry.mode: standalone")
-    if "login_server" in registry and mode != "standalone":
-        remedy = f"mode {mode} takes none; write registry.mode: standalone"
-        yield error_line("registry.loginServer", registry["login_server"], remedy)
-    elif "login_server" in registry and "id" in registry:
-        remedy = "registry.id names the registry already; take out one of them"
-        yield error_line("registry.loginServer", registry["login_server"], remedy)
+def _registry(settings: At) -> Iterator[str]:
+    registry, workspace = settings.registry, settings.workspace
+    mode = registry.mode()
+    yield from _existing_registry(registry, workspace)
+    existing = registry.id or registry.login_server or (mode == "workspace" and workspace.id)
+    for field in (registry.name, registry.sku):
+        if field and mode in _READ_ONLY:
+            yield field.refused(f"mode {mode} makes no registry; take it out")
+        elif field and existing:
+            named = next((each for each in (registry.id, registry.login_server) if each), workspace.id)
+            yield field.refused(f"{named.path_} names a registry that exists; take out one")
+    if registry.role_assignment_mode() == "abac" and not existing:
+        yield registry.role_assignment_mode.refused(
+            "only an existing registry can be in it; name that by registry.id, or take this out"
+        )
 
 
-def _elsewhere(registry: Section, image: Section, *, password: bool) -> Iterator[str]:
+def _existing_registry(registry: At, workspace: At) -> Iterator[str]:
+    """Check how an existing registry is named: by one field, and where a mode takes one."""
+    mode = registry.mode()
+    if registry.id and mode == "workspace" and not workspace.id:
+        yield registry.id.refused(
+            "mode workspace takes none unless workspace.id names an existing one; write registry.mode: standalone"
+        )
+    elif registry.id and mode in _READ_ONLY:
+        yield registry.id.refused(f"mode {mode} takes none; write registry.mode: standalone")
+    if registry.login_server and mode != "standalone":
+        yield registry.login_server.refused(f"mode {mode} takes none; write registry.mode: standalone")
+    elif registry.login_server and registry.id:
+        yield registry.login_server.refused("registry.id names the registry already; take out one of them")
+
+
+def _private_registry(settings: At) -> Iterator[str]:
     """Check the fields of a private registry: all of them there, none of them anywhere else."""
-    mode = registry["mode"]
+    registry, mode = settings.registry, settings.registry.mode()
+    password, secret, address = registry.password, registry.password_secret, registry.address
     if mode != "private":
-        for field, shown in _PRIVATE_FIELDS.items():
-            if field in registry:
-                remedy = f"mode {mode} takes none; write registry.mode: private"
-                yield error_line(f"registry.{shown}", registry[field], remedy)
-        if password:
-            yield error_line("registry.password", "[hidden]", f"mode {mode} takes none; write registry.mode: private")
+        for field in (address, registry.username, secret, password):
+            if field:
+                hidden = HIDDEN if field.path_ == password.path_ else None
+                yield field.refused(f"mode {mode} takes none; write registry.mode: private", hidden)
         return
-    for field, remedy in _PRIVATE.items():
-        if field not in registry:
-            yield error_line(f"registry.{field}", "", remedy)
-    secret = registry.get("password_secret")
+    if not address:
+        yield address.refused("which registry? write its host, such as ghcr.io")
+    if not registry.username:
+        yield registry.username.refused("who reads it? write a user name")
     if not password and not secret:
-        remedy = (
+        yield password.refused(
             "write it by `pulumi config set --secret --path scoring:registry.password`, or name the vault secret that "
             "has it by registry.passwordSecret"
         )
-        yield error_line("registry.password", "", remedy)
     elif password and secret:
-        yield error_line("registry.passwordSecret", secret, "registry.password is written too; take out one of them")
-    address = registry.get("address")
-    if address and "reference" in image and not image["reference"].startswith(f"{address}/"):
-        remedy = f"the credentials are for registry.address {address}; name an image there"
-        yield error_line("image.reference", image["reference"], remedy)
+        yield secret.refused("registry.password is written too; take out one of them")
+    reference = settings.image.reference
+    if address and reference and not reference().startswith(f"{address()}/"):
+        yield reference.refused(f"the credentials are for registry.address {address()}; name an image there")
 
 
-def _workspace(workspace: Section) -> Iterator[str]:
-    if "id" in workspace:
-        for field, shown in _WORKSPACE_FIELDS.items():
-            if field in workspace:
-                remedy = "workspace.id names a workspace that exists; take out one of them"
-                yield error_line(f"workspace.{shown}", workspace[field], remedy)
-    elif workspace.get("resource_group_exists") and "resource_group" not in workspace:
-        yield error_line(
-            "workspace.resourceGroupExists",
-            workspace["resource_group_exists"],
-            "which one? write workspace.resourceGroup too",
-        )
+def _workspace(workspace: At) -> Iterator[str]:
+    if workspace.id:
+        for name in workspace().model_fields_set - {"id"}:
+            yield getattr(workspace, name).refused("workspace.id names a workspace that exists; take out one of them")
+    elif workspace.resource_group_exists() and not workspace.resource_group:
+        yield workspace.resource_group_exists.refused("which one? write workspace.resourceGroup too")
 
 
-def _principal(mode: str, principal: Section, now: datetime) -> Iterator[str]:
-    kind = principal["kind"]
-    if kind not in PRINCIPAL_KINDS:
-        yield error_line("principal.kind", kind, f"one of {', '.join(PRINCIPAL_KINDS)}")
-    elif mode == "public" and kind != "none":
-        yield error_line("principal.kind", kind, "a public registry is read without one; take out principal")
-    elif mode == "private" and kind != "none":
-        yield error_line("principal.kind", kind, "registry.username reads a private registry; take out principal")
-    elif mode == "workspace" and kind == "service-principal":
-        remedy = "the workspace's own registry takes no credentials; write none, or managed-identity"
-        yield error_line("principal.kind", kind, remedy)
-    elif mode == "standalone" and kind == "none":
-        remedy = "a standalone registry is private; write service-principal or managed-identity"
-        yield error_line("principal.kind", kind, remedy)
-    yield from _passwords(kind, principal, now)
+def _principal(settings: At, now: datetime) -> Iterator[str]:
+    principal, mode = settings.principal, settings.registry.mode()
+    kind = principal.kind() or default_principal(mode)
+    remedies = {
+        ("public", "service-principal"): "a public registry is read without one; take out principal",
+        ("private", "service-principal"): "registry.username reads a private registry; take out principal",
+        ("workspace", "service-principal"): (
+            "the workspace's own registry takes no credentials; write none, or managed-identity"
+        ),
+        ("standalone", "none"): "a standalone registry is private; write service-principal or managed-identity",
+    }
+    remedies |= {(each, "managed-identity"): remedies[each, "service-principal"] for each in _READ_ONLY}
+    if remedy := remedies.get((mode, kind)):
+        yield principal.kind.refused(remedy, kind)
+    yield from _passwords(principal, kind, now)
 
 
-def _passwords(kind: str, principal: Section, now: datetime) -> Iterator[str]:
-    passwords: Section = principal.get("passwords") or {}
-    current = principal.get("current")
-    if kind != "service-principal" and (passwords or current):
-        yield error_line(
-            "principal.passwords", ", ".join(passwords) or current, f"{kind} has no password; take them out"
-        )
+def _passwords(principal: At, kind: str, now: datetime) -> Iterator[str]:
+    passwords, current = principal.passwords, principal.current
+    names = ", ".join(passwords())
+    if kind != "service-principal" and (passwords() or current):
+        yield passwords.refused(f"{kind} has no password; take them out", names or current())
         return
-    if len(passwords) > _PASSWORDS_AT_ONCE:
-        remedy = "two are enough while one takes over; take out those that nobody uses"
-        yield error_line("principal.passwords", ", ".join(passwords), remedy)
-    if len(passwords) > 1 and current is None:
-        yield error_line("principal.current", "", f"which password is in use? one of {', '.join(passwords)}")
-    if current is not None and current not in passwords:
-        known = ", ".join(passwords) or "none is listed"
-        yield error_line("principal.current", current, f"no such password in principal.passwords ({known})")
-    for name, password in passwords.items():
-        used = name == current or len(passwords) == 1
-        if used and "expires" in password and datetime.fromisoformat(password["expires"]) <= now:
-            remedy = "it is over; add another password and make it principal.current"
-            yield error_line(f"principal.passwords.{name}.expires", password["expires"], remedy)
+    if len(passwords()) > _PASSWORDS_AT_ONCE:
+        yield passwords.refused("two are enough while one takes over; take out those that nobody uses", names)
+    if len(passwords()) > 1 and not current:
+        yield current.refused(f"which password is in use? one of {names}")
+    if current and current() not in passwords():
+        yield current.refused(f"no such password in principal.passwords ({names or 'none is listed'})")
+    for name, password in passwords.entries():
+        used = name == current() or len(passwords()) == 1
+        if used and password.expires and datetime.fromisoformat(password.expires()) <= now:
+            yield password.expires.refused("it is over; add another password and make it principal.current")
 
 
-def _image(registry: Section, image: Section) -> Iterator[str]:
-    mode = registry["mode"]
-    if "promote" in image:
-        yield from _promoted(mode, image)
-    elif "reference" in image:
-        for field, shown in _BUILD_FIELDS.items():
-            if field in image:
-                remedy = "image.reference names an image that is built; take out one of them"
-                yield error_line(f"image.{shown}", image[field], remedy)
+def _image(settings: At) -> Iterator[str]:
+    image, registry = settings.image, settings.registry
+    mode = registry.mode()
+    if image.promote:
+        yield from _promoted(image, mode)
+    elif image.reference:
+        for name in image().model_fields_set - {"reference", "requirements", "build_secrets"}:
+            yield getattr(image, name).refused("image.reference names an image that is built; take out one of them")
     elif mode in _READ_ONLY:
-        remedy = f"a {mode} registry is only read; name the image by image.reference"
-        yield error_line("image.context", image.get("context", ""), remedy)
-    elif "context" not in image:
-        yield error_line("image.context", "", "name the folder to build from, or an existing image by image.reference")
-    elif image.get("builder", "acr") not in BUILDERS:
-        yield error_line("image.builder", image["builder"], f"one of {', '.join(BUILDERS)}")
-    elif registry.get("role_assignment_mode") == "abac" and image.get("builder", "acr") == "acr":
-        remedy = "ACR Tasks has no rights in a registry with roleAssignmentMode abac; write docker, or image.reference"
-        yield error_line("image.builder", "acr", remedy)
+        yield image.context.refused(f"a {mode} registry is only read; name the image by image.reference")
+    elif not image.context:
+        yield image.context.refused("name the folder to build from, or an existing image by image.reference")
+    elif registry.role_assignment_mode() == "abac" and image.builder() == "acr":
+        yield image.builder.refused(
+            "ACR Tasks has no rights in a registry with roleAssignmentMode abac; write docker, or image.reference"
+        )
 
 
-def _promoted(mode: str, image: Section) -> Iterator[str]:
-    """Check an image that is brought from elsewhere. Fields of a build may stay; it takes their place."""
-    if "reference" in image:
-        remedy = "image.reference names an image that is used where it lies; take out one of them"
-        yield error_line("image.promote", image["promote"], remedy)
+def _promoted(image: At, mode: str) -> Iterator[str]:
+    """Check an image that is imported. Fields of a build may stay; it is imported instead of built."""
+    if image.reference:
+        yield image.promote.refused("image.reference names an image that is used where it is; take out one of them")
     elif mode in _READ_ONLY:
-        remedy = f"a {mode} registry is only read; name the image there by image.reference"
-        yield error_line("image.promote", image["promote"], remedy)
+        yield image.promote.refused(f"a {mode} registry is only read; name the image there by image.reference")
 
 
-def _build_secrets(image: Section, secrets: Section) -> Iterator[str]:
-    names = ", ".join(secrets)
-    if names and "reference" in image:
-        remedy = "image.reference names an image that is built; take out one of them"
-        yield error_line("image.buildSecrets", names, remedy)
-    elif names and image.get("builder") == "docker":
-        yield error_line("image.buildSecrets", names, "pulumi-docker can pass none to a build; write builder: acr")
+def _build_secrets(image: At) -> Iterator[str]:
+    secrets = image.build_secrets
+    names = ", ".join(secrets() or {})
+    if names and image.reference:
+        yield secrets.refused("image.reference names an image that is built; take out one of them", names)
+    elif names and image.builder() == "docker":
+        yield secrets.refused("pulumi-docker can pass none to a build; write builder: acr", names)
 
 
-def _environment(settings: Section) -> Iterator[str]:
+def _environment(settings: At) -> Iterator[str]:
     """Check what Azure ML builds itself: in the workspace's registry, with its own server and an entry script."""
-    environment: Section = settings["environment"]
-    base, mode = environment["base"], settings["registry"]["mode"]
-    if "image" in settings:
-        yield error_line("environment.base", base, "image says already what runs; take out one of them")
-    if mode != "workspace":
+    environment, mode = settings.environment, settings.registry.mode
+    if settings.image:
+        yield environment.base.refused("image says already what runs; take out one of them")
+    if mode() != "workspace":
         remedy = "Azure ML builds an environment in the workspace's own registry; write registry.mode: workspace"
-        yield error_line("registry.mode", mode, remedy)
-    files = [field for field in ("conda_file", "requirements_file") if field in environment]
-    if len(files) != 1:
-        remedy = "name one file of packages, condaFile or requirementsFile; without any, write image.reference"
-        yield error_line("environment.base", base, remedy)
-    if "python" in environment and "conda_file" in environment:
-        yield error_line(
-            "environment.python", environment["python"], "condaFile says which; take it out, or write it there"
+        yield mode.refused(remedy)
+    if bool(environment.conda_file) == bool(environment.requirements_file):
+        yield environment.base.refused(
+            "name one file of packages, condaFile or requirementsFile; without any, write image.reference"
         )
-    for name, deployment in settings["deployments"].items():
-        if "image" in deployment:
+    if environment.python and environment.conda_file:
+        yield environment.python.refused("condaFile says which; take it out, or write it there")
+    for _, deployment in settings.deployments.entries():
+        if deployment.image:
             continue
-        if "routes" in deployment:
-            remedy = "Azure ML's own server has fixed routes; take it out, or build an image with a server of your own"
-            yield error_line(f"deployments.{name}.routes", deployment["routes"], remedy)
-        if not (deployment.get("code") or settings.get("code")):
-            remedy = "the server of environment runs an entry script; name code.path and code.entryScript"
-            yield error_line(f"deployments.{name}.code", "", remedy)
+        if deployment.routes:
+            yield deployment.routes.refused(
+                "Azure ML's own server has fixed routes; take it out, or build an image with a server of your own"
+            )
+        if not (deployment.code or settings.code):
+            yield deployment.code.refused(
+                "the server of environment runs an entry script; name code.path and code.entryScript"
+            )
 
 
-def _endpoint(endpoint: Section, deployments: Section) -> Iterator[str]:
-    if not deployments:
-        yield error_line("deployments", {}, "an endpoint without one answers nothing; describe at least one")
+def _endpoint(settings: At) -> Iterator[str]:
+    endpoint, deployments = settings.endpoint, settings.deployments
+    if not deployments():
+        yield deployments.refused("an endpoint without one answers nothing; describe at least one")
         return
-    if endpoint.get("auth", "key") not in AUTH_MODES:
-        yield error_line("endpoint.auth", endpoint["auth"], f"one of {', '.join(AUTH_MODES)}")
-    traffic: Section = endpoint.get("traffic") or default_traffic(deployments)
-    mirror: Section = endpoint.get("mirror") or {}
-    for field, split in (("traffic", traffic), ("mirror", mirror)):
-        for name in split:
-            if name not in deployments:
-                known = ", ".join(deployments)
-                yield error_line(f"endpoint.{field}.{name}", split[name], f"no such deployment; one of {known}")
+    known = ", ".join(deployments())
+    for split in (endpoint.traffic, endpoint.mirror):
+        for name, share in split.entries():
+            if name not in deployments():
+                yield share.refused(f"no such deployment; one of {known}")
+    traffic = endpoint.traffic() or default_traffic(deployments())
     total = sum(traffic.values())
     if not traffic:
-        yield error_line("endpoint.traffic", {}, f"say how {', '.join(deployments)} share 100 percent")
+        yield endpoint.traffic.refused(f"say how {known} share 100 percent")
     elif total != _WHOLE:
-        yield error_line("endpoint.traffic", f"{total} percent together", "Azure takes 100; correct the shares")
-    yield from _mirror(traffic, mirror)
+        yield endpoint.traffic.refused("Azure takes 100; correct the shares", f"{total} percent together")
+    yield from _mirror(endpoint.mirror, traffic)
 
 
-def _assets(settings: Section) -> Iterator[str]:
-    """Check the models, each with the code that serves it."""
-    stack = settings.get("model")
-    if stack is not None:
-        yield from _model("model", stack)
-    for name, deployment in settings["deployments"].items():
-        own = deployment.get("model")
-        if own is not None:
-            yield from _model(f"deployments.{name}.model", own)
-        model = own or stack or {}
-        if model.get("type") == "mlflow" and not (deployment.get("code") or settings.get("code")):
-            place = "model" if own is None else f"deployments.{name}.model"
-            remedy = "Azure serves it without code in an image of its own only; name code, or write type: custom"
-            yield error_line(f"{place}.type", "mlflow", remedy)
-
-
-def _model(place: str, model: Section) -> Iterator[str]:
-    if "reference" not in model:
-        if "path" not in model:
-            yield error_line(f"{place}.path", "", "name a folder or file, or a registered version by reference")
-        return
-    for field in ("path", "name", "type"):
-        if field in model:
-            remedy = "reference names a version that is registered; take out one of them"
-            yield error_line(f"{place}.{field}", model[field], remedy)
-
-
-def _mirror(traffic: Section, mirror: Section) -> Iterator[str]:
-    if len(mirror) > 1:
-        yield error_line("endpoint.mirror", ", ".join(mirror), "Azure mirrors to one deployment; take out the others")
-    for name, percent in mirror.items():
-        if percent > _MIRROR_LIMIT:
-            yield error_line(f"endpoint.mirror.{name}", percent, f"Azure mirrors {_MIRROR_LIMIT} percent at most")
+def _mirror(mirror: At, traffic: Mapping[str, int]) -> Iterator[str]:
+    if len(mirror()) > 1:
+        yield mirror.refused("Azure mirrors to one deployment; take out the others", ", ".join(mirror()))
+    for name, share in mirror.entries():
+        if share() > _MIRROR_LIMIT:
+            yield share.refused(f"Azure mirrors {_MIRROR_LIMIT} percent at most")
         if traffic.get(name):
-            remedy = f"it has {traffic[name]} percent of the live traffic; a mirror takes a deployment that has none"
-            yield error_line(f"endpoint.mirror.{name}", percent, remedy)
+            yield share.refused(
+                f"it has {traffic[name]} percent of the live traffic; a mirror takes a deployment that has none"
+            )
+
+
+def _models(settings: At) -> Iterator[str]:
+    """Check the models, each with the code that serves it."""
+    if settings.model:
+        yield from _model(settings.model)
+    for _, deployment in settings.deployments.entries():
+        if deployment.model:
+            yield from _model(deployment.model)
+        model = deployment.model or settings.model
+        if model and model.type() == "mlflow" and not (deployment.code or settings.code):
+            yield model.type.refused(
+                "Azure serves it without code in an image of its own only; name code, or write type: custom"
+            )
+
+
+def _model(model: At) -> Iterator[str]:
+    if not model.reference and not model.path:
+        yield model.path.refused("name a folder or file, or a registered version by reference")
+    for field in (model.path, model.name, model.type):
+        if model.reference and field:
+            yield field.refused("reference names a version that is registered; take out one of them")
+
+
+# -- what depends on the endpoint kind ---------------------------------------------------------------------------------
+
+
+def _endpoint_kind(settings: At) -> Iterator[str]:
+    endpoint, workspace = settings.endpoint, settings.workspace
+    kind = endpoint.kind()
+    if kind == "kubernetes":
+        yield from _compute(endpoint, workspace)
+        if endpoint.auth() == "aad-token":
+            yield endpoint.auth.refused("Entra tokens are for managed endpoints; write key or aml-token")
+        if not endpoint.public_network_access():
+            remedy = "the cluster's own network decides who reaches it; take it out"
+            yield endpoint.public_network_access.refused(remedy)
+    yield from _sides(endpoint, kind)
+    if endpoint.diagnostics and workspace.id and not endpoint.diagnostics.log_workspace:
+        yield endpoint.diagnostics.log_workspace.refused(
+            "where to? the stack makes no Log Analytics workspace beside workspace.id; write the ARM id of one"
+        )
+    for _, deployment in settings.deployments.entries():
+        yield from _sides(deployment, kind)
+        yield from _deployment(deployment, kind)
+        if deployment.autoscale and len(settings.tags()) > _AUTOSCALE_TAGS:
+            count = f"{len(settings.tags())} tags"
+            yield settings.tags.refused(f"an autoscale setting takes {_AUTOSCALE_TAGS} tags; take some out", count)
+
+
+def _sides(section: At, kind: str) -> Iterator[str]:
+    """Refuse what the endpoint's kind does not have."""
+    for name, field in type(section()).model_fields.items():
+        only, at = marker(field, Only), getattr(section, name)
+        if only is not None and only.kind != kind and at and (at() or at() is False):
+            yield at.refused(only.remedy)
+
+
+def _compute(endpoint: At, workspace: At) -> Iterator[str]:
+    compute, name = endpoint.compute, endpoint.compute() or ""
+    if not compute:
+        yield compute.refused("which one? write the name of a compute that is attached to the workspace")
+    elif problem := RULES["computeId" if "/" in name else "compute"].problem(name):
+        yield compute.refused(problem)
+    elif "/" not in name:
+        if not endpoint.cluster and not workspace.id:
+            yield compute.refused(
+                "the workspace is new and has none; name the cluster to attach by endpoint.cluster.id"
+            )
+    elif endpoint.cluster:
+        yield compute.refused("endpoint.cluster is attached under a plain name; write one")
+    elif not name.lower().startswith(f"{workspace.id() or '?'}/computes/".lower()):
+        yield compute.refused("it lies in another workspace; name that one by workspace.id")
+
+
+def _deployment(deployment: At, kind: str) -> Iterator[str]:
+    yield from _instances(deployment, kind)
+    timeout, limit = deployment.request_settings.request_timeout, _REQUEST_SECONDS[kind]
+    if timeout and seconds_of(timeout()) > limit:
+        yield timeout.refused(f"Azure allows at most {limit} seconds; write PT{limit}S or less")
+    if deployment.autoscale:
+        yield from _autoscale(deployment.autoscale)
+    if deployment.scale and deployment.scale.min_instances() > deployment.scale.max_instances():
+        most = deployment.scale.max_instances()
+        yield deployment.scale.min_instances.refused(f"it is more than maxInstances, {most}; write less")
+    if deployment.resources:
+        yield from _resources(deployment.resources)
+    if deployment.data_collector:
+        yield from _collector(deployment.data_collector)
+
+
+def _instances(deployment: At, kind: str) -> Iterator[str]:
+    size, count = deployment.instance_type, deployment.instance_count
+    rule = RULES["instanceType" if kind == "managed" else "kubernetesInstanceType"]
+    if not size and kind == "managed":
+        yield size.refused("which machine? write a size, such as Standard_DS3_v2")
+    elif size and (problem := rule.problem(size())):
+        yield size.refused(problem)
+    if kind == "managed" and count() > _INSTANCES:
+        yield count.refused(f"Azure takes {_INSTANCES}; share over two deployments")
+    for scaling in ("autoscale", "scale"):
+        if count and getattr(deployment, scaling):
+            yield count.refused(f"{scaling} says how many; take out one of them")
+
+
+def _autoscale(autoscale: At) -> Iterator[str]:
+    least, most = autoscale.min(), autoscale.max()
+    if most > _INSTANCES:
+        yield autoscale.max.refused(f"Azure takes {_INSTANCES}; share over two deployments")
+    if least > most:
+        yield autoscale.min.refused(f"it is more than max, {most}; write less")
+    elif not least <= autoscale().first <= most:
+        yield autoscale.default.refused(f"it lies outside min and max; write {least} to {most}")
+    for _, rule in autoscale.rules.entries():
+        if (rule.above() is None) == (rule.below() is None):
+            yield rule.above.refused("when does it change? write either above or below")
+        if rule.change() == 0:
+            yield rule.change.refused("it changes nothing; write 1, or -1 for one less")
+        for field, (shortest, longest) in ((rule.window, _WINDOW), (rule.cooldown, _COOLDOWN)):
+            if not shortest <= seconds_of(field()) <= longest:
+                yield field.refused(f"Azure takes {shortest} seconds to {longest // 3600} hours; write PT5M")
+
+
+def _resources(resources: At) -> Iterator[str]:
+    asked, most = resources.requests, resources.limits
+    for name in ("cpu", "memory"):
+        request, limit = getattr(asked, name), getattr(most, name)
+        if request and limit and amount(request()) > amount(limit()):
+            yield request.refused(f"it is more than the limit, {limit()}; write less")
+    if asked.gpu and asked.gpu() != most.gpu():
+        yield asked.gpu.refused(
+            "a GPU is never shared, so requests and limits are the same; write it under limits only"
+        )
+
+
+def _collector(collector: At) -> Iterator[str]:
+    if collector.capture_headers() and not any(name in collector.collections() for name in _PAYLOADS):
+        yield collector.capture_headers.refused(
+            "headers are stored with payloads; add the collection request or response",
+            ", ".join(collector.capture_headers()),
+        )

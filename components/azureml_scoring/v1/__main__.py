@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 
+from azureml_scoring.plan.stack import plan_file
+from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.json_schema import HEADER
-from azureml_scoring.settings.stack_file import NAMESPACE, parse
-from azureml_scoring.settings.types import RULES, SettingsError
+from azureml_scoring.settings.rules import RULES
+from azureml_scoring.settings.stack_file import NAMESPACE
 from azureml_scoring.v1.convert import Converted, convert
 from azureml_scoring.v1.reading import V1Error
 
@@ -77,7 +79,7 @@ def _run(asked: argparse.Namespace) -> int:
                 raise V1Error(f"{path} exists and differs; take it away, or name another file by --out")
         for path, content in new.items():
             path.write_text(content, "utf-8")
-        parse(config, root)
+        plan_file(config, root)
     for note in converted.notes:
         sys.stderr.write(f"{note}\n")
     return 0

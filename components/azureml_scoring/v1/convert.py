@@ -110,7 +110,7 @@ def convert(  # noqa: PLR0913 - what v1's command took
     if name:
         endpoint["name"] = name
     if recipe.variables:
-        serving["environment"] = recipe.variables
+        serving["environmentVariables"] = recipe.variables
     config: dict[str, Any] = {"location": place, "registry": {"mode": "workspace"}}
     if recipe.is_environment:
         files = {CONDA_FILE: _yaml(_with_server(recipe.conda, notes))}

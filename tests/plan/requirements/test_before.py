@@ -3,8 +3,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from azureml_scoring.plan.requirements import RULES, Checks, before, named, reference
+from azureml_scoring.plan.requirements import Checks, before, named, reference
 from azureml_scoring.plan.requirements.dockerfile import chain, read
+from azureml_scoring.settings.requirements import RULES
 
 TODAY = date(2026, 11, 24)
 ROOT = Path(__file__).parents[3]

@@ -6,15 +6,12 @@ the catalogue of public base images. Refuses to own the reading of files, regist
 
 from azureml_scoring.plan.requirements.after import ImageInspection, after
 from azureml_scoring.plan.requirements.before import Checks, before, made_of, named, reference
-from azureml_scoring.plan.requirements.findings import RULES, Finding, RequirementId, RequirementLevel
+from azureml_scoring.plan.requirements.findings import Finding
 
 __all__ = [
-    "RULES",
     "Checks",
     "Finding",
     "ImageInspection",
-    "RequirementId",
-    "RequirementLevel",
     "after",
     "before",
     "made_of",

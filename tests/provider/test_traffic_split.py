@@ -1,7 +1,7 @@
 """Claims about the arithmetic of traffic; pure."""
 
 import pytest
-from azureml_scoring.provider.split import Split, rounded, steps, without
+from azureml_scoring.provider.traffic_split import TrafficSplit, rounded, steps
 
 
 def test_a_shift_goes_through_the_asked_percents_and_ends_at_the_target() -> None:
@@ -49,13 +49,23 @@ def test_rounding_keeps_the_sum(shares: dict[str, float]) -> None:
 
 
 def test_the_share_of_a_leaving_deployment_goes_to_the_others_in_proportion() -> None:
-    assert without(Split({"a": 50, "b": 30, "c": 20}), "a").traffic == {"b": 60, "c": 40}
+    assert TrafficSplit({"a": 50, "b": 30, "c": 20}).without("a").traffic == {"b": 60, "c": 40}
 
 
 def test_the_last_receiver_leaves_nobody() -> None:
-    assert without(Split({"a": 100, "b": 0}, {"b": 10}), "a") == Split({}, {})
+    assert TrafficSplit({"a": 100, "b": 0}, {"b": 10}).without("a") == TrafficSplit({}, {})
 
 
 def test_a_split_reads_as_a_sentence() -> None:
-    assert str(Split({"blue": 90, "green": 10, "red": 0}, {"red": 5})) == "blue 90 %, green 10 %, mirror red 5 %"
-    assert str(Split()) == "nowhere"
+    assert str(TrafficSplit({"blue": 90, "green": 10, "red": 0}, {"red": 5})) == "blue 90 %, green 10 %, mirror red 5 %"
+    assert str(TrafficSplit()) == "nowhere"
+
+
+def test_receivers_get_live_or_mirrored_requests() -> None:
+    assert TrafficSplit({"blue": 100, "green": 0}, {"red": 5}).receivers == {"blue", "red"}
+
+
+def test_a_split_is_read_from_an_endpoint_and_a_share_of_0_is_no_difference() -> None:
+    split = TrafficSplit.of({"properties": {"traffic": {"blue": 100, "green": 0}, "mirrorTraffic": None}})
+    assert split.same(TrafficSplit({"blue": 100}))
+    assert not split.same(TrafficSplit({"blue": 100}, {"green": 5}))

@@ -1,0 +1,116 @@
+"""What a preview knows of an image: its repository, its content key, and what the checks before the build say.
+
+Owns the reading of the build context, once a run. Refuses to own which files belong to it (`content.py`), the checks
+(`requirements/`) and the build (`provider/`).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from azureml_scoring.plan.content import check_context, read_content
+from azureml_scoring.plan.progress import ProgressLogger
+from azureml_scoring.plan.provenance import MOST_PACKAGES, Provenance
+from azureml_scoring.plan.reference import Reference, short
+from azureml_scoring.plan.requirements import Checks, Finding, before, made_of, named
+from azureml_scoring.plan.requirements import reference as check_reference
+from azureml_scoring.settings.at import At
+from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.image import ImageSettings
+from azureml_scoring.settings.rules import RULES, TAG_LENGTH
+
+_TEXT_LIMIT: Final = 4 << 20
+"""Bytes of a Dockerfile or requirements file that are read."""
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """What a preview knows of an image, before any provider is asked."""
+
+    repository: str
+    tag: str
+    """The start of the content key; empty for an existing image."""
+    reference: str | None = None
+    """The image's name, when it exists already."""
+    promote: str | None = None
+    """The image in the registry it was built in, when it is imported from there."""
+    content_key: str = ""
+    context: Path = field(default_factory=Path)
+    findings: tuple[Finding, ...] = ()
+    """What the checks before the build say."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What it is built from, for people to compare; nothing for an existing image."""
+
+
+def plan_image(image: At) -> ImagePlan:
+    """Read what an image is built from; raise a `SettingsError` when there is nothing to build."""
+    settings: ImageSettings = image()
+    if settings.reference is not None:
+        return plan_reference(image.reference, settings.requirements)
+    if settings.promote is not None:
+        findings = _accepted(check_reference(settings.promote, settings.requirements))
+        repository = Reference.parse(settings.promote).repository
+        return ImagePlan(repository, short(settings.promote), promote=settings.promote, findings=findings)
+    return _plan_build(image, settings)
+
+
+def plan_reference(reference: At, requirements: Mapping[str, str] | None = None) -> ImagePlan:
+    """Plan the use of an existing image by its name."""
+    findings = _accepted(check_reference(reference(), requirements))
+    return ImagePlan(Reference.parse(reference()).repository, "", reference(), findings=findings)
+
+
+def check_dockerfile(settings: ImageSettings, text: str, files: Mapping[str, str]) -> list[Finding]:
+    """Check a Dockerfile and the requirements files that it names."""
+    checks = Checks(settings.requirements, settings.target, settings.platform)
+    return before(text, files, settings.build_arguments, checks)
+
+
+def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
+    context = Path(settings.context or ".").resolve()
+    check_context(context, settings.dockerfile, image.path_)
+    text = _text(context / settings.dockerfile)
+    names = named(text, settings.build_arguments)
+    files = {name: _text(context / name) for name in names if (context / name).is_file()}
+    findings = _accepted(check_dockerfile(settings, text, files))
+    content = read_content(
+        context,
+        settings.dockerfile,
+        settings.build_arguments,
+        settings.base_digest,
+        settings.platform,
+        settings.target,
+        settings.build_secrets or (),
+        progress=ProgressLogger(image.context.path_),
+    )
+    repository = settings.repository or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
+    if problem := RULES["repository"].problem(repository):
+        raise SettingsError(image.repository.refused(problem, repository))
+    bases, packages = made_of(text, files, settings.build_arguments)
+    if settings.base_digest is not None:
+        bases.append(settings.base_digest)
+    provenance = Provenance(content.files, bases, packages if len(packages) <= MOST_PACKAGES else {})
+    return ImagePlan(
+        repository,
+        content.key[:TAG_LENGTH],
+        content_key=content.key,
+        context=context,
+        findings=findings,
+        provenance=provenance,
+    )
+
+
+def _text(path: Path) -> str:
+    """Read a text; a huge one is no list of requirements, and its start is enough."""
+    with path.open("rb") as file:
+        return file.read(_TEXT_LIMIT).decode("utf-8", "replace")
+
+
+def _accepted(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Raise what forbids the build, a line each; return the rest."""
+    if errors := [finding for finding in findings if finding.level == "error"]:
+        lines = (f"image: {finding}; image.requirements.{finding.id}: warning lets it pass" for finding in errors)
+        raise SettingsError("\n".join(lines))
+    return tuple(findings)

@@ -1,0 +1,236 @@
+"""Settings of a deployment: its machines or share of a cluster, what runs in it, and how it is probed."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from azureml_scoring.settings import rules
+from azureml_scoring.settings.endpoint import enabled
+from azureml_scoring.settings.image import CodeSettings, ModelSettings
+from azureml_scoring.settings.section import Arm, In, Only, Section
+
+DEPLOYMENT: Final = "OnlineDeployment"
+ENVIRONMENT: Final = "EnvironmentVersion"
+AUTOSCALE: Final = "Microsoft.Insights/autoscaleSettings"
+_ROUTES: Final = "properties.inferenceConfig"
+
+
+class RouteSettings(Section):
+    """Where the server inside the image listens; the defaults are azureml-inference-server-http's."""
+
+    port: Annotated[
+        rules.Port,
+        Arm(ENVIRONMENT, *(f"{_ROUTES}.{route}Route.port" for route in ("scoring", "liveness", "readiness"))),
+    ] = 5001
+    """Port of all routes."""
+    liveness: Annotated[rules.Route, Arm(ENVIRONMENT, f"{_ROUTES}.livenessRoute.path", argument="livenessPath")] = "/"
+    """Path that says whether the server lives."""
+    readiness: Annotated[rules.Route, Arm(ENVIRONMENT, f"{_ROUTES}.readinessRoute.path", argument="readinessPath")] = (
+        "/"
+    )
+    """Path that says whether the server takes requests."""
+    scoring: Annotated[rules.Route, Arm(ENVIRONMENT, f"{_ROUTES}.scoringRoute.path", argument="scoringPath")] = "/score"
+    """Path that scores."""
+
+
+class ProbeSettings(Section):
+    """How Azure ML probes a container; Azure's own values by default (ARM `ProbeSettings`)."""
+
+    initial_delay: rules.Duration | None = None
+    """Wait before the first probe, ISO 8601."""
+    period: rules.Duration | None = None
+    """Time between probes, ISO 8601."""
+    timeout: rules.Duration | None = None
+    """Time that one probe may take, ISO 8601."""
+    failure_threshold: Annotated[int, Field(ge=1)] | None = None
+    """Failures in a row that count as down."""
+    success_threshold: Annotated[int, Field(ge=1)] | None = None
+    """Successes in a row that count as up."""
+
+
+class RequestSettings(Section):
+    """Limits of scoring requests; Azure's own values by default (ARM `OnlineRequestSettings`)."""
+
+    max_concurrent_requests_per_instance: Annotated[int, Field(ge=1)] | None = None
+    """Requests that one instance works on at a time."""
+    request_timeout: rules.Duration | None = None
+    """Time that a request may take, ISO 8601: at most PT180S, on Kubernetes PT300S."""
+    max_queue_wait: rules.Duration | None = None
+    """Time that a request may wait for its turn, ISO 8601."""
+
+
+class ResourceSettings(Section):
+    """Resources of one container of a Kubernetes deployment (ARM `ContainerResourceSettings`)."""
+
+    cpu: rules.Cpu | None = None
+    """Cores: `"2"`, `"0.5"` or `500m`."""
+    memory: rules.Memory | None = None
+    """Memory: `2Gi`."""
+    gpu: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Whole GPUs."""
+
+
+class ResourcesSettings(Section):
+    """Resources that one container of a Kubernetes deployment requests, and their limits."""
+
+    requests: ResourceSettings = ResourceSettings()
+    """What it is guaranteed."""
+    limits: ResourceSettings = ResourceSettings()
+    """What it gets at most."""
+
+
+class ScaleSettings(Section):
+    """How the cluster sets the number of containers (ARM `TargetUtilizationScaleSettings`)."""
+
+    min_instances: Annotated[int, Field(ge=1)] = 1
+    """Containers at least."""
+    max_instances: Annotated[int, Field(ge=1)]
+    """Containers at most."""
+    target_utilization_percentage: Annotated[int, Field(ge=1, le=100)] = 70
+    """Utilization that the cluster aims at, in percent."""
+    polling_interval: rules.Duration = "PT1S"
+    """Time between two measurements, ISO 8601."""
+
+
+class AutoscaleRuleSettings(Section):
+    """When Azure Monitor changes the number of instances, and by how many."""
+
+    metric: Annotated[rules.AutoscaleMetric, Arm(AUTOSCALE, "metricTrigger.metricName")]
+    """A metric of the deployment."""
+    above: Annotated[float | None, Field(ge=0), Arm(AUTOSCALE, "metricTrigger.threshold")] = None
+    """Changes when the metric's average is above this; either this or `below`."""
+    below: Annotated[float | None, Field(ge=0), Arm(AUTOSCALE, "metricTrigger.threshold")] = None
+    """Changes when the metric's average is below this."""
+    change: Annotated[int, Arm(AUTOSCALE, "scaleAction.value")]
+    """Instances to add, or with a minus to take away."""
+    window: Annotated[rules.Duration, Arm(AUTOSCALE, "metricTrigger.timeWindow")] = "PT5M"
+    """Time that the average is taken over, ISO 8601: PT5M to PT12H."""
+    cooldown: Annotated[rules.Duration, Arm(AUTOSCALE, "scaleAction.cooldown")] = "PT5M"
+    """Time without a further change, ISO 8601: PT1M to PT168H."""
+
+
+class AutoscaleSettings(Section):
+    """How Azure Monitor sets the number of instances of a managed deployment."""
+
+    min: Annotated[int, Field(ge=1), Arm(AUTOSCALE, "capacity.minimum")]
+    """Instances at least."""
+    max: Annotated[int, Field(ge=1), Arm(AUTOSCALE, "capacity.maximum")]
+    """Instances at most."""
+    default: Annotated[int | None, Field(ge=1), Arm(AUTOSCALE, "capacity.default")] = None
+    """Instances at first, and while there are no metrics; `min` by default."""
+    rules: Annotated[list[AutoscaleRuleSettings], Field(min_length=1, max_length=10)] = [
+        AutoscaleRuleSettings(metric="CpuUtilizationPercentage", above=70, change=1),
+        AutoscaleRuleSettings(metric="CpuUtilizationPercentage", below=30, change=-1),
+    ]
+    """When it changes; by default one more above 70 percent of CPU, one less below 30."""
+
+    @property
+    def first(self) -> int:
+        """Instances at first."""
+        return self.default or self.min
+
+
+class CollectionSettings(Section):
+    """How much of one collection is stored (ARM `Collection`)."""
+
+    sampling_rate: Annotated[float, Field(ge=0, le=1)] = 1
+    """Share of the requests: 0 to 1."""
+
+
+class DataCollectorSettings(Section):
+    """What Azure ML stores of requests and replies in the workspace's storage (ARM `DataCollector`)."""
+
+    collections: Annotated[dict[rules.CollectionName, CollectionSettings], Field(min_length=1)]
+    """By name: `request` and `response` are payloads; others are what the entry script collects."""
+    rolling_rate: Literal["minute", "hour", "day", "month", "year"] = "hour"
+    """How often a new folder is begun."""
+    capture_headers: list[rules.Text] = []
+    """Headers that are stored with the payloads."""
+
+
+def _scale(scale: ScaleSettings) -> dict[str, Any]:
+    return scale.wire()
+
+
+def _resources(resources: ResourcesSettings) -> dict[str, dict[str, str]] | None:
+    parts = {"containerResourceRequests": resources.requests, "containerResourceLimits": resources.limits}
+    amounts = {name: {key: str(value) for key, value in part.wire().items()} for name, part in parts.items()}
+    return {name: part for name, part in amounts.items() if part} or None
+
+
+def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
+    headers = {"requestLogging": {"captureHeaders": collector.capture_headers}} if collector.capture_headers else {}
+    return {
+        "collections": {
+            name: {"dataCollectionMode": "Enabled", "samplingRate": each.sampling_rate}
+            for name, each in collector.collections.items()
+        },
+        "rollingRate": collector.rolling_rate.capitalize(),
+        **headers,
+    }
+
+
+class DeploymentSettings(Section):
+    """One deployment behind the endpoint."""
+
+    instance_type: Annotated[rules.Text | None, Arm(DEPLOYMENT, "properties.instanceType")] = None
+    """Machine size, such as Standard_DS3_v2; on Kubernetes an instance type of the cluster, or none."""
+    instance_count: Annotated[int, Field(ge=1), Arm(DEPLOYMENT, "sku.capacity", argument="instanceCount")] = 1
+    """Instances; 50 at most on managed endpoints. Not with `autoscale` or `scale`."""
+    autoscale: Annotated[
+        AutoscaleSettings | None, Only("managed", "Azure Monitor scales managed deployments only; write scale")
+    ] = None
+    """Azure Monitor sets the number of instances."""
+    scale: Annotated[
+        ScaleSettings | None,
+        Only("kubernetes", "the cluster's scaling is for endpoint.kind kubernetes; write autoscale"),
+        Arm(DEPLOYMENT, "properties.scaleSettings", encode=_scale, encoded=dict[str, Any]),
+    ] = None
+    """The cluster sets the number of containers."""
+    resources: Annotated[
+        ResourcesSettings | None,
+        Only("kubernetes", "a managed deployment has its whole machine; choose that by instanceType"),
+        Arm(
+            DEPLOYMENT,
+            "properties.containerResourceRequirements",
+            encode=_resources,
+            encoded=dict[str, dict[str, str]],
+        ),
+    ] = None
+    """Resources of one container."""
+    egress_public_network_access: Annotated[
+        bool | None,
+        Only("managed", "the cluster's own network decides what it reaches; take it out"),
+        Arm(
+            DEPLOYMENT,
+            "properties.egressPublicNetworkAccess",
+            encode=enabled,
+            encoded=Literal["Enabled", "Disabled"],
+        ),
+    ] = None
+    """Whether it may reach the internet; Azure lets it by default."""
+    data_collector: Annotated[
+        DataCollectorSettings | None,
+        Arm(DEPLOYMENT, "properties.dataCollector", encode=_collector, encoded=dict[str, Any]),
+    ] = None
+    """What is stored of requests and replies."""
+    image: rules.ImageReference | None = None
+    """Another image than the stack's, written as `image.reference` is."""
+    model: ModelSettings | None = None
+    """Another model than the stack's."""
+    code: CodeSettings | None = None
+    """Another code than the stack's."""
+    environment_variables: Annotated[
+        dict[rules.VariableName, In[str]], Arm(DEPLOYMENT, "properties.environmentVariables")
+    ] = {}
+    """Environment variables of the container. They are readable in Azure: no secrets."""
+    routes: RouteSettings = RouteSettings()
+    """Where the server inside the image listens."""
+    liveness_probe: Annotated[ProbeSettings | None, Arm(DEPLOYMENT, "properties.livenessProbe")] = None
+    """Whether it lives."""
+    readiness_probe: Annotated[ProbeSettings | None, Arm(DEPLOYMENT, "properties.readinessProbe")] = None
+    """Whether it takes requests."""
+    request_settings: Annotated[RequestSettings | None, Arm(DEPLOYMENT, "properties.requestSettings")] = None
+    """Limits of scoring requests."""
+    app_insights: Annotated[bool, Arm(DEPLOYMENT, "properties.appInsightsEnabled")] = False
+    """Whether requests are logged to Application Insights."""

@@ -1,0 +1,466 @@
+"""Rules of single texts: what a name, an id, a route or a duration may look like, and how an error says so.
+
+Owns the patterns that Azure, OCI and ISO 8601 have for each kind of text. Refuses to own fields (the other modules of
+`settings/`) and what may go together (`validation.py`). Pure.
+https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+TAG_LENGTH: Final = 12
+"""Characters of a content key or digest that make a tag or a version."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one kind of text must look, as a pattern and in words."""
+
+    what: str
+    """The kind, as a reader would call it."""
+    pattern: str
+    """The whole text must match this; understood by Python and by ECMAScript."""
+    minimum: int
+    maximum: int
+    words: str
+    """What is allowed."""
+    example: str
+
+    def problem(self, text: str) -> str | None:
+        """Say what is wrong with a text; None when it is right."""
+        if self.minimum <= len(text) <= self.maximum and re.fullmatch(self.pattern, text):
+            return None
+        return f"{self.what} takes {self.words}; for instance {self.example}"
+
+
+def _any_case(text: str) -> str:
+    """Match a literal in any case: ARM ids have none, and ECMAScript patterns know no flag inside."""
+    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in text)
+
+
+def _id(kinds: str, name: str = "[^/]+") -> str:
+    """Compose the pattern of an ARM id: `Microsoft.X/type/subtype`, with a name behind each type."""
+    provider, *types = kinds.split("/")
+    names = ["[^/]+"] * (len(types) - 1) + [name]
+    below = "".join(f"/{_any_case(kind)}/{each}" for kind, each in zip(types, names, strict=True))
+    group = f"{_any_case('/subscriptions/')}{_UUID}{_any_case('/resourceGroups/')}{_GROUP}"
+    return f"{group}{_any_case(f'/providers/{provider}')}{below}"
+
+
+_UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_ML: Final = "Microsoft.MachineLearningServices"
+_GROUP: Final = r"[\w().-]{0,89}[\w()-]"
+_PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+_HOST: Final = r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
+_IMAGE_HOST: Final = rf"(?=[^/]*[.:]|localhost/){_HOST}"
+"""As docker has it: without a dot or a port, the first word is a folder of Docker Hub."""
+
+RULES: Mapping[str, Rule] = {
+    "resourceGroup": Rule(
+        "a resource group", _GROUP, 1, 90, "1 to 90 letters, digits and . _ - ( ), no . at the end", "scoring-dev"
+    ),
+    "registry": Rule("a registry name", "[a-zA-Z0-9]+", 5, 50, "5 to 50 letters and digits, no dash", "scoringdev"),
+    "storageAccount": Rule("a storage account", "[a-z0-9]+", 3, 24, "3 to 24 small letters and digits", "scoringdev"),
+    "vault": Rule(
+        "a key vault",
+        "[a-zA-Z](-?[a-zA-Z0-9])*",
+        3,
+        24,
+        "3 to 24 letters, digits and single dashes, a letter first",
+        "scoring-dev",
+    ),
+    "workspace": Rule(
+        "a workspace", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 3, 33, "3 to 33 letters, digits, - and _", "scoring-dev"
+    ),
+    "logs": Rule(
+        "a log analytics workspace",
+        "[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]",
+        4,
+        63,
+        "4 to 63 letters, digits and dashes, none at an end",
+        "scoring-dev",
+    ),
+    "insights": Rule(
+        "an Application Insights component", r"[\w().-]*[\w()-]", 1, 260, "letters, digits and . _ - ( )", "scoring-dev"
+    ),
+    "identity": Rule(
+        "a managed identity",
+        "[a-zA-Z0-9][a-zA-Z0-9_-]*",
+        3,
+        128,
+        "3 to 128 letters, digits, - and _",
+        "scoring-dev-pull",
+    ),
+    "connection": Rule(
+        "a workspace connection", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 3, 33, "3 to 33 letters, digits, - and _", "scoring-pull"
+    ),
+    "secret": Rule("a vault secret", "[a-zA-Z0-9-]+", 1, 127, "1 to 127 letters, digits and dashes", "pull-password"),
+    "endpoint": Rule(
+        "an endpoint",
+        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
+        3,
+        32,
+        "3 to 32 letters, digits and dashes, a letter first",
+        "scoring-dev",
+    ),
+    "deployment": Rule(
+        "a deployment",
+        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
+        3,
+        32,
+        "3 to 32 letters, digits and dashes, a letter first",
+        "blue",
+    ),
+    "environment": Rule(
+        "an environment", "[a-zA-Z0-9][a-zA-Z0-9._-]*", 1, 255, "up to 255 letters, digits and . _ -", "sklearn-scoring"
+    ),
+    "password": Rule(
+        "a password's name",
+        "[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        1,
+        32,
+        "1 to 32 small letters, digits and dashes",
+        "2026-07",
+    ),
+    "repository": Rule(
+        "a repository",
+        f"{_PART}(/{_PART})*",
+        1,
+        255,
+        "small letters and digits, parted by . _ - or /, without a tag",
+        "scoring/sklearn",
+    ),
+    "location": Rule("a location", "[a-z]+[0-9]?", 3, 40, "Azure's short form: small letters, no blank", "westeurope"),
+    "instanceType": Rule(
+        "an instance type", "Standard_[A-Za-z0-9_]+", 10, 64, "a size's full name with Standard_", "Standard_DS3_v2"
+    ),
+    "route": Rule("a route", r"/[A-Za-z0-9._~/%-]*", 1, 256, "a path that starts with /", "/score"),
+    "duration": Rule(
+        "a duration", r"PT(?=\d)(\d+H)?(\d+M)?(\d+S)?", 4, 16, "ISO 8601: PT, then hours, minutes, seconds", "PT10S"
+    ),
+    "platform": Rule("a platform", "linux/[a-z0-9]+(/[a-z0-9]+)?", 8, 32, "linux/ and an architecture", "linux/amd64"),
+    "digest": Rule("a digest", "sha256:[0-9a-f]{64}", 71, 71, "sha256: and 64 hexadecimal digits", "sha256:3f0c…"),
+    "imageReference": Rule(
+        "an image reference",
+        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?",
+        1,
+        512,
+        "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port",
+        "mcr.microsoft.com/azureml/curated/sklearn:12",
+    ),
+    "pinnedImage": Rule(
+        "an image to promote",
+        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*@sha256:[0-9a-f]{{64}}",
+        1,
+        512,
+        "host/repository@sha256:…, because tags move; `docker buildx imagetools inspect IMAGE` tells the digest",
+        "scoringdev.azurecr.io/scoring/sklearn@sha256:3f0c…",
+    ),
+    "vaultSecret": Rule(
+        "a vault secret's id",
+        r"https://([a-zA-Z0-9-]+\.vault\.(azure\.net|azure\.cn|usgovcloudapi\.net)|localhost:\d+)"
+        r"/secrets/[a-zA-Z0-9-]+(/[0-9a-f]{32})?",
+        1,
+        512,
+        "https://VAULT.vault.azure.net/secrets/NAME, with /VERSION where it shall stay one",
+        "what `az keyvault secret show --vault-name VAULT --name NAME --query id` prints",
+    ),
+    "registryId": Rule(
+        "a registry's ARM id",
+        _id("Microsoft.ContainerRegistry/registries", "[a-zA-Z0-9]+"),
+        1,
+        512,
+        "/subscriptions/…/resourceGroups/…/providers/Microsoft.ContainerRegistry/registries/NAME",
+        "what `az acr show --name NAME --query id` prints",
+    ),
+    "registryAddress": Rule(
+        "a registry's address",
+        _HOST,
+        1,
+        255,
+        "a host name, with a port where it has one, without https:// and path",
+        "ghcr.io",
+    ),
+    "compute": Rule(
+        "an attached compute",
+        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
+        2,
+        16,
+        "2 to 16 letters, digits and dashes, a letter first",
+        "scoring-aks",
+    ),
+    "computeId": Rule(
+        "a compute's ARM id",
+        _id(f"{_ML}/workspaces/computes", "[a-zA-Z0-9-]+"),
+        1,
+        512,
+        "/subscriptions/…/workspaces/NAME/computes/NAME",
+        "what `az ml compute show --name NAME --query id` prints",
+    ),
+    "clusterId": Rule(
+        "a cluster's ARM id",
+        f"{_id('Microsoft.ContainerService/managedClusters')}|{_id('Microsoft.Kubernetes/connectedClusters')}",
+        1,
+        512,
+        "/subscriptions/…/Microsoft.ContainerService/managedClusters/NAME, or …Kubernetes/connectedClusters/NAME",
+        "what `az aks show --name NAME --resource-group GROUP --query id` prints",
+    ),
+    "identityId": Rule(
+        "a managed identity's ARM id",
+        _id("Microsoft.ManagedIdentity/userAssignedIdentities", "[a-zA-Z0-9][a-zA-Z0-9_-]*"),
+        1,
+        512,
+        "/subscriptions/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME",
+        "what `az identity show --name NAME --resource-group GROUP --query id` prints",
+    ),
+    "logWorkspaceId": Rule(
+        "a log analytics workspace's ARM id",
+        _id("Microsoft.OperationalInsights/workspaces", "[a-zA-Z0-9][a-zA-Z0-9-]*"),
+        1,
+        512,
+        "/subscriptions/…/providers/Microsoft.OperationalInsights/workspaces/NAME",
+        "what `az monitor log-analytics workspace show --name NAME --resource-group GROUP --query id` prints",
+    ),
+    "namespace": Rule(
+        "a Kubernetes namespace",
+        "[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        1,
+        63,
+        "1 to 63 small letters, digits and dashes, none at an end",
+        "scoring",
+    ),
+    "kubernetesInstanceType": Rule(
+        "an instance type of a cluster",
+        "[a-z0-9]([a-z0-9.-]*[a-z0-9])?",
+        1,
+        253,
+        "the name of an InstanceType resource: small letters, digits, dashes and dots",
+        "defaultinstancetype",
+    ),
+    "cpu": Rule(
+        "an amount of CPU", r"[0-9]{1,4}(\.[0-9]{1,3})?|[0-9]{1,7}m", 1, 8, "cores, or thousandths with m", "500m"
+    ),
+    "memory": Rule(
+        "an amount of memory",
+        r"[0-9]{1,6}(\.[0-9]{1,3})?([KMGT]i|[kMGT])",
+        2,
+        12,
+        "a number with Ki, Mi, Gi, Ti or k, M, G, T",
+        "2Gi",
+    ),
+    "collection": Rule(
+        "a data collection", "[A-Za-z0-9][A-Za-z0-9_-]*", 1, 255, "letters, digits, _ and -", "model_inputs"
+    ),
+    "workspaceId": Rule(
+        "a workspace's ARM id",
+        _id(f"{_ML}/workspaces", "[a-zA-Z0-9][a-zA-Z0-9_-]*"),
+        1,
+        512,
+        "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/NAME",
+        "what `az ml workspace show --name NAME --query id` prints",
+    ),
+    "asset": Rule(
+        "a model's or code's name", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 1, 255, "up to 255 letters, digits, - and _", "iris"
+    ),
+    "modelReference": Rule(
+        "a registered model",
+        f"azureml:[a-zA-Z0-9][a-zA-Z0-9_-]*:[1-9][0-9]*|{_id(f'{_ML}/workspaces/models/versions', '[1-9][0-9]*')}",
+        1,
+        512,
+        "azureml:NAME:VERSION with a whole number, or a version's ARM id",
+        "azureml:iris:3",
+    ),
+    "endpointId": Rule(
+        "an endpoint's ARM id",
+        _id(f"{_ML}/workspaces/onlineEndpoints"),
+        1,
+        512,
+        "/subscriptions/…/workspaces/NAME/onlineEndpoints/NAME",
+        "the id of an OnlineEndpoint",
+    ),
+    "environmentId": Rule(
+        "an environment version's ARM id",
+        f"{_id(f'{_ML}/workspaces/environments/versions')}|{_id(f'{_ML}/registries/environments/versions')}",
+        1,
+        512,
+        "/subscriptions/…/environments/NAME/versions/VERSION",
+        "the id of an EnvironmentVersion",
+    ),
+    "modelId": Rule(
+        "a model version's ARM id",
+        f"{_id(f'{_ML}/workspaces/models/versions')}|{_id(f'{_ML}/registries/models/versions')}",
+        1,
+        512,
+        "/subscriptions/…/models/NAME/versions/VERSION",
+        "the id of a ModelVersion",
+    ),
+    "codeId": Rule(
+        "a code version's ARM id",
+        f"{_id(f'{_ML}/workspaces/codes/versions')}|{_id(f'{_ML}/registries/codes/versions')}",
+        1,
+        512,
+        "/subscriptions/…/codes/NAME/versions/VERSION",
+        "the id of a CodeVersion",
+    ),
+    "version": Rule("a version", r"[A-Za-z0-9][\w.-]*", 1, 30, "at most 30 letters, digits, - _ and .", "3f0c2a91b7de"),
+    "modelVersion": Rule("a model's version", r"[1-9]\d*", 1, 10, "a positive whole number", "3"),
+    "contentKey": Rule("a content key", "[0-9a-f]+", 12, 64, "12 to 64 hexadecimal digits", "3f0c2a91b7de"),
+    "mountPath": Rule(
+        "a mount path", r"/(?!.*\.\.)[\w./-]+", 2, 255, "an absolute path in the container, without ..", "/var/models"
+    ),
+    "entryScript": Rule(
+        "an entry script",
+        r"(?!/)(?!.*\.\.)[\w./ -]+\.py",
+        4,
+        255,
+        "a Python file's path seen from the code's folder",
+        "score.py",
+    ),
+    "baseImage": Rule(
+        "a base image",
+        f"{_HOST}/{_PART}(/{_PART})*(:[\\w][\\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?|{_PART}(:[\\w][\\w.-]{{0,127}})?",
+        1,
+        512,
+        "host/repository:tag or host/repository@sha256:…",
+        "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1",
+    ),
+    "python": Rule("a Python version", r"3\.\d{1,2}(\.\d{1,2})?", 3, 7, "its numbers, in quotes", '"3.11"'),
+    "line": Rule(
+        "a build argument", r"[^\x00-\x1f]*", 0, 65536, "one line of text; put a longer one into a file", "1.2"
+    ),
+    "stage": Rule("a build stage", r"[\w.-]+", 1, 255, "letters, digits, _ . and -", "runtime"),
+    "variable": Rule(
+        "an environment variable",
+        "[A-Za-z_][A-Za-z0-9_]*",
+        1,
+        255,
+        "letters, digits and _, no digit first",
+        "LOG_LEVEL",
+    ),
+    "tagName": Rule("a tag's name", r"[^<>%&\\?/]+", 1, 512, "up to 512 characters, none of <>%&\\?/", "owner"),
+    "tagValue": Rule("a tag's value", r"[\s\S]*", 0, 256, "up to 256 characters", "data-team"),
+    "date": Rule(
+        "a date",
+        r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z",
+        20,
+        20,
+        "a moment in UTC as RFC 3339",
+        "2027-01-31T00:00:00Z",
+    ),
+}
+"""Each kind of text that Azure limits, by the name the code uses for it."""
+
+
+def checked(kind: str, text: str) -> str:
+    """Return a text that obeys its rule; else raise a ValueError that says what the rule is."""
+    problem = RULES[kind].problem(text)
+    if problem:
+        raise ValueError(problem)
+    return text
+
+
+@dataclass(frozen=True)
+class _of:  # noqa: N801 - reads as a word in the types below
+    """A kind of text in a model: checked by its rule, and described by it in a JSON Schema."""
+
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(partial(checked, self.kind), handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        rule = RULES[self.kind]
+        return handler(core) | {
+            "pattern": f"^({rule.pattern})$",
+            "minLength": rule.minimum,
+            "maxLength": rule.maximum,
+            "examples": [rule.example],
+            # Not in the standard; editors show it instead of the pattern.
+            "patternErrorMessage": f"{rule.what} takes {rule.words}",
+        }
+
+
+def seconds_of(duration: str) -> int:
+    """Turn a duration that obeys its rule into seconds."""
+    match = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", duration)
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    return hours * 3600 + minutes * 60 + seconds
+
+
+ResourceGroupName = Annotated[str, _of("resourceGroup")]
+RegistryName = Annotated[str, _of("registry")]
+StorageAccountName = Annotated[str, _of("storageAccount")]
+VaultName = Annotated[str, _of("vault")]
+WorkspaceName = Annotated[str, _of("workspace")]
+EndpointName = Annotated[str, _of("endpoint")]
+DeploymentName = Annotated[str, _of("deployment")]
+PasswordName = Annotated[str, _of("password")]
+Repository = Annotated[str, _of("repository")]
+Location = Annotated[str, _of("location")]
+Route = Annotated[str, _of("route")]
+Duration = Annotated[str, _of("duration")]
+Platform = Annotated[str, _of("platform")]
+Digest = Annotated[str, _of("digest")]
+ImageReference = Annotated[str, _of("imageReference")]
+PinnedImage = Annotated[str, _of("pinnedImage")]
+VaultSecretId = Annotated[str, _of("vaultSecret")]
+RegistryId = Annotated[str, _of("registryId")]
+RegistryAddress = Annotated[str, _of("registryAddress")]
+WorkspaceId = Annotated[str, _of("workspaceId")]
+AssetName = Annotated[str, _of("asset")]
+EndpointId = Annotated[str, _of("endpointId")]
+EnvironmentId = Annotated[str, _of("environmentId")]
+ModelId = Annotated[str, _of("modelId")]
+CodeId = Annotated[str, _of("codeId")]
+ComputeId = Annotated[str, _of("computeId")]
+Version = Annotated[str, _of("version")]
+ModelVersionNumber = Annotated[str, _of("modelVersion")]
+ContentKey = Annotated[str, _of("contentKey")]
+ModelReference = Annotated[str, _of("modelReference")]
+BaseImage = Annotated[str, _of("baseImage")]
+PythonVersion = Annotated[str, _of("python")]
+EnvironmentName = Annotated[str, _of("environment")]
+MountPath = Annotated[str, _of("mountPath")]
+EntryScript = Annotated[str, _of("entryScript")]
+ClusterId = Annotated[str, _of("clusterId")]
+IdentityId = Annotated[str, _of("identityId")]
+LogWorkspaceId = Annotated[str, _of("logWorkspaceId")]
+Namespace = Annotated[str, _of("namespace")]
+Cpu = Annotated[str, _of("cpu")]
+Memory = Annotated[str, _of("memory")]
+CollectionName = Annotated[str, _of("collection")]
+VariableName = Annotated[str, _of("variable")]
+TagName = Annotated[str, _of("tagName")]
+TagValue = Annotated[str, _of("tagValue")]
+Moment = Annotated[str, _of("date")]
+AutoscaleMetric = Literal[
+    "CpuUtilizationPercentage",
+    "CpuMemoryUtilizationPercentage",
+    "DiskUtilization",
+    "GpuUtilizationPercentage",
+    "GpuMemoryUtilizationPercentage",
+    "RequestsPerMinute",
+    "RequestLatency_P50",
+    "RequestLatency_P90",
+    "RequestLatency_P95",
+    "RequestLatency_P99",
+]
+"""Metrics of a managed deployment that say how busy it is.
+https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/microsoft-machinelearningservices-workspaces-onlineendpoints-deployments-metrics
+"""
+Percent = Annotated[int, Field(ge=0, le=100)]
+Step = Annotated[int, Field(ge=1, le=100)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Line = Annotated[str, _of("line")]
+Stage = Annotated[str, Field(min_length=1), _of("stage")]
+ComputeName = Annotated[str, _of("compute")]
+Text = Annotated[str, Field(min_length=1)]
+Tags = Annotated[dict[TagName, TagValue], Field(max_length=50)]
+"""At most 50: https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources"""

@@ -1,0 +1,77 @@
+"""Settings of a whole stack: what a stack file and the component `ScoringStack` choose."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from azureml_scoring.settings import rules
+from azureml_scoring.settings.deployment import DeploymentSettings
+from azureml_scoring.settings.endpoint import EndpointSettings
+from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ImageSettings, ModelSettings
+from azureml_scoring.settings.registry import PrincipalSettings, RegistrySettings, WorkspaceSettings
+from azureml_scoring.settings.section import OPTIONAL, LocalPath, Secret, Section
+
+
+class StackSettings(Section):
+    """All that a stack chooses: one section a step."""
+
+    location: rules.Location
+    """Azure region, short form: `westeurope`."""
+    registry: RegistrySettings = RegistrySettings()
+    """Which registry holds the image."""
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    """The Azure ML workspace and what Azure demands beside it."""
+    principal: PrincipalSettings = PrincipalSettings()
+    """The identity that pulls the image."""
+    image: ImageSettings | None = None
+    """Which image serves; needed unless `environment` is written."""
+    environment: EnvironmentSettings | None = None
+    """What Azure ML builds by itself instead: a base image and packages."""
+    model: ModelSettings | None = None
+    """What is mounted into every deployment that names no model of its own."""
+    code: CodeSettings | None = None
+    """What is mounted into every deployment that names no code of its own."""
+    endpoint: EndpointSettings = EndpointSettings()
+    """The endpoint and how its traffic is split."""
+    deployments: Annotated[dict[rules.DeploymentName, DeploymentSettings], Field(max_length=20)]
+    """What runs behind the endpoint, by name."""
+    tags: rules.Tags = {}
+    """Tags of every resource that can have them."""
+    name_seed: Annotated[str, Field(max_length=64)] = ""
+    """Any text; another one gives other world-wide unique names, for when one is taken."""
+
+
+class ScoringStackArgs(StackSettings):
+    """Inputs of `ScoringStack`."""
+
+    push_username: Secret | None = OPTIONAL
+    """User name that pushes, builder `docker` only; the Docker engine's own login by default."""
+    push_password: Secret | None = OPTIONAL
+    """Password of `pushUsername`."""
+
+
+class CheckSettings(Section):
+    """A request, and the reply that a good version gives to it."""
+
+    request: LocalPath
+    """File with the request."""
+    reply: LocalPath
+    """File with the reply that is expected."""
+
+
+class RolloutSettings(Section):
+    """What a version must show before it serves. Read by `azureml-scoring rollout`, not by the program."""
+
+    checks: list[CheckSettings] = []
+    """Requests that a version is tested with, and its replies."""
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.00001
+    """How far numbers of a reply may be off, relative to the larger one."""
+    approval: Literal["required", "none"] = "none"
+    """Whether a person must approve before this stack changes."""
+
+
+class StackFile(StackSettings):
+    """All that a stack file chooses: `Pulumi.STACK.yaml` below `config`, each key with the prefix `scoring:`."""
+
+    rollout: RolloutSettings = RolloutSettings()
+    """What a version must show before it serves."""

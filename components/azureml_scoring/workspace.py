@@ -1,0 +1,156 @@
+"""The Azure ML workspace of a stack, and what Azure demands beside it: storage, vault, logs, insights.
+
+The workspace gets a registry from the start: one that Azure ML creates by itself, later, has the admin account on.
+Refuses to own the choice between a new and an existing workspace (`registry.py`).
+https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/workspaces
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+from pulumi_azure_native import (
+    applicationinsights,
+    authorization,
+    containerregistry,
+    keyvault,
+    machinelearningservices,
+    operationalinsights,
+    resources,
+    storage,
+)
+
+from azureml_scoring.plan.names import Names
+from azureml_scoring.settings.registry import WorkspaceSettings
+
+_LOG_DAYS: Final = 30
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the resources around a workspace share."""
+
+    name: str
+    """Start of their logical names."""
+    names: Names
+    location: str
+    resource_group: pulumi.Input[str]
+    tags: Mapping[str, str]
+    opts: pulumi.ResourceOptions
+
+
+def resource_group(  # noqa: PLR0913, PLR0917 - a site needs the group first
+    name: str,
+    settings: WorkspaceSettings,
+    location: str,
+    tags: Mapping[str, str],
+    names: Names,
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Input[str]:
+    """Return the name of the resource group, created unless it exists."""
+    if settings.resource_group is not None and settings.resource_group_exists:
+        return settings.resource_group
+    return resources.ResourceGroup(
+        f"{name}-group",
+        resource_group_name=settings.resource_group or names.of("resourceGroup"),
+        location=location,
+        tags=tags,
+        opts=opts,
+    ).name
+
+
+class OwnedWorkspace:
+    """A workspace that the stack creates, with its vault and logs."""
+
+    def __init__(self, site: Site, settings: WorkspaceSettings, registry: containerregistry.Registry) -> None:
+        self._site = site
+        self._settings = settings
+        self.vault = self._vault()
+        self.logs = self._logs()
+        self.workspace = self._workspace(registry)
+
+    def _vault(self) -> keyvault.Vault:
+        """Create the vault, opened by roles only: access policies would be a second list of who may what."""
+        site, settings = self._site, self._settings
+        config = authorization.get_client_config_output(opts=pulumi.InvokeOutputOptions(parent=site.opts.parent))
+        return keyvault.Vault(
+            f"{site.name}-vault",
+            vault_name=settings.vault or site.names.of("vault"),
+            resource_group_name=site.resource_group,
+            location=site.location,
+            properties=keyvault.VaultPropertiesArgs(
+                tenant_id=config.tenant_id,
+                sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
+                enable_rbac_authorization=True,
+                enable_soft_delete=True,
+                soft_delete_retention_in_days=settings.soft_delete_days,
+                # Azure takes true or nothing here: what is on once can never be turned off.
+                enable_purge_protection=True if settings.purge_protection else None,
+            ),
+            tags=site.tags,
+            opts=site.opts,
+        )
+
+    def _logs(self) -> operationalinsights.Workspace:
+        site = self._site
+        return operationalinsights.Workspace(
+            f"{site.name}-logs",
+            workspace_name=site.names.of("logs"),
+            resource_group_name=site.resource_group,
+            location=site.location,
+            sku={"name": "PerGB2018"},
+            retention_in_days=_LOG_DAYS,
+            tags=site.tags,
+            opts=site.opts,
+        )
+
+    def _storage(self) -> storage.StorageAccount:
+        site = self._site
+        return storage.StorageAccount(
+            f"{site.name}-storage",
+            account_name=self._settings.storage_account or site.names.of("storageAccount"),
+            resource_group_name=site.resource_group,
+            location=site.location,
+            kind="StorageV2",
+            sku={"name": "Standard_LRS"},
+            allow_blob_public_access=False,
+            enable_https_traffic_only=True,
+            minimum_tls_version="TLS1_2",
+            tags=site.tags,
+            opts=site.opts,
+        )
+
+    def _insights(self) -> applicationinsights.Component:
+        site = self._site
+        return applicationinsights.Component(
+            f"{site.name}-insights",
+            resource_name_=site.names.of("insights"),
+            resource_group_name=site.resource_group,
+            location=site.location,
+            kind="web",
+            application_type="web",
+            ingestion_mode="LogAnalytics",
+            workspace_resource_id=self.logs.id,
+            tags=site.tags,
+            opts=site.opts,
+        )
+
+    def _workspace(self, registry: containerregistry.Registry) -> machinelearningservices.Workspace:
+        site = self._site
+        name = self._settings.name or site.names.of("workspace")
+        return machinelearningservices.Workspace(
+            f"{site.name}-workspace",
+            workspace_name=name,
+            resource_group_name=site.resource_group,
+            location=site.location,
+            identity={"type": "SystemAssigned"},
+            friendly_name=name,
+            storage_account=self._storage().id,
+            key_vault=self.vault.id,
+            application_insights=self._insights().id,
+            container_registry=registry.id,
+            public_network_access="Enabled",
+            tags=site.tags,
+            opts=site.opts,
+        )
