@@ -4,6 +4,7 @@ Owns how a field is shown. Refuses to own any fact about one: type, rule, defaul
 field's declaration, and `azureml_scoring.settings.json_schema` reads them there.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,14 @@ _BOUNDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "above {}",
     "maximum": "at most {}",
-    "minItems": "at least {} entries",
-    "maxItems": "at most {} entries",
-    "minProperties": "at least {} entries",
-    "maxProperties": "at most {} entries",
+    "minItems": "at least {} of them",
+    "maxItems": "at most {} of them",
+    "minProperties": "at least {} of them",
+    "maxProperties": "at most {} of them",
 }
+
+_EVERY = {"x-sides": "both"}
+"""What a field has that says nothing of it, in a section where others do."""
 
 
 @dataclass
@@ -104,9 +108,20 @@ def _section(section: Section) -> Iterator[str]:
 
 def _cells(path: str, name: str, field: _Schema, extra: list[str], *, required: bool) -> list[str]:
     whole = f"{path}.{name}".removeprefix(".")
-    default = "required" if required else f"`{_literal(field['default'])}`" if "default" in field else ""
+    default = "required" if required else _default(field)
     shown = [f"[`{name}`]{{#{anchor(whole)}--field}}", field.get("description", ""), _value(field, whole), default]
-    return shown + [_words(field.get(key, "")) for key in extra]
+    return shown + [_words(field.get(key, _EVERY.get(key, ""))) for key in extra]
+
+
+def _default(field: _Schema) -> str:
+    """The default; not one of whole sections, which the description says in words."""
+    match field:
+        case {"default": [{}, *_]}:
+            return ""
+        case {"default": value}:
+            return f"`{_literal(value)}`"
+        case _:
+            return ""
 
 
 def _value(field: _Schema, path: str) -> str:
@@ -156,7 +171,7 @@ def _joined(*parts: str) -> str:
 
 
 def _literal(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _words(value: object) -> str:
