@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from azureml_scoring.delivery.comment import AzureDevOps, CommentError, GitHub, place_of, post
+from azureml_scoring.delivery.comment import AzureDevOps, CommentError, GitHub, post, pull_request_of
 from azureml_scoring.delivery.report import MARKER
 
 from tests.delivery.apis import BOT, PAGE, TOKEN, Double, serving
@@ -27,14 +27,14 @@ def waits() -> list[float]:
 
 @pytest.fixture
 def github(double: Double, waits: list[float]) -> GitHub:
-    found = place_of("github", _github(double))
+    found = pull_request_of("github", _github(double))
     assert isinstance(found, GitHub)
     return replace(found, client=replace(found.client, sleep=waits.append))
 
 
 @pytest.fixture
 def devops(double: Double, waits: list[float]) -> AzureDevOps:
-    found = place_of("azure-devops", _devops(double))
+    found = pull_request_of("azure-devops", _devops(double))
     assert isinstance(found, AzureDevOps)
     return replace(found, client=replace(found.client, sleep=waits.append))
 
@@ -131,7 +131,7 @@ def test_a_token_that_is_not_accepted_is_told(double: Double, kind: str) -> None
     environment = _github(double) if kind == "github" else _devops(double)
     name = "GITHUB_TOKEN" if kind == "github" else "SYSTEM_ACCESSTOKEN"
     with pytest.raises(CommentError, match="token is not accepted") as told:
-        post(place_of(kind, environment | {name: "wrong-token"}), FIRST)
+        post(pull_request_of(kind, environment | {name: "wrong-token"}), FIRST)
     assert "wrong-token" not in str(told.value)
 
 
@@ -162,11 +162,11 @@ def test_what_no_service_takes_is_not_sent(double: Double, github: GitHub, body:
 )
 def test_an_environment_that_names_no_pull_request_is_told(double: Double, changed: dict[str, str], words: str) -> None:
     with pytest.raises(CommentError, match=words) as told:
-        place_of("github", _github(double) | changed)
+        pull_request_of("github", _github(double) | changed)
     assert "\n" not in str(told.value)
 
 
 def test_a_pull_request_can_be_named(double: Double) -> None:
-    found = place_of("github", _github(double) | {"GITHUB_REF": "refs/heads/main"}, 12)
+    found = pull_request_of("github", _github(double) | {"GITHUB_REF": "refs/heads/main"}, 12)
     assert isinstance(found, GitHub)
     assert found.number == 12

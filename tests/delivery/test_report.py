@@ -10,7 +10,7 @@ import pytest
 from azureml_scoring.delivery.changes import Finding, Preview, PreviewError, Risk, read
 from azureml_scoring.delivery.markdown import code
 from azureml_scoring.delivery.redaction import HIDDEN, redacted
-from azureml_scoring.delivery.report import AZURE_DEVOPS, GITHUB, MARKER, graph, render
+from azureml_scoring.delivery.report import LIMITS, MARKER, graph, render
 
 OWN = "azureml-scoring:index:"
 PASSWORD = "abc8Q~ThisIsTheMadeUpPasswordOfNobody.1234"
@@ -204,8 +204,8 @@ def test_user_text_cannot_break_out(evil: str) -> None:
     assert text.encode()
 
 
-@pytest.mark.parametrize("limit", [GITHUB, AZURE_DEVOPS, 2000])
-def test_a_long_report_fits_and_tells_what_it_left_out(limit: int) -> None:
+@pytest.mark.parametrize("limit", [*LIMITS.values(), 2000])
+def test_a_long_report_fits_and_names_what_it_omits(limit: int) -> None:
     steps = [
         _step("update", "azure-native:x:Y", f"n{n}", {"p": "1" * 150}, {"p": "2" * 150}, {"p": {"kind": "update"}})
         for n in range(3000)
@@ -213,7 +213,7 @@ def test_a_long_report_fits_and_tells_what_it_left_out(limit: int) -> None:
     text = render([read(_classic([*_steps(), *steps]))], limit)
     assert len(text) <= limit
     assert text.startswith(MARKER)
-    assert "Left out" in text
+    assert "Omitted" in text
     assert "traffic moves" in text, "the headline must outlive the details"
 
 
@@ -239,7 +239,7 @@ def test_errors_and_policy_violations_are_shown() -> None:
 def test_a_deletion_is_the_riskiest() -> None:
     gone = read(_classic([_step("delete", f"{OWN}OnlineEndpoint", "endpoint", {"a": 1}, None)]))
     assert gone.changes[0].risk is Risk.DESTRUCTIVE
-    assert "the endpoint goes away" in render([gone])
+    assert "the endpoint is deleted" in render([gone])
 
 
 def test_a_bar_in_a_value_is_no_end_of_a_cell() -> None:
@@ -271,7 +271,7 @@ def test_a_new_image_is_explained_by_files_base_and_packages() -> None:
         "packages": {"numpy": "2.0", "scipy": "1.0", "pandas": "any"},
     }
     assert _image_lines(old, new) == [
-        "- files: `my_token`, `new.txt` (new), `old.txt` (gone), `score.py`",
+        "- files: `my_token`, `new.txt` (new), `old.txt` (removed), `score.py`",
         "- base: `python:3.11-slim` → `python:3.12-slim`",
         "- packages: `numpy` `1.0` → `2.0`, `pandas` none → `any`",
     ]
@@ -429,7 +429,7 @@ def test_even_headlines_that_are_too_long_are_cut_between_lines() -> None:
     text = render(previews, 2000)
     assert len(text) <= 2000
     kept = text.partition("\n\n_Cut here")[0].splitlines()
-    assert kept[-1] in render(previews, GITHUB).splitlines()
+    assert kept[-1] in render(previews, LIMITS["github"]).splitlines()
 
 
 def test_the_end_that_azure_chose_is_told_too() -> None:

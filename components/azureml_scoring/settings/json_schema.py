@@ -10,7 +10,6 @@ https://www.pulumi.com/docs/iac/concepts/projects/stack-settings-file
 import ast
 import inspect
 import json
-import sys
 import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
@@ -151,11 +150,3 @@ def _docstrings(owner: type) -> dict[str, str]:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
                 told[name] = inspect.cleandoc(words).replace("\n", " ")
     return told
-
-
-def write() -> int:
-    """Write the schema's file."""
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(text())
-    sys.stderr.write(f"{FILE} is written\n")
-    return 0

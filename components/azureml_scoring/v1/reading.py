@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from azureml_scoring.errors import CommandError
+
 Kind = Literal["changed", "dropped", "unknown"]
 
 
@@ -24,8 +26,8 @@ class Note:
         return f"{self.kind}: {self.field}: {self.text}"
 
 
-class V1Error(ValueError):
-    """A file that is none of v1's; one line."""
+class V1Error(CommandError):
+    """A file that is not a v1 file; one line."""
 
 
 @dataclass
