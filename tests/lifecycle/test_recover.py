@@ -175,7 +175,7 @@ def recovered(project: Project, cloud: Cloud) -> dict[str, Run]:
 def test_recover_says_what_it_will_do_and_does_it(recovered: dict[str, Run], moment: str) -> None:
     done = recovered[moment]
     assert done.code == 0, done.text
-    assert "which no longer runs" in done.text
+    assert "which has ended" in done.text
     for name, resolution in MOMENTS[moment].resolutions.items():
         assert re.search(rf"^  {resolution} +{name} ", done.text, re.MULTILINE), done.text
 
@@ -230,7 +230,7 @@ def test_a_run_that_still_works_is_not_disturbed(project: Project, up: Run) -> N
         assert (locks / "lock.json").exists()
         running.kill()
     (locks / "lock.json").unlink()
-    line = f"error: stack {project.stack}: process {running.pid} still works on it; wait for it, or end it\n"
+    line = f"error: stack {project.stack}: process {running.pid} still updates it; wait for it, or end it\n"
     assert (refused.code, refused.text) == (2, line)
 
 
@@ -250,7 +250,7 @@ def test_what_it_does_not_know_is_left_and_nothing_is_changed(project: Project, 
         file.write_text(before)
     assert refused.code == 1
     assert "  leave    odd (Odd): this type is not known here" in refused.text
-    assert "odd: query whether Azure has it, then say --adopt odd=ID or --drop odd" in refused.text
+    assert "odd: check whether Azure has it, then add --adopt odd=ID or --drop odd" in refused.text
     assert refused.text.endswith("Nothing was changed.\n")
 
 
@@ -274,7 +274,7 @@ def test_an_application_of_the_same_name_that_cannot_be_ours_is_left_to_the_user
     assert f"Entra has 2 applications named somebody's: /applications/{first}, /applications/{second}" in both
     send(cloud, "DELETE", f"applications/{first}")
     send(cloud, "POST", f"applications/{second}/addPassword", {"passwordCredential": {"displayName": "mine"}})
-    assert "whose credentials the killed run cannot have made" in entra.ask(query).unclear
+    assert "whose credentials the killed run cannot have created" in entra.ask(query).unclear
     send(cloud, "DELETE", f"applications/{second}")
 
 
@@ -306,7 +306,7 @@ def test_a_service_principal_is_found_by_its_application(cloud: Cloud, entra: Az
 
 def test_a_subscription_that_cannot_be_seen_is_no_reason_to_forget_all(entra: Azure) -> None:
     nowhere = "00000000-0000-0000-0000-000000000001"
-    with pytest.raises(RecoverError, match=f"^ARM_SUBSCRIPTION_ID = {nowhere}: who signs in cannot see it"):
+    with pytest.raises(RecoverError, match=f"^ARM_SUBSCRIPTION_ID = {nowhere}: not visible to this identity"):
         entra.require_access(nowhere)
 
 
