@@ -125,7 +125,7 @@ def test_a_registered_model_or_a_folder_is_mounted(tmp_path: Path) -> None:
     assert any(line.startswith("changed: -m iris:3: it stays where it is registered") for line in lines(registered))
     (tmp_path / "weights").mkdir()
     assert accepted(made(model=str(tmp_path / "weights")), tmp_path)["model"] == {"path": str(tmp_path / "weights")}
-    assert any("say --model NAME:VERSION or a path again" in line for line in lines(made()))
+    assert any("add --model NAME:VERSION or a path" in line for line in lines(made()))
 
 
 def test_what_azure_ml_cannot_build_becomes_a_dockerfile(tmp_path: Path) -> None:
