@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -156,32 +156,6 @@ def read(answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
         raise CommentError(f"{where}: {answer.status_code} without JSON; the token is not accepted") from None
 
 
-class PullRequest(Protocol):
-    """A pull request that can be commented on."""
-
-    @property
-    def kind(self) -> str:
-        """The service: a key of `LIMITS`."""
-        ...
-
-    @property
-    def client(self) -> Client:
-        """The service's API."""
-        ...
-
-    def mine(self) -> list[str]:
-        """Return the URLs of the comments with the marker by this token's owner, the oldest first."""
-        ...
-
-    def create(self, body: str) -> None:
-        """Write a new comment."""
-        ...
-
-    def edit(self, address: str, body: str) -> None:
-        """Replace a comment's text."""
-        ...
-
-
 @dataclass(frozen=True)
 class GitHub:
     """A pull request on GitHub, or on GitHub Enterprise by GITHUB_API_URL."""
@@ -196,7 +170,7 @@ class GitHub:
         return f"/repos/{self.repository}/issues/{self.number}/comments"
 
     def mine(self) -> list[str]:
-        """See `PullRequest`."""
+        """Return the URLs of this token's own comments with the marker, the oldest first."""
         login = self._login()
         return [
             f"{self.client.base}/repos/{self.repository}/issues/comments/{int(comment['id'])}"
@@ -217,11 +191,11 @@ class GitHub:
             raise
 
     def create(self, body: str) -> None:
-        """See `PullRequest`."""
+        """Write a new comment; the caller repeats it."""
         self.client.ask("POST", f"{self.client.base}{self._comments}", {"body": body}, once=True)
 
     def edit(self, address: str, body: str) -> None:
-        """See `PullRequest`."""
+        """Replace a comment's text."""
         self.client.ask("PATCH", address, {"body": body})
 
 
@@ -241,7 +215,7 @@ class AzureDevOps:
         return f"{self.client.base}/{project}/_apis/git/repositories/{repository}/pullRequests/{self.number}/threads"
 
     def mine(self) -> list[str]:
-        """See `PullRequest`."""
+        """Return the URLs of this token's own comments with the marker, the oldest first."""
         connection = read(self.client.ask("GET", f"{self.client.base}/_apis/connectionData?api-version=7.1-preview"))
         me = connection["authenticatedUser"]["id"]
         threads = read(self.client.ask("GET", f"{self._threads}?api-version=7.1"))["value"]
@@ -256,14 +230,17 @@ class AzureDevOps:
         ]
 
     def create(self, body: str) -> None:
-        """See `PullRequest`."""
+        """Write a new comment; the caller repeats it."""
         comment = {"parentCommentId": 0, "content": body, "commentType": "text"}
         url = f"{self._threads}?api-version=7.1"
         read(self.client.ask("POST", url, {"comments": [comment], "status": "closed"}, once=True))
 
     def edit(self, address: str, body: str) -> None:
-        """See `PullRequest`."""
+        """Replace a comment's text."""
         read(self.client.ask("PATCH", address, {"content": body}))
+
+
+PullRequest = GitHub | AzureDevOps
 
 
 def post(pull_request: PullRequest, body: str) -> str:
