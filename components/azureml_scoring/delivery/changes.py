@@ -22,6 +22,8 @@ QUIET = {
     "read",
     "refresh",
     "read-discard",
+    "read-replacement",
+    "discard-replaced",
     "discard",
     "create-replacement",
     "delete-replaced",
@@ -29,6 +31,9 @@ QUIET = {
 }
 """Operations that change nothing, or that the `replace` beside them reports."""
 
+
+IMPORTS = {"import", "import-replacement"}
+"""Operations that take an existing resource into the state."""
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """The engine's mark of a value that is known only after the update."""
@@ -49,7 +54,8 @@ class Risk(IntEnum):
     IDENTITY = 3
     NETWORK = 4
     SECRET = 5
-    REST = 6
+    IMPORTED = 6
+    REST = 7
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class Change:
     """The current state, without secrets; only of the kinds in `EXPLAINED`."""
     new: dict[str, Any] = field(default_factory=dict)
     """The state after the update, likewise."""
+    imported: str = ""
+    """The id under which an existing resource is imported."""
 
     @property
     def type(self) -> str:
@@ -93,8 +101,12 @@ class Change:
     @cached_property
     def risk(self) -> Risk:
         """How risky the change is."""
+        if self.op == "replace" and self.kind in _VERSIONS:
+            return Risk.IMAGE
         if self.op in {"delete", "replace"}:
             return Risk.DESTRUCTIVE
+        if self.op in IMPORTS:
+            return Risk.IMPORTED
         roots = {_root(change.path) for change in self.properties}
         risks = (risk for risk, kinds, names in _RISKS if self.kind in kinds or (self.op == "update" and roots & names))
         return next(risks, Risk.REST)
@@ -122,6 +134,9 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
 """What makes a change risky: the kind of resource, or the property that is updated."""
 
 
+_VERSIONS = {"EnvironmentVersion", "ModelVersion", "CodeVersion"}
+"""Assets whose replacement is a new version beside the old one: nothing that serves goes away."""
+
 EXPLAINED = {"ImageBuild", "ImageImport", "ImagePin", "Image", "EnvironmentVersion", "OnlineDeployment"}
 """Kinds whose whole state the report reads: images and instances."""
 _PLAIN = ("files", "bases", "packages")
@@ -144,6 +159,8 @@ class Finding:
     level: str
     """mandatory or advisory of a policy; error, warning or info of an image requirement."""
     text: str
+    resources: tuple[str, ...] = ()
+    """Names of the resources that violate it, where they are known."""
 
     @property
     def forbids(self) -> bool:
@@ -161,6 +178,8 @@ class Preview:
     messages: tuple[tuple[str, str], ...] = ()
     credentials: tuple[Credential, ...] = ()
     findings: tuple[Finding, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    """Policies that need values which are known only after the update."""
 
     @property
     def failed(self) -> bool:
@@ -170,11 +189,8 @@ class Preview:
 
 def read(text: str, stack: str = "") -> Preview:
     """Read one preview in either format; `PreviewError` where the text is neither."""
-    stripped = text.strip()
-    if not stripped:
-        raise PreviewError("the preview is empty; save the output of `pulumi preview --json`")
     try:
-        return _read(stripped, stack)
+        return _read(text.removeprefix("\ufeff"), stack)
     except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise PreviewError(
             f"the preview is not as the engine writes it ({error!r}); save the output of `pulumi preview --json`"
@@ -184,7 +200,7 @@ def read(text: str, stack: str = "") -> Preview:
 def load(file: str, stack: str = "") -> Preview:
     """Read a file, or standard input for -, and the event log beside it; a stack without a name takes the file's."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
         preview = read(text, stack)
         log = Path(file).with_suffix(".events")
         if file != "-" and log.is_file():
@@ -200,38 +216,38 @@ def with_policies(preview: Preview, events: str) -> Preview:
     """Add policy violations from an event log (`--event-log`): the classic format has none."""
     collector = DiagnosticCollector()
     try:
-        for event in _lines(events.strip()) if events.strip() else ():
+        for event in _documents(events):
             if policy := event.get("policyEvent"):
                 collector.policy(policy)
     except AttributeError as error:
         raise PreviewError(f"the event log is not as the engine writes it ({error!r})") from None
-    return replace(preview, findings=(*preview.findings, *collector.findings.values()))
+    return replace(
+        preview, findings=(*preview.findings, *collector.findings.values()), unjudged=tuple(collector.unjudged)
+    )
 
 
-def _read(stripped: str, stack: str) -> Preview:
-    try:
-        whole = json.loads(stripped)
-    except ValueError:
-        return _read_events(_lines(stripped), stack)
-    if isinstance(whole, dict) and ("steps" in whole or "changeSummary" in whole or "diagnostics" in whole):
-        return _read_classic(whole, stack)
-    if isinstance(whole, dict) and "sequence" in whole:
-        return _read_events(iter([whole]), stack)
-    raise PreviewError("the text is JSON, but not a preview; save the output of `pulumi preview --json`")
+def _read(text: str, stack: str) -> Preview:
+    documents = list(_documents(text))
+    for document in documents:
+        if document.keys() & {"steps", "changeSummary", "diagnostics"}:
+            return _read_classic(document, stack)
+    return _read_events(documents, stack)
 
 
-def _lines(text: str) -> Iterator[dict[str, Any]]:
-    # Only line feeds end an event: a JSON text may hold other characters that split lines.
-    for number, line in enumerate(text.split("\n"), 1):
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects that begin a line; what Pulumi, plugins and shells print around them is skipped."""
+    decoder, end = json.JSONDecoder(), 0
+    for match in re.finditer(r"^\{", text, re.MULTILINE):
+        if match.start() < end:
+            continue
         try:
-            event = json.loads(line)
+            document, end = decoder.raw_decode(text, match.start())
         except ValueError:
+            line = text.count("\n", 0, match.start()) + 1
             raise PreviewError(
-                f"line {number} is not JSON ({line[:40]!r}); save the output of `pulumi preview --json` alone"
+                f"the JSON that begins on line {line} is incomplete; save the output of `pulumi preview --json`"
             ) from None
-        if not isinstance(event, dict):
-            raise PreviewError(f"line {number} is not an engine event; save the output of `pulumi preview --json`")
-        yield event
+        yield document
 
 
 def _read_classic(document: dict[str, Any], stack: str) -> Preview:
@@ -241,6 +257,7 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
     if "steps" not in document and not collector.messages and not collector.findings:
         # A preview always has the stack's own step: the engine never came so far.
         collector.messages.append(("error", "the preview ended before its first step; the job's log says why"))
+    summary = document.get("changeSummary") or {}
     steps = [
         _Step(
             step["urn"],
@@ -251,8 +268,11 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
         )
         for step in document.get("steps") or []
     ]
+    counted = sum(number for op, number in summary.items() if op not in QUIET)
+    if counted and all(step.op in QUIET for step in steps):
+        collector.messages.append(("error", f"the preview counts {counted} changes and lists none; the file is cut"))
     # Unchanged resources are listed with --show-sames only, but always counted.
-    return _preview(steps, collector, stack, (document.get("changeSummary") or {}).get("same"))
+    return _preview(steps, collector, stack, summary.get("same"))
 
 
 def _read_events(events: Iterable[dict[str, Any]], stack: str) -> Preview:
@@ -266,7 +286,7 @@ def _read_events(events: Iterable[dict[str, Any]], stack: str) -> Preview:
             collector.diagnostic(diagnostic)
         elif policy := event.get("policyEvent"):
             collector.policy(policy)
-    if not steps and not collector.messages and not collector.findings:
+    if not (steps or collector.messages or collector.findings or collector.unjudged):
         raise PreviewError("the events hold no step of a preview; save the output of `pulumi preview --json`")
     return _preview(steps, collector, stack, None)
 
@@ -281,6 +301,7 @@ def _preview(steps: list["_Step"], collector: "DiagnosticCollector", stack: str,
         tuple(collector.messages),
         tuple(_credentials(steps)),
         tuple(collector.findings.values()),
+        tuple(collector.unjudged),
     )
 
 
@@ -316,6 +337,8 @@ class _Step:
 
 COLOUR = re.compile(r"<\{%[^%]*%\}>")
 """The engine's colour markup in messages."""
+_UNJUDGED = re.compile(r"can't run policy .* during preview: ")
+"""pulumi-policy's message where a rule reads a value that is unknown (sdk/python, `pulumi_policy/policy.py`)."""
 _REQUIREMENT = re.compile(r"(?:image: |^)(AML-IMG-\d+) (.+)")
 
 
@@ -325,6 +348,7 @@ class DiagnosticCollector:
     def __init__(self) -> None:
         self.messages: list[tuple[str, str]] = []
         self.findings: dict[tuple[str, str], Finding] = {}
+        self.unjudged: dict[str, None] = {}
 
     def diagnostic(self, event: dict[str, Any]) -> None:
         """Take a message of the engine; lines of an image requirement are findings."""
@@ -346,8 +370,14 @@ class DiagnosticCollector:
 
     def policy(self, event: dict[str, Any]) -> None:
         """Take a violation of the policy pack."""
-        text = COLOUR.sub("", str(event.get("message") or ""))
-        self._finding(str(event.get("policyName") or "policy"), str(event.get("enforcementLevel") or "advisory"), text)
+        rule, text = str(event.get("policyName") or "policy"), COLOUR.sub("", str(event.get("message") or ""))
+        if _UNJUDGED.search(text):
+            self.unjudged[rule] = None
+            return
+        resource = str(event.get("resourceUrn") or "").rpartition("::")[2]
+        if resource:
+            text = text.replace(f"{resource}: ", "", 1)
+        self._finding(rule, str(event.get("enforcementLevel") or "advisory"), text, resource)
 
     def image(self, step: _Step) -> None:
         """Take the findings about an image that is built already and does not change."""
@@ -360,9 +390,13 @@ class DiagnosticCollector:
             if match and not any(rule == match[1] for rule, _ in self.findings):
                 self._finding(match[1], level, match[2])
 
-    def _finding(self, rule: str, level: str, text: str) -> None:
+    def _finding(self, rule: str, level: str, text: str, resource: str = "") -> None:
+        """Add a violation; one of several resources is one finding."""
         line = str(redacted(" ".join(text.split())))
-        self.findings.setdefault((rule, line), Finding(rule, level, line))
+        finding = self.findings.get((rule, line)) or Finding(rule, level, line)
+        if resource and resource not in finding.resources:
+            finding = replace(finding, resources=(*finding.resources, resource))
+        self.findings[rule, line] = finding
 
 
 def _credentials(steps: Iterable[_Step]) -> Iterator[Credential]:
@@ -382,7 +416,9 @@ def _change(step: _Step) -> Change:
     if step.op in {"update", "replace"}:
         properties = tuple(_property(path, old, new, replaces=replaces) for path, replaces in step.diff)
         # Two hidden values look the same; the engine knows that they differ.
-        properties = tuple(each for each in properties if each.old != each.new or each.replaces or each.new == HIDDEN)
+        properties = tuple(
+            each for each in properties if each.old != each.new or each.replaces or HIDDEN in str(each.new)
+        )
     else:
         before, after = old.get("inputs") or {}, new.get("inputs") or {}
         properties = tuple(
@@ -391,9 +427,10 @@ def _change(step: _Step) -> Change:
             if not name.startswith("__")
         )
     dependencies = tuple((new or old).get("dependencies") or ())
+    imported = str(new.get("id") or "") if step.op in IMPORTS else ""
     if _type_of(step.urn).rsplit(":", 1)[-1] not in EXPLAINED:
-        return Change(step.urn, step.op, properties, dependencies)
-    return Change(step.urn, step.op, properties, dependencies, _facts(old), _facts(new))
+        return Change(step.urn, step.op, properties, dependencies, imported=imported)
+    return Change(step.urn, step.op, properties, dependencies, _facts(old), _facts(new), imported)
 
 
 def _facts(state: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import takewhile
 from typing import Any
 
 from azureml_scoring.delivery import image_diff
@@ -27,6 +28,8 @@ _SOON = 30
 _MOST_PROPERTIES = 12
 _MOST_NAMES = 8
 _LONGEST_VALUE = 160
+_CONTEXT = 40
+"""Characters of a common start that are left."""
 
 _TITLES = {
     Risk.DESTRUCTIVE: "Replaced or deleted",
@@ -35,6 +38,7 @@ _TITLES = {
     Risk.IDENTITY: "Identity and roles",
     Risk.NETWORK: "Network exposure",
     Risk.SECRET: "Secrets",
+    Risk.IMPORTED: "Imported into the stack",
     Risk.REST: "The rest",
 }
 _OPERATIONS = {
@@ -43,6 +47,7 @@ _OPERATIONS = {
     "update": "updated",
     "create": "created",
     "import": "imported",
+    "import-replacement": "imported",
 }
 
 
@@ -108,7 +113,7 @@ def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_
     for n, (severity, message) in enumerate(_by_severity(preview.messages)):
         rank = 0 if severity == "error" and n < 5 else 30  # noqa: PLR2004 - the first errors always stay
         parts.append(_Part(rank, f"messages of {stack}", (f"- **{severity}**: {text(message, 500)}",)))
-    parts += _finding_parts(stack, preview.findings)
+    parts += _finding_parts(stack, preview)
     explained = [
         (f"images of {stack}", images(preview.changes)),
         (f"costs of {stack}", costs(preview.changes, prices) if prices else []),
@@ -127,13 +132,19 @@ def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_
 _LEVELS = ("mandatory", "error", "advisory", "warning", "info")
 
 
-def _finding_parts(stack: str, findings: Iterable[Finding]) -> list[_Part]:
+def _finding_parts(stack: str, preview: Preview) -> list[_Part]:
     """Return the violations of policies and image requirements, the worst first."""
     parts = []
-    for n, finding in enumerate(sorted(findings, key=_level)):
+    for n, finding in enumerate(sorted(preview.findings, key=_level)):
         rank = 0 if finding.forbids and n < 5 else 9 if finding.forbids else 30 + _level(finding)  # noqa: PLR2004 - as above
-        line = f"- **{text(finding.level)}** {code(finding.rule)}: {text(finding.text, 500)}"
+        on = f" on {_several(list(finding.resources))}" if finding.resources else ""
+        line = f"- **{text(finding.level)}** {code(finding.rule)}{on}: {text(finding.text, 500)}"
         parts.append(_Part(rank, f"findings of {stack}", (line,)))
+    if preview.unjudged:
+        line = (
+            f"- **info**: {_several(list(preview.unjudged))} cannot judge before the update, when all values are known"
+        )
+        parts.append(_Part(40, f"findings of {stack}", (line,)))
     return parts
 
 
@@ -151,7 +162,8 @@ def _risk_parts(stack: str, risk: Risk, changes: list[Change], replaced: dict[st
     parts = [_Part(10 + risk, name, (f"**{title}**", ""))]
     for change in changes:
         done = text(_OPERATIONS.get(change.op, change.op))
-        head = f"- {code(change.name)} ({text(change.kind)}) is **{done}**{_why(change, replaced)}"
+        origin = f" from {_value(change.imported)}" if change.imported else ""
+        head = f"- {code(change.name)} ({text(change.kind)}) is **{done}**{origin}{_why(change, replaced)}"
         # Details are omitted before the changes themselves, the least risky first.
         parts.append(_Part(20 + risk, f"changes: {name}", (head,)))
         lines = _property_lines(change)
@@ -182,19 +194,38 @@ def _property_lines(change: Change) -> list[str]:
         return []
     shown = change.properties[:_MOST_PROPERTIES]
     lines = ["", row("property", "old", "new"), row("---", "---", "---")]
-    lines += [row(code(each.path), _value(each.old), _value(each.new)) for each in shown]
+    lines += [row(code(each.path), *_values(each.old, each.new)) for each in shown]
     if len(change.properties) > len(shown):
         lines.append(row(f"and {len(change.properties) - len(shown)} more", "", ""))
     return [*lines, ""]
 
 
+def _values(old: Any, new: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
+    """Format two values; of long ones, the common start is cut off."""
+    before, after = _plain(old), _plain(new)
+    if max(len(before), len(after)) <= _LONGEST_VALUE or UNKNOWN in (old, new) or None in (old, new):
+        return _value(old), _value(new)
+    common = takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
+    start = sum(1 for _ in common) - _CONTEXT
+    if start > 0:
+        before, after = f"…{before[start:]}", f"…{after[start:]}"
+    return code(before, _LONGEST_VALUE), code(after, _LONGEST_VALUE)
+
+
 def _value(value: Any) -> str:  # noqa: ANN401 - JSON
     if value is None:
         return "none"
-    shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    if shown == UNKNOWN:
+    if value == UNKNOWN:
         return "_known after the update_"
-    return code(shown.replace(UNKNOWN, "known after the update"), _LONGEST_VALUE)
+    shown = _plain(value)
+    if shown.startswith("/") and len(shown) > _LONGEST_VALUE:
+        shown = f"…{shown[1 - _LONGEST_VALUE :]}"  # the end of an id names the resource
+    return code(shown, _LONGEST_VALUE)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
+    shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return shown.replace(UNKNOWN, "known after the update")
 
 
 def counts(preview: Preview) -> str:
