@@ -16,43 +16,35 @@ from typing import Any, Final, Literal
 from azureml_scoring.errors import CommandError
 
 _GROUP: Final = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
-_ML: Final = _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}"
-
-ARM: Final[Mapping[str, tuple[str, str]]] = {
+_WORKSPACE: Final = "MachineLearningServices/workspaces/{workspaceName}"
+_TYPES: Final = {
+    "storage:StorageAccount": ("Storage/storageAccounts/{accountName}", "2023-05-01"),
+    "keyvault:Vault": ("KeyVault/vaults/{vaultName}", "2023-07-01"),
+    "keyvault:Secret": ("KeyVault/vaults/{vaultName}/secrets/{secretName}", "2023-07-01"),
+    "operationalinsights:Workspace": ("OperationalInsights/workspaces/{workspaceName}", "2023-09-01"),
+    "applicationinsights:Component": ("Insights/components/{resourceName}", "2020-02-02"),
+    "containerregistry:Registry": ("ContainerRegistry/registries/{registryName}", "2023-07-01"),
+    "machinelearningservices:Workspace": (_WORKSPACE, "2024-10-01"),
+    "machinelearningservices:WorkspaceConnection": (f"{_WORKSPACE}/connections/{{connectionName}}", "2024-10-01"),
+    "machinelearningservices:Compute": (f"{_WORKSPACE}/computes/{{computeName}}", "2024-10-01"),
+    "managedidentity:UserAssignedIdentity": ("ManagedIdentity/userAssignedIdentities/{resourceName}", "2023-01-31"),
+    "monitor:AutoscaleSetting": ("Insights/autoscaleSettings/{autoscaleSettingName}", "2022-10-01"),
+}
+_SCOPED: Final = {
     "resources:ResourceGroup": (_GROUP, "2024-03-01"),
-    "storage:StorageAccount": (_GROUP + "/providers/Microsoft.Storage/storageAccounts/{accountName}", "2023-05-01"),
-    "keyvault:Vault": (_GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}", "2023-07-01"),
-    "keyvault:Secret": (_GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}/secrets/{secretName}", "2023-07-01"),
-    "operationalinsights:Workspace": (
-        _GROUP + "/providers/Microsoft.OperationalInsights/workspaces/{workspaceName}",
-        "2023-09-01",
-    ),
-    "applicationinsights:Component": (_GROUP + "/providers/Microsoft.Insights/components/{resourceName}", "2020-02-02"),
-    "containerregistry:Registry": (
-        _GROUP + "/providers/Microsoft.ContainerRegistry/registries/{registryName}",
-        "2023-07-01",
-    ),
-    "machinelearningservices:Workspace": (_ML, "2024-10-01"),
-    "machinelearningservices:WorkspaceConnection": (_ML + "/connections/{connectionName}", "2024-10-01"),
-    "managedidentity:UserAssignedIdentity": (
-        _GROUP + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}",
-        "2023-01-31",
-    ),
     "authorization:RoleAssignment": (
         "{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
         "2022-04-01",
-    ),
-    "machinelearningservices:Compute": (_ML + "/computes/{computeName}", "2024-10-01"),
-    "monitor:AutoscaleSetting": (
-        _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
-        "2022-10-01",
     ),
     "monitor:DiagnosticSetting": (
         "{resourceUri}/providers/Microsoft.Insights/diagnosticSettings/{name}",
         "2021-05-01-preview",
     ),
 }
-"""By azure-native type: where it lives, with the SDK's names of the inputs in braces, and a version to read it by."""
+ARM: Final = _SCOPED | {
+    token: (f"{_GROUP}/providers/Microsoft.{path}", version) for token, (path, version) in _TYPES.items()
+}
+"""Id template, with the SDK's input names in braces, and an API version to read it by; by azure-native type."""
 
 _NATIVE: Final = "azure-native:"
 _OWN: Final = "azureml-scoring:"

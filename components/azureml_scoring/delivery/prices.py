@@ -67,33 +67,28 @@ class Cost:
 
 def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
     """Return how the cost changes; None where no instances change."""
-    total, instances = 0.0, 0
-    unknown: list[str] = []
-    elsewhere: list[str] = []
-    changed = False
-    for change in changes:
-        if change.kind != "OnlineDeployment":
-            continue
-        before = _instances(change.old) if change.op != "create" else None
-        after = _instances(change.new) if change.op != "delete" else None
-        if before == after:
-            continue
-        changed = True
-        for sign, instances_of in ((-1, before), (1, after)):
-            if instances_of is None:
-                continue
-            location, instance_type, number = instances_of
-            hour = prices.hour(location, instance_type)
-            instances += sign * number
-            if hour is None:
-                unknown.append(instance_type)
-                continue
-            if instance_type not in prices.regions.get(location, {}):
-                elsewhere.append(location)
-            total += sign * number * hour * prices.hours_per_month
-    if not changed:
+    deployments = [change for change in changes if change.kind == "OnlineDeployment"]
+    removed = [_instances(change.old) if change.op != "create" else None for change in deployments]
+    added = [_instances(change.new) if change.op != "delete" else None for change in deployments]
+    pairs = [pair for pair in zip(removed, added, strict=True) if pair[0] != pair[1]]
+    if not pairs:
         return None
-    return Cost(total, instances, tuple(dict.fromkeys(unknown)), tuple(dict.fromkeys(elsewhere)))
+    total, instances = 0.0, 0
+    unknown: dict[str, None] = {}
+    elsewhere: dict[str, None] = {}
+    for sign, each in [*((-1, old) for old, _ in pairs), *((1, new) for _, new in pairs)]:
+        if each is None:
+            continue
+        location, instance_type, number = each
+        instances += sign * number
+        hour = prices.hour(location, instance_type)
+        if hour is None:
+            unknown[instance_type] = None
+            continue
+        if instance_type not in prices.regions.get(location, {}):
+            elsewhere[location] = None
+        total += sign * number * hour * prices.hours_per_month
+    return Cost(total, instances, tuple(unknown), tuple(elsewhere))
 
 
 def _instances(facts: dict[str, Any]) -> tuple[str, str, int] | None:

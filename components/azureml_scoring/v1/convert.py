@@ -185,7 +185,7 @@ def _older(top: Part, recipe: _Recipe, read: Texts) -> None:
         recipe.steps = _read(top, "extraDockerfileSteps", path, read)
     recipe.base = top.text("baseImage")
     _base_registry(top.part("baseImageRegistry"))
-    top.drop("cudaVersion", "CUDA comes with the base image; image.buildArguments.BASE names one that has it")
+    top.drop("cudaVersion", reason="CUDA comes with the base image; image.buildArguments.BASE names one that has it")
 
 
 def _environment(part: Part, recipe: _Recipe, read: Texts) -> None:
@@ -228,10 +228,10 @@ def _docker(part: Part, recipe: _Recipe, read: Texts) -> None:
     enabled = part.flag("enabled")
     if enabled is False:
         part.note("changed", "enabled", "v2 serves from containers only", "false")
-    part.drop("arguments", _OWN_CONTAINER)
+    part.drop("arguments", reason=_OWN_CONTAINER)
     if part.flag("sharedVolumes") is False:
         part.note("dropped", "sharedVolumes", _OWN_CONTAINER, "false")
-    part.drop("shmSize", f"{_OWN_CONTAINER}; shared memory is the machine's")
+    part.drop("shmSize", reason=f"{_OWN_CONTAINER}; shared memory is the machine's")
     _base_registry(part.part("baseImageRegistry"))
     _base_registry(part.part("registry"))
     platform = part.part("platform")
@@ -412,31 +412,28 @@ def _compute(part: Part) -> str:
 def _dropped(part: Part, compute: str) -> None:
     """Drop the fields that have no successor."""
     collection = part.part("dataCollection")
-    collection.drop(
-        "storageEnabled",
-        "deployments.blue.dataCollector keeps payloads, and what the entry script collects by azureml-ai-monitoring",
-    )
+    successor = "deployments.blue.dataCollector keeps payloads, and what azureml-ai-monitoring collects"
+    collection.drop("storageEnabled", reason=successor)
     collection.end()
-    part.drop("keys", "Azure creates an endpoint's keys; `pulumi stack output endpointKey` shows them", secret=True)
-    for key in ("primaryKey", "secondaryKey", "sslKey", "sslKeyPemFile"):
-        part.drop(key, "Azure creates an endpoint's keys and certificates", secret=True)
     if part.flag("sslEnabled") is False:
         part.note("changed", "sslEnabled", "a managed endpoint always speaks https", "false")
-    for key in ("sslCertificate", "sslCertPemFile", "sslCname", "cname", "dnsNameLabel", "leafDomainLabel"):
-        part.drop(key, _NETWORK)
-    for key in ("vnetName", "subnetName", "vnet_name", "subnet_name"):
-        part.drop(key, "a managed endpoint is closed by endpoint.publicNetworkAccess and private endpoints")
-    part.drop("cmkVaultBaseUrl", "encryption is the workspace's")
-    for key in ("cmkKeyName", "cmkKeyVersion"):
-        part.drop(key, "encryption is the workspace's")
+    reason = "Azure creates an endpoint's keys; `pulumi stack output endpointKey` shows them"
+    part.drop("keys", reason=reason, secret=True)
+    reason = "Azure creates an endpoint's keys and certificates"
+    part.drop("primaryKey", "secondaryKey", "sslKey", "sslKeyPemFile", reason=reason, secret=True)
+    names = ("sslCertificate", "sslCertPemFile", "sslCname", "cname", "dnsNameLabel", "leafDomainLabel")
+    part.drop(*names, reason=_NETWORK)
+    reason = "a managed endpoint is closed by endpoint.publicNetworkAccess and private endpoints"
+    part.drop("vnetName", "subnetName", "vnet_name", "subnet_name", reason=reason)
+    part.drop("cmkVaultBaseUrl", "cmkKeyName", "cmkKeyVersion", reason="encryption is the workspace's")
     reason = (
         f"the compute {compute} is attached in one" if compute else "a managed endpoint has no Kubernetes namespace"
     )
-    part.drop("namespace", reason)
-    for key in ("isDefault", "trafficPercentile", "versionName", "versionDescription", "versionType"):
-        part.drop(key, "several versions are several deployments; endpoint.traffic shares the requests")
-    part.drop("properties", "v2 reserves properties for itself; use tags")
-    part.drop("blobfuseEnabled", "models are mounted by Azure ML itself")
+    part.drop("namespace", reason=reason)
+    reason = "several versions are several deployments; endpoint.traffic shares the requests"
+    part.drop("isDefault", "trafficPercentile", "versionName", "versionDescription", "versionType", reason=reason)
+    part.drop("properties", reason="v2 reserves properties for itself; use tags")
+    part.drop("blobfuseEnabled", reason="models are mounted by Azure ML itself")
 
 
 def _auth(part: Part) -> str:

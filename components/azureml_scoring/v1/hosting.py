@@ -24,8 +24,7 @@ def managed(part: Part, *, gpu: bool) -> dict[str, Any]:
     container = part.part("containerResourceRequirements")
     cpu, memory = container.number("cpu"), container.number("memoryInGB")
     gpus = int(container.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
-    for key in ("cpuLimit", "memoryInGBLimit"):
-        container.drop(key, "the instance type is the limit")
+    container.drop("cpuLimit", "memoryInGBLimit", reason="the instance type is the limit")
     container.end()
     size = choose(cpu or _CPU, memory or _MEMORY, gpus)
     offered = f"{size.cpu:g} cores, {size.memory:g} GB" + (f", {size.gpus} GPU" if size.gpus else "")

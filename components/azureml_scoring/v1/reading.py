@@ -89,12 +89,12 @@ class Part:
         """Take an object."""
         return Part.of(self.name(key), self.take(key), self.notes)
 
-    def drop(self, key: str, reason: str, *, secret: bool = False) -> None:
-        """Take a field that has no successor; an empty one needs no note."""
-        value = self.take(key)
-        if value in (None, "", [], {}, False):
-            return
-        self.note("dropped", key, reason, None if secret else value)
+    def drop(self, *keys: str, reason: str, secret: bool = False) -> None:
+        """Take fields that have no successor; an empty one needs no note."""
+        for key in keys:
+            value = self.take(key)
+            if value not in (None, "", [], {}, False):
+                self.note("dropped", key, reason, None if secret else value)
 
     def note(self, kind: Kind, key: str, text: str, value: object = None) -> None:
         """Add a note."""
