@@ -9,15 +9,15 @@ Azure DevOps: https://learn.microsoft.com/rest/api/azure/devops/git/pull-request
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse, Retry
 
 from azureml_scoring.delivery.report import LIMITS, MARKER
 from azureml_scoring.errors import CommandError
@@ -27,27 +27,43 @@ LONGEST_WAIT: Final = 60.0
 """Longest wait before another attempt, in seconds, whatever the server asks for."""
 _TIMEOUT: Final = 30
 """Seconds."""
-_RETRIED: Final = {429, 500, 502, 503, 504}
 _ACTIONS: Final = "github-actions[bot]"
 
 
 class CommentError(CommandError):
     """The comment was not written; one line that says why, without the token."""
 
+    def __init__(self, line: str, retry_after: float | None = None) -> None:
+        super().__init__(line)
+        self.retry_after = retry_after
+        """Seconds after which another attempt may succeed; None: it will not."""
 
-class _RetryableError(CommentError):
-    """A later attempt may succeed."""
 
-    def __init__(self, message: str, after: float | None = None) -> None:
-        super().__init__(message)
-        self.after = after
+class _Retry(Retry):
+    """Repeats reads and edits that failed for a moment; GitHub limits with 403 as well."""
+
+    RETRY_AFTER_STATUS_CODES = frozenset({403, 429, 503})
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        """Return how long the server asks to wait, a minute at most."""
+        seconds = super().get_retry_after(response)
+        return None if seconds is None else min(seconds, LONGEST_WAIT)
+
+
+_RETRY: Final = _Retry(
+    ATTEMPTS - 1,
+    allowed_methods={"GET", "PATCH"},
+    status_forcelist={429, 500, 502, 503, 504},
+    backoff_factor=1,
+    raise_on_status=False,
+)
 
 
 class _Token(requests.auth.AuthBase):
     """Sends the token; without it, requests would take credentials from .netrc."""
 
-    def __init__(self, scheme: str, token: str) -> None:
-        self._value = f"{scheme} {token}"
+    def __init__(self, token: str) -> None:
+        self._value = f"Bearer {token}"
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = self._value
@@ -56,28 +72,33 @@ class _Token(requests.auth.AuthBase):
 
 @dataclass(frozen=True)
 class Client:
-    """An API with a token; repeats requests that failed for a moment."""
+    """An API with a token."""
 
     base: str
     token: str = field(repr=False)
-    sleep: Callable[[float], None] = time.sleep
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def ask(self, method: str, url: str, body: object = None, *, once: bool = False) -> requests.Response:
-        """Return a successful answer; `once` leaves repetition to the caller."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._ask(method, url, body)
-            except _RetryableError as error:
-                if once or attempt == ATTEMPTS:
-                    raise
-                self.wait(error, attempt)
-        raise AssertionError
+    @cached_property
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.auth = _Token(self.token)
+        session.headers.update({"User-Agent": "azureml-scoring", **self.headers})
+        session.mount(self.base, HTTPAdapter(max_retries=_RETRY))
+        return session
 
-    def wait(self, error: CommentError, attempt: int) -> None:
-        """Wait as long as the server asks, else twice as long each time."""
-        seconds = error.after if isinstance(error, _RetryableError) else None
-        self.sleep(min(LONGEST_WAIT, 2.0 ** (attempt - 1) if seconds is None else seconds))
+    def ask(self, method: str, url: str, body: object = None) -> requests.Response:
+        """Return a successful answer."""
+        where = f"{method} {urlsplit(url).netloc}{urlsplit(url).path}"
+        try:
+            answer = self._session.request(method, url, json=body, timeout=_TIMEOUT)
+        except requests.RequestException as error:
+            raise CommentError(self._clean(f"{where}: no answer ({type(error).__name__})"), 1.0) from None
+        if answer.ok:
+            return answer
+        line = self._clean(f"{where}: {answer.status_code} {_reason(answer)}")
+        if _RETRY.is_retry("GET", answer.status_code, "Retry-After" in answer.headers):
+            raise CommentError(line, _RETRY.get_retry_after(answer.raw) or 1.0)
+        raise CommentError(f"{line}{_REMEDIES.get(answer.status_code, '')}")
 
     def pages(self, path: str) -> Iterator[Any]:
         """Yield the pages of a list, by the Link header; one on another host is refused, as it would get the token."""
@@ -88,29 +109,6 @@ class Client:
             url = answer.links.get("next", {}).get("url")
             if url and urlsplit(url)[:2] != urlsplit(self.base)[:2]:
                 raise CommentError(f"{urlsplit(self.base).netloc}: the next page lies on another host; not followed")
-
-    def _ask(self, method: str, url: str, body: object) -> requests.Response:
-        where = f"{method} {urlsplit(url).netloc}{urlsplit(url).path}"
-        try:
-            answer = requests.request(
-                method,
-                url,
-                json=body,
-                auth=_Token("Bearer", self.token),
-                headers={"User-Agent": "azureml-scoring", **self.headers},
-                timeout=_TIMEOUT,
-            )
-        except requests.RequestException as error:
-            raise _RetryableError(self._clean(f"{where}: no answer ({type(error).__name__})")) from None
-        if answer.ok:
-            return answer
-        line = self._clean(f"{where}: {answer.status_code} {_reason(answer)}")
-        limited = answer.status_code == HTTPStatus.FORBIDDEN and (
-            "Retry-After" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0"
-        )
-        if answer.status_code in _RETRIED or limited:
-            raise _RetryableError(line, _after(answer.headers))
-        raise CommentError(f"{line}{_REMEDIES.get(answer.status_code, '')}")
 
     def _clean(self, line: str) -> str:
         return line.replace(self.token, "[secret]") if self.token else line
@@ -131,20 +129,6 @@ def _reason(answer: requests.Response) -> str:
         return answer.reason
     message = document.get("message") if isinstance(document, dict) else None
     return " ".join(str(message or answer.reason).split())[:200]
-
-
-def _after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait: Retry-After as a number or date, or GitHub's own header."""
-    retry_after = headers.get("Retry-After", "").strip()
-    if retry_after.isdigit():
-        return float(retry_after)
-    if retry_after:
-        try:
-            return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-        except (ValueError, TypeError):
-            return None
-    reset = headers.get("x-ratelimit-reset", "")
-    return max(0.0, float(reset) - time.time()) if reset.isdigit() else None
 
 
 def read(answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
@@ -183,16 +167,14 @@ class GitHub:
         """Return the token's owner. A job's own token may not ask: it belongs to the bot of Actions."""
         try:
             return str(read(self.client.ask("GET", f"{self.client.base}/user"))["login"])
-        except _RetryableError:
-            raise
         except CommentError as error:
-            if ": 403 " in str(error):
+            if ": 403 " in str(error) and error.retry_after is None:
                 return _ACTIONS
             raise
 
     def create(self, body: str) -> None:
         """Write a new comment; the caller repeats it."""
-        self.client.ask("POST", f"{self.client.base}{self._comments}", {"body": body}, once=True)
+        self.client.ask("POST", f"{self.client.base}{self._comments}", {"body": body})
 
     def edit(self, address: str, body: str) -> None:
         """Replace a comment's text."""
@@ -233,7 +215,7 @@ class AzureDevOps:
         """Write a new comment; the caller repeats it."""
         comment = {"parentCommentId": 0, "content": body, "commentType": "text"}
         url = f"{self._threads}?api-version=7.1"
-        read(self.client.ask("POST", url, {"comments": [comment], "status": "closed"}, once=True))
+        read(self.client.ask("POST", url, {"comments": [comment], "status": "closed"}))
 
     def edit(self, address: str, body: str) -> None:
         """Replace a comment's text."""
@@ -261,10 +243,10 @@ def post(pull_request: PullRequest, body: str) -> str:
             return "edited"
         try:
             pull_request.create(body)
-        except _RetryableError as error:
-            if attempt == ATTEMPTS:
+        except CommentError as error:
+            if error.retry_after is None or attempt == ATTEMPTS:
                 raise
-            pull_request.client.wait(error, attempt)
+            time.sleep(error.retry_after)
         else:
             return "created"
     raise AssertionError
