@@ -82,6 +82,16 @@ def test_a_program_that_refuses_its_settings_is_the_reason() -> None:
     assert progress_of(refused, crashed)[1] == "scoring:location is missing"
 
 
+def test_a_mandatory_policy_is_the_reason_and_an_advisory_one_is_not() -> None:
+    def violated(level: str) -> EngineEvent:
+        policy = {"policyName": "no-latest", "message": "image is\n:latest", "enforcementLevel": level}
+        return EngineEvent.from_json({"policyEvent": policy})
+
+    failed = said("Stack", "azureml-scoring-dev", "update failed", "error")
+    assert progress_of(failed, violated("mandatory"))[1] == "no-latest: image is :latest"
+    assert progress_of(violated("advisory"))[1] == ""
+
+
 def test_a_command_that_fails_without_events_is_quoted() -> None:
     assert reason_of("\n code: 255\n stdout: \n stderr: error: no stack named 'dev' found") == (
         "no stack named 'dev' found"

@@ -189,6 +189,8 @@ class Progress:
         """Take one event."""
         if message := event.diagnostic_event:
             self._message(message.urn or "", message.severity, COLOUR.sub("", message.message).strip())
+        elif (policy := event.policy_event) and policy.enforcement_level == "mandatory":
+            self.errors.append(f"{policy.policy_name}: {' '.join(COLOUR.sub('', policy.message).split())}")
         elif done := event.res_outputs_event:
             step = done.metadata
             if result := _RESULTS.get(step.op):
