@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -85,6 +85,8 @@ def _is_interactive() -> bool:
 
 
 _FILE: Final = click.Path(path_type=Path)
+_OUTPUT: Final = click.File("w", encoding="utf-8")
+_SCHEMA: Final = "schema/pulumi-stack.schema.json"
 _DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
 
 
@@ -114,19 +116,11 @@ def cli() -> None:
     ),
 )
 @click.argument("previews", nargs=-1, metavar="[PREVIEW.json]...")
-@click.option(
-    "--stack", "named", multiple=True, metavar="NAME=FILE", callback=_pairs, help="A preview, and its stack's name."
-)
-@click.option(
-    "--limit",
-    default="github",
-    callback=_limit,
-    metavar="LIMIT",
-    help="Longest report: github (default), azure-devops or a number of characters.",
-)
+@click.option("--stack", "named", multiple=True, metavar="NAME=FILE", callback=_pairs, help="A preview of this stack.")
+@click.option("--limit", default="github", callback=_limit, help="Longest report: github, azure-devops or characters.")
 @click.option("--prices", "table", type=_FILE, metavar="FILE", help="A table of prices instead of the built-in one.")
 @click.option("--drift", "show_drift", is_flag=True, help="Report drift, from `pulumi preview --refresh --json`.")
-@click.option("--out", type=_FILE, metavar="FILE", help="Write there instead of to standard output.")
+@click.option("--out", type=_OUTPUT, default="-", metavar="FILE", help="Write there instead of to standard output.")
 def write_report(  # noqa: PLR0913 - one parameter an option
     *,
     previews: tuple[str, ...],
@@ -134,7 +128,7 @@ def write_report(  # noqa: PLR0913 - one parameter an option
     limit: int,
     table: Path | None,
     show_drift: bool,
-    out: Path | None,
+    out: TextIO,
 ) -> None:
     """Write a Markdown report of previews for reviewers.
 
@@ -150,11 +144,7 @@ def write_report(  # noqa: PLR0913 - one parameter an option
     title = report.TITLE
     if show_drift:
         read, title = [drift.drifted(preview) for preview in read], drift.TITLE
-    markdown = report.render(read, limit, prices.load(table or prices.TABLE), title)
-    if out:
-        out.write_text(markdown, encoding="utf-8")
-    else:
-        click.echo(markdown, nl=False)
+    out.write(report.render(read, limit, prices.load(table or prices.TABLE), title))
 
 
 @cli.command(
@@ -164,10 +154,10 @@ def write_report(  # noqa: PLR0913 - one parameter an option
         "azureml-scoring comment --to azure-devops --pull-request 7 report.md",
     ),
 )
-@click.argument("report", type=_FILE, metavar="REPORT.md")
+@click.argument("report", type=click.File(encoding="utf-8", errors="replace"), metavar="REPORT.md")
 @click.option("--to", "service", required=True, type=click.Choice(["github", "azure-devops"]))
 @click.option("--pull-request", type=int, metavar="NUMBER", help="Instead of the one in the CI's environment.")
-def post_comment(report: Path, service: str, pull_request: int | None) -> None:
+def post_comment(report: TextIO, service: str, pull_request: int | None) -> None:
     """Put a report on a pull request, or update it.
 
     Repository, pull request and token come from the CI's variables: GITHUB_REPOSITORY, GITHUB_REF and GITHUB_TOKEN, or
@@ -175,11 +165,8 @@ def post_comment(report: Path, service: str, pull_request: int | None) -> None:
     """
     from azureml_scoring.delivery.comment import post, pull_request_of
 
-    try:
-        body = report.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{report}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    click.echo(f"The comment was {post(pull_request_of(service, os.environ, pull_request), body)}.")
+    target = pull_request_of(service, os.environ, pull_request)
+    click.echo(f"The comment was {post(target, report.read())}.")
 
 
 @cli.command(
@@ -209,9 +196,7 @@ def pin_versions(stacks: tuple[str, ...], *, following: bool) -> int:
 )
 @click.argument("stacks", nargs=-1, required=True, metavar="STACK...", shell_complete=_stacks)
 @click.option("--from", "source", default="", metavar="STACK", shell_complete=_stacks, help="Take its version.")
-@click.option(
-    "--approve", multiple=True, metavar="STACK", shell_complete=_stacks, help="Approve a stack that needs approval."
-)
+@click.option("--approve", multiple=True, metavar="STACK", shell_complete=_stacks, help="Approve this stack.")
 @_DRY_RUN
 def roll_out(stacks: tuple[str, ...], source: str, approve: tuple[str, ...], *, dry_run: bool) -> int:
     """Take one version through stacks, in this order.
@@ -220,10 +205,7 @@ def roll_out(stacks: tuple[str, ...], source: str, approve: tuple[str, ...], *, 
     whose version is taken. Traffic moves only after the new version has answered the requests of `rollout.checks`. A
     run that was interrupted can be repeated.
     """
-    command = _rollout()
-    from azureml_scoring.delivery.rollout import Request
-
-    return command.roll(Request(stacks, source, frozenset(approve), dry_run))
+    return _rollout().roll(stacks, source=source, approved=approve, dry_run=dry_run)
 
 
 @cli.command("rollback", epilog=_examples("azureml-scoring rollback prod", "azureml-scoring rollback --dry-run prod"))
@@ -255,10 +237,8 @@ def _rollout() -> "Rollout":
 @click.argument("stack", required=False, default="", metavar="[STACK]", shell_complete=_stacks)
 @_DRY_RUN
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--adopt", multiple=True, metavar="NAME=ID", callback=_pairs, help="This pending resource exists, with this id."
-)
-@click.option("--drop", multiple=True, metavar="NAME", help="This pending resource does not exist.")
+@click.option("--adopt", multiple=True, metavar="NAME=ID", callback=_pairs, help="A pending resource exists: its id.")
+@click.option("--drop", multiple=True, metavar="NAME", help="A pending resource does not exist.")
 @click.option("--copies", type=_FILE, metavar="FOLDER", help="Where the state is saved, instead of .local/states.")
 def recover_stack(  # noqa: PLR0913 - one parameter an option
     *, stack: str, dry_run: bool, yes: bool, adopt: list[tuple[str, str]], drop: tuple[str, ...], copies: Path | None
@@ -281,9 +261,8 @@ def recover_stack(  # noqa: PLR0913 - one parameter an option
         return click.confirm("Do this?")
 
     decisions = Decisions(dict(adopt), frozenset(drop))
-    done = recover(
-        PulumiStack(project, stack or selected_stack(project), click.echo), confirm, decisions=decisions, copies=copies
-    )
+    target = PulumiStack(project, stack or selected_stack(project), click.echo)
+    done = recover(target, confirm, decisions=decisions, copies=copies)
     return ExitCode.OK if done or dry_run else ExitCode.FAILED
 
 
@@ -296,13 +275,9 @@ def recover_stack(  # noqa: PLR0913 - one parameter an option
 )
 @click.argument("inference", type=_FILE, metavar="INFERENCECONFIG")
 @click.argument("deployment", type=_FILE, required=False, metavar="[DEPLOYMENTCONFIG]")
-@click.option(
-    "--out", type=_FILE, metavar="FILE", help="The stack file to write: Pulumi.STACK.yaml beside Pulumi.yaml."
-)
+@click.option("--out", type=_FILE, metavar="FILE", help="The stack file: Pulumi.STACK.yaml beside Pulumi.yaml.")
 @click.option("--name", default="", help="Name of the endpoint: what `az ml model deploy -n` named.")
-@click.option(
-    "--compute", default="", metavar="ID", help="ARM id of the attached Kubernetes compute; without it, managed."
-)
+@click.option("--compute", default="", metavar="ID", help="ARM id of an attached Kubernetes compute; else managed.")
 @click.option("-m", "--model", default="", help="NAME:VERSION of a registered model, or the path of a folder or file.")
 @click.option("--location", default="", help="Azure region, short form, where the files name none.")
 def convert_v1(  # noqa: PLR0913 - one parameter an option
@@ -330,23 +305,12 @@ def convert_v1(  # noqa: PLR0913 - one parameter an option
 
 
 @cli.command("schema", epilog=_examples("azureml-scoring schema", "azureml-scoring schema --out -"))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, allow_dash=True),
-    default=Path("schema/pulumi-stack.schema.json"),
-    metavar="FILE",
-    show_default=True,
-    help="The file to write; - is standard output.",
-)
-def write_schema(out: Path) -> None:
+@click.option("--out", type=_OUTPUT, default=_SCHEMA, metavar="FILE", show_default=True, help="- is standard output.")
+def write_schema(out: TextIO) -> None:
     """Write the JSON Schema of stack files.
 
     Editors complete and check stack files by it.
     """
     from azureml_scoring.settings.json_schema import text
 
-    if str(out) == "-":
-        click.echo(text(), nl=False)
-    else:
-        out.parent.mkdir(exist_ok=True)
-        out.write_text(text(), encoding="utf-8")
+    out.write(text())

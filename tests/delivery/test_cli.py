@@ -83,7 +83,7 @@ def test_a_report_is_made_and_put_on_the_pull_request(tmp_path: Path, monkeypatc
         (["report"], "Missing argument 'PREVIEW.json'"),
         (["report", "missing.json"], "missing.json: cannot be read"),
         (["report", "--stack", "name"], "write NAME=FILE"),
-        (["comment", "--to", "github", "missing.md"], "missing.md: cannot be read"),
+        (["comment", "--to", "github", "missing.md"], "'missing.md': No such file or directory"),
         (["recover", "--adopt", "name"], "write NAME=ID"),
         (["recover", "--dry-run"], "no Pulumi.yaml here"),
     ],

@@ -126,9 +126,15 @@ class Rollout:
 
     # -- commands --------------------------------------------------------------------------------------------------
 
-    def roll(self, request: Request) -> ExitCode:
-        """Take the version through all stacks; stop at the first that fails or waits."""
-        return self._report(request.stacks, lambda: self._roll(request))
+    def roll(
+        self, stacks: Sequence[str], *, source: str = "", approved: Sequence[str] = (), dry_run: bool = False
+    ) -> ExitCode:
+        """Take the version of `source`, else the one that the first stack builds, through all stacks.
+
+        Stops at the first stack that fails, or that needs approval and is not `approved`.
+        """
+        request = Request(stacks, source, frozenset(approved), dry_run)
+        return self._report(stacks, lambda: self._roll(request))
 
     def _roll(self, request: Request) -> None:
         files = [self.load(name) for name in request.stacks]
