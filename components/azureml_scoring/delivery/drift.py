@@ -5,8 +5,9 @@ address that is "known after the update", and all that uses the address seems to
 the declared value is known; the other resources are only named.
 """
 
+import json
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from azureml_scoring.delivery.changes import UNKNOWN, Change, Preview
 
@@ -26,12 +27,4 @@ def drifted(preview: Preview) -> Preview:
 def _is_certain(change: Change) -> bool:
     if change.op not in {"update", "replace"}:
         return True
-    return any(not _is_unknown(each.new) for each in change.properties)
-
-
-def _is_unknown(value: Any) -> bool:  # noqa: ANN401 - JSON
-    if isinstance(value, dict):
-        return any(_is_unknown(inner) for inner in value.values())
-    if isinstance(value, list):
-        return any(_is_unknown(inner) for inner in value)
-    return bool(value == UNKNOWN)
+    return any(UNKNOWN not in json.dumps(each.new) for each in change.properties)

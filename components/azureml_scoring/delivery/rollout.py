@@ -161,10 +161,8 @@ class Rollout:
             return
         with _timed(row):
             try:
-                self._verify_digest(observed, step.deployment, digest_of(image))
                 # Its replies were right when it served, and what is expected may have changed since.
-                self._check(file, observed, step.deployment, compare=False)
-                self._shift(file, observed, step, observed.source or None)
+                self._execute(file, observed, step, digest_of(image), observed.source, compare=False)
             except (CommandError, ResourceError) as error:
                 row.result = f"{step.serving} serves on: {error}"
                 raise
@@ -239,25 +237,22 @@ class Rollout:
         digest = digest_of(version) or file.built_digest(observed)
         return observed, digest, next_step(observed, file.deployments, digest)
 
-    def _execute(self, file: StackFile, observed: ObservedState, step: Step, digest: str, version: str) -> None:
+    def _execute(  # noqa: PLR0913 - a step, and what it is about
+        self, file: StackFile, observed: ObservedState, step: Step, digest: str, version: str, *, compare: bool = True
+    ) -> None:
+        """Carry out a step; the resource `EndpointTraffic` does the shift of traffic."""
         name = step.deployment
         if step.action is Action.SHIFT:
             self._verify_digest(observed, name, digest)
-            self._check(file, observed, name)
-            self._shift(file, observed, step, version or None)
-            return
-        beside = f"beside {step.serving}, at 0 %" if step.serving else "as the first version"
-        self.log(f"{file.name}: {'importing' if version else 'building'}, then {name} {beside}")
+            self._check(file, observed, name, compare=compare)
+            self.log(f"{file.name}: traffic from {step.serving} to {name}")
+        else:
+            beside = f"beside {step.serving}, at 0 %" if step.serving else "as the first version"
+            self.log(f"{file.name}: {'importing' if version else 'building'}, then {name} {beside}")
         self._configure(self.load(file.name), desired(step, observed, version or None))
         self._stack(file.name).up()
         if step.action is Action.CREATE:
             self._check(file, self._observe(file.name), name)
-
-    def _shift(self, file: StackFile, observed: ObservedState, step: Step, promote: str | None) -> None:
-        """Let `EndpointTraffic` send all requests to the deployment."""
-        self.log(f"{file.name}: traffic from {step.serving} to {step.deployment}")
-        self._configure(self.load(file.name), desired(step, observed, promote))
-        self._stack(file.name).up()
 
     def _restore(self, file: StackFile, step: Step) -> str:
         """Leave only the deployment that served before; say how that went."""
