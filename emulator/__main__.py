@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from emulator import presence
+from emulator import lifecycle
 
 _FAILED = 2
 
@@ -19,7 +19,7 @@ def main(words: list[str] | None = None) -> int:
     given = _parser().parse_args(words)
     try:
         result: int = given.run(given)
-    except presence.CannotServeError as error:
+    except lifecycle.CannotServeError as error:
         print(f"error: {error}", file=sys.stderr)
         return _FAILED
     except httpx.HTTPError as error:
@@ -47,13 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--port",
         type=_port,
-        help=f"where https answers; default: where it did before, at first {presence.DEFAULT_PORT}; 0: any that is"
+        help=f"where https answers; default: where it did before, at first {lifecycle.DEFAULT_PORT}; 0: any that is"
         " free",
     )
     serve.add_argument(
         "--scoring-port",
         type=_port,
-        help=f"where the first endpoint is scored; default {presence.DEFAULT_SCORING_PORT}; 0: any that is free",
+        help=f"where the first endpoint is scored; default {lifecycle.DEFAULT_SCORING_PORT}; 0: any that is free",
     )
     command("stop", _stop, "Stop it, with all processes and containers of its own; the state stays.")
     command("stats", _stats, "Tell, as JSON, what was written since the start or the last reset-stats.")
@@ -82,7 +82,7 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _stop(given: argparse.Namespace) -> int:
-    if not presence.stop(given.state):
+    if not lifecycle.stop(given.state):
         print(f"no local Azure serves {given.state}")
     return 0
 
@@ -127,13 +127,13 @@ def _value(text: str | None) -> object:
 
 
 def _ask(state: Path, method: str, path: str, body: dict[str, object] | None = None) -> httpx.Response:
-    environment = presence.ready(state)["environment"]
+    environment = lifecycle.ready(state)["environment"]
     url = f"https://{environment['ARM_METADATA_HOSTNAME']}/_local/{path}"
     headers = {"Authorization": f"Bearer {environment['ARM_CLIENT_SECRET']}"}
-    with httpx.Client(verify=presence.client_context(state), headers=headers, timeout=60, trust_env=False) as client:
+    with httpx.Client(verify=lifecycle.client_context(state), headers=headers, timeout=60, trust_env=False) as client:
         answer = client.request(method, url, json=body)
     if answer.is_error:
-        raise presence.CannotServeError(answer.json()["error"]["message"])
+        raise lifecycle.CannotServeError(answer.json()["error"]["message"])
     return answer
 
 

@@ -17,16 +17,22 @@ from queue import Empty, SimpleQueue
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from emulator.backends import docker_engine
 from emulator.catalogue import TYPES
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ports import PortInUseError
 from emulator.core.rbac import OWNER
-from emulator.faces import providers, registry_token, rest, tls, vaults
-from emulator.faces.gateway import Gateway
-from emulator.faces.web import RequestLog, azure_error, listening
-from emulator.presence import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
-from emulator.services import authorization, entra, keyvault, registry_tokens, resources
+from emulator.lifecycle import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
+from emulator.protocols import arm, providers, registry_token, tls, vaults
+from emulator.protocols.gateway import Gateway
+from emulator.protocols.web import RequestLog, azure_error, listening
+from emulator.services.authorization import types as authorization
+from emulator.services.containerregistry import access as registry_access
+from emulator.services.graph import access as entra
+from emulator.services.keyvault import data as keyvault
+from emulator.services.keyvault.types import Vault
+from emulator.services.resources import types as resources
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +60,7 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
         _start_log(folder)
         azure = Azure(folder)
         stack.callback(azure.store.close)
+        stack.callback(docker_engine.close)
         try:
             environment = _open(azure, ports, stack)
         except PortInUseError as error:
@@ -78,7 +85,7 @@ def _wait(ended: "SimpleQueue[int]") -> None:
 def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
     """Open the faces, those first that others need: the realm before registries, all of them before what is resumed."""
     https = azure.ports.bind("https", _wanted(azure, "https", ports.https, DEFAULT_PORT))
-    realm = azure.ports.bind(registry_tokens.PORT)
+    realm = azure.ports.bind(registry_access.PORT)
     _reserve_scoring(azure, ports.scoring)
     files = tls.prepare(azure.folder)
     deployer = entra.deployer(azure)
@@ -87,9 +94,9 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
         authorization.grant(azure, deployer.object_id, OWNER, made)
     azure.serve(TYPES)
     vault = azure.service(keyvault.VAULTS)
-    if isinstance(vault, keyvault.Vault):
+    if isinstance(vault, Vault):
         vault.doors = vaults.Doors(azure, files)
-    stack.enter_context(listening(rest.application(azure), https, files))
+    stack.enter_context(listening(arm.application(azure), https, files))
     stack.enter_context(listening(_realm(azure), realm, None))
     stack.callback(azure.suspend)
     azure.resume()

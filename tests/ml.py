@@ -11,10 +11,11 @@ from unittest import mock
 
 import httpx
 
+from emulator.backends.containers import Plan, Replica
+from emulator.backends.fleet import Fleet, Pool
 from emulator.core.ids import ResourceId
-from emulator.faces.gateway import Gateway
-from emulator.services.containers import Fleet, Plan, Pool, Replica
-from emulator.services.ml_endpoints import deployments
+from emulator.protocols.gateway import Gateway
+from emulator.services.machinelearningservices.onlineendpoints.types import deployments
 from tests.conftest import PATIENCE
 from tests.emulator.conftest import Inner
 from tests.scoring import PORT, QUICK_PROBE, ROUTES
@@ -202,8 +203,8 @@ def scene(inner: Inner, *models: Model, listen: bool = True, **properties: Any) 
             (fleet, "deploy", deploy),
             (fleet, "drop", drop),
             (fleet, "watch", lambda: None),
-            (fleet.docker, "pull", lambda *_: "sha256:0"),
-            (fleet.docker, "sweep", lambda _: None),
+            (fleet.containers, "pull", lambda *_: "sha256:0"),
+            (fleet.containers, "sweep", lambda _: None),
         ):
             stack.enter_context(mock.patch.object(holder, name, stand_in))
         for model in models:

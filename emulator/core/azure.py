@@ -61,7 +61,9 @@ class ResourceType:
     long: ClassVar[bool] = False
     #: Whether DELETE does so though PUT does not.
     long_delete: ClassVar[bool] = False
-    #: What a PUT that makes something is answered with: clients take no other success than the type's own.
+    #: Whether the type shows no `provisioningState`.
+    stateless: ClassVar[bool] = False
+    #: The status of a PUT that creates something: clients take no other success than the type's own.
     created: ClassVar[int] = 201
 
     def __init__(self, azure: "Azure") -> None:
@@ -115,7 +117,10 @@ class ResourceType:
 
     def show(self, document: Document) -> dict[str, Any]:
         """What GET answers."""
-        return document.body
+        if not self.stateless:
+            return document.body
+        shown = {name: value for name, value in document.properties.items() if name != "provisioningState"}
+        return {**document.body, "properties": shown}
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:  # noqa: ARG002 - for subclasses
         """The documents that a GET of the collection below a scope answers."""
@@ -259,6 +264,15 @@ class Azure:
             f"The Resource '{id_.type}/{id_.name}' under resource group '{id_.group}' was not found."
             " For more details please go to https://aka.ms/ARMResourceNotFoundFix",
         )
+
+    def linked(self, path: object, *types: str) -> Document | None:
+        """The resource that a property of another one names; None unless it exists and is of one of these types."""
+        try:
+            document = self.store.get(ResourceId.parse(str(path or "")))
+        except AzureError:
+            return None
+        known = {type_.lower() for type_ in types}
+        return document if document is not None and document.id.type.lower() in known else None
 
     def wait(self, response: Response) -> dict[str, Any] | None:
         """Wait for a response's long operation; its error is raised, the finished resource's body returned."""

@@ -10,7 +10,10 @@ import pytest
 from emulator.catalogue import TYPES
 from emulator.core.azure import Azure, Request
 from emulator.core.rbac import OWNER, Principal
-from emulator.services import authorization, entra, resources
+from emulator.services.authorization import types as authorization
+from emulator.services.graph import access as entra
+from emulator.services.graph import data as graph
+from emulator.services.resources import types as resources
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,9 @@ class Inner:
 
     def somebody(self, name: str = "somebody") -> Principal:
         """A service principal without any role."""
-        application = entra.create_application(self.azure, {"displayName": name})
-        made = entra.create_service_principal(self.azure, application["appId"])
-        found = entra.find_principal(self.azure, made["id"])
+        application = graph.create_application(self.azure, {"displayName": name})
+        made = graph.create_service_principal(self.azure, application["appId"])
+        found = graph.find_principal(self.azure, made["id"])
         assert found is not None
         return found
 

@@ -1,8 +1,8 @@
-"""The local Azure is Azure where that bites: real clients drive it unchanged, and each rule of the design has a test.
+"""The local Azure refuses what Azure refuses: real clients drive it unchanged, and each rule of the design has a test.
 
-Docker's own client with `az acr login`'s token stands in tests/security/test_registry_access.py, the registry's client
-in tests/emulator/services/test_registry.py, Entra's in tests/emulator/faces/test_rest_entra.py; what every type demands
-of its input in tests/emulator/test_inputs.py.
+Docker's client with the token of `az acr login` has its tests in tests/security/test_registry_access.py, the registry's
+in tests/emulator/services/test_registry.py, Entra's in tests/emulator/protocols/test_rest_entra.py; what every type
+demands of its input in tests/emulator/test_inputs.py.
 """
 
 import uuid

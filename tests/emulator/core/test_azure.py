@@ -8,8 +8,9 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import OWNER
 from emulator.core.store import Document
-from emulator.services import authorization, entra
-from emulator.services.resources import ResourceGroup, Subscription, make_subscription
+from emulator.services.authorization import types as authorization
+from emulator.services.graph import access as entra
+from emulator.services.resources.types import ResourceGroup, Subscription, make_subscription
 
 
 class Slow(ResourceType):

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from emulator.core.errors import AzureError
-from emulator.services import authorization, entra
+from emulator.services.authorization import types as authorization
+from emulator.services.graph import data as graph
 from tests.emulator.conftest import Inner
 
 PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
@@ -104,7 +105,7 @@ def test_a_list_holds_those_above_the_scope_too(inner: Inner) -> None:
 def test_a_deleted_principals_assignment_stays(inner: Inner) -> None:
     somebody, path = inner.somebody(), _path()
     inner.ask("PUT", path, _assignment(inner, somebody.object_id))
-    entra.delete_service_principal(inner.azure, somebody.object_id)
+    graph.delete_service_principal(inner.azure, somebody.object_id)
     assert inner.ask("GET", path)["properties"]["principalId"] == somebody.object_id
 
 

@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 
+from emulator.backends.fleet import Answer, Metrics
 from emulator.core.azure import Azure, Request
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import ASSIGNMENTS, Principal
 from emulator.core.store import Document
-from emulator.services import endpoint_metrics
-from emulator.services.containers import Answer, Metrics
-from emulator.services.ml_endpoints import OnlineDeployment, OnlineEndpoint, deployments
+from emulator.services.insights import data as endpoint_metrics
+from emulator.services.machinelearningservices.onlineendpoints.types import (
+    OnlineDeployment,
+    OnlineEndpoint,
+    deployments,
+)
 
 NOW = 1_800_000_030.0  # half a minute past
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"

@@ -6,19 +6,20 @@ import pytest
 
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
-from emulator.services import entra
+from emulator.services.graph import access as entra
+from emulator.services.graph import data as graph
 from tests.emulator.conftest import Inner
 
 
 def _application(inner: Inner, name: str = "pull") -> tuple[str, str]:
-    made = entra.create_application(inner.azure, {"displayName": name})
-    entra.create_service_principal(inner.azure, made["appId"])
+    made = graph.create_application(inner.azure, {"displayName": name})
+    graph.create_service_principal(inner.azure, made["appId"])
     return made["id"], made["appId"]
 
 
 def test_a_password_proves_its_principal_and_a_wrong_one_does_not(inner: Inner) -> None:
     object_id, app_id = _application(inner)
-    _, secret = entra.add_password(inner.azure, object_id, "first")
+    _, secret = graph.add_password(inner.azure, object_id, "first")
     found = entra.verify_secret(inner.azure, app_id, secret)
     assert found is not None
     assert found.app_id == app_id
@@ -29,41 +30,41 @@ def test_a_password_proves_its_principal_and_a_wrong_one_does_not(inner: Inner) 
 
 def test_an_expired_password_proves_nothing(inner: Inner) -> None:
     object_id, app_id = _application(inner)
-    _, secret = entra.add_password(inner.azure, object_id, "old", "2020-02-01T00:00:00Z", "2020-01-01T00:00:00Z")
+    _, secret = graph.add_password(inner.azure, object_id, "old", "2020-02-01T00:00:00Z", "2020-01-01T00:00:00Z")
     assert entra.verify_secret(inner.azure, app_id, secret) is None
     assert entra.authenticate(inner.azure, app_id, secret).number == 7000222
 
 
 def test_two_passwords_hold_side_by_side_until_one_is_taken_away(inner: Inner) -> None:
     object_id, app_id = _application(inner)
-    key, old = entra.add_password(inner.azure, object_id, "old")
-    _, new = entra.add_password(inner.azure, object_id, "new")
+    key, old = graph.add_password(inner.azure, object_id, "old")
+    _, new = graph.add_password(inner.azure, object_id, "new")
     assert entra.verify_secret(inner.azure, app_id, old)
     assert entra.verify_secret(inner.azure, app_id, new)
-    entra.remove_password(inner.azure, object_id, key)
+    graph.remove_password(inner.azure, object_id, key)
     assert entra.verify_secret(inner.azure, app_id, old) is None
     assert entra.verify_secret(inner.azure, app_id, new)
 
 
 def test_an_application_without_a_service_principal_cannot_sign_in(inner: Inner) -> None:
-    made = entra.create_application(inner.azure, {"displayName": "alone"})
-    _, secret = entra.add_password(inner.azure, made["id"])
+    made = graph.create_application(inner.azure, {"displayName": "alone"})
+    _, secret = graph.add_password(inner.azure, made["id"])
     assert entra.authenticate(inner.azure, made["appId"], secret).number == 7000229
 
 
 def test_a_password_is_never_shown_again_nor_kept(inner: Inner) -> None:
     object_id, _ = _application(inner)
-    _, secret = entra.add_password(inner.azure, object_id, "first")
+    _, secret = graph.add_password(inner.azure, object_id, "first")
     assert secret not in str(inner.azure.store.everything())
-    assert entra.get_application(inner.azure, object_id)["passwordCredentials"][0]["secretText"] is None
+    assert graph.get_application(inner.azure, object_id)["passwordCredentials"][0]["secretText"] is None
 
 
 def test_an_application_has_one_service_principal_and_takes_it_along(inner: Inner) -> None:
     object_id, app_id = _application(inner)
     with pytest.raises(AzureError, match="Request_MultipleObjectsWithSameKeyValue"):
-        entra.create_service_principal(inner.azure, app_id)
-    entra.delete_application(inner.azure, object_id)
-    assert entra.find_by_app(inner.azure, app_id) is None
+        graph.create_service_principal(inner.azure, app_id)
+    graph.delete_application(inner.azure, object_id)
+    assert graph.find_by_app(inner.azure, app_id) is None
 
 
 def test_a_token_says_who_and_for_whom(inner: Inner) -> None:
@@ -86,7 +87,7 @@ def test_a_token_of_another_azure_is_worthless(inner: Inner, tmp_path: Path) -> 
 def test_a_deleted_principals_token_is_worthless(inner: Inner) -> None:
     somebody = inner.somebody()
     token = entra.issue_token(inner.azure, somebody, "https://management.azure.com")
-    entra.delete_service_principal(inner.azure, somebody.object_id)
+    graph.delete_service_principal(inner.azure, somebody.object_id)
     with pytest.raises(AzureError, match="does not exist any more"):
         entra.verify_token(inner.azure, token, entra.ARM_AUDIENCES)
 
@@ -101,5 +102,5 @@ def test_the_deployer_and_its_secret_survive_a_restart(inner: Inner) -> None:
 def test_passwords_that_are_added_side_by_side_all_last(inner: Inner) -> None:
     object_id, app_id = _application(inner)
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda number: entra.add_password(inner.azure, object_id, str(number)), range(8)))
+        made = list(pool.map(lambda number: graph.add_password(inner.azure, object_id, str(number)), range(8)))
     assert all(entra.verify_secret(inner.azure, app_id, secret) for _, secret in made)

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from emulator.core.errors import AzureError
-from emulator.services import authorization, keyvault
+from emulator.services.authorization import types as authorization
+from emulator.services.keyvault import data as keyvault
 from tests.emulator.conftest import Inner
 
 USER = "4633458b-17de-408a-b874-0445c86b69e6"

@@ -9,8 +9,10 @@ from pulumi_azure_native import machinelearningservices
 from pulumi_azure_native import monitor as native_monitor
 
 from emulator.core.errors import AzureError
-from emulator.services import ml_computes, ml_kinds, monitor
-from emulator.services.clusters import ML_EXTENSION
+from emulator.services.insights import rules as monitor
+from emulator.services.kubernetes.types import ML_EXTENSION
+from emulator.services.machinelearningservices.computes import types as computes
+from emulator.services.machinelearningservices.onlineendpoints import rules as endpoint_rules
 from tests.emulator.conftest import Inner
 from tests.ml import (
     BLUE,
@@ -237,14 +239,14 @@ def test_egress_cannot_be_shut_twice(inner: Inner) -> None:
 def test_a_gpu_machine_without_a_gpu_says_that_it_runs_on_the_processor(
     inner: Inner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ml_kinds.has_gpu("Standard_NC4as_T4_v3")
-    assert not ml_kinds.has_gpu("Standard_DS3_v2")
+    assert endpoint_rules.has_gpu("Standard_NC4as_T4_v3")
+    assert not endpoint_rules.has_gpu("Standard_DS3_v2")
     with scene(inner, listen=False) as found:
         found.deploy("blue", instanceType="Standard_NC4as_T4_v3")
         assert found.fleet.pools[found.key("blue")].plan.gpus == 1
         monkeypatch.setattr(found.fleet, "log", lambda *_: "the model speaks")
         for gpus, said in ((False, "it runs on the processor\nthe model speaks"), (True, "the model speaks")):
-            monkeypatch.setattr(type(found.fleet.docker), "has_gpus", gpus)
+            monkeypatch.setattr(type(found.fleet.containers), "has_gpus", gpus)
             assert str(inner.ask("POST", f"{BLUE}/getLogs")["content"]).endswith(said)
 
 
@@ -320,15 +322,15 @@ def test_an_endpoints_logs_go_to_log_analytics_once(inner: Inner) -> None:
 @pytest.mark.parametrize(
     ("known", "enumeration"),
     [
-        (ml_computes._TYPES, ml.ComputeType),
-        (ml_kinds._SCALES["Kubernetes"], ml.ScaleType),
-        (ml_kinds._ROLLING, machinelearningservices.RollingRateType),
-        (ml_kinds._MODES, machinelearningservices.DataCollectionMode),
-        (monitor._STATISTICS, native_monitor.MetricStatisticType),
-        (monitor._AGGREGATIONS, native_monitor.TimeAggregationType),
+        (computes._TYPES, ml.ComputeType),
+        (endpoint_rules._SCALES["Kubernetes"], ml.ScaleType),
+        (endpoint_rules._ROLLING, machinelearningservices.RollingRateType),
+        (endpoint_rules._MODES, machinelearningservices.DataCollectionMode),
+        (monitor.STATISTICS, native_monitor.MetricStatisticType),
+        (monitor.AGGREGATIONS, native_monitor.TimeAggregationType),
         (monitor._DIRECTIONS, native_monitor.ScaleDirection),
         (monitor._CHANGES, native_monitor.ScaleType),
-        (monitor._OPERATORS, native_monitor.ComparisonOperationType),
+        (monitor.OPERATORS, native_monitor.ComparisonOperationType),
     ],
 )
 def test_the_values_are_those_of_the_real_clients(known: tuple[str, ...], enumeration: type[Enum]) -> None:

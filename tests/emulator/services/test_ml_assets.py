@@ -7,7 +7,9 @@ import pytest
 from emulator.core.azure import Request
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
-from emulator.services import authorization, ml_assets, storage_data
+from emulator.services.authorization import types as authorization
+from emulator.services.machinelearningservices.assets import data as asset_data
+from emulator.services.storage import data as storage_data
 from tests.emulator.conftest import Inner
 from tests.ml import WORKSPACE, make_workspace, scene
 
@@ -137,13 +139,13 @@ def _registered(inner: Inner) -> dict[str, Any]:
 def test_model_and_code_are_where_azure_mounts_them(inner: Inner) -> None:
     make_workspace(inner)
     given = _registered(inner)
-    found, variables = ml_assets.mounts(inner.azure, given, "blue")
+    found, variables = asset_data.mounts(inner.azure, given, "blue")
     assert variables == {
         "AZUREML_MODEL_DIR": "/var/azureml-app/azureml-models/iris/3",
         "AML_APP_ROOT": "/var/azureml-app/app",
         "AZUREML_ENTRY_SCRIPT": "score.py",
     }
-    placed = {f"{each.target}/{name}" for each in found for name in ml_assets.files(inner.azure, each.source)}
+    placed = {f"{each.target}/{name}" for each in found for name in asset_data.files(inner.azure, each.source)}
     assert placed == {
         "/var/azureml-app/azureml-models/iris/3/model/weights.bin",
         "/var/azureml-app/azureml-models/iris/3/model/deep/notes.txt",
@@ -156,7 +158,7 @@ def test_a_mount_path_and_a_script_in_a_folder_move_the_variables(inner: Inner) 
     make_workspace(inner)
     given = _registered(inner)
     given["codeConfiguration"]["scoringScript"] = "serve/main.py"
-    _, variables = ml_assets.mounts(inner.azure, {**given, "modelMountPath": "/models"}, "blue")
+    _, variables = asset_data.mounts(inner.azure, {**given, "modelMountPath": "/models"}, "blue")
     assert variables == {
         "AZUREML_MODEL_DIR": "/models/iris/3",
         "AML_APP_ROOT": "/var/azureml-app/app/serve",
@@ -225,7 +227,7 @@ def test_a_model_of_one_file_is_mounted_as_a_file(inner: Inner) -> None:
     make_workspace(inner)
     put(inner, "LocalUpload/h3/model.pkl", b"pickle")
     inner.ask("PUT", f"{MODEL}/versions/1", body(modelUri=uri("LocalUpload/h3/model.pkl")))
-    found = ml_assets.files(inner.azure, f"{inner.group}/{MODEL}/versions/1")
+    found = asset_data.files(inner.azure, f"{inner.group}/{MODEL}/versions/1")
     assert {name: path.read_bytes() for name, path in found.items()} == {"model.pkl": b"pickle"}
 
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from emulator.backends.containers import Containers, CrashError, Plan
+from emulator.backends.image_names import registry_host
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.store import Document
-from emulator.services import entra, registry_tokens
-from emulator.services.containers import CrashError, Docker, Plan
-from emulator.services.ml_endpoints import INSTANCE_TYPES, registry_host, seconds
+from emulator.services.containerregistry import access as registry_access
+from emulator.services.graph import data as graph
+from emulator.services.machinelearningservices.onlineendpoints.rules import INSTANCE_TYPES, seconds
 from tests.emulator.conftest import Inner
 from tests.ml import BLUE, ENDPOINT, ENVIRONMENT, WORKSPACE, deployment_body, endpoint_body, make_workspace, scene
 
@@ -58,7 +60,7 @@ def test_an_endpoint_has_an_identity_that_goes_with_it(inner: Inner) -> None:
         assert made["properties"]["scoringUri"].endswith("/score")
         assert "primaryKey" not in str(made)
         inner.ask("DELETE", ENDPOINT)
-        assert entra.find_principal(inner.azure, made["identity"]["principalId"]) is None
+        assert graph.find_principal(inner.azure, made["identity"]["principalId"]) is None
 
 
 def test_an_endpoints_own_identity_may_pull_from_the_workspaces_registry(inner: Inner) -> None:
@@ -67,12 +69,12 @@ def test_an_endpoints_own_identity_may_pull_from_the_workspaces_registry(inner: 
     document = inner.azure.store.put(Document(registry, {"properties": {"loginServer": "shop.azurecr.io"}}))
     inner.ask("PATCH", WORKSPACE, {"properties": {"containerRegistry": registry.path}})
     made = inner.ask("PUT", ENDPOINT, endpoint_body())
-    principal = entra.find_principal(inner.azure, made["identity"]["principalId"])
+    principal = graph.find_principal(inner.azure, made["identity"]["principalId"])
     assert principal is not None
-    assert registry_tokens.may(inner.azure, document, principal, "pull")
-    assert not registry_tokens.may(inner.azure, document, principal, "push")
+    assert registry_access.may(inner.azure, document, principal, "pull")
+    assert not registry_access.may(inner.azure, document, principal, "push")
     inner.ask("DELETE", ENDPOINT)
-    assert not registry_tokens.may(inner.azure, document, principal, "pull")
+    assert not registry_access.may(inner.azure, document, principal, "pull")
 
 
 def test_an_endpoint_without_keys_has_none_to_list(inner: Inner) -> None:
@@ -229,9 +231,8 @@ def test_the_common_instance_types_are_known() -> None:
 
 def test_a_docker_engine_that_is_away_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    engine = Docker(tmp_path, lambda _: {})
-    with pytest.raises(AzureError, match="DockerUnavailable: The Docker engine does not do its work: ") as refused:
-        engine.running()
-    engine.close()
+    containers = Containers(tmp_path, lambda _: {})
+    with pytest.raises(AzureError, match="DockerEngineUnavailable: The Docker engine does not answer at ") as refused:
+        containers.running()
     assert "\n" not in str(refused.value)
     assert refused.value.status == 503

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from emulator.core.errors import AzureError
-from emulator.services.ml_images import RecipeError, name, recipe
+from emulator.services.machinelearningservices.assets.jobs import RecipeError, name, recipe
 from tests.conftest import Cloud
 from tests.emulator.conftest import Inner
 from tests.ml import ENVIRONMENT, scene

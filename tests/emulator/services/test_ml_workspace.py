@@ -6,7 +6,7 @@ import pytest
 
 from emulator.core.azure import Request
 from emulator.core.errors import AzureError
-from emulator.services import entra
+from emulator.services.graph import data as graph
 from tests.emulator.conftest import Inner
 from tests.ml import CONNECTION, WORKSPACE, make_workspace, workspace_body
 
@@ -18,7 +18,7 @@ def test_a_workspace_gets_its_uris_and_an_identity_of_its_own(inner: Inner) -> N
     assert given["discoveryUrl"] == "https://westeurope.api.azureml.ms/discovery"
     assert given["publicNetworkAccess"] == "Enabled"
     assert given["provisioningState"] == "Succeeded"
-    assert entra.find_principal(inner.azure, made["identity"]["principalId"]) is not None
+    assert graph.find_principal(inner.azure, made["identity"]["principalId"]) is not None
     again = inner.ask("PUT", WORKSPACE, {**workspace_body(inner), "tags": {"a": "b"}})
     assert again["properties"]["workspaceId"] == given["workspaceId"]
     assert again["identity"]["principalId"] == made["identity"]["principalId"]
@@ -27,7 +27,7 @@ def test_a_workspace_gets_its_uris_and_an_identity_of_its_own(inner: Inner) -> N
 def test_a_workspaces_principal_goes_with_it(inner: Inner) -> None:
     made = make_workspace(inner)
     inner.ask("DELETE", WORKSPACE)
-    assert entra.find_principal(inner.azure, made["identity"]["principalId"]) is None
+    assert graph.find_principal(inner.azure, made["identity"]["principalId"]) is None
 
 
 @pytest.mark.parametrize("name", ["storageAccount", "keyVault", "applicationInsights"])
@@ -41,9 +41,15 @@ def test_a_workspace_without_what_it_depends_on_is_refused_in_azures_words(inner
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"storageAccount": "{group}/providers/Microsoft.Storage/storageAccounts/none"}, "does not exist; make it"),
-        ({"storageAccount": "{group}/providers/Microsoft.KeyVault/vaults/kvtest"}, "not the id of a resource of type"),
-        ({"containerRegistry": "shop.azurecr.io"}, "'containerRegistry' is 'shop.azurecr.io', which is not the id"),
+        (
+            {"storageAccount": "{group}/providers/Microsoft.Storage/storageAccounts/none"},
+            "existing resource of type Microsoft.Storage",
+        ),
+        (
+            {"storageAccount": "{group}/providers/Microsoft.KeyVault/vaults/kvtest"},
+            "existing resource of type Microsoft.Storage",
+        ),
+        ({"containerRegistry": "shop.azurecr.io"}, "'containerRegistry' of the workspace is 'shop.azurecr.io', which"),
         ({"publicNetworkAccess": "enabled?"}, "neither 'Enabled' nor 'Disabled'"),
     ],
 )
