@@ -56,12 +56,12 @@ def runs(folder: Path) -> bool:
 def ready(folder: Path) -> dict[str, Any]:
     """What ready.json says of the process that serves a folder."""
     try:
-        found: dict[str, Any] = json.loads((folder / READY).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads((folder / READY).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CannotServeError(
             f"no local Azure serves {folder}: start one with 'python -m emulator serve --state {folder}'"
         ) from error
-    return found
+    return content
 
 
 def stop(folder: Path) -> bool:

@@ -49,8 +49,8 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
     # A handler may run in the middle of anything: of all that can be waited for, this alone is made for that.
     ended: SimpleQueue[int] = SimpleQueue()
-    for sent in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sent, lambda number, _: ended.put(number))
+    for number_ in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number_, lambda number, _: ended.put(number))
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
@@ -90,12 +90,12 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
     files = tls.prepare(azure.folder)
     deployer = entra.deployer(azure)
     for subscription, title in ((azure.subscription, "Local Azure"), (azure.other_subscription, "Local Azure, other")):
-        made = resources.make_subscription(azure, subscription, title)
-        authorization.grant(azure, deployer.object_id, OWNER, made)
+        scope = resources.make_subscription(azure, subscription, title)
+        authorization.grant(azure, deployer.object_id, OWNER, scope)
     azure.serve(TYPES)
     vault = azure.service(keyvault.VAULTS)
     if isinstance(vault, Vault):
-        vault.doors = vaults.Doors(azure, files)
+        vault.listeners = vaults.Listeners(azure, files)
     stack.enter_context(listening(arm.application(azure), https, files))
     stack.enter_context(listening(_realm(azure), realm, None))
     stack.callback(azure.suspend)
@@ -103,8 +103,8 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
     gateway = Gateway(azure)
     gateway.start()
     stack.callback(gateway.stop)
-    doubles = providers.serve(azure)
-    stack.callback(doubles.stop)
+    fakes = providers.serve(azure)
+    stack.callback(fakes.stop)
     bundle = str(files.bundle)
     return {
         "ARM_METADATA_HOSTNAME": azure.url.removeprefix("https://"),
@@ -114,25 +114,25 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
         "ARM_CLIENT_SECRET": deployer.secret,
         "REQUESTS_CA_BUNDLE": bundle,
         "SSL_CERT_FILE": bundle,
-        "PULUMI_DEBUG_PROVIDERS": doubles.attach,
+        "PULUMI_DEBUG_PROVIDERS": fakes.attach,
     }
 
 
-def _wanted(azure: Azure, name: str, given: int | None, default: int) -> int | None:
+def _wanted(azure: Azure, name: str, requested: int | None, default: int) -> int | None:
     """The port to insist on: the given one; at the first start the default one."""
-    return given if given is not None else (None if azure.ports.of(name) else default)
+    return requested if requested is not None else (None if azure.ports.of(name) else default)
 
 
-def _reserve_scoring(azure: Azure, given: int | None) -> None:
+def _reserve_scoring(azure: Azure, requested: int | None) -> None:
     """Keep where endpoints' scoring ports begin; the gateway takes one for each endpoint (0: any).
 
     Where no endpoint has its port yet, the first one must be free: better told now than by an endpoint at another port.
     """
-    kept = azure.store.fact("scoring-port")
-    first = given if given is not None else (DEFAULT_SCORING_PORT if kept is None else int(kept))
+    stored = azure.store.fact("scoring-port")
+    first = requested if requested is not None else (DEFAULT_SCORING_PORT if stored is None else int(stored))
     if first and first not in azure.ports.numbers():
-        azure.ports.demand("scoring", first)
-    azure.store.keep("scoring-port", first)
+        azure.ports.check_free("scoring", first)
+    azure.store.put_fact("scoring-port", first)
 
 
 def _realm(azure: Azure) -> Starlette:

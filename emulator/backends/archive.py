@@ -41,17 +41,17 @@ def extract(archive: Path, folder: Path) -> int:
 
 def inside(folder: Path, name: str, what: str) -> Path:
     """A path in an extracted source, after all links; refused where it leads out or does not exist."""
-    found = (folder / name).resolve()
-    if not found.is_relative_to(folder.resolve()):
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
         raise AzureError(400, "InvalidBuildSource", f"{what} '{name}' lies outside the uploaded source")
-    if not found.exists():
+    if not path.exists():
         raise AzureError(400, "InvalidBuildSource", f"{what} '{name}' is not in the uploaded source")
-    return found
+    return path
 
 
 def _place(opened: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, target: Path) -> None:
-    there = target.is_symlink() or target.exists()
-    if there and (target.is_symlink() or not target.is_dir() or not member.isdir()):
+    exists = target.is_symlink() or target.exists()
+    if exists and (target.is_symlink() or not target.is_dir() or not member.isdir()):
         raise _bad(f"'{member.name}' is there twice")
     if member.isdir():
         target.mkdir(exist_ok=True)

@@ -72,7 +72,7 @@ class Scale(BaseModel, frozen=True):
     target: int
 
 
-class Plan(BaseModel, frozen=True):
+class ServingSpec(BaseModel, frozen=True):
     """What shall run for one deployment."""
 
     image: str
@@ -120,11 +120,11 @@ class Plan(BaseModel, frozen=True):
 
     @property
     def replica_key(self) -> str:
-        """Changes when a container made from the plan would be another one."""
+        """Changes when a container made from the spec would be another one."""
         mounts = [mount.model_dump() for mount in self.mounts]
         share = [self.cpu, self.memory, self.gpus]
-        told = json.dumps([self.image_id or self.image, self.environment, self.ports, mounts, share], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        content = json.dumps([self.image_id or self.image, self.environment, self.ports, mounts, share], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -186,10 +186,10 @@ class Containers:
                     if "error" in line:
                         raise _pull_error(str(line["error"]))
                 separator = "@" if ":" in tag else ":"
-                found: str = client.images.get(f"{repository}{separator}{tag}").id
+                image_id: str = client.images.get(f"{repository}{separator}{tag}").id
             except docker.errors.APIError as error:
                 raise _pull_error(str(error.explanation or error)) from error
-            return found
+            return image_id
 
     def has(self, image_id: str) -> bool:
         """Whether an image lies here."""
@@ -200,25 +200,25 @@ class Containers:
                 return False
             return True
 
-    def start(self, deployment: str, plan: Plan) -> Replica:
+    def start(self, deployment: str, spec: ServingSpec) -> Replica:
         """Start one container; it is not ready yet. Raises `CrashError` where its command cannot be started."""
         slug = re.sub(r"[^a-z0-9]+", "-", "-".join(deployment.split("/")[-3::2]).lower()).strip("-")
         with docker_engine.connected() as client:
             container = client.containers.create(
-                plan.image_id or plan.image,
+                spec.image_id or spec.image,
                 name=f"azureml-{slug}-{uuid.uuid4().hex[:8]}",
-                environment=plan.environment,
-                ports={f"{port}/tcp": ("127.0.0.1", None) for port in plan.ports},
+                environment=spec.environment,
+                ports={f"{port}/tcp": ("127.0.0.1", None) for port in spec.ports},
                 labels={
                     STATE_LABEL: self._state,
                     DEPLOYMENT_LABEL: deployment,
-                    REPLICA_LABEL: plan.replica_key,
+                    REPLICA_LABEL: spec.replica_key,
                 },
                 log_config={"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
-                **self._share(client, plan),
+                **self._share(client, spec),
             )
             try:
-                for mount in plan.mounts:
+                for mount in spec.mounts:
                     self._fill(container, mount)
                 container.start()
             except docker.errors.APIError as error:
@@ -234,15 +234,15 @@ class Containers:
         with docker_engine.connected() as client:
             return "nvidia" in (client.info().get("Runtimes") or {})
 
-    def _share(self, client: Any, plan: Plan) -> dict[str, Any]:  # noqa: ANN401 - docker has no types
+    def _share(self, client: Any, spec: ServingSpec) -> dict[str, Any]:  # noqa: ANN401 - docker has no types
         """What a container may have; of this machine, which may be smaller than what was asked for."""
         share: dict[str, Any] = {}
-        if plan.cpu is not None:
-            share["nano_cpus"] = int(min(plan.cpu, client.info()["NCPU"]) * 1e9)
-        if plan.memory is not None:
-            share["mem_limit"] = plan.memory
-        if plan.gpus and self.has_gpus:
-            share["device_requests"] = [docker.types.DeviceRequest(count=plan.gpus, capabilities=[["gpu"]])]
+        if spec.cpu is not None:
+            share["nano_cpus"] = int(min(spec.cpu, client.info()["NCPU"]) * 1e9)
+        if spec.memory is not None:
+            share["mem_limit"] = spec.memory
+        if spec.gpus and self.has_gpus:
+            share["device_requests"] = [docker.types.DeviceRequest(count=spec.gpus, capabilities=[["gpu"]])]
         return share
 
     def _fill(self, container: Any, mount: Mount) -> None:  # noqa: ANN401 - docker has no types
@@ -276,14 +276,14 @@ class Containers:
             for each in self._ours(everything=False)
         }
 
-    def adopt(self, deployment: str, plan: Plan) -> list[Replica]:
-        """Containers of a plan that still run."""
-        found = []
+    def adopt(self, deployment: str, spec: ServingSpec) -> list[Replica]:
+        """Containers of a spec that still run."""
+        replicas = []
         for id_, labels in self.running().items():
-            if labels == (deployment, plan.replica_key):
+            if labels == (deployment, spec.replica_key):
                 with docker_engine.connected() as client:
-                    found.append(Replica(id_, _ports(client.containers.get(id_))))
-        return found
+                    replicas.append(Replica(id_, _ports(client.containers.get(id_))))
+        return replicas
 
     def ended(self, replica: Replica) -> str | None:
         """How a container ended (one line); None while it runs."""
@@ -316,15 +316,15 @@ class Containers:
 
     def sweep(self, keep: Callable[[str, str], bool]) -> None:
         """Remove those of our containers, running or not, that `keep` (container id, deployment) does not want."""
-        found = self._ours(everything=True)
-        self.remove(Replica(each["Id"]) for each in found if not keep(each["Id"], _deployment(each)))
+        containers = self._ours(everything=True)
+        self.remove(Replica(each["Id"]) for each in containers if not keep(each["Id"], _deployment(each)))
 
     def _ours(self, *, everything: bool) -> list[dict[str, Any]]:
         with docker_engine.connected() as client:
-            found: list[dict[str, Any]] = client.api.containers(
+            containers: list[dict[str, Any]] = client.api.containers(
                 all=everything, filters={"label": f"{STATE_LABEL}={self._state}"}
             )
-            return found
+            return containers
 
 
 def _deployment(listed: dict[str, Any]) -> str:

@@ -164,11 +164,11 @@ def _end_leftover(pid: Path, configuration: Path) -> None:
         number = int(pid.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    for sent in (signal.SIGTERM, signal.SIGKILL):
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
         end = time.monotonic() + _GRACE
         while _is_ours(number, configuration) and time.monotonic() < end:
             try:
-                os.kill(number, sent)
+                os.kill(number, signal_number)
             except ProcessLookupError:
                 break
             time.sleep(_PAUSE)

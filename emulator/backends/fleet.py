@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from emulator.backends.containers import LOG_LINES, Containers, CrashError, Files, Plan, Probe, Replica, log
+from emulator.backends.containers import LOG_LINES, Containers, CrashError, Files, Probe, Replica, ServingSpec, log
 from emulator.core.errors import AzureError
 
 _WATCH_PAUSE = 2.0
@@ -38,7 +38,7 @@ class AbsentError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Sample:
     """One answer: when it was given (seconds since 1970), what it took, and its status."""
 
     at: float
@@ -47,31 +47,31 @@ class Answer:
 
 
 @dataclass
-class Metrics:
+class DeploymentMetrics:
     """What one deployment has answered since the process started."""
 
     requests: int = 0
     failures: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
-    answers: deque["Answer"] = field(default_factory=lambda: deque(maxlen=100_000))
+    samples: deque["Sample"] = field(default_factory=lambda: deque(maxlen=100_000))
 
     @property
     def body(self) -> dict[str, Any]:
         """As JSON; latencies in milliseconds, of the last thousand requests."""
         ordered = sorted(self.seconds)
-        told = {
+        latencies = {
             f"p{percent}": round(1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 2)
             for percent in (50, 95, 99)
             if ordered
         }
-        return {"requests": self.requests, "failures": self.failures, "latencyMilliseconds": told}
+        return {"requests": self.requests, "failures": self.failures, "latencyMilliseconds": latencies}
 
 
 class Pool:
-    """The replicas that serve one deployment by one plan. Thread-safe."""
+    """The replicas that serve one deployment by one spec. Thread-safe."""
 
-    def __init__(self, plan: Plan, replicas: list[Replica]) -> None:
-        self.plan = plan
+    def __init__(self, spec: ServingSpec, replicas: list[Replica]) -> None:
+        self.spec = spec
         self.replicas = replicas
         self.scaling = False
         self._inside = 0
@@ -86,7 +86,7 @@ class Pool:
             ready = [each for each in self.replicas if each.ready]
             if not ready:
                 raise AbsentError
-            if self._inside >= self.plan.limit:
+            if self._inside >= self.spec.limit:
                 raise FullError
             replica = min(ready, key=lambda each: each.busy)
             replica.busy += 1
@@ -119,7 +119,7 @@ class Fleet:
     def __init__(self, folder: Path, files: Files) -> None:
         self.containers = Containers(folder, files)
         self.pools: dict[str, Pool] = {}
-        self.metrics: dict[str, Metrics] = {}
+        self.metrics: dict[str, DeploymentMetrics] = {}
         self.stopping = threading.Event()
         self._logs = folder / "logs" / "deployments"
         self._lock = threading.Lock()
@@ -131,50 +131,50 @@ class Fleet:
     def deploy(
         self,
         deployment: str,
-        plan: Plan,
+        spec: ServingSpec,
         *,
         fail_probes: bool = False,
         resuming: bool = False,
         over: "Pool | None" = None,
     ) -> None:
-        """Bring a plan into service: new containers start and become ready before old ones go.
+        """Bring a spec into service: new containers start and become ready before old ones go.
 
         Raises `CrashError` where they do not become ready; what served before then serves on. Where it only brings back
-        what served before a restart (`resuming`), it gives way to a plan that serves by now; where it only scales a
+        what served before a restart (`resuming`), it gives way to a spec that serves by now; where it only scales a
         pool (`over`), to any other.
         """
         with self._work(), self._held(deployment):
             old = self.pools.get(deployment)
             if (resuming and old is not None) or (over is not None and old is not over):
                 return
-            kept: list[Replica] = []
-            if old and old.plan.replica_key == plan.replica_key:
-                kept = [each for each in old.replicas if each.ready][: plan.replicas]
+            reused: list[Replica] = []
+            if old and old.spec.replica_key == spec.replica_key:
+                reused = [each for each in old.replicas if each.ready][: spec.replicas]
             elif old is None:
-                kept = self._wait_all(deployment, self.containers.adopt(deployment, plan)[: plan.replicas], plan)
-            made: list[Replica] = []
+                reused = self._wait_all(deployment, self.containers.adopt(deployment, spec)[: spec.replicas], spec)
+            started: list[Replica] = []
             try:
-                while len(kept) + len(made) < plan.replicas:
-                    made.append(self.containers.start(deployment, plan))
-                for replica in made:
-                    self._wait(replica, plan, fail_probes=fail_probes)
+                while len(reused) + len(started) < spec.replicas:
+                    started.append(self.containers.start(deployment, spec))
+                for replica in started:
+                    self._wait(replica, spec, fail_probes=fail_probes)
             except CrashError as error:
                 self._keep_log(deployment, error.log)
-                self.containers.remove(made)
+                self.containers.remove(started)
                 raise
             except BaseException:
                 with suppress(AzureError):
-                    self.containers.remove(made)
+                    self.containers.remove(started)
                 raise
-            self._switch(deployment, Pool(plan, [*kept, *made]))
+            self._switch(deployment, Pool(spec, [*reused, *started]))
 
     def drop(self, deployment: str) -> None:
         """Take a deployment out of service and remove its containers; requests inside end first."""
         with self._held(deployment):
             pool = self.pools.pop(deployment, None)
             if pool is not None:
-                pool.retire(pool.plan.timeout + 1)
-            self.containers.sweep(lambda _, found: found != deployment)
+                pool.retire(pool.spec.timeout + 1)
+            self.containers.sweep(lambda _, other: other != deployment)
             self.metrics.pop(deployment, None)
             self._log_file(deployment).unlink(missing_ok=True)
 
@@ -191,18 +191,18 @@ class Fleet:
     def record(self, deployment: str, seconds: float, status: int) -> None:
         """Note one answer."""
         with self._lock:
-            metrics = self.metrics.setdefault(deployment, Metrics())
+            metrics = self.metrics.setdefault(deployment, DeploymentMetrics())
             metrics.requests += 1
             metrics.failures += status >= httpx.codes.BAD_REQUEST
             metrics.seconds.append(seconds)
-            metrics.answers.append(Answer(time.time(), seconds, status))
+            metrics.samples.append(Sample(time.time(), seconds, status))
 
-    def answers(self, endpoint: str) -> dict[str, list[Answer]]:
+    def samples(self, endpoint: str) -> dict[str, list[Sample]]:
         """What the deployments of an endpoint have answered, by their names in lower case."""
         prefix = f"{endpoint}/deployments/"
         with self._lock:
             return {
-                key.removeprefix(prefix): list(metrics.answers)
+                key.removeprefix(prefix): list(metrics.samples)
                 for key, metrics in self.metrics.items()
                 if key.startswith(prefix)
             }
@@ -249,16 +249,16 @@ class Fleet:
         old = self.pools.get(deployment)
         self.pools[deployment] = pool
         if old is not None:
-            old.retire(old.plan.timeout + 1)
+            old.retire(old.spec.timeout + 1)
         # Also those that earlier troubles have left behind.
         serving = {each.container for each in pool.replicas}
-        self.containers.sweep(lambda container, found: found != deployment or container in serving)
+        self.containers.sweep(lambda container, other: other != deployment or container in serving)
 
-    def _wait_all(self, deployment: str, replicas: list[Replica], plan: Plan) -> list[Replica]:
+    def _wait_all(self, deployment: str, replicas: list[Replica], spec: ServingSpec) -> list[Replica]:
         ready = []
         for replica in replicas:
             try:
-                self._wait(replica, plan)
+                self._wait(replica, spec)
             except CrashError as error:
                 log.warning("%s: an old container is given up: %s", deployment, error)
                 self.containers.remove([replica])
@@ -266,34 +266,34 @@ class Fleet:
                 ready.append(replica)
         return ready
 
-    def _wait(self, replica: Replica, plan: Plan, *, fail_probes: bool = False) -> None:
+    def _wait(self, replica: Replica, spec: ServingSpec, *, fail_probes: bool = False) -> None:
         """Poll a container's probes until both have succeeded. The initial delay is not slept, it adds to the limit."""
-        end = time.monotonic() + max(plan.liveness.limit, plan.readiness.limit)
-        left = {"liveness": plan.liveness.successes, "readiness": plan.readiness.successes}
-        pause, said = 0.1, "no answer yet"
+        end = time.monotonic() + max(spec.liveness.limit, spec.readiness.limit)
+        left = {"liveness": spec.liveness.successes, "readiness": spec.readiness.successes}
+        pause, reason = 0.1, "no answer yet"
         while True:
             self._demand_time()
             ended = self.containers.ended(replica)
             if ended is not None:
                 raise self._crash(f"User container has crashed or terminated ({ended})", replica)
-            for name, probe in (("liveness", plan.liveness), ("readiness", plan.readiness)):
+            for name, probe in (("liveness", spec.liveness), ("readiness", spec.readiness)):
                 if left[name] > 0:
-                    found = "refused by a fault" if fail_probes else _ask(replica, probe)
-                    said = said if found is None else f"{name} probe GET :{probe.port}{probe.path}: {found}"
-                    left[name] = probe.successes if found else left[name] - 1
+                    failure = "refused by a fault" if fail_probes else _ask(replica, probe)
+                    reason = reason if failure is None else f"{name} probe GET :{probe.port}{probe.path}: {failure}"
+                    left[name] = probe.successes if failure else left[name] - 1
             if all(count <= 0 for count in left.values()):
                 replica.ready = True
                 return
             if time.monotonic() > end:
-                raise self._crash(f"User container is not ready after {end_of(plan):g} s ({said})", replica)
+                raise self._crash(f"User container is not ready after {end_of(spec):g} s ({reason})", replica)
             self.stopping.wait(pause)
             pause = min(pause * 1.3, 1.0)
 
     def _crash(self, text: str, replica: Replica) -> CrashError:
         log = self.containers.log(replica)
         lines = [line.strip() for line in log.splitlines() if line.strip()][-_ERROR_LINES:]
-        told = " | ".join(lines)[-_ERROR_LENGTH:] or "it has written nothing"
-        return CrashError(f"{text}; its last lines: {told}", log)
+        tail = " | ".join(lines)[-_ERROR_LENGTH:] or "it has written nothing"
+        return CrashError(f"{text}; its last lines: {tail}", log)
 
     def _keep_watch(self) -> None:
         while not self.stopping.wait(_WATCH_PAUSE):
@@ -317,15 +317,15 @@ class Fleet:
     def scale(self) -> None:
         """Begin to change the count of what a cluster scales, where its load asks for it."""
         for deployment, pool in list(self.pools.items()):
-            wanted = pool.plan.wanted(pool.inside)
-            if wanted != pool.plan.instances and not pool.scaling:
+            instances = pool.spec.wanted(pool.inside)
+            if instances != pool.spec.instances and not pool.scaling:
                 pool.scaling = True
-                threading.Thread(target=self._scale, args=(deployment, pool, wanted), daemon=True).start()
+                threading.Thread(target=self._scale, args=(deployment, pool, instances), daemon=True).start()
 
-    def _scale(self, deployment: str, pool: Pool, wanted: int) -> None:
-        log.info("%s: %d instances, %d are wanted", deployment, pool.plan.instances, wanted)
+    def _scale(self, deployment: str, pool: Pool, instances: int) -> None:
+        log.info("%s: %d instances, %d are wanted", deployment, pool.spec.instances, instances)
         try:
-            self.deploy(deployment, pool.plan.model_copy(update={"instances": wanted}), over=pool)
+            self.deploy(deployment, pool.spec.model_copy(update={"instances": instances}), over=pool)
         except (AzureError, CrashError) as error:
             log.warning("%s does not scale: %s", deployment, error)
         finally:
@@ -336,10 +336,10 @@ class Fleet:
         try:
             with self._work():
                 if not self.containers.restart(replica):
-                    fresh = self.containers.start(deployment, pool.plan)
+                    fresh = self.containers.start(deployment, pool.spec)
                     replica.container, replica.ports = fresh.container, fresh.ports
                 if self.pools.get(deployment) is pool:
-                    self._wait(replica, pool.plan)
+                    self._wait(replica, pool.spec)
                 if self.pools.get(deployment) is not pool:
                     self.containers.remove([replica])
         except (AzureError, CrashError) as error:
@@ -356,9 +356,9 @@ class Fleet:
         self._log_file(deployment).write_text(text)
 
 
-def end_of(plan: Plan) -> float:
-    """After how many seconds a container of a plan must be ready."""
-    return max(plan.liveness.limit, plan.readiness.limit)
+def end_of(spec: ServingSpec) -> float:
+    """After how many seconds a container of a spec must be ready."""
+    return max(spec.liveness.limit, spec.readiness.limit)
 
 
 def _ask(replica: Replica, probe: Probe) -> str | None:
@@ -368,7 +368,7 @@ def _ask(replica: Replica, probe: Probe) -> str | None:
         return "the port is not open"
     try:
         with httpx.Client(trust_env=False, timeout=probe.timeout) as client:
-            answer = client.get(f"http://127.0.0.1:{port}/{probe.path.lstrip('/')}")
+            response = client.get(f"http://127.0.0.1:{port}/{probe.path.lstrip('/')}")
     except httpx.HTTPError as error:
         return type(error).__name__
-    return None if answer.status_code < httpx.codes.BAD_REQUEST else f"HTTP {answer.status_code}"
+    return None if response.status_code < httpx.codes.BAD_REQUEST else f"HTTP {response.status_code}"

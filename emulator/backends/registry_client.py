@@ -24,7 +24,7 @@ _TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
-class Side:
+class ImageLocation:
     """One registry, and as whom it is asked."""
 
     server: str
@@ -43,84 +43,90 @@ class _Manifest:
         return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
 
 
-class _Repository:
+class RepositoryClient:
     """A repository of a registry, over HTTP."""
 
-    def __init__(self, client: httpx.Client, side: Side, actions: str) -> None:
+    def __init__(self, client: httpx.Client, location: ImageLocation, actions: str) -> None:
         self._client = client
-        self._side = side
-        scheme = "http" if side.server.partition(":")[0] in {"localhost", "127.0.0.1"} else "https"
-        self.base = f"{scheme}://{side.server}/v2/{side.repository}"
-        self._token(f"{scheme}://{side.server}/v2/", actions)
+        self._location = location
+        scheme = "http" if location.server.partition(":")[0] in {"localhost", "127.0.0.1"} else "https"
+        self.base = f"{scheme}://{location.server}/v2/{location.repository}"
+        self._token(f"{scheme}://{location.server}/v2/", actions)
 
     def _token(self, url: str, actions: str) -> None:
         reply = self._client.get(url)
         kind, _, rest = reply.headers.get("www-authenticate", "").partition(" ")
         if reply.status_code != HTTPStatus.UNAUTHORIZED or kind.lower() != "bearer":
-            if self._side.credentials:
-                self._client.auth = self._side.credentials
+            if self._location.credentials:
+                self._client.auth = self._location.credentials
             return
-        told = dict(_PARAMETER.findall(rest))
-        query = {"service": told.get("service", ""), "scope": f"repository:{self._side.repository}:{actions}"}
-        auth = self._side.credentials
-        answer = (
-            self._client.get(told["realm"], params=query, auth=auth)
+        challenge = dict(_PARAMETER.findall(rest))
+        query = {"service": challenge.get("service", ""), "scope": f"repository:{self._location.repository}:{actions}"}
+        auth = self._location.credentials
+        response = (
+            self._client.get(challenge["realm"], params=query, auth=auth)
             if auth
-            else self._client.get(told["realm"], params=query)
+            else self._client.get(challenge["realm"], params=query)
         )
-        if answer.status_code != HTTPStatus.OK:
+        if response.status_code != HTTPStatus.OK:
             raise AzureError(
-                400, "Unauthorized", f"{self._side.server} refuses the credentials: HTTP {answer.status_code}"
+                400, "Unauthorized", f"{self._location.server} refuses the credentials: HTTP {response.status_code}"
             )
-        token = answer.json().get("token") or answer.json().get("access_token")
+        token = response.json().get("token") or response.json().get("access_token")
         self._client.headers["Authorization"] = f"Bearer {token}"
 
     def has(self, reference: str) -> bool:
+        """Whether a tag or digest exists."""
         return self._client.head(f"{self.base}/manifests/{reference}", headers={"Accept": _ACCEPT}).is_success
 
     def manifest(self, reference: str) -> _Manifest:
+        """A manifest by tag or digest (400 where it cannot be had)."""
         reply = self._client.get(f"{self.base}/manifests/{reference}", headers={"Accept": _ACCEPT})
         if not reply.is_success:
             raise AzureError(
                 400,
                 "ManifestUnknown",
-                f"{self._side.server} does not give {self._side.repository}:{reference}: {_told(reply)}",
+                f"{self._location.server} does not give {self._location.repository}:{reference}: {_told(reply)}",
             )
         return _Manifest(reply.headers["content-type"].partition(";")[0], reply.content)
 
     def put_manifest(self, reference: str, manifest: _Manifest) -> None:
+        """Store a manifest under a tag or its digest."""
         headers = {"Content-Type": manifest.media_type}
         _good(self._client.put(f"{self.base}/manifests/{reference}", content=manifest.content, headers=headers))
 
     def has_blob(self, digest: str) -> bool:
+        """Whether a blob exists."""
         return self._client.head(f"{self.base}/blobs/{digest}").is_success
 
     @contextmanager
     def blob(self, digest: str) -> Iterator[httpx.Response]:
+        """Stream a blob."""
         with self._client.stream("GET", f"{self.base}/blobs/{digest}", follow_redirects=True) as reply:
             if not reply.is_success:
                 raise AzureError(
-                    400, "BlobUnknown", f"{self._side.server} does not give {digest}: HTTP {reply.status_code}"
+                    400, "BlobUnknown", f"{self._location.server} does not give {digest}: HTTP {reply.status_code}"
                 )
             yield reply
 
     def put_blob(self, digest: str, content: Iterator[bytes]) -> None:
-        begun = _good(self._client.post(f"{self.base}/blobs/uploads/"))
-        where = httpx.URL(self.base).join(begun.headers["location"]).copy_add_param("digest", digest)
-        _good(self._client.put(where, content=content, headers={"Content-Type": "application/octet-stream"}))
+        """Upload a blob."""
+        upload = _good(self._client.post(f"{self.base}/blobs/uploads/"))
+        url = httpx.URL(self.base).join(upload.headers["location"]).copy_add_param("digest", digest)
+        _good(self._client.put(url, content=content, headers={"Content-Type": "application/octet-stream"}))
 
 
 @contextmanager
-def opened(side: Side, actions: str) -> Iterator[_Repository]:
-    """A client of one side, authenticated for some actions; 400 where the registry does not answer."""
+def opened(location: ImageLocation, actions: str) -> Iterator[RepositoryClient]:
+    """A client of one location, authenticated for some actions; 400 where the registry does not answer."""
     try:
         with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
-            yield _Repository(client, side, actions)
+            yield RepositoryClient(client, location, actions)
     except httpx.HTTPError as error:
-        raise AzureError(400, "RegistryUnreachable", f"{side.server} does not answer: {error}") from error
+        raise AzureError(400, "RegistryUnreachable", f"{location.server} does not answer: {error}") from error
 
 
-def copy(source: _Repository, target: _Repository, manifest: _Manifest, reference: str) -> None:
+def copy(source: RepositoryClient, target: RepositoryClient, manifest: _Manifest, reference: str) -> None:
     """Copy a manifest with all that it names; an empty reference stores it by digest only."""
     body = json.loads(manifest.content)
     if manifest.media_type in _INDEXES:
@@ -145,7 +151,7 @@ def _good(reply: httpx.Response) -> httpx.Response:
 
 def _told(reply: httpx.Response) -> str:
     try:
-        found = reply.json()["errors"][0]
-        return f"HTTP {reply.status_code} {found['code']}: {found['message']}"
+        error = reply.json()["errors"][0]
+        return f"HTTP {reply.status_code} {error['code']}: {error['message']}"
     except (ValueError, KeyError, IndexError, TypeError):
         return f"HTTP {reply.status_code}"

@@ -38,8 +38,8 @@ def describe(azure: Azure, name: str, metadata: dict[str, str]) -> None:
 def metadata(azure: Azure, name: str) -> dict[str, str]:
     """A blob's metadata."""
     path = _beside(azure, name)
-    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found
+    metadata_: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return metadata_
 
 
 def upload_url(azure: Azure, name: str, valid: timedelta = timedelta(hours=1)) -> str:
@@ -84,7 +84,7 @@ def _signed(azure: Azure, name: str, permissions: str, valid: timedelta) -> str:
 
 
 def _signature(azure: Azure, name: str, permissions: str, until: str) -> str:
-    key = azure.store.once(_KEY, lambda: secrets.token_hex(32))
+    key = azure.store.fact_or_create(_KEY, lambda: secrets.token_hex(32))
     return hmac.new(bytes.fromhex(key), f"{name}\n{permissions}\n{until}".encode(), hashlib.sha256).hexdigest()
 
 

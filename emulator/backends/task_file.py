@@ -156,23 +156,23 @@ def read(body: dict[str, Any], run: Run) -> Task:
     return Task(tuple(steps), source, timeout, platform, frozenset(hidden), credentials, acts_as)
 
 
-def _platform(given: dict[str, Any]) -> str:
-    system, architecture = str(given.get("os") or "").lower(), str(given.get("architecture") or "amd64").lower()
+def _platform(requested: dict[str, Any]) -> str:
+    system, architecture = str(requested.get("os") or "").lower(), str(requested.get("architecture") or "amd64").lower()
     if system != "linux":
-        raise _bad(f"platform.os '{given.get('os')}' is not served here: use Linux")
+        raise _bad(f"platform.os '{requested.get('os')}' is not served here: use Linux")
     if architecture not in {"amd64", "arm64", "arm"}:
         raise _bad(f"platform.architecture '{architecture}' is none of amd64, arm64, arm")
     return f"{system}/{architecture}"
 
 
-def _credentials(given: dict[str, Any]) -> tuple[dict[str, tuple[str, str]], str]:
+def _credentials(requested: dict[str, Any]) -> tuple[dict[str, tuple[str, str]], str]:
     custom = {}
-    for server, found in (given.get("customRegistries") or {}).items():
-        pair = [(found.get(part) or {}).get("value") for part in ("userName", "password")]
+    for server, login in (requested.get("customRegistries") or {}).items():
+        pair = [(login.get(part) or {}).get("value") for part in ("userName", "password")]
         if not all(isinstance(each, str) and each for each in pair):
             raise _bad(f"credentials.customRegistries['{server}'] needs userName.value and password.value")
         custom[str(server)] = (str(pair[0]), str(pair[1]))
-    own = given.get("sourceRegistry") or {}
+    own = requested.get("sourceRegistry") or {}
     if own.get("identity") == "[caller]":
         return custom, "caller"
     return custom, "nobody" if own.get("loginMode") == "None" or own.get("identity") == "none" else "agent"
@@ -187,13 +187,13 @@ def _docker_build(body: dict[str, Any], run: Run) -> tuple[list[Build | Push], s
         _image(name if name.startswith(f"{run.registry}/") else f"{run.registry}/{name}", run) for name in names
     )
     options, variables, hidden = [], {}, set()
-    for found in body.get("arguments") or []:
-        name, value = str(found.get("name") or ""), str(found.get("value") or "")
+    for argument in body.get("arguments") or []:
+        name, value = str(argument.get("name") or ""), str(argument.get("value") or "")
         if not _VARIABLE.fullmatch(name) or _OWN.fullmatch(name):
             raise _bad(f"arguments: '{name}' is not the name of a build argument")
         options += ["--build-arg", name]
         variables[name] = value
-        if found.get("isSecret"):
+        if argument.get("isSecret"):
             hidden.add(value)
     options += ["--no-cache"] if body.get("noCache") else []
     options += ["--target", str(body["target"])] if body.get("target") else []
@@ -234,11 +234,11 @@ def _encoded(body: dict[str, Any], run: Run) -> tuple[list[Build | Push], set[st
 
 
 def _volumes(
-    given: list[dict[str, Any]], run: Run, values: dict[str, str], *, aliases: bool
+    declared: list[dict[str, Any]], run: Run, values: dict[str, str], *, aliases: bool
 ) -> dict[str, dict[str, bytes]]:
     """The files of each volume. Secrets are the only source of volumes; they are written in base64."""
     volumes = {}
-    for volume in given:
+    for volume in declared:
         name, files = str(volume.get("name") or ""), volume.get("secret")
         if not _VOLUME.fullmatch(name):
             raise _bad(f"the volume's name '{name}' is not well formed: use letters, digits, - and _")
@@ -256,25 +256,25 @@ def _volumes(
     return volumes
 
 
-def _mounted(what: str, given: list[dict[str, Any]], volumes: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
+def _mounted(what: str, mounts: list[dict[str, Any]], volumes: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
     """What a step finds in its volumes, by path."""
-    found: dict[str, bytes] = {}
-    paths = [str(mount.get("mountPath") or "") for mount in given]
+    files: dict[str, bytes] = {}
+    paths = [str(mount.get("mountPath") or "") for mount in mounts]
     if len(set(paths)) != len(paths) or "" in paths:
         raise _bad(f"{what}: each of volumeMounts needs a mountPath of its own")
-    for mount, path in zip(given, paths, strict=True):
+    for mount, path in zip(mounts, paths, strict=True):
         if mount.get("name") not in volumes:
             raise _bad(f"{what}: there is no volume '{mount.get('name')}'")
-        found |= {f"{path.rstrip('/')}/{file}": content for file, content in volumes[str(mount["name"])].items()}
-    return found
+        files |= {f"{path.rstrip('/')}/{file}": content for file, content in volumes[str(mount["name"])].items()}
+    return files
 
 
 def _values(body: dict[str, Any]) -> tuple[dict[str, str], set[str]]:
     encoded = body.get("encodedValuesContent")
-    found = _yaml("encodedValuesContent", encoded) if encoded else {}
-    if not isinstance(found, dict):
+    content = _yaml("encodedValuesContent", encoded) if encoded else {}
+    if not isinstance(content, dict):
         raise _bad("encodedValuesContent is no set of values")
-    values, hidden = {str(name): str(value) for name, value in found.items()}, set()
+    values, hidden = {str(name): str(value) for name, value in content.items()}, set()
     for each in body.get("values") or []:
         values[str(each.get("name"))] = str(each.get("value"))
         if each.get("isSecret"):
@@ -291,8 +291,8 @@ def _yaml(name: str, encoded: object) -> object:
         raise _bad(f"{name} is no YAML: {' '.join(str(error).split())}") from error
 
 
-def _environment(what: str, given: object) -> dict[str, str]:
-    pairs = given if isinstance(given, list) else []
+def _environment(what: str, entries: object) -> dict[str, str]:
+    pairs = entries if isinstance(entries, list) else []
     if not all(isinstance(pair, str) and "=" in pair for pair in pairs):
         raise _bad(f"{what}: env is a list of NAME=value")
     return dict(pair.split("=", 1) for pair in pairs)
@@ -302,10 +302,10 @@ def _expand(text: str, run: Run, values: dict[str, str], *, aliases: bool) -> st
     """Fill in `{{.Run.X}}`, `{{.Values.x}}` and aliases such as `$Registry`."""
 
     def fill(match: re.Match[str]) -> str:
-        known = {"Run": run.values, "Values": values}.get(match[1], {})
-        if match[2] not in known:
+        scope = {"Run": run.values, "Values": values}.get(match[1], {})
+        if match[2] not in scope:
             raise _bad(f"{match[0]} of the task has no value")
-        return base64.b64encode(known[match[2]].encode()).decode() if match[3] else known[match[2]]
+        return base64.b64encode(scope[match[2]].encode()).decode() if match[3] else scope[match[2]]
 
     if aliases:
         # `$$` is the alias language's way to write a `$`.
@@ -332,8 +332,8 @@ def _build(what: str, text: str, run: Run, mounted: dict[str, bytes]) -> Build:
         elif option == "--file":
             dockerfile = value
         elif option == "--build-arg":
-            told, variable = _argument(what, value)
-            options += [option, told]
+            argument, variable = _argument(what, value)
+            options += [option, argument]
             variables |= variable
         elif option == "--secret":
             secrets |= _secret(what, value, mounted)
@@ -343,21 +343,21 @@ def _build(what: str, text: str, run: Run, mounted: dict[str, bytes]) -> Build:
     return Build(tuple(images), context, dockerfile, tuple(options), variables, secrets=secrets)
 
 
-def _secret(what: str, given: str, mounted: dict[str, bytes]) -> dict[str, bytes]:
+def _secret(what: str, option: str, mounted: dict[str, bytes]) -> dict[str, bytes]:
     """A secret for BuildKit: a file of a volume that the step mounts."""
-    parts = dict(part.partition("=")[::2] for part in given.split(","))
+    parts = dict(part.partition("=")[::2] for part in option.split(","))
     source = parts.get("src") or parts.get("source") or ""
     if not parts.get("id") or source not in mounted:
-        raise _bad(f"{what}: --secret {given} is not id=NAME,src=PATH with a file of a volume that the step mounts")
+        raise _bad(f"{what}: --secret {option} is not id=NAME,src=PATH with a file of a volume that the step mounts")
     return {parts["id"]: mounted[source]}
 
 
-def _argument(what: str, given: str) -> tuple[str, dict[str, str]]:
+def _argument(what: str, option: str) -> tuple[str, dict[str, str]]:
     """A build argument as the CLI gets it, and what it then finds in its environment."""
-    name, equals, value = given.partition("=")
+    name, equals, value = option.partition("=")
     if not _VARIABLE.fullmatch(name) or not equals:
         raise _bad(f"{what}: --build-arg {name} is not NAME=value")
-    return (given, {}) if _OWN.fullmatch(name) else (name, {name: value})
+    return (option, {}) if _OWN.fullmatch(name) else (name, {name: value})
 
 
 def _context(what: str, contexts: list[str]) -> str:
@@ -395,10 +395,10 @@ def _options(what: str, words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _image(name: str, run: Run) -> Image:
-    found = _REFERENCE.fullmatch(name)
-    if found is None or not (("." in found["host"]) or (":" in found["host"]) or found["host"] == "localhost"):
+    match = _REFERENCE.fullmatch(name)
+    if match is None or not (("." in match["host"]) or (":" in match["host"]) or match["host"] == "localhost"):
         raise _bad(f"'{name}' is not the name of an image in a registry: write {run.registry}/REPOSITORY:TAG")
-    return Image(found["host"], found["repository"], found["tag"] or "latest")
+    return Image(match["host"], match["repository"], match["tag"] or "latest")
 
 
 def _bad(text: str) -> AzureError:

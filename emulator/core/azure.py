@@ -69,7 +69,7 @@ class ResourceType:
     def __init__(self, azure: "Azure") -> None:
         self.azure = azure
 
-    def admit(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
+    def check_envelope(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
         """Validate what all types share: required envelope fields, the location, tags."""
         for name in self.required:
             if not body.get(name):
@@ -101,13 +101,13 @@ class ResourceType:
         merged["properties"] = {**document.properties, **(body.get("properties") or {})}
         return merged
 
-    def guard(self, document: Document) -> None:
+    def check_delete(self, document: Document) -> None:
         """Refuse a DELETE of this very resource. Not asked when a parent goes and takes it along."""
 
     def remove(self, document: Document) -> None:
         """Do the real work of a DELETE. Children are already gone."""
 
-    def about(self, id_: ResourceId, action: str) -> Document:  # noqa: ARG002 - for subclasses
+    def action_target(self, id_: ResourceId, action: str) -> Document:  # noqa: ARG002 - for subclasses
         """The document that an action is about; it exists, but for actions that come before the PUT."""
         return self.azure.find(id_.path)
 
@@ -119,8 +119,8 @@ class ResourceType:
         """What GET answers."""
         if not self.stateless:
             return document.body
-        shown = {name: value for name, value in document.properties.items() if name != "provisioningState"}
-        return {**document.body, "properties": shown}
+        properties = {name: value for name, value in document.properties.items() if name != "provisioningState"}
+        return {**document.body, "properties": properties}
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:  # noqa: ARG002 - for subclasses
         """The documents that a GET of the collection below a scope answers."""
@@ -128,7 +128,7 @@ class ResourceType:
 
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
         """What GET of the collection below a scope answers."""
-        return {"value": [self.show(found) for found in self.listing(scope, query)]}
+        return {"value": [self.show(document) for document in self.listing(scope, query)]}
 
     def log(self, document: Document) -> str | None:  # noqa: ARG002 - for subclasses
         """What the thing behind a document has written, for `emulator logs`; None where it writes none."""
@@ -155,10 +155,10 @@ class Azure:
         self._types: dict[str, ResourceType] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self.tenant = str(self.store.once("tenant", lambda: str(uuid.uuid4())))
-        self.subscription = str(self.store.once("subscription", lambda: str(uuid.uuid4())))
+        self.tenant = str(self.store.fact_or_create("tenant", lambda: str(uuid.uuid4())))
+        self.subscription = str(self.store.fact_or_create("subscription", lambda: str(uuid.uuid4())))
         #: Another one of the same tenant, for what stands beside what is deployed.
-        self.other_subscription = str(self.store.once("other-subscription", lambda: str(uuid.uuid4())))
+        self.other_subscription = str(self.store.fact_or_create("other-subscription", lambda: str(uuid.uuid4())))
 
     @property
     def url(self) -> str:
@@ -172,10 +172,10 @@ class Azure:
 
     def service(self, type_: str) -> ResourceType:
         """The service of an ARM type (404 as Azure words it)."""
-        found = self._types.get(type_.lower())
-        if found is None:
+        service = self._types.get(type_.lower())
+        if service is None:
             raise AzureError(404, "InvalidResourceType", f"The resource type '{type_}' could not be found")
-        return found
+        return service
 
     def resume(self) -> None:
         """After a restart: mark half-made work as failed, and bring back what runs."""
@@ -203,17 +203,17 @@ class Azure:
         self.faults = {**self.faults, name: value}
         if value is None:
             del self.faults[name]  # it was set by the line above, so that an unknown name does no harm
-        self.store.keep("faults", self.faults)
+        self.store.put_fact("faults", self.faults)
 
-    def hold(self, fault: str, of: str = "") -> None:
+    def delay(self, fault: str, of: str = "") -> None:
         """Wait for the seconds of a fault (with `of`: one of a map of them), or until the fault is ended."""
-        begun = time.monotonic()
-        while time.monotonic() - begun < self._seconds(fault, of):
+        start = time.monotonic()
+        while time.monotonic() - start < self._seconds(fault, of):
             time.sleep(_GLANCE)
 
     def _seconds(self, fault: str, of: str) -> float:
-        found = self.faults.get(fault) or 0
-        return float((found.get(of) if isinstance(found, dict) else found) or 0)
+        value = self.faults.get(fault) or 0
+        return float((value.get(of) if isinstance(value, dict) else value) or 0)
 
     def count(self, what: str) -> None:
         """Count a write by its type, or `builds` and `uploads`."""
@@ -226,13 +226,13 @@ class Azure:
         if method not in _VERBS:
             raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
         parts = request.path.strip("/").split("/")
-        known = {self.subscription, self.other_subscription}
-        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in known:
+        subscriptions = {self.subscription, self.other_subscription}
+        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in subscriptions:
             raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
         if method == "POST":
             path, _, action = request.path.rstrip("/").rpartition("/")
             kind = self.service(ResourceId.parse(path).type)
-            document = kind.about(ResourceId.parse(path), action)
+            document = kind.action_target(ResourceId.parse(path), action)
             self.access.demand(request.principal, f"{document.id.type}/{action}/action", document.id)
             return kind.action(document, action, request)
         try:
@@ -253,9 +253,9 @@ class Azure:
     def find(self, path: str) -> Document:
         """The document of an id (404 as Azure words it)."""
         id_ = ResourceId.parse(path)
-        found = self.store.get(id_)
-        if found is not None:
-            return found
+        document = self.store.get(id_)
+        if document is not None:
+            return document
         if id_.type == "Microsoft.Resources/resourceGroups":
             raise AzureError(404, "ResourceGroupNotFound", f"Resource group '{id_.name}' could not be found.")
         raise AzureError(
@@ -271,8 +271,8 @@ class Azure:
             document = self.store.get(ResourceId.parse(str(path or "")))
         except AzureError:
             return None
-        known = {type_.lower() for type_ in types}
-        return document if document is not None and document.id.type.lower() in known else None
+        wanted = {type_.lower() for type_ in types}
+        return document if document is not None and document.id.type.lower() in wanted else None
 
     def wait(self, response: Response) -> dict[str, Any] | None:
         """Wait for a response's long operation; its error is raised, the finished resource's body returned."""
@@ -281,39 +281,39 @@ class Azure:
         response.operation.done.wait()
         if response.operation.error is not None:
             raise response.operation.error
-        found = self.store.get(ResourceId.parse(response.operation.resource))
-        return self.service(found.id.type).show(found) if found else None
+        document = self.store.get(ResourceId.parse(response.operation.resource))
+        return self.service(document.id.type).show(document) if document else None
 
     def _list(self, request: Request) -> Response:
         path, _, collection = request.path.rstrip("/").rpartition("/")
         head, namespace = split(path)
         if namespace and "/" not in namespace:
-            path, wanted = head, f"{namespace}/{collection}"
+            path, type_ = head, f"{namespace}/{collection}"
         elif collection.lower() == "resourcegroups":
-            wanted = "Microsoft.Resources/resourceGroups"
+            type_ = "Microsoft.Resources/resourceGroups"
         else:
-            wanted = f"{ResourceId.parse(path).type}/{collection}"
-        kind, scope = self.service(wanted), ResourceId.parse(path)
+            type_ = f"{ResourceId.parse(path).type}/{collection}"
+        kind, scope = self.service(type_), ResourceId.parse(path)
         self.access.demand(request.principal, f"{kind.type}/read", scope)
         return Response(200, kind.collection(scope, request.query))
 
     def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any]) -> Response:
-        body = kind.admit(id_, body)
+        body = kind.check_envelope(id_, body)
         parent = id_.parent
         if parent is not None and parent.type != "Microsoft.Resources/subscriptions":
             self.find(parent.path)
-            self._lasting(id_)
-        lock = self._hold(id_)
+            self._check_group(id_)
+        lock = self._lock_resource(id_)
         try:
             old = self.store.get(id_)
-            shown = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
+            envelope = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
             new = Document(
                 id_ if old is None else old.id,
                 {
                     "id": (id_ if old is None else old.id).path,
                     "name": id_.name,
                     "type": kind.type,
-                    **shown,
+                    **envelope,
                     "properties": dict(body.get("properties") or {}),
                     "systemData": {
                         "createdAt": old.body["systemData"]["createdAt"] if old else now(),
@@ -325,10 +325,10 @@ class Azure:
             new = kind.check(new, old)
             self.count(kind.type)
             if not kind.long:
-                made = kind.provision(new.having(provisioningState="Succeeded"), old)
-                self.store.put(made)
+                created = kind.provision(new.having(provisioningState="Succeeded"), old)
+                self.store.put(created)
                 lock.release()
-                return Response(200 if old else kind.created, kind.show(made))
+                return Response(200 if old else kind.created, kind.show(created))
             started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
         except BaseException:
             lock.release()
@@ -336,8 +336,8 @@ class Azure:
 
         def work() -> None:
             try:
-                made = kind.provision(started, old)
-                self.store.put(made.having(provisioningState="Succeeded"))
+                created = kind.provision(started, old)
+                self.store.put(created.having(provisioningState="Succeeded"))
             except Exception:
                 latest = self.store.get(started.id) or started
                 self.store.put(latest.having(provisioningState="Failed"))
@@ -352,8 +352,8 @@ class Azure:
         document = self.store.get(id_)
         if document is None:
             return Response(204)
-        kind.guard(document)
-        lock = self._hold(id_)
+        kind.check_delete(document)
+        lock = self._lock_resource(id_)
 
         def work() -> None:
             try:
@@ -376,7 +376,7 @@ class Azure:
         work()
         return Response(200)
 
-    def _lasting(self, id_: ResourceId) -> None:
+    def _check_group(self, id_: ResourceId) -> None:
         """Refuse to make anything in a resource group that is being deleted."""
         if not id_.group:
             return
@@ -388,7 +388,7 @@ class Azure:
                 f"The resource group '{group.id.name}' is in deprovisioning state and cannot perform this operation.",
             )
 
-    def _hold(self, id_: ResourceId) -> threading.Lock:
+    def _lock_resource(self, id_: ResourceId) -> threading.Lock:
         """Take a resource for one operation; Azure refuses a second one meanwhile."""
         with self._lock:
             lock = self._locks.setdefault(id_.key, threading.Lock())

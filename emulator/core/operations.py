@@ -27,8 +27,8 @@ class Operation:
     @property
     def body(self) -> dict[str, object]:
         """The operation as ARM's status URL shows it."""
-        told = self.error.body if self.error else {}
-        return {"id": self.id, "name": self.id, "status": self.status, **told}
+        error = self.error.body if self.error else {}
+        return {"id": self.id, "name": self.id, "status": self.status, **error}
 
 
 class Operations:
@@ -46,10 +46,10 @@ class Operations:
 
     def get(self, id_: str) -> Operation:
         """An operation by its id (404 where there is none)."""
-        found = self._all.get(id_)
-        if found is None:
+        operation = self._all.get(id_)
+        if operation is None:
             raise AzureError(404, "OperationNotFound", f"The operation '{id_}' is unknown (the local Azure restarted)")
-        return found
+        return operation
 
     def _run(self, operation: Operation, work: Callable[[], None]) -> None:
         try:

@@ -19,15 +19,15 @@ def one_of(field: str, value: Any, allowed: tuple[str, ...]) -> str:  # noqa: AN
     )
 
 
-def between(field: str, value: Any, least: float, most: float) -> None:  # noqa: ANN401 - JSON
+def between(field: str, value: Any, minimum: float, maximum: float) -> None:  # noqa: ANN401 - JSON
     """Refuse a number that is out of range (None is no number and no trouble)."""
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
         raise AzureError(
             400,
             "InvalidRequestContent",
-            f"The value '{value}' of '{field}' is not a number from {least:g} to {most:g}.",
+            f"The value '{value}' of '{field}' is not a number from {minimum:g} to {maximum:g}.",
         )
 
 
@@ -40,8 +40,8 @@ def flag(field: str, value: Any) -> None:  # noqa: ANN401 - JSON
 def default_action(field: str, rules: Any) -> None:  # noqa: ANN401 - JSON
     """Refuse network rules whose default is neither Allow nor Deny."""
     if rules is not None:
-        given = rules.get("defaultAction") if isinstance(rules, dict) else rules
-        one_of(f"{field}.defaultAction", given, ("Allow", "Deny"))
+        action = rules.get("defaultAction") if isinstance(rules, dict) else rules
+        one_of(f"{field}.defaultAction", action, ("Allow", "Deny"))
 
 
 def taken(azure: Azure, new: Document) -> bool:

@@ -28,8 +28,8 @@ class Document:
     @property
     def properties(self) -> dict[str, Any]:
         """The resource's `properties`."""
-        found: dict[str, Any] = self.body.get("properties") or {}
-        return found
+        properties: dict[str, Any] = self.body.get("properties") or {}
+        return properties
 
     def having(self, private: dict[str, Any] | None = None, **properties: Any) -> "Document":  # noqa: ANN401 - JSON
         """A copy with these properties (and private values) set."""
@@ -83,9 +83,9 @@ class Store:
     def of_type(self, type_: str, under: ResourceId | None = None) -> list[Document]:
         """Documents of an ARM type, oldest first, below an id where one is given."""
         return [
-            found
-            for found in self._select("type = ?", type_.lower())
-            if under is None or found.id.key.startswith(under.key + "/")
+            document
+            for document in self._select("type = ?", type_.lower())
+            if under is None or document.id.key.startswith(under.key + "/")
         ]
 
     def under(self, id_: ResourceId) -> list[Document]:
@@ -103,16 +103,16 @@ class Store:
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return json.loads(self._seal.decrypt(row[0])) if row else None
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
+    def fact_or_create(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
         """The value kept by name, made at first use; two that ask at the same time get the same one."""
         with self._lock:
-            found = self.fact(name)
-            if found is None:
-                found = make()
-                self.keep(name, found)
-            return found
+            value = self.fact(name)
+            if value is None:
+                value = make()
+                self.put_fact(name, value)
+            return value
 
-    def keep(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
+    def put_fact(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
         """Keep a JSON value by name, sealed; None forgets it."""
         with self._lock:
             if value is None:

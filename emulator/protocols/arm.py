@@ -90,9 +90,9 @@ def _answer(azure: Azure, request: Request, body: dict[str, object]) -> Response
     status = _STATUS.fullmatch(path)
     if status:
         return _operation(azure, request, status[1].lower(), azure.operations.get(status[2]))
-    asked = core.Request(request.method, path, principal, body, dict(request.query_params))
+    arm_request = core.Request(request.method, path, principal, body, dict(request.query_params))
     try:
-        response = azure.request(asked)
+        response = azure.request(arm_request)
     except AzureError as error:
         if request.method == "HEAD":
             return Response(status_code=error.status)
@@ -133,7 +133,7 @@ def _operation(azure: Azure, request: Request, kind: str, operation: Operation) 
         return Response(status_code=202, headers=_progress(azure, request, operation))
     if operation.error is not None:
         raise operation.error
-    found = azure.store.get(ResourceId.parse(operation.resource))
-    if found is None:
+    document = azure.store.get(ResourceId.parse(operation.resource))
+    if document is None:
         return Response(status_code=204)
-    return JSONResponse(azure.service(found.id.type).show(found))
+    return JSONResponse(azure.service(document.id.type).show(document))

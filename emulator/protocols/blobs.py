@@ -42,16 +42,16 @@ def routes(azure: Azure) -> list[BaseRoute]:
     def find(request: Request) -> tuple[Path, dict[str, str]]:
         """Where a blob lies, and its metadata; refused where the signature does not allow what is asked."""
         permission = "w" if request.method == "PUT" else "r"
-        given, query = request.path_params, dict(request.query_params)
-        if "account" in given:
-            place = (azure, given["account"], given["container"], given["name"])
-            storage_access.demand(*place, query, permission)
-            return storage_data.blob_path(*place), {}
-        signed_blobs.demand(azure, given["name"], query, permission)
-        told = {key[len(_META) :]: value for key, value in request.headers.items() if key.startswith(_META)}
-        if request.method == "PUT" and told:
-            signed_blobs.describe(azure, given["name"], told)
-        return signed_blobs.blob_path(azure, given["name"]), signed_blobs.metadata(azure, given["name"])
+        parameters, query = request.path_params, dict(request.query_params)
+        if "account" in parameters:
+            address = (azure, parameters["account"], parameters["container"], parameters["name"])
+            storage_access.demand(*address, query, permission)
+            return storage_data.blob_path(*address), {}
+        signed_blobs.demand(azure, parameters["name"], query, permission)
+        described = {key[len(_META) :]: value for key, value in request.headers.items() if key.startswith(_META)}
+        if request.method == "PUT" and described:
+            signed_blobs.describe(azure, parameters["name"], described)
+        return signed_blobs.blob_path(azure, parameters["name"]), signed_blobs.metadata(azure, parameters["name"])
 
     async def answer(request: Request) -> Response:
         try:
@@ -101,8 +101,8 @@ async def _receive(request: Request, path: Path) -> None:
             async for chunk in request.stream():
                 digest.update(chunk)
                 await run_in_threadpool(file.write, chunk)
-        wanted = request.headers.get("content-md5")
-        if wanted and wanted != base64.b64encode(digest.digest()).decode():
+        expected = request.headers.get("content-md5")
+        if expected and expected != base64.b64encode(digest.digest()).decode():
             raise AzureError(
                 400, "Md5Mismatch", "The MD5 value specified in the request did not match the one calculated."
             )
@@ -113,14 +113,14 @@ async def _receive(request: Request, path: Path) -> None:
 
 def _block(path: Path, block_id: str) -> Path:
     try:
-        known = base64.b64decode(block_id, validate=True)
+        decoded = base64.b64decode(block_id, validate=True)
     except binascii.Error as error:
         raise AzureError(400, "InvalidQueryParameterValue", "blockid is not base64") from error
-    if not known:
+    if not decoded:
         raise AzureError(400, "InvalidQueryParameterValue", "blockid is missing")
     folder = path.with_name(path.name + ".blocks")
     folder.mkdir(exist_ok=True)
-    return folder / known.hex()
+    return folder / decoded.hex()
 
 
 def _blocks(body: bytes) -> list[str]:
@@ -153,10 +153,10 @@ def _read(request: Request, path: Path, metadata: dict[str, str]) -> Response:
     start, end, status = 0, size - 1, 200
     headers = {**_about(path), **_VERSION, "Accept-Ranges": "bytes", "x-ms-blob-type": "BlockBlob"}
     headers |= {_META + key: value for key, value in metadata.items()}
-    wanted = _RANGE.fullmatch(request.headers.get("x-ms-range") or request.headers.get("range") or "")
-    if wanted:
-        start = int(wanted[1])
-        end = min(int(wanted[2]), end) if wanted[2] else end
+    range_ = _RANGE.fullmatch(request.headers.get("x-ms-range") or request.headers.get("range") or "")
+    if range_:
+        start = int(range_[1])
+        end = min(int(range_[2]), end) if range_[2] else end
         if start >= size or start > end:
             raise AzureError(
                 416, "InvalidRange", "The range specified is invalid for the current size of the resource."
@@ -182,8 +182,8 @@ async def _send(file: BinaryIO, start: int, length: int) -> AsyncIterator[bytes]
 
 
 def _about(path: Path) -> dict[str, str]:
-    found = path.stat()
+    status = path.stat()
     return {
-        "ETag": f'"0x{found.st_mtime_ns:X}{found.st_size:X}"',
-        "Last-Modified": formatdate(found.st_mtime, usegmt=True),
+        "ETag": f'"0x{status.st_mtime_ns:X}{status.st_size:X}"',
+        "Last-Modified": formatdate(status.st_mtime, usegmt=True),
     }

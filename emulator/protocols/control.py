@@ -53,10 +53,10 @@ def routes(azure: Azure) -> list[BaseRoute]:
 
     async def stats_(request: Request) -> Response:
         guard(request)
-        found = stats(azure)
+        result = stats(azure)
         if request.method == "DELETE":
             azure.counts.clear()
-        return JSONResponse(found)
+        return JSONResponse(result)
 
     async def faults(request: Request) -> Response:
         guard(request)
@@ -76,8 +76,8 @@ def routes(azure: Azure) -> list[BaseRoute]:
 
     async def resources(request: Request) -> Response:
         guard(request)
-        found = await run_in_threadpool(azure.store.everything)
-        return JSONResponse([{"id": each.id.path, "type": each.id.type} for each in found])
+        result = await run_in_threadpool(azure.store.everything)
+        return JSONResponse([{"id": each.id.path, "type": each.id.type} for each in result])
 
     return [
         Route("/_local/stats", stats_, methods=["GET", "DELETE"]),

@@ -73,7 +73,7 @@ class Shares:
 
 
 @dataclass
-class _Split:
+class _TrafficSplit:
     """The shares of an endpoint's present traffic rules."""
 
     traffic: Shares = field(default_factory=lambda: Shares({}))
@@ -107,7 +107,7 @@ class Gateway:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._servers: dict[str, tuple[uvicorn.Server, Future[None]]] = {}
-        self._splits: dict[str, _Split] = {}
+        self._splits: dict[str, _TrafficSplit] = {}
         self._mirrored: set[asyncio.Task[Response | None]] = set()
         self._collector = Collector(azure)
         self._collecting: set[asyncio.Task[None]] = set()
@@ -170,9 +170,9 @@ class Gateway:
 
     def _end(self, key: str) -> None:
         with self._lock:
-            found = self._servers.pop(key, None)
-        if found is not None:
-            server, ended = found
+            entry = self._servers.pop(key, None)
+        if entry is not None:
+            server, ended = entry
             server.should_exit = True
             try:
                 ended.result(_PATIENCE)
@@ -200,10 +200,10 @@ class Gateway:
         return response
 
     def _route(self, endpoint: ResourceId) -> Route:
-        found = self._endpoints.routes.get(endpoint.key)
-        if found is None:
+        route = self._endpoints.routes.get(endpoint.key)
+        if route is None:
             raise _RefusedError(404, "NotFound", f"The endpoint '{endpoint.name}' does not exist (any more).")
-        return found
+        return route
 
     async def _admit(self, route: Route, request: Request) -> None:
         if not route.public:
@@ -240,85 +240,87 @@ class Gateway:
 
     async def _forward(self, route: Route, request: Request, body: bytes, headers: dict[str, str]) -> Response:
         """Send a request to a container of the deployment whose turn it is."""
-        wanted = request.headers.get(DEPLOYMENT)
-        split = self._splits.setdefault(route.id.key, _Split())
+        requested = request.headers.get(DEPLOYMENT)
+        split = self._splits.setdefault(route.id.key, _TrafficSplit())
         split.follow(route)
-        name = wanted or split.traffic.next()
+        name = requested or split.traffic.next()
         for attempt in range(_ATTEMPTS):
             if name is None:
                 text = "The endpoint doesn't have any valid deployment with positive weight."
                 raise _RefusedError(404, "NotFound", text)
-            place = self._place(route, name)
-            if place is not None:
-                sent = _Sent(request, body, headers)
-                if attempt == 0 and not wanted:
-                    self._mirror(route, split, sent)
-                answer = await self._exchange(route, name, place, sent)
-                if answer is not None:
-                    return answer
-            elif wanted:
+            slot = self._take_slot(route, name)
+            if slot is not None:
+                forwarded = _Forwarded(request, body, headers)
+                if attempt == 0 and not requested:
+                    self._mirror(route, split, forwarded)
+                response = await self._exchange(route, name, slot, forwarded)
+                if response is not None:
+                    return response
+            elif requested:
                 self._demand_known(route, name)
             # It goes or changes at this very moment: look again by the rules of now.
             await asyncio.sleep(_PAUSE)
             route = self._route(route.id)
             split.follow(route)
-            if not wanted and not route.traffic.get(name):
+            if not requested and not route.traffic.get(name):
                 name = split.traffic.next()
         self._fleet.record(route.deployment(str(name)), 0, httpx.codes.SERVICE_UNAVAILABLE)
         text = f"Deployment '{name}' has no container that is ready; try again later."
         raise _RefusedError(503, "ServiceUnavailable", text)
 
-    def _place(self, route: Route, name: str) -> "_Place | None":
-        """A place in a container of a deployment; None where there is none now. Refused where too many are inside."""
+    def _take_slot(self, route: Route, name: str) -> "_Slot | None":
+        """A slot in a container of a deployment; None where there is none now. Refused where too many are inside."""
         key = route.deployment(name)
         pool = self._fleet.pools.get(key)
         if pool is None:
             return None
         try:
-            return _Place(pool, pool.enter())
+            return _Slot(pool, pool.enter())
         except (AbsentError, RetiredError):
             return None
         except FullError:
             self._fleet.record(key, 0, httpx.codes.TOO_MANY_REQUESTS)
-            text = f"Deployment '{name}' has too many pending requests (at most {pool.plan.limit})."
+            text = f"Deployment '{name}' has too many pending requests (at most {pool.spec.limit})."
             raise _RefusedError(429, "TooManyRequests", text) from None
 
     def _demand_known(self, route: Route, name: str) -> None:
         if self._azure.store.get(route.id.child("deployments", name)) is None:
             raise _RefusedError(404, "NotFound", f"Deployment '{name}' does not exist in endpoint '{route.id.name}'.")
 
-    async def _exchange(self, route: Route, name: str, place: "_Place", sent: "_Sent") -> Response | None:
+    async def _exchange(self, route: Route, name: str, slot: "_Slot", forwarded: "_Forwarded") -> Response | None:
         """One request to one container; None where it could not be reached, so that another may be asked."""
-        key, begun, plan = route.deployment(name), time.monotonic(), place.pool.plan
+        key, start, spec = route.deployment(name), time.monotonic(), slot.pool.spec
         try:
-            async with asyncio.timeout(plan.timeout):
-                answer = await self._send(place.replica.ports[plan.port], plan.scoring, sent)
+            async with asyncio.timeout(spec.timeout):
+                reply = await self._send(slot.replica.ports[spec.port], spec.scoring, forwarded)
         except (httpx.ConnectError, KeyError):
             return None
         except TimeoutError:
-            response = _error(408, "RequestTimeout", f"Deployment '{name}' took longer than {plan.timeout:g} s.")
+            response = _error(408, "RequestTimeout", f"Deployment '{name}' took longer than {spec.timeout:g} s.")
         except httpx.HTTPError as error:
             text = f"Deployment '{name}' broke the connection off: {type(error).__name__}."
             response = _error(502, "BadGateway", text)
         else:
             failing = self._azure.faults.get("scoring-fails")
-            response = _returned(answer, failing=failing is True or failing == name)
+            response = _returned(reply, failing=failing is True or failing == name)
         finally:
-            place.pool.leave(place.replica)
-        if plan.collector:
-            self._collect(route.id.child("deployments", name), plan.collector, sent, response)
-        taken = time.monotonic() - begun
-        self._fleet.record(key, taken, response.status_code)
-        response.headers.update({DEPLOYMENT: name, "ms-azureml-model-time": str(round(1000 * taken))})
+            slot.pool.leave(slot.replica)
+        if spec.collector:
+            self._collect(route.id.child("deployments", name), spec.collector, forwarded, response)
+        seconds = time.monotonic() - start
+        self._fleet.record(key, seconds, response.status_code)
+        response.headers.update({DEPLOYMENT: name, "ms-azureml-model-time": str(round(1000 * seconds))})
         return response
 
-    def _collect(self, deployment: ResourceId, settings: dict[str, Any], sent: "_Sent", response: Response) -> None:
+    def _collect(
+        self, deployment: ResourceId, settings: dict[str, Any], forwarded: "_Forwarded", response: Response
+    ) -> None:
         """Keep payloads; nobody waits for it."""
-        source = sent.request
-        number = sent.headers.get("x-request-id", "")
+        source = forwarded.request
+        number = forwarded.headers.get("x-request-id", "")
         headers = dict(source.headers)
         exchange = Exchange(
-            number, source.url.path, source.method, headers, sent.body, response.status_code, bytes(response.body)
+            number, source.url.path, source.method, headers, forwarded.body, response.status_code, bytes(response.body)
         )
         task = asyncio.get_running_loop().create_task(
             run_in_threadpool(self._collector.collect, deployment, settings, exchange)
@@ -326,46 +328,46 @@ class Gateway:
         self._collecting.add(task)
         task.add_done_callback(self._collecting.discard)
 
-    async def _send(self, port: int, scoring: str, sent: "_Sent") -> httpx.Response:
+    async def _send(self, port: int, scoring: str, forwarded: "_Forwarded") -> httpx.Response:
         if self._client is None:
             raise httpx.ConnectError("the gateway stops")
-        source = sent.request
+        source = forwarded.request
         # The scoring URI leads to the environment's scoring route; any other path is the container's own.
         path = scoring if source.url.path == _SCORING_PATH else source.url.path
         query = f"?{source.url.query}" if source.url.query else ""
-        kept = [(name, value) for name, value in source.headers.items() if name.lower() not in _NOT_FORWARDED]
+        headers = [(name, value) for name, value in source.headers.items() if name.lower() not in _NOT_FORWARDED]
         return await self._client.request(
             source.method,
             f"http://127.0.0.1:{port}{path}{query}",
-            content=sent.body,
-            headers=[*kept, *sent.headers.items()],
+            content=forwarded.body,
+            headers=[*headers, *forwarded.headers.items()],
         )
 
-    def _mirror(self, route: Route, split: _Split, sent: "_Sent") -> None:
+    def _mirror(self, route: Route, split: _TrafficSplit, forwarded: "_Forwarded") -> None:
         """Send a copy to the deployment that traffic is mirrored to, if it is its turn; nobody waits for the answer."""
         name = split.mirror.next()
         if not name:
             return
         try:
-            place = self._place(route, name)
+            slot = self._take_slot(route, name)
         except _RefusedError:
             return
-        if place is not None:
-            task = asyncio.get_running_loop().create_task(self._exchange(route, name, place, sent))
+        if slot is not None:
+            task = asyncio.get_running_loop().create_task(self._exchange(route, name, slot, forwarded))
             self._mirrored.add(task)
             task.add_done_callback(self._mirrored.discard)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A place in a container, until `pool.leave(replica)`."""
+class _Slot:
+    """A slot in a container, until `pool.leave(replica)`."""
 
     pool: Pool
     replica: Replica
 
 
 @dataclass(frozen=True)
-class _Sent:
+class _Forwarded:
     """What is forwarded."""
 
     request: Request
@@ -377,12 +379,12 @@ def _error(status: int, code: str, text: str) -> Response:
     return JSONResponse({"error": {"code": code, "message": text}}, status)
 
 
-def _returned(answer: httpx.Response, *, failing: bool) -> Response:
+def _returned(reply: httpx.Response, *, failing: bool) -> Response:
     """A container's answer as Azure hands it on: a failure of the model becomes 424."""
-    status = httpx.codes.INTERNAL_SERVER_ERROR if failing else answer.status_code
+    status = httpx.codes.INTERNAL_SERVER_ERROR if failing else reply.status_code
     broken = status >= httpx.codes.BAD_REQUEST
-    response = Response(answer.content, 424 if broken else status)
-    for name, value in answer.headers.multi_items():
+    response = Response(reply.content, 424 if broken else status)
+    for name, value in reply.headers.multi_items():
         if name.lower() not in _NOT_RETURNED:
             response.headers.append(name, value)
     if broken:

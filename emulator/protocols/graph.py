@@ -39,7 +39,7 @@ def _graph(azure: Azure) -> list[BaseRoute]:
     ) -> Route:
         async def answer(request: Request) -> Response:
             body = await json_body(request)
-            given = {**request.query_params, **request.path_params}
+            parameters = {**request.query_params, **request.path_params}
 
             def work() -> tuple[int, dict[str, Any] | None]:
                 principal = entra.verify_token(azure, bearer(request), graph_audiences(azure))
@@ -47,19 +47,23 @@ def _graph(azure: Azure) -> list[BaseRoute]:
                     raise AzureError(
                         403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation."
                     )
-                return by_method[request.method](given, body)
+                return by_method[request.method](parameters, body)
 
-            status, told = await run_in_threadpool(work)
-            return Response(status_code=status) if told is None else JSONResponse(told, status)
+            status, result = await run_in_threadpool(work)
+            return Response(status_code=status) if result is None else JSONResponse(result, status)
 
         return Route(path, answer, methods=list(by_method))
 
-    def new_password(given: dict[str, str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        asked = body.get("passwordCredential") or {}
+    def new_password(parameters: dict[str, str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        credential = body.get("passwordCredential") or {}
         key_id, secret = graph.add_password(
-            azure, given["id"], asked.get("displayName"), asked.get("endDateTime"), asked.get("startDateTime")
+            azure,
+            parameters["id"],
+            credential.get("displayName"),
+            credential.get("endDateTime"),
+            credential.get("startDateTime"),
         )
-        credentials = graph.get_application(azure, given["id"])["passwordCredentials"]
+        credentials = graph.get_application(azure, parameters["id"])["passwordCredentials"]
         return 200, {**next(each for each in credentials if each["keyId"] == key_id), "secretText": secret}
 
     def done(*_: object) -> tuple[int, None]:
@@ -68,41 +72,41 @@ def _graph(azure: Azure) -> list[BaseRoute]:
     return [
         serve(
             "/graph/{version}/applications",
-            GET=lambda given, _: (200, _listed(graph.list_applications(azure), given)),
+            GET=lambda parameters, _: (200, _listed(graph.list_applications(azure), parameters)),
             POST=lambda _, body: (201, graph.create_application(azure, body)),
         ),
         serve(
             "/graph/{version}/applications/{id}",
-            GET=lambda given, _: (200, graph.get_application(azure, given["id"])),
-            PATCH=lambda given, body: done(graph.update_application(azure, given["id"], body)),
-            DELETE=lambda given, _: done(graph.delete_application(azure, given["id"])),
+            GET=lambda parameters, _: (200, graph.get_application(azure, parameters["id"])),
+            PATCH=lambda parameters, body: done(graph.update_application(azure, parameters["id"], body)),
+            DELETE=lambda parameters, _: done(graph.delete_application(azure, parameters["id"])),
         ),
         serve("/graph/{version}/applications/{id}/addPassword", POST=new_password),
         serve(
             "/graph/{version}/applications/{id}/removePassword",
-            POST=lambda given, body: done(graph.remove_password(azure, given["id"], str(body.get("keyId")))),
+            POST=lambda parameters, body: done(graph.remove_password(azure, parameters["id"], str(body.get("keyId")))),
         ),
         serve(
             "/graph/{version}/servicePrincipals",
-            GET=lambda given, _: (200, _listed(graph.list_principals(azure), given)),
+            GET=lambda parameters, _: (200, _listed(graph.list_principals(azure), parameters)),
             POST=lambda _, body: (201, graph.create_service_principal(azure, str(body.get("appId")), body)),
         ),
         serve(
             "/graph/{version}/servicePrincipals/{id}",
-            GET=lambda given, _: (200, graph.get_service_principal(azure, given["id"])),
-            PATCH=lambda given, body: done(graph.update_service_principal(azure, given["id"], body)),
-            DELETE=lambda given, _: done(graph.delete_service_principal(azure, given["id"])),
+            GET=lambda parameters, _: (200, graph.get_service_principal(azure, parameters["id"])),
+            PATCH=lambda parameters, body: done(graph.update_service_principal(azure, parameters["id"], body)),
+            DELETE=lambda parameters, _: done(graph.delete_service_principal(azure, parameters["id"])),
         ),
     ]
 
 
-def _listed(found: list[dict[str, Any]], given: dict[str, str]) -> dict[str, Any]:
-    asked = given.get("$filter")
-    if asked:
-        match = _FILTER.fullmatch(asked)
+def _listed(objects: list[dict[str, Any]], parameters: dict[str, str]) -> dict[str, Any]:
+    expression = parameters.get("$filter")
+    if expression:
+        match = _FILTER.fullmatch(expression)
         if match is None:
             raise AzureError(
-                400, "Request_UnsupportedQuery", f"Unsupported filter '{asked}': use displayName, appId or id eq."
+                400, "Request_UnsupportedQuery", f"Unsupported filter '{expression}': use displayName, appId or id eq."
             )
-        found = [each for each in found if each[match[1]] == match[2].replace("''", "'")]
-    return {"value": found}
+        objects = [each for each in objects if each[match[1]] == match[2].replace("''", "'")]
+    return {"value": objects}

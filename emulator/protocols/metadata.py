@@ -55,8 +55,8 @@ def routes(azure: Azure) -> list[BaseRoute]:
     """GET /metadata/endpoints; anybody may ask."""
 
     async def answer(request: Request) -> Response:
-        found = endpoints(azure)
+        cloud = endpoints(azure)
         version = request.query_params.get("api-version", "")
-        return JSONResponse(found if version >= _SINGLE_SINCE else [found])
+        return JSONResponse(cloud if version >= _SINGLE_SINCE else [cloud])
 
     return [Route("/metadata/endpoints", answer)]

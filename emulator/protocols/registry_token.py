@@ -67,9 +67,9 @@ async def _answered(azure: Azure, request: Request, work: Work, form: Form) -> R
     try:
         body = await run_in_threadpool(work, azure, request, form)
     except AzureError as error:
-        told = {"errors": [{"code": error.code, "message": error.message, "detail": None}]}
+        refusal = {"errors": [{"code": error.code, "message": error.message, "detail": None}]}
         headers = {"WWW-Authenticate": 'Basic realm="registry"'} if error.status == 401 else {}  # noqa: PLR2004 - HTTP
-        return JSONResponse(told, error.status, headers)
+        return JSONResponse(refusal, error.status, headers)
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 
@@ -95,9 +95,9 @@ def _granted(azure: Azure, _request: Request, form: Form) -> dict[str, object]:
     registry = _registry(azure, form)
     grant = _one(form, "grant_type")
     if grant == "refresh_token":
-        given = _one(form, "refresh_token")
-        caller = registry_access.by_refresh_token(azure, registry, given)
-        return {**_access(azure, registry, caller, form), "refresh_token": given}
+        token = _one(form, "refresh_token")
+        caller = registry_access.by_refresh_token(azure, registry, token)
+        return {**_access(azure, registry, caller, form), "refresh_token": token}
     if grant == "password":
         caller = registry_access.by_password(azure, registry, _one(form, "username"), _one(form, "password"))
         return _access(azure, registry, caller, form)
@@ -117,7 +117,7 @@ def _exchanged(azure: Azure, _request: Request, form: Form) -> dict[str, object]
 
 def _access(azure: Azure, registry: Document, caller: Caller, form: Form) -> dict[str, object]:
     registry_access.pass_firewall(registry, caller)
-    scopes = [scope for given in form.get("scope", []) for scope in given.split()]
+    scopes = [scope for entry in form.get("scope", []) for scope in entry.split()]
     token = registry_access.access_token(azure, registry, caller, scopes)
     return {
         "access_token": token,
@@ -129,10 +129,10 @@ def _access(azure: Azure, registry: Document, caller: Caller, form: Form) -> dic
 
 def _registry(azure: Azure, form: Form) -> Document:
     service = _one(form, "service")
-    found = registry_access.find(azure, service)
-    if found is None:
+    registry = registry_access.find(azure, service)
+    if registry is None:
         raise DeniedError(f"service '{service}' is no registry here", 404, "NAME_UNKNOWN")
-    return found
+    return registry
 
 
 def _one(form: Form, name: str) -> str:

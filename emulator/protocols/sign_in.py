@@ -98,8 +98,8 @@ def _token(  # noqa: PLR0911 - each refusal is one of Entra's
         return _refusal(401, "invalid_client", 7000218, text)
     audience = _audience(azure, form)
     if audience is None:
-        asked = form.get("scope") or form.get("resource") or ""
-        text = f"The provided value for the input parameter 'scope' is not valid. The scope {asked} is not valid."
+        requested = form.get("scope") or form.get("resource") or ""
+        text = f"The provided value for the input parameter 'scope' is not valid. The scope {requested} is not valid."
         return _refusal(400, "invalid_scope", 70011, text)
     if audience.rstrip("/") not in _resources(azure):
         text = (
@@ -140,7 +140,7 @@ def _audience(azure: Azure, form: dict[str, str]) -> str | None:
 
 
 def _resources(azure: Azure) -> set[str]:
-    known = (
+    audiences = (
         *(azure.url, f"{azure.url}/graph"),
         *entra.ARM_AUDIENCES,
         *entra.GRAPH_AUDIENCES,
@@ -149,7 +149,7 @@ def _resources(azure: Azure) -> set[str]:
         *entra.ML_AUDIENCES,
         *entra.STORAGE_AUDIENCES,
     )
-    return set(known)
+    return set(audiences)
 
 
 def _refusal(status: int, error: str, number: int, text: str) -> Response:

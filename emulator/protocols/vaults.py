@@ -27,7 +27,7 @@ from emulator.services.graph import access as entra
 from emulator.services.keyvault import data as keyvault
 
 
-class Doors:
+class Listeners:
     """The listeners of all vaults. Thread-safe."""
 
     def __init__(self, azure: Azure, files: Tls) -> None:
@@ -98,14 +98,14 @@ def _answer(azure: Azure, host: str, request: Request, body: dict[str, Any]) -> 
     version = request.path_params.get("version")
     match request.method:
         case "PUT":
-            told = keyvault.set_secret(azure, principal, vault, name, body)
+            result = keyvault.set_secret(azure, principal, vault, name, body)
         case "DELETE":
-            told = keyvault.delete_secret(azure, principal, vault, name)
+            result = keyvault.delete_secret(azure, principal, vault, name)
         case "PATCH":
-            told = keyvault.update_secret(azure, principal, vault, name, str(version), body)
+            result = keyvault.update_secret(azure, principal, vault, name, str(version), body)
         case _:
-            told = keyvault.get_secret(azure, principal, vault, name, version)
-    return JSONResponse(told)
+            result = keyvault.get_secret(azure, principal, vault, name, version)
+    return JSONResponse(result)
 
 
 def _answer_deleted(azure: Azure, request: Request, principal: Principal, vault: Document) -> Response:

@@ -74,16 +74,16 @@ async def json_body(request: Request) -> dict[str, Any]:
     if not raw:
         return {}
     try:
-        found = json.loads(raw)
+        content = json.loads(raw)
     except ValueError as error:
         raise AzureError(
             400,
             "InvalidRequestContent",
             "The request content was invalid and could not be deserialized: it is not JSON.",
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise AzureError(400, "InvalidRequestContent", "The request content was invalid: it is not a JSON object.")
-    return found
+    return content
 
 
 async def azure_error(request: Request, error: Exception) -> Response:
@@ -111,7 +111,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = time.monotonic(), 0
+        start, status = time.monotonic(), 0
         request_id = str(uuid.uuid4())
 
         async def sending(message: Message) -> None:
@@ -130,4 +130,4 @@ class RequestLog:
             text = f"{type(error).__name__} (request {request_id}; the local Azure's log has the rest)"
             await JSONResponse(AzureError(500, "InternalServerError", text).body, 500)(scope, receive, sending)
         finally:
-            _log.info("%s %s %d %.0f ms", scope["method"], scope["path"], status, (time.monotonic() - begun) * 1000)
+            _log.info("%s %s %d %.0f ms", scope["method"], scope["path"], status, (time.monotonic() - start) * 1000)

@@ -17,7 +17,7 @@ from emulator.services.resources import types as resources
 
 
 @dataclass(frozen=True)
-class Inner:
+class InProcessAzure:
     """An Azure in this process with its deployer and a resource group `rg`."""
 
     azure: Azure
@@ -33,7 +33,7 @@ class Inner:
         whole = path if path.startswith("/") else f"{self.group}/{path}"
         return self.azure.wait(self.azure.request(Request(method, whole, who or self.deployer, body or {})))
 
-    def somebody(self, name: str = "somebody") -> Principal:
+    def service_principal(self, name: str = "principal") -> Principal:
         """A service principal without any role."""
         application = graph.create_application(self.azure, {"displayName": name})
         made = graph.create_service_principal(self.azure, application["appId"])
@@ -43,14 +43,14 @@ class Inner:
 
 
 @pytest.fixture
-def inner(tmp_path: Path) -> Iterator[Inner]:
+def local(tmp_path: Path) -> Iterator[InProcessAzure]:
     """A fresh one for each test."""
     azure = Azure(tmp_path / "state")
     azure.ports.choose("https")
     made = entra.deployer(azure)
     authorization.grant(azure, made.object_id, OWNER, resources.make_subscription(azure))
     azure.serve(TYPES)
-    found = Inner(azure, made.principal)
+    found = InProcessAzure(azure, made.principal)
     found.ask("PUT", found.group, {"location": "westeurope"})
     yield found
     azure.store.close()

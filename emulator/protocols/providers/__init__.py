@@ -1,16 +1,16 @@
-"""Doubles of Pulumi's providers: the real engine attaches to them and works on the local Azure as the deployer."""
+"""Fakes of Pulumi's providers: the real engine attaches to them and works on the local Azure as the deployer."""
 
 from emulator.core.azure import Azure
 from emulator.core.ports import PortInUseError
 from emulator.protocols.providers.azure_native import AzureNative
 from emulator.protocols.providers.azuread import AzureAd
-from emulator.protocols.providers.base import Double, Listening, listen
+from emulator.protocols.providers.base import FakeProvider, Listening, listen
 from emulator.protocols.providers.docker import Docker
 from emulator.services.graph import access as entra
 
 
-class Doubles:
-    """The doubles that answer, by the provider's name."""
+class FakeProviders:
+    """The fakes that answer, by the provider's name."""
 
     def __init__(self, listening: dict[str, Listening]) -> None:
         self._listening = listening
@@ -31,20 +31,20 @@ class Doubles:
             each.stop()
 
 
-def serve(azure: Azure) -> Doubles:
+def serve(azure: Azure) -> FakeProviders:
     """Let the engine attach; each port is chosen once and kept in the state."""
     principal = entra.deployer(azure).principal
-    doubles: tuple[Double, ...] = (AzureNative(azure, principal), AzureAd(azure, principal), Docker(azure))
+    fakes: tuple[FakeProvider, ...] = (AzureNative(azure, principal), AzureAd(azure, principal), Docker(azure))
     listening: dict[str, Listening] = {}
     try:
-        for double in doubles:
-            kept = f"provider {double.name}"
-            port = azure.ports.choose(kept)
+        for fake in fakes:
+            port_name = f"provider {fake.name}"
+            port = azure.ports.choose(port_name)
             try:
-                listening[double.name] = listen(double, port)
+                listening[fake.name] = listen(fake, port)
             except RuntimeError as error:
-                raise PortInUseError(kept, port) from error
+                raise PortInUseError(port_name, port) from error
     except PortInUseError:
-        Doubles(listening).stop()
+        FakeProviders(listening).stop()
         raise
-    return Doubles(listening)
+    return FakeProviders(listening)

@@ -1,4 +1,4 @@
-"""The azure-native provider's double: a table of resource types over the local Azure's ARM dispatcher.
+"""The azure-native provider's fake: a table of resource types over the local Azure's ARM dispatcher.
 
 Owns how each type's properties travel between the SDK and ARM: path parameters, what stays at the envelope, flattening.
 What a type demands and does is the service's (emulator/services). Where a type is missing here, add a row to `TYPES`.
@@ -16,17 +16,17 @@ from emulator.core.rbac import Principal
 from emulator.protocols.providers.base import (
     UNKNOWN,
     Change,
-    Double,
+    CheckFailure,
+    FakeProvider,
     Function,
-    Kind,
+    InitFailed,
     Path,
     Properties,
-    Refusal,
+    ProviderError,
+    ResourceHandler,
     Step,
-    Unfinished,
     Values,
-    Wrong,
-    told,
+    error_text,
 )
 
 _NOT_FOUND = 404
@@ -38,7 +38,7 @@ _WHOLE_IDS = frozenset({"scope", "resourceUri"})
 
 
 @dataclass(frozen=True)
-class Shape:
+class ResourceSpec:
     """One azure-native type: where it lives in ARM, and how its properties travel."""
 
     token: str
@@ -77,13 +77,13 @@ _GROUP = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
 _WORKSPACE = _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}"
 
 
-def _shape(token: str, path: str, version: str, **more: Any) -> Shape:  # noqa: ANN401 - the fields of Shape
+def _spec(token: str, path: str, version: str, **more: Any) -> ResourceSpec:  # noqa: ANN401 - the fields of ResourceSpec
     sets: dict[str, Any] = {key: frozenset(value) if isinstance(value, set) else value for key, value in more.items()}
-    return Shape(f"azure-native:{token}", path, version, **sets)
+    return ResourceSpec(f"azure-native:{token}", path, version, **sets)
 
 
 TYPES = (
-    _shape(
+    _spec(
         "resources:ResourceGroup",
         _GROUP,
         "2024-03-01",
@@ -92,7 +92,7 @@ TYPES = (
         computed={"properties"},
         replaces={"managedBy"},
     ),
-    _shape(
+    _spec(
         "storage:StorageAccount",
         _GROUP + "/providers/Microsoft.Storage/storageAccounts/{accountName}",
         "2024-01-01",
@@ -108,13 +108,13 @@ TYPES = (
         },
         replaces={"isHnsEnabled", "enableNfsV3"},
     ),
-    _shape(
+    _spec(
         "keyvault:Vault",
         _GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}",
         "2024-11-01",
         flat=False,
     ),
-    _shape(
+    _spec(
         "keyvault:Secret",
         _GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}/secrets/{secretName}",
         "2024-11-01",
@@ -124,7 +124,7 @@ TYPES = (
         secret={("properties", "value")},
         private={"value"},
     ),
-    _shape(
+    _spec(
         "operationalinsights:Workspace",
         _GROUP + "/providers/Microsoft.OperationalInsights/workspaces/{workspaceName}",
         "2023-09-01",
@@ -138,7 +138,7 @@ TYPES = (
             "provisioningState",
         },
     ),
-    _shape(
+    _spec(
         "applicationinsights:Component",
         _GROUP + "/providers/Microsoft.Insights/components/{resourceName}",
         "2020-02-02",
@@ -164,7 +164,7 @@ TYPES = (
             "WorkspaceResourceId",
         ),
     ),
-    _shape(
+    _spec(
         "containerregistry:Registry",
         _GROUP + "/providers/Microsoft.ContainerRegistry/registries/{registryName}",
         "2023-01-01-preview",
@@ -178,7 +178,7 @@ TYPES = (
             "status",
         },
     ),
-    _shape(
+    _spec(
         "machinelearningservices:Workspace",
         _WORKSPACE,
         "2025-12-01",
@@ -196,7 +196,7 @@ TYPES = (
         },
         replaces={"keyVault", "storageAccount", "hbiWorkspace"},
     ),
-    _shape(
+    _spec(
         "machinelearningservices:WorkspaceConnection",
         _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}/connections/{connectionName}",
         "2025-12-01",
@@ -205,52 +205,52 @@ TYPES = (
         secret={("properties", "credentials")},
         private={"credentials"},
     ),
-    _shape(
+    _spec(
         "machinelearningservices:EnvironmentVersion",
         _WORKSPACE + "/environments/{name}/versions/{version}",
         "2025-12-01",
         envelope=set(),
         flat=False,
     ),
-    _shape(
+    _spec(
         "machinelearningservices:OnlineEndpoint",
         _WORKSPACE + "/onlineEndpoints/{endpointName}",
         "2025-12-01",
         envelope={"location", "tags", "sku", "kind", "identity"},
         flat=False,
     ),
-    _shape(
+    _spec(
         "machinelearningservices:OnlineDeployment",
         _WORKSPACE + "/onlineEndpoints/{endpointName}/deployments/{deploymentName}",
         "2025-12-01",
         envelope={"location", "tags", "sku", "kind", "identity"},
         flat=False,
     ),
-    _shape(
+    _spec(
         "machinelearningservices:Compute",
         _WORKSPACE + "/computes/{computeName}",
         "2025-12-01",
         envelope={"location", "tags", "sku", "identity"},
         flat=False,
     ),
-    _shape(
+    _spec(
         "monitor:AutoscaleSetting",
         _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
         "2021-05-01-preview",
     ),
-    _shape(
+    _spec(
         "monitor:DiagnosticSetting",
         "/{resourceUri}/providers/Microsoft.Insights/diagnosticSettings/{name}",
         "2021-05-01-preview",
         envelope=set(),
     ),
-    _shape(
+    _spec(
         "managedidentity:UserAssignedIdentity",
         _GROUP + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}",
         "2023-01-31",
         computed={"clientId", "principalId", "tenantId"},
     ),
-    _shape(
+    _spec(
         "authorization:RoleAssignment",
         "/{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
         "2022-04-01",
@@ -261,30 +261,30 @@ TYPES = (
 )
 
 
-class ArmKind(Kind):
+class ArmHandler(ResourceHandler):
     """A row of the table at work, on behalf of the principal that deploys."""
 
-    def __init__(self, azure: Azure, principal: Principal, shape: Shape, settings: Mapping[str, Any]) -> None:
+    def __init__(self, azure: Azure, principal: Principal, spec: ResourceSpec, settings: Mapping[str, Any]) -> None:
         self._azure = azure
         self._principal = principal
         self._settings = settings
-        self.shape = shape
-        self.computed = _COMMON - {"id"} | shape.computed | (frozenset() if shape.flat else {"properties"})
-        self.replaces = frozenset({*shape.parameters, *shape.replaces, "location"})
-        self.secret = shape.secret
+        self.spec = spec
+        self.computed = _COMMON - {"id"} | spec.computed | (frozenset() if spec.flat else {"properties"})
+        self.replaces = frozenset({*spec.parameters, *spec.replaces, "location"})
+        self.secret = spec.secret
 
     # -- what the engine asks ------------------------------------------------------------------------------------------
 
     def check(self, step: Step, old: Values, new: Values) -> Values:
         """Name what has no name, as the real provider does; the location may come from its config or the group."""
         inputs = dict(new)
-        *parents, own = (name for name in self.shape.parameters if name != "subscriptionId")
+        *parents, own = (name for name in self.spec.parameters if name != "subscriptionId")
         for name in parents:
             if not inputs.get(name):
-                raise Wrong(name, f"missing required property '{name}'")
+                raise CheckFailure(name, f"missing required property '{name}'")
         if not inputs.get(own):
             inputs[own] = old.get(own) or step.name + step.seed.hex()[:_RANDOM_DIGITS]
-        if "location" in self.shape.envelope and not inputs.get("location"):
+        if "location" in self.spec.envelope and not inputs.get("location"):
             location = old.get("location") or self._settings.get("location") or self._group_location(inputs)
             inputs |= {"location": location} if location else {}
         return inputs
@@ -297,8 +297,8 @@ class ArmKind(Kind):
 
     def preview(self, new: Values, old: Values | None) -> Values:
         """What Azure may fill in is unknown; path parameters are no outputs."""
-        outputs = {**dict.fromkeys(self.shape.envelope, UNKNOWN), **super().preview(self._without_path(new), old)}
-        if not self.shape.flat:
+        outputs = {**dict.fromkeys(self.spec.envelope, UNKNOWN), **super().preview(self._without_path(new), old)}
+        if not self.spec.flat:
             outputs["properties"] = UNKNOWN
         if isinstance(outputs.get("identity"), dict):
             outputs["identity"] = {**outputs["identity"], "principalId": UNKNOWN, "tenantId": UNKNOWN}
@@ -308,7 +308,7 @@ class ArmKind(Kind):
         """PUT, after a look that nothing is there yet."""
         id_ = self._id(new)
         if self._get(id_) is not None:
-            raise Refusal(f"cannot create already existing resource '{id_}'")
+            raise ProviderError(f"cannot create already existing resource '{id_}'")
         body = self._put(id_, new)
         return str(body["id"]), self._outputs(body)
 
@@ -331,17 +331,17 @@ class ArmKind(Kind):
 
     def inputs(self, id_: str, outputs: Values) -> Values:
         """What was given, as far as Azure tells: the path's parts, and the outputs that are no read-only ones."""
-        kept = {name: value for name, value in outputs.items() if name not in self.computed - {"properties"}}
-        kept.pop("id", None)
-        if self.shape.token.endswith(":ResourceGroup"):
-            kept.pop("properties", None)
-        identity = kept.get("identity")
+        inputs_ = {name: value for name, value in outputs.items() if name not in self.computed - {"properties"}}
+        inputs_.pop("id", None)
+        if self.spec.token.endswith(":ResourceGroup"):
+            inputs_.pop("properties", None)
+        identity = inputs_.get("identity")
         if isinstance(identity, dict):
-            given = {name: value for name, value in identity.items() if name not in {"principalId", "tenantId"}}
-            if isinstance(given.get("userAssignedIdentities"), dict):
-                given["userAssignedIdentities"] = sorted(given["userAssignedIdentities"])
-            kept["identity"] = given
-        return {**kept, **self._parts(id_)}
+            identity_ = {name: value for name, value in identity.items() if name not in {"principalId", "tenantId"}}
+            if isinstance(identity_.get("userAssignedIdentities"), dict):
+                identity_["userAssignedIdentities"] = sorted(identity_["userAssignedIdentities"])
+            inputs_["identity"] = identity_
+        return {**inputs_, **self._parts(id_)}
 
     # -- invokes -------------------------------------------------------------------------------------------------------
 
@@ -349,17 +349,17 @@ class ArmKind(Kind):
         """`getThing`: its outputs, by its path parameters."""
         id_ = self._id(arguments)
         body = self._ask("GET", id_).body or {}
-        return Properties(self._outputs(body), self.shape.secret)
+        return Properties(self._outputs(body), self.spec.secret)
 
     def post(self, action: str, arguments: Values) -> Values:
         """An action of a resource, such as `listCredentials`."""
-        body = {name: value for name, value in arguments.items() if name not in self.shape.parameters}
+        body = {name: value for name, value in arguments.items() if name not in self.spec.parameters}
         return self._wait(self._ask("POST", f"{self._id(arguments)}/{action}", body)) or {}
 
     # -- ARM -----------------------------------------------------------------------------------------------------------
 
     def _ask(self, method: str, path: str, body: Values | None = None) -> Response:
-        query = {"api-version": self.shape.version}
+        query = {"api-version": self.spec.version}
         return self._azure.request(Request(method, path, self._principal, body or {}, query))
 
     def _wait(self, response: Response) -> Values | None:
@@ -383,22 +383,20 @@ class ArmKind(Kind):
             left = self._get(id_)
             if left is None:
                 raise
-            raise Unfinished(str(left["id"]), self._outputs(left), f"{_HALF_MADE}: {told(error)}") from error
+            raise InitFailed(str(left["id"]), self._outputs(left), f"{_HALF_MADE}: {error_text(error)}") from error
 
     def _id(self, values: Values) -> str:
         parts = {"subscriptionId": self._azure.subscription, **values}
-        if missing := [name for name in self.shape.parameters if not parts.get(name)]:
-            raise AzureError(400, "MissingRequiredParameter", f"{self.shape.token} lacks '{missing[0]}'")
-        filled = {name: str(parts[name]).strip("/") for name in self.shape.parameters}
-        return self.shape.path.format_map(filled)
+        if missing := [name for name in self.spec.parameters if not parts.get(name)]:
+            raise AzureError(400, "MissingRequiredParameter", f"{self.spec.token} lacks '{missing[0]}'")
+        filled = {name: str(parts[name]).strip("/") for name in self.spec.parameters}
+        return self.spec.path.format_map(filled)
 
     def _parts(self, id_: str) -> Values:
-        pattern = re.sub(
-            r"{(\w+)}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] in _WHOLE_IDS else '[^/]+'})", self.shape.path
-        )
+        pattern = re.sub(r"{(\w+)}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] in _WHOLE_IDS else '[^/]+'})", self.spec.path)
         match = re.fullmatch(pattern, id_, re.IGNORECASE)
         if match is None:
-            raise AzureError(400, "InvalidResourceId", f"'{id_}' is not the id of a {self.shape.token}")
+            raise AzureError(400, "InvalidResourceId", f"'{id_}' is not the id of a {self.spec.token}")
         return {
             name: f"/{value}" if name in _WHOLE_IDS else value
             for name, value in match.groupdict().items()
@@ -406,35 +404,35 @@ class ArmKind(Kind):
         }
 
     def _without_path(self, values: Values) -> Values:
-        return {name: value for name, value in values.items() if name not in self.shape.parameters or name == "scope"}
+        return {name: value for name, value in values.items() if name not in self.spec.parameters or name == "scope"}
 
     def _body(self, new: Values) -> Values:
-        given = {name: value for name, value in new.items() if name not in self.shape.parameters}
-        envelope = {name: value for name, value in given.items() if name in self.shape.envelope}
+        inputs = {name: value for name, value in new.items() if name not in self.spec.parameters}
+        envelope = {name: value for name, value in inputs.items() if name in self.spec.envelope}
         identity = envelope.get("identity")
         if isinstance(identity, dict) and isinstance(identity.get("userAssignedIdentities"), list):
             # The SDK takes a list of ids; ARM wants a map.
             assigned: Values = {id_: {} for id_ in identity["userAssignedIdentities"]}
             envelope["identity"] = {**identity, "userAssignedIdentities": assigned}
-        if not self.shape.flat:
-            return {**envelope, "properties": given.get("properties") or {}}
-        names = self.shape.arm_names
+        if not self.spec.flat:
+            return {**envelope, "properties": inputs.get("properties") or {}}
+        names = self.spec.arm_names
         return {
             **envelope,
-            "properties": {names.get(n, n): v for n, v in given.items() if n not in self.shape.envelope},
+            "properties": {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope},
         }
 
     def _outputs(self, body: Values) -> Values:
-        names = {arm: sdk for sdk, arm in self.shape.arm_names.items()}
+        names = {arm: sdk for sdk, arm in self.spec.arm_names.items()}
         properties = {
             names.get(name, name): value
             for name, value in (body.get("properties") or {}).items()
-            if name not in self.shape.private
+            if name not in self.spec.private
         }
         outer = {name: value for name, value in body.items() if name not in {"properties", "id"} and value is not None}
-        inner = properties if self.shape.flat else {"properties": properties}
+        inner = properties if self.spec.flat else {"properties": properties}
         # `id` is the resource's own; the engine keeps it beside the outputs.
-        return {**inner, **outer, "id": body["id"], "azureApiVersion": self.shape.version}
+        return {**inner, **outer, "id": body["id"], "azureApiVersion": self.spec.version}
 
     def _group_location(self, inputs: Values) -> str:
         name = inputs.get("resourceGroupName")
@@ -452,7 +450,7 @@ def _location(value: object) -> str:
     return str(value).replace(" ", "").lower()
 
 
-class AzureNative(Double):
+class AzureNative(FakeProvider):
     """azure-native on the local Azure."""
 
     name: ClassVar[str] = "azure-native"
@@ -461,8 +459,8 @@ class AzureNative(Double):
     def __init__(self, azure: Azure, principal: Principal) -> None:
         super().__init__(azure)
         self._principal = principal
-        rows = {shape.token: ArmKind(azure, principal, shape, self.settings) for shape in TYPES}
-        self.kinds = rows
+        rows = {spec.token: ArmHandler(azure, principal, spec, self.settings) for spec in TYPES}
+        self.handlers = rows
         self.functions = {
             "azure-native:authorization:getClientConfig": self._client_config,
             **dict(_getters(rows.values())),
@@ -480,32 +478,32 @@ class AzureNative(Double):
         )
 
 
-def _getters(kinds: Iterable[ArmKind]) -> Iterable[tuple[str, Function]]:
-    for kind in kinds:
-        head, _, own = kind.shape.token.rpartition(":")
-        yield f"{head}:{kind.shape.getter or 'get' + own}", kind.get
+def _getters(handlers: Iterable[ArmHandler]) -> Iterable[tuple[str, Function]]:
+    for handler in handlers:
+        head, _, own = handler.spec.token.rpartition(":")
+        yield f"{head}:{handler.spec.getter or 'get' + own}", handler.get
 
 
-def _actions(rows: Mapping[str, ArmKind]) -> dict[str, Function]:
+def _actions(rows: Mapping[str, ArmHandler]) -> dict[str, Function]:
     registry = rows["azure-native:containerregistry:Registry"]
     workspace = rows["azure-native:machinelearningservices:Workspace"]
     endpoint = rows["azure-native:machinelearningservices:OnlineEndpoint"]
     storage = rows["azure-native:storage:StorageAccount"]
     return {
-        "azure-native:containerregistry:listRegistryCredentials": lambda given: Properties(
-            registry.post("listCredentials", given), frozenset({("passwords",)})
+        "azure-native:containerregistry:listRegistryCredentials": lambda arguments: Properties(
+            registry.post("listCredentials", arguments), frozenset({("passwords",)})
         ),
-        "azure-native:machinelearningservices:listOnlineEndpointKeys": lambda given: _all_secret(
-            endpoint.post("listKeys", given)
+        "azure-native:machinelearningservices:listOnlineEndpointKeys": lambda arguments: _all_secret(
+            endpoint.post("listKeys", arguments)
         ),
-        "azure-native:machinelearningservices:getOnlineEndpointToken": lambda given: _all_secret(
-            endpoint.post("token", given)
+        "azure-native:machinelearningservices:getOnlineEndpointToken": lambda arguments: _all_secret(
+            endpoint.post("token", arguments)
         ),
-        "azure-native:machinelearningservices:listWorkspaceKeys": lambda given: _all_secret(
-            workspace.post("listKeys", given)
+        "azure-native:machinelearningservices:listWorkspaceKeys": lambda arguments: _all_secret(
+            workspace.post("listKeys", arguments)
         ),
-        "azure-native:storage:listStorageAccountKeys": lambda given: Properties(
-            storage.post("listKeys", given), frozenset({("keys",)})
+        "azure-native:storage:listStorageAccountKeys": lambda arguments: Properties(
+            storage.post("listKeys", arguments), frozenset({("keys",)})
         ),
     }
 

@@ -1,4 +1,4 @@
-"""The azuread provider's double: applications, service principals and passwords of the local Entra.
+"""The azuread provider's fake: applications, service principals and passwords of the local Entra.
 
 Owns how their properties travel between the SDK and Graph; who exists and who has proved what is the Entra service's.
 https://www.pulumi.com/registry/packages/azuread/
@@ -11,7 +11,15 @@ from typing import Any, ClassVar
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.rbac import Principal
-from emulator.protocols.providers.base import Double, Kind, Path, Properties, Step, Values, Wrong
+from emulator.protocols.providers.base import (
+    CheckFailure,
+    FakeProvider,
+    Path,
+    Properties,
+    ResourceHandler,
+    Step,
+    Values,
+)
 from emulator.services.graph import access as entra
 from emulator.services.graph import data as graph
 
@@ -20,7 +28,7 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([hms])")
 
 
-class _Graph(Kind):
+class _Graph(ResourceHandler):
     """What the directory's types share: ids with a leading path, and outputs that an update leaves alone."""
 
     delete_first = False
@@ -59,23 +67,23 @@ class Application(_Graph):
     def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
         """The display name is the one thing that must be given."""
         if not new.get("displayName"):
-            raise Wrong("displayName", "Missing required argument: displayName")
+            raise CheckFailure("displayName", "Missing required argument: displayName")
         return new
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
         """POST /applications."""
         self._demand()
         if new.get("preventDuplicateNames") and any(
-            found["displayName"] == new["displayName"] for found in graph.list_applications(self._azure)
+            other["displayName"] == new["displayName"] for other in graph.list_applications(self._azure)
         ):
             raise AzureError(409, "ImportAsExistsError", f"an application named '{new['displayName']}' exists already")
-        made = graph.create_application(self._azure, new)
-        return f"/applications/{made['id']}", self._outputs(made, new)
+        body = graph.create_application(self._azure, new)
+        return f"/applications/{body['id']}", self._outputs(body, new)
 
     def read(self, id_: str, outputs: Values) -> Values | None:
         """GET /applications/{id}."""
-        found = _found(graph.get_application, self._azure, id_)
-        return None if found is None else self._outputs(found, outputs)
+        body = _found(graph.get_application, self._azure, id_)
+        return None if body is None else self._outputs(body, outputs)
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
         """PATCH /applications/{id}."""
@@ -88,11 +96,11 @@ class Application(_Graph):
         _gone(lambda: graph.delete_application(self._azure, _own(id_)))
 
     @staticmethod
-    def _outputs(body: Values, given: Values) -> Values:
-        shown = {name: body[name] for name in ("displayName", "description", "notes") if body.get(name) is not None}
+    def _outputs(body: Values, inputs: Values) -> Values:
+        words = {name: body[name] for name in ("displayName", "description", "notes") if body.get(name) is not None}
         return {
-            **given,
-            **shown,
+            **inputs,
+            **words,
             "id": f"/applications/{body['id']}",
             "objectId": body["id"],
             "clientId": body["appId"],
@@ -136,7 +144,7 @@ class ServicePrincipal(_Graph):
     def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
         """The application must be given."""
         if not new.get("clientId"):
-            raise Wrong("clientId", "Missing required argument: clientId")
+            raise CheckFailure("clientId", "Missing required argument: clientId")
         return new
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
@@ -144,15 +152,15 @@ class ServicePrincipal(_Graph):
         self._demand()
         existing = graph.find_by_app(self._azure, new["clientId"]) if new.get("useExisting") else None
         if existing is not None:
-            made = graph.update_service_principal(self._azure, existing.object_id, new)
+            body = graph.update_service_principal(self._azure, existing.object_id, new)
         else:
-            made = graph.create_service_principal(self._azure, new["clientId"], new)
-        return f"/servicePrincipals/{made['id']}", self._outputs(made, new)
+            body = graph.create_service_principal(self._azure, new["clientId"], new)
+        return f"/servicePrincipals/{body['id']}", self._outputs(body, new)
 
     def read(self, id_: str, outputs: Values) -> Values | None:
         """GET /servicePrincipals/{id}."""
-        found = _found(graph.get_service_principal, self._azure, id_)
-        return None if found is None else self._outputs(found, outputs)
+        body = _found(graph.get_service_principal, self._azure, id_)
+        return None if body is None else self._outputs(body, outputs)
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
         """PATCH /servicePrincipals/{id}."""
@@ -165,9 +173,9 @@ class ServicePrincipal(_Graph):
         _gone(lambda: graph.delete_service_principal(self._azure, _own(id_)))
 
     @staticmethod
-    def _outputs(body: Values, given: Values) -> Values:
+    def _outputs(body: Values, inputs: Values) -> Values:
         return {
-            **given,
+            **inputs,
             "id": f"/servicePrincipals/{body['id']}",
             "objectId": body["id"],
             "clientId": body["appId"],
@@ -205,7 +213,7 @@ class ApplicationPassword(_Graph):
     def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
         """The application must be given, by its resource id."""
         if not new.get("applicationId"):
-            raise Wrong("applicationId", "Missing required argument: applicationId")
+            raise CheckFailure("applicationId", "Missing required argument: applicationId")
         return new
 
     def preview(self, new: Values, old: Values | None) -> Values:
@@ -219,16 +227,16 @@ class ApplicationPassword(_Graph):
         if not end and new.get("endDateRelative"):
             end = _after(str(new["endDateRelative"]))
         key, value = graph.add_password(self._azure, owner, new.get("displayName"), end, new.get("startDate"))
-        shown = self._credential(owner, key) or {}
-        return f"{owner}/password/{key}", {**self._outputs(shown, new), "value": value}
+        credential = self._credential(owner, key) or {}
+        return f"{owner}/password/{key}", {**self._outputs(credential, new), "value": value}
 
     def read(self, id_: str, outputs: Values) -> Values | None:
         """Graph never tells a password again: what the state has stays."""
         owner, _, key = id_.partition("/password/")
-        found = self._credential(owner, key)
-        if found is None:
+        credential = self._credential(owner, key)
+        if credential is None:
             return None
-        return self._outputs(found, {"applicationId": f"/applications/{owner}", **outputs})
+        return self._outputs(credential, {"applicationId": f"/applications/{owner}", **outputs})
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
         """Nothing can be changed in place."""
@@ -243,8 +251,8 @@ class ApplicationPassword(_Graph):
 
     def inputs(self, id_: str, outputs: Values) -> Values:
         """Dates that nobody gave are no inputs."""
-        kept = {name: value for name, value in super().inputs(id_, outputs).items() if name != "id"}
-        return {name: value for name, value in kept.items() if name not in {"startDate", "endDate"}}
+        inputs_ = {name: value for name, value in super().inputs(id_, outputs).items() if name != "id"}
+        return {name: value for name, value in inputs_.items() if name not in {"startDate", "endDate"}}
 
     def _credential(self, owner: str, key: str) -> Values | None:
         body = _found(graph.get_application, self._azure, owner)
@@ -252,9 +260,9 @@ class ApplicationPassword(_Graph):
         return next((each for each in credentials if each["keyId"] == key), None)
 
     @staticmethod
-    def _outputs(credential: Values, given: Values) -> Values:
+    def _outputs(credential: Values, inputs: Values) -> Values:
         return {
-            **given,
+            **inputs,
             "keyId": credential["keyId"],
             "displayName": credential.get("displayName") or "",
             "startDate": credential["startDateTime"],
@@ -262,7 +270,7 @@ class ApplicationPassword(_Graph):
         }
 
 
-class AzureAd(Double):
+class AzureAd(FakeProvider):
     """azuread on the local Entra."""
 
     name: ClassVar[str] = "azuread"
@@ -271,7 +279,7 @@ class AzureAd(Double):
     def __init__(self, azure: Azure, principal: Principal) -> None:
         super().__init__(azure)
         self._principal = principal
-        self.kinds = {
+        self.handlers = {
             "azuread:index/application:Application": Application(azure, principal),
             "azuread:index/servicePrincipal:ServicePrincipal": ServicePrincipal(azure, principal),
             "azuread:index/applicationPassword:ApplicationPassword": ApplicationPassword(azure, principal),
@@ -286,12 +294,12 @@ class AzureAd(Double):
         return Properties({**ids, "tenantId": self._azure.tenant, "id": "-".join(ids.values())})
 
     def _service_principal(self, arguments: Values) -> Properties:
-        wanted = {"clientId": "appId", "objectId": "id", "displayName": "displayName"}
+        fields = {"clientId": "appId", "objectId": "id", "displayName": "displayName"}
         for body in graph.list_principals(self._azure):
-            if any(arguments.get(name) == body[field] for name, field in wanted.items() if arguments.get(name)):
+            if any(arguments.get(name) == body[field] for name, field in fields.items() if arguments.get(name)):
                 return Properties(ServicePrincipal._outputs(body, {}))  # noqa: SLF001 - the same module
-        given = next((f"{name} '{arguments[name]}'" for name in wanted if arguments.get(name)), "no name given")
-        raise AzureError(404, "Request_ResourceNotFound", f"No service principal found matching {given}")
+        criterion = next((f"{name} '{arguments[name]}'" for name in fields if arguments.get(name)), "no name given")
+        raise AzureError(404, "Request_ResourceNotFound", f"No service principal found matching {criterion}")
 
 
 def _own(id_: str) -> str:
@@ -301,12 +309,12 @@ def _own(id_: str) -> str:
 
 def _found(get: Any, azure: Azure, id_: str) -> Values | None:  # noqa: ANN401 - one of entra's getters
     try:
-        found: Values = get(azure, _own(id_))
+        body: Values = get(azure, _own(id_))
     except AzureError as error:
         if error.status == _NOT_FOUND:
             return None
         raise
-    return found
+    return body
 
 
 def _gone(remove: Any) -> None:  # noqa: ANN401 - a call without arguments

@@ -1,7 +1,7 @@
-"""What the doubles of Pulumi's providers share: the gRPC service, property values, diffs and previews.
+"""What the fakes of Pulumi's providers share: the gRPC service, property values, diffs and previews.
 
 Owns everything that is the same whatever a resource is. What one resource type sends to the local Azure stands in its
-`Kind` (azure_native.py, azuread.py, docker.py).
+`ResourceHandler` (azure_native.py, azuread.py, docker.py).
 https://pulumi-developer-docs.readthedocs.io/latest/docs/architecture/providers/README.html
 """
 
@@ -124,51 +124,51 @@ class Change:
 
 def differences(old: Values, new: Values, replaces: Iterable[str] = ()) -> list[Change]:
     """Compare inputs; `replaces` names top properties, or paths with dots, whose change takes a new resource."""
-    found: list[Change] = []
-    _compare(old, new, "", found)
-    taken = tuple(replaces)
-    return [replace(change, replaces=_under(change.path, taken)) for change in found]
+    changes: list[Change] = []
+    _compare(old, new, "", changes)
+    replacing = tuple(replaces)
+    return [replace(change, replaces=_under(change.path, replacing)) for change in changes]
 
 
 def _under(path: str, names: tuple[str, ...]) -> bool:
     return any(path == name or path.startswith((f"{name}.", f"{name}[")) for name in names)
 
 
-def _compare(old: Any, new: Any, path: str, found: list[Change]) -> None:  # noqa: ANN401 - JSON
+def _compare(old: Any, new: Any, path: str, changes: list[Change]) -> None:  # noqa: ANN401 - JSON
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
             at = f"{path}.{name}" if path else name
             if name not in old:
-                found.append(Change(at, "ADD", replaces=False))
+                changes.append(Change(at, "ADD", replaces=False))
             elif name not in new:
-                found.append(Change(at, "DELETE", replaces=False))
+                changes.append(Change(at, "DELETE", replaces=False))
             else:
-                _compare(old[name], new[name], at, found)
+                _compare(old[name], new[name], at, changes)
     elif isinstance(old, list) and isinstance(new, list):
         for index in range(max(len(old), len(new))):
             at = f"{path}[{index}]"
             if index >= len(old):
-                found.append(Change(at, "ADD", replaces=False))
+                changes.append(Change(at, "ADD", replaces=False))
             elif index >= len(new):
-                found.append(Change(at, "DELETE", replaces=False))
+                changes.append(Change(at, "DELETE", replaces=False))
             else:
-                _compare(old[index], new[index], at, found)
+                _compare(old[index], new[index], at, changes)
     elif old != new or has_unknown(new):
-        found.append(Change(path, "UPDATE", replaces=False))
+        changes.append(Change(path, "UPDATE", replaces=False))
 
 
-def carried(inputs: Values, before: Values, now: Values) -> Values:
+def refreshed_inputs(inputs: Values, before: Values, now: Values) -> Values:
     """Carry what changed between two reads over to the inputs, so that a refresh shows drift and only drift."""
     result = dict(inputs)
     for name in before.keys() | now.keys():
         old, new = before.get(name), now.get(name)
         if old == new:
             continue
-        given = inputs.get(name)
+        current = inputs.get(name)
         if new is None:
             result.pop(name, None)
-        elif isinstance(given, dict) and isinstance(old, dict) and isinstance(new, dict):
-            result[name] = carried(given, old, new)
+        elif isinstance(current, dict) and isinstance(old, dict) and isinstance(new, dict):
+            result[name] = refreshed_inputs(current, old, new)
         else:
             result[name] = new
     return result
@@ -177,7 +177,7 @@ def carried(inputs: Values, before: Values, now: Values) -> Values:
 # -- resource types ----------------------------------------------------------------------------------------------------
 
 
-class Unfinished(Exception):  # noqa: N818 - it is made, but not well: the engine keeps it in its state
+class InitFailed(Exception):  # noqa: N818 - it is made, but not well: the engine keeps it in its state
     """A resource was made but its provisioning failed; what is known of it comes along."""
 
     def __init__(self, id_: str, outputs: Values, reason: str) -> None:
@@ -187,11 +187,11 @@ class Unfinished(Exception):  # noqa: N818 - it is made, but not well: the engin
         self.reason = reason
 
 
-class Refusal(Exception):  # noqa: N818 - what the provider itself says no to, in its own words
+class ProviderError(Exception):
     """The provider refuses; the text is one line."""
 
 
-class Wrong(Exception):  # noqa: N818 - not an error: an answer of Check
+class CheckFailure(Exception):  # noqa: N818 - not an error: an answer of Check
     """An input is wrong: the property's name and a reason on one line."""
 
     def __init__(self, property_: str, reason: str) -> None:
@@ -209,7 +209,7 @@ class Step:
     seed: bytes = b""
 
 
-class Kind(ABC):
+class ResourceHandler(ABC):
     """One resource type of a provider. Refusals are raised as `AzureError`."""
 
     #: Outputs that nobody gives: unknown in a preview, and no part of what a refresh carries over to the inputs.
@@ -224,7 +224,7 @@ class Kind(ABC):
     delete_first: bool = True
 
     def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002 - for subclasses
-        """Fill in what the real provider fills in; raise `Wrong` for what it refuses."""
+        """Fill in what the real provider fills in; raise `CheckFailure` for what it refuses."""
         return new
 
     def ignored(self, change: Change, old: Values, new: Values) -> bool:  # noqa: ARG002 - for subclasses
@@ -233,8 +233,8 @@ class Kind(ABC):
 
     def preview(self, new: Values, old: Values | None) -> Values:
         """Outputs as far as they are known before the step."""
-        known = {name: old[name] for name in self.stable if old and name in old}
-        return {**dict.fromkeys(self.computed, UNKNOWN), **new, **known}
+        unchanged = {name: old[name] for name in self.stable if old and name in old}
+        return {**dict.fromkeys(self.computed, UNKNOWN), **new, **unchanged}
 
     @abstractmethod
     def create(self, step: Step, new: Values) -> tuple[str, Values]:
@@ -270,7 +270,7 @@ def expected_version(module: str) -> str:
     return str(json.loads(text)["version"])
 
 
-class Double(provider_pb2_grpc.ResourceProviderServicer):
+class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
     """A provider as the engine sees it. Subclasses say its name, its SDK's module, and what it knows."""
 
     name: ClassVar[str]
@@ -280,7 +280,7 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
         super().__init__()
         self._azure = azure
         self.version = expected_version(self.module)
-        self.kinds: Mapping[str, Kind] = {}
+        self.handlers: Mapping[str, ResourceHandler] = {}
         self.functions: Mapping[str, Function] = {}
         self.settings: Values = {}
 
@@ -306,9 +306,11 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
             "description": "The local Azure's stand-in for this provider: it knows only the types that are used here.",
             "resources": {
                 token: {
-                    "properties": {name: {"$ref": "pulumi.json#/Any"} for name in sorted(kind.computed - {"id", "urn"})}
+                    "properties": {
+                        name: {"$ref": "pulumi.json#/Any"} for name in sorted(handler.computed - {"id", "urn"})
+                    }
                 }
-                for token, kind in self.kinds.items()
+                for token, handler in self.handlers.items()
             },
             "functions": {token: {"inputs": anything, "outputs": anything} for token in self.functions},
         }
@@ -344,7 +346,7 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
         if function is None:
             _refuse(context, f"the local Azure's {self.name} provider has no function {request.tok}")
             raise AssertionError
-        with _one_line(context):
+        with _errors_as_status(context):
             result = function(Properties.decode(request.args).values)
         response = provider_pb2.InvokeResponse()
         getattr(response, "return").CopyFrom(result.encode())
@@ -353,12 +355,12 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
     def Check(  # noqa: N802, D102
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
-        kind, step = self._kind(request.urn, context), self._step(request.urn, request.randomSeed)
+        handler, step = self._handler(request.urn, context), self._step(request.urn, request.randomSeed)
         old, new = Properties.decode(request.olds), Properties.decode(request.news)
         try:
-            with _one_line(context):
-                inputs = kind.check(step, old.values, new.values)
-        except Wrong as wrong:
+            with _errors_as_status(context):
+                inputs = handler.check(step, old.values, new.values)
+        except CheckFailure as wrong:
             failure = provider_pb2.CheckFailure(property=wrong.property, reason=wrong.reason)
             return provider_pb2.CheckResponse(inputs=new.encode(), failures=[failure])
         return provider_pb2.CheckResponse(inputs=new.having(inputs).encode())
@@ -366,12 +368,12 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(  # noqa: N802, D102
         self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
     ) -> provider_pb2.DiffResponse:
-        kind = self._kind(request.urn, context)
+        handler = self._handler(request.urn, context)
         old, new = Properties.decode(request.old_inputs).values, Properties.decode(request.news).values
         changes = [
             change
-            for change in differences(old, new, kind.replaces)
-            if not kind.ignored(change, old, new) and not _under(change.path, tuple(request.ignoreChanges))
+            for change in differences(old, new, handler.replaces)
+            if not handler.ignored(change, old, new) and not _under(change.path, tuple(request.ignoreChanges))
         ]
         replaces = sorted({change.top for change in changes if change.replaces})
         response = provider_pb2.DiffResponse
@@ -379,7 +381,7 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
             changes=response.DIFF_SOME if changes else response.DIFF_NONE,
             diffs=sorted({change.top for change in changes}),
             replaces=replaces,
-            deleteBeforeReplace=kind.delete_first and bool(replaces),
+            deleteBeforeReplace=handler.delete_first and bool(replaces),
             hasDetailedDiff=True,
             detailedDiff={
                 change.path: provider_pb2.PropertyDiff(
@@ -393,71 +395,71 @@ class Double(provider_pb2_grpc.ResourceProviderServicer):
     def Create(  # noqa: N802, D102
         self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CreateResponse:
-        kind, new = self._kind(request.urn, context), Properties.decode(request.properties)
+        handler, new = self._handler(request.urn, context), Properties.decode(request.properties)
         if request.preview:
-            outputs = new.having(kind.preview(new.values, None), kind.secret)
+            outputs = new.having(handler.preview(new.values, None), handler.secret)
             return provider_pb2.CreateResponse(properties=outputs.encode())
         try:
-            with _one_line(context):
-                id_, made = kind.create(self._step(request.urn), new.values)
+            with _errors_as_status(context):
+                id_, outputs_ = handler.create(self._step(request.urn), new.values)
                 # Made, but the engine has no answer yet: here a killed run leaves what its state does not know.
-                self._azure.hold("answer-delay", _token(request.urn))
-        except Unfinished as unfinished:
-            _half_made(context, unfinished, new, kind)
+                self._azure.delay("answer-delay", _token(request.urn))
+        except InitFailed as failure:
+            _init_failed(context, failure, new, handler)
             raise
-        return provider_pb2.CreateResponse(id=id_, properties=new.having(made, kind.secret).encode())
+        return provider_pb2.CreateResponse(id=id_, properties=new.having(outputs_, handler.secret).encode())
 
     def Read(  # noqa: N802, D102
         self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ReadResponse:
-        kind = self._kind(request.urn, context)
+        handler = self._handler(request.urn, context)
         outputs, inputs = Properties.decode(request.properties), Properties.decode(request.inputs)
-        with _one_line(context):
-            now = kind.read(request.id, outputs.values)
+        with _errors_as_status(context):
+            now = handler.read(request.id, outputs.values)
         if now is None:
             return provider_pb2.ReadResponse()
-        given = (
-            carried(inputs.values, kind.inputs(request.id, outputs.values), kind.inputs(request.id, now))
+        refreshed = (
+            refreshed_inputs(inputs.values, handler.inputs(request.id, outputs.values), handler.inputs(request.id, now))
             if inputs.values
-            else kind.inputs(request.id, now)
+            else handler.inputs(request.id, now)
         )
-        secrets = inputs.secrets | outputs.secrets | kind.secret
+        secrets = inputs.secrets | outputs.secrets | handler.secret
         return provider_pb2.ReadResponse(
             id=str(now.get("id", request.id)),
             properties=outputs.having(now, secrets).encode(),
-            inputs=inputs.having(given).encode(),
+            inputs=inputs.having(refreshed).encode(),
         )
 
     def Update(  # noqa: N802, D102
         self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.UpdateResponse:
-        kind = self._kind(request.urn, context)
+        handler = self._handler(request.urn, context)
         old, new = Properties.decode(request.olds), Properties.decode(request.news)
         if request.preview:
-            outputs = new.having(kind.preview(new.values, old.values), kind.secret)
+            outputs = new.having(handler.preview(new.values, old.values), handler.secret)
             return provider_pb2.UpdateResponse(properties=outputs.encode())
         try:
-            with _one_line(context):
-                made = kind.update(self._step(request.urn), request.id, old.values, new.values)
-        except Unfinished as unfinished:
-            _half_made(context, unfinished, new, kind)
+            with _errors_as_status(context):
+                outputs_ = handler.update(self._step(request.urn), request.id, old.values, new.values)
+        except InitFailed as failure:
+            _init_failed(context, failure, new, handler)
             raise
-        return provider_pb2.UpdateResponse(properties=new.having(made, kind.secret).encode())
+        return provider_pb2.UpdateResponse(properties=new.having(outputs_, handler.secret).encode())
 
     def Delete(  # noqa: N802, D102
         self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
-        kind = self._kind(request.urn, context)
-        with _one_line(context):
-            kind.delete(request.id, Properties.decode(request.properties).values)
+        handler = self._handler(request.urn, context)
+        with _errors_as_status(context):
+            handler.delete(request.id, Properties.decode(request.properties).values)
         return empty_pb2.Empty()
 
-    def _kind(self, urn: str, context: grpc.ServicerContext) -> Kind:
-        found = self.kinds.get(_token(urn))
-        if found is None:
+    def _handler(self, urn: str, context: grpc.ServicerContext) -> ResourceHandler:
+        handler = self.handlers.get(_token(urn))
+        if handler is None:
             _refuse(context, f"the local Azure's {self.name} provider has no resource type {_token(urn)}")
             raise AssertionError
-        return found
+        return handler
 
     @staticmethod
     def _step(urn: str, seed: bytes = b"") -> Step:
@@ -468,12 +470,12 @@ def _token(urn: str) -> str:
     return urn.split("::")[2].rsplit("$", 1)[-1]
 
 
-def told(error: AzureError) -> str:
+def error_text(error: AzureError) -> str:
     """An error as azure-native tells it: one line."""
     return f'Status={error.status} Code="{error.code}" Message="{" ".join(error.message.split())}"'
 
 
-class _one_line:  # noqa: N801 - used as a function
+class _errors_as_status:  # noqa: N801 - used as a function
     """Turn what goes wrong within into one line at the caller, and keep the traceback in the local Azure's own log."""
 
     def __init__(self, context: grpc.ServicerContext) -> None:
@@ -482,13 +484,13 @@ class _one_line:  # noqa: N801 - used as a function
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, handler: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, AzureError):
-            _refuse(self._context, told(error))
-        elif isinstance(error, Refusal):
+            _refuse(self._context, error_text(error))
+        elif isinstance(error, ProviderError):
             _refuse(self._context, str(error))
-        elif isinstance(error, Exception) and not isinstance(error, Unfinished | Wrong):
-            _log.error("a fault in a provider double", exc_info=error)
+        elif isinstance(error, Exception) and not isinstance(error, InitFailed | CheckFailure):
+            _log.error("a fault in a provider fake", exc_info=error)
             _refuse(self._context, f"the local Azure failed: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
@@ -503,23 +505,23 @@ class _Status(grpc.Status):  # type: ignore[misc] # grpc has no types here
     trailing_metadata: tuple[tuple[str, bytes], ...]
 
 
-def _half_made(context: grpc.ServicerContext, unfinished: Unfinished, new: Properties, kind: Kind) -> None:
+def _init_failed(context: grpc.ServicerContext, failure: InitFailed, new: Properties, handler: ResourceHandler) -> None:
     """Tell the engine of a resource that exists although its provisioning failed."""
     detail = provider_pb2.ErrorResourceInitFailed(
-        id=unfinished.id,
-        properties=new.having(unfinished.outputs, kind.secret).encode(),
-        reasons=[unfinished.reason],
+        id=failure.id,
+        properties=new.having(failure.outputs, handler.secret).encode(),
+        reasons=[failure.reason],
         inputs=new.encode(),
     )
-    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=unfinished.reason)
+    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=failure.reason)
     status.details.add().Pack(detail)
     metadata = (("grpc-status-details-bin", status.SerializeToString()),)
-    context.abort_with_status(_Status(grpc.StatusCode.UNKNOWN, unfinished.reason, metadata))
+    context.abort_with_status(_Status(grpc.StatusCode.UNKNOWN, failure.reason, metadata))
 
 
 @dataclass(frozen=True)
 class Listening:
-    """A double that answers on a port of the loopback."""
+    """A fake that answers on a port of the loopback."""
 
     port: int
     server: grpc.Server
@@ -529,11 +531,11 @@ class Listening:
         self.server.stop(grace=1).wait()
 
 
-def listen(double: Double, port: int = 0) -> Listening:
-    """Serve a double on 127.0.0.1, on a free port unless one is given."""
+def listen(fake: FakeProvider, port: int = 0) -> Listening:
+    """Serve a fake on 127.0.0.1, on a free port unless one is given."""
     options = [("grpc.max_receive_message_length", _MESSAGE_LIMIT), ("grpc.so_reuseport", 0)]
-    server = grpc.server(ThreadPoolExecutor(_WORKERS, thread_name_prefix=double.name), options=options)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(double, server)
+    server = grpc.server(ThreadPoolExecutor(_WORKERS, thread_name_prefix=fake.name), options=options)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(fake, server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     return Listening(bound, server)

@@ -1,4 +1,4 @@
-"""The docker provider's double: `docker.Image` by a real `docker build` and push, `docker.RegistryImage` by a push.
+"""The docker provider's fake: `docker.Image` by a real `docker build` and push, `docker.RegistryImage` by a push.
 
 Owns the provider's ways (what is hashed, what counts as a change, where credentials go). Building and pushing is the
 Docker engine's. Credentials only stand in a temporary DOCKER_CONFIG folder; build arguments travel by the environment.
@@ -22,14 +22,23 @@ from emulator.backends import docker_engine
 from emulator.backends.image_names import pushed_digest, split_reference
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
-from emulator.protocols.providers.base import UNKNOWN, Change, Double, Kind, Step, Values, Wrong, has_unknown
+from emulator.protocols.providers.base import (
+    UNKNOWN,
+    Change,
+    CheckFailure,
+    FakeProvider,
+    ResourceHandler,
+    Step,
+    Values,
+    has_unknown,
+)
 
 _BAD_REQUEST = 400
 _SHOWN_LINES = 3
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-class Image(Kind):
+class Image(ResourceHandler):
     """`docker.Image`; its id is the image's name."""
 
     computed = frozenset({"baseImageName", "context", "dockerfile", "platform", "registryServer", "repoDigest"})
@@ -46,17 +55,19 @@ class Image(Kind):
         context = Path(build.get("context") or ".")
         dockerfile = Path(build.get("dockerfile") or context / "Dockerfile")
         if not context.is_absolute():
-            raise Wrong(
+            raise CheckFailure(
                 "build.context", f"context '{context}' is relative: give an absolute path, this provider runs elsewhere"
             )
         if not dockerfile.is_file():
             where = "absolute" if dockerfile.is_absolute() else "relative"
-            raise Wrong("build.dockerfile", f"could not open dockerfile at {where} path {dockerfile}: no such file")
+            raise CheckFailure(
+                "build.dockerfile", f"could not open dockerfile at {where} path {dockerfile}: no such file"
+            )
         name = str(new.get("imageName") or "")
         if not name:
-            raise Wrong("imageName", "Missing required property 'imageName'")
+            raise CheckFailure("imageName", "Missing required property 'imageName'")
         if not new.get("skipPush") and name != UNKNOWN and "/" not in name:
-            raise Wrong("imageName", f'"{name}" must be a fully qualified image name, such as "host/{name}"')
+            raise CheckFailure("imageName", f'"{name}" must be a fully qualified image name, such as "host/{name}"')
         build["contextDigest"] = hash_context(context, dockerfile)
         build.setdefault("platform", f"linux/{_MACHINES.get(platform.machine(), platform.machine())}")
         return {**new, "build": build}
@@ -112,7 +123,7 @@ class Image(Kind):
         return {**new, **outputs, **({"repoDigest": digest} if digest else {})}
 
 
-class RegistryImage(Kind):
+class RegistryImage(ResourceHandler):
     """`docker.RegistryImage`: a local image, pushed. The password comes with the resource or the provider's config."""
 
     computed = frozenset({"sha256Digest"})
@@ -126,7 +137,7 @@ class RegistryImage(Kind):
     def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
         """The image's name must be given."""
         if not new.get("name"):
-            raise Wrong("name", "Missing required argument: name")
+            raise CheckFailure("name", "Missing required argument: name")
         return new
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
@@ -151,15 +162,21 @@ class RegistryImage(Kind):
         own = new.get("authConfig")
         if isinstance(own, dict):
             return {"server": own.get("address"), "username": own.get("username"), "password": own.get("password")}
-        given = self._settings.get("registryAuth")
+        configured = self._settings.get("registryAuth")
         host = str(new["name"]).split("/", 1)[0]
-        for each in json.loads(given) if isinstance(given, str) else given if isinstance(given, list) else []:
+        for each in (
+            json.loads(configured)
+            if isinstance(configured, str)
+            else configured
+            if isinstance(configured, list)
+            else []
+        ):
             if str(each.get("address", "")).removeprefix("https://") == host:
                 return {"server": host, "username": each.get("username"), "password": each.get("password")}
         return {}
 
 
-class Docker(Double):
+class Docker(FakeProvider):
     """docker, with this machine's own engine."""
 
     name: ClassVar[str] = "docker"
@@ -167,7 +184,7 @@ class Docker(Double):
 
     def __init__(self, azure: Azure) -> None:
         super().__init__(azure)
-        self.kinds = {
+        self.handlers = {
             "docker:index/image:Image": Image(azure),
             "docker:index/registryImage:RegistryImage": RegistryImage(azure, self.settings),
         }

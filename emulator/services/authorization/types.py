@@ -49,9 +49,9 @@ class RoleAssignment(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """All of Azure's refusals: wrong ids, an unknown role or principal, an assignment that exists or changes."""
-        given = new.properties
+        requested = new.properties
         for name in ("principalId", "roleDefinitionId"):
-            if not given.get(name):
+            if not requested.get(name):
                 raise AzureError(400, "InvalidRequestContent", f"The role assignment lacks 'properties.{name}'.")
         if not _is_guid(new.id.name):
             raise AzureError(
@@ -59,12 +59,12 @@ class RoleAssignment(ResourceType):
                 "InvalidRoleAssignmentId",
                 f"The role assignment ID '{new.id.name}' is not valid. The role assignment ID must be a GUID.",
             )
-        role = str(given["roleDefinitionId"]).rstrip("/").rpartition("/")[2].lower()
+        role = str(requested["roleDefinitionId"]).rstrip("/").rpartition("/")[2].lower()
         if role not in ROLES:
             raise AzureError(
                 400, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist."
             )
-        kind = given.get("principalType")
+        kind = requested.get("principalType")
         if kind is not None and kind not in _PRINCIPAL_TYPES:
             raise AzureError(
                 400, "InvalidPrincipalType", f"The principal type '{kind}' is not one of {', '.join(_PRINCIPAL_TYPES)}."
@@ -73,11 +73,15 @@ class RoleAssignment(ResourceType):
         if parent is None:
             raise AzureError(400, "InvalidRequestContent", f"'{new.id.path}' has no scope.")
         properties: dict[str, Any] = {
-            "principalId": self._principal(str(given["principalId"]), kind),
+            "principalId": self._principal(str(requested["principalId"]), kind),
             "principalType": kind or "ServicePrincipal",
             "roleDefinitionId": definition(self.azure, role),
             "scope": parent.path,
-            **{name: given[name] for name in ("description", "condition", "conditionVersion") if given.get(name)},
+            **{
+                name: requested[name]
+                for name in ("description", "condition", "conditionVersion")
+                if requested.get(name)
+            },
         }
         self._only(new, old, properties)
         return Document(new.id, {**new.body, "properties": properties}, new.private)
@@ -125,16 +129,16 @@ class RoleAssignment(ResourceType):
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:
         """At, below and above the scope; `atScope()` leaves out those below, `principalId eq '…'` those of others."""
-        wanted = query.get("$filter", "").replace(" ", "").lower()
-        found = []
+        filter_ = query.get("$filter", "").replace(" ", "").lower()
+        documents = []
         for each in self.azure.store.of_type(self.type):
             where = each.properties["scope"].lower()
             above = (scope.key + "/").startswith(where + "/")
-            below = where.startswith(scope.key + "/") and "atscope()" not in wanted
-            who = each.properties["principalId"].lower()
-            if (above or below) and ("principalideq" not in wanted or f"'{who}'" in wanted):
-                found.append(each)
-        return found
+            below = where.startswith(scope.key + "/") and "atscope()" not in filter_
+            principal = each.properties["principalId"].lower()
+            if (above or below) and ("principalideq" not in filter_ or f"'{principal}'" in filter_):
+                documents.append(each)
+        return documents
 
 
 def _is_guid(text: str) -> bool:

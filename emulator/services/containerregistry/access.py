@@ -82,9 +82,11 @@ class DeniedError(AzureError):
 
 def find(azure: Azure, login_server: str) -> Document | None:
     """The registry behind a login server."""
-    wanted = login_server.lower()
+    host = login_server.lower()
     registries = azure.store.of_type(REGISTRIES)
-    return next((found for found in registries if found.properties.get("loginServer", "").lower() == wanted), None)
+    return next(
+        (registry for registry in registries if registry.properties.get("loginServer", "").lower() == host), None
+    )
 
 
 def realm(azure: Azure) -> str:
@@ -98,25 +100,25 @@ def realm(azure: Azure) -> str:
 def may(azure: Azure, registry: Document, principal: Principal, action: str = "pull") -> bool:
     """Whether a principal may pull, push, delete or read the catalog, by role assignments."""
     abac = registry.properties.get("roleAssignmentMode") == ABAC
-    asked = (_DATA if abac else _LEGACY).get(action)
-    return asked is not None and azure.access.allows(principal, asked, registry.id, data=abac)
+    wanted_action = (_DATA if abac else _LEGACY).get(action)
+    return wanted_action is not None and azure.access.allows(principal, wanted_action, registry.id, data=abac)
 
 
 def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[str]) -> list[dict[str, object]]:
     """What of `repository:NAME:pull,push`, `registry:catalog:*` … somebody gets: the `access` of a token."""
 
     def allowed(action: str) -> bool:
-        known = caller.principal is not None and may(azure, registry, caller.principal, action)
-        return action in caller.rights or known
+        assigned = caller.principal is not None and may(azure, registry, caller.principal, action)
+        return action in caller.rights or assigned
 
     access: list[dict[str, object]] = []
     for scope in scopes:
         kind, _, rest = scope.partition(":")
-        name, _, asked = rest.rpartition(":")
+        name, _, requested = rest.rpartition(":")
         actions: list[str] = []
         if kind == "repository" and name:
             actions = [
-                action for action in asked.split(",") if action in {"pull", "push", "delete"} and allowed(action)
+                action for action in requested.split(",") if action in {"pull", "push", "delete"} and allowed(action)
             ]
         elif scope == "registry:catalog:*" and allowed("catalog"):
             actions = ["*"]
@@ -156,8 +158,8 @@ def by_password(azure: Azure, registry: Document, user: str, password: str) -> C
     if user == TOKEN_USER:
         return by_refresh_token(azure, registry, password)
     if registry.properties.get("adminUserEnabled") and user.lower() == registry.id.name.lower():
-        known = registry.private.get("passwords") or {}
-        if any(hmac.compare_digest(password.encode(), value.encode()) for value in known.values()):
+        passwords = registry.private.get("passwords") or {}
+        if any(hmac.compare_digest(password.encode(), value.encode()) for value in passwords.values()):
             return Caller(registry.id.name, rights=frozenset({"pull", "push", "delete", "catalog"}))
     principal = entra.verify_secret(azure, user, password)
     if principal is None:
@@ -269,11 +271,11 @@ _SIGNERS: dict[str, _Signer] = {}
 
 def _signer(azure: Azure) -> _Signer:
     if azure.tenant not in _SIGNERS:
-        kept: dict[str, str] = azure.store.once(_KEY, _new_key)
-        key = serialization.load_pem_private_key(kept["key"].encode(), None)
+        stored: dict[str, str] = azure.store.fact_or_create(_KEY, _new_key)
+        key = serialization.load_pem_private_key(stored["key"].encode(), None)
         if not isinstance(key, rsa.RSAPrivateKey):
             raise TypeError("the registry token key in the state is of another kind")
-        _SIGNERS[azure.tenant] = _Signer(key, kept["certificate"])
+        _SIGNERS[azure.tenant] = _Signer(key, stored["certificate"])
     return _SIGNERS[azure.tenant]
 
 
@@ -281,7 +283,7 @@ def _new_key() -> dict[str, str]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry tokens of the local Azure")])
     now = datetime.now(UTC)
-    made = (
+    certificate_ = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -295,4 +297,4 @@ def _new_key() -> dict[str, str]:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return {"key": private.decode(), "certificate": made.public_bytes(serialization.Encoding.PEM).decode()}
+    return {"key": private.decode(), "certificate": certificate_.public_bytes(serialization.Encoding.PEM).decode()}

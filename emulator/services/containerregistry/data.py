@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.backends.image_names import split_reference
-from emulator.backends.registry_client import Side, copy, opened
+from emulator.backends.registry_client import ImageLocation, copy, opened
 from emulator.core.azure import Azure, Request
 from emulator.core.errors import AzureError
 from emulator.core.store import Document
@@ -19,72 +19,76 @@ from emulator.services.containerregistry.access import TOKEN_USER, Caller
 
 
 @dataclass(frozen=True)
-class Plan:
+class Import:
     """What is copied where."""
 
-    source: Side
-    targets: tuple[Side, ...]
+    source: ImageLocation
+    targets: tuple[ImageLocation, ...]
     force: bool = False
 
 
-def plan(azure: Azure, registry: Document, request: Request) -> Plan:
+def read_import(azure: Azure, registry: Document, request: Request) -> Import:
     """Read an importImage request, and refuse what needs no registry to refuse."""
-    given = request.body.get("source") or {}
-    repository, reference = split_reference(str(given.get("sourceImage") or ""))
+    source_body = request.body.get("source") or {}
+    repository, reference = split_reference(str(source_body.get("sourceImage") or ""))
     if not repository:
         raise _bad("source.sourceImage is missing: REPOSITORY:TAG or REPOSITORY@DIGEST")
-    source = _source(azure, given, request, repository, reference)
+    source = _source(azure, source_body, request, repository, reference)
     caller = Caller("acr-import", rights=frozenset({"pull", "push"}), trusted=True)
     own = (TOKEN_USER, registry_access.refresh_token(azure, registry, caller))
     server = registry.properties["loginServer"]
     names = [split_reference(str(name)) for name in request.body.get("targetTags") or []]
-    targets = [Side(server, name, tag, own) for name, tag in names]
-    targets += [Side(server, str(name), "", own) for name in request.body.get("untaggedTargetRepositories") or []]
+    targets = [ImageLocation(server, name, tag, own) for name, tag in names]
+    targets += [
+        ImageLocation(server, str(name), "", own) for name in request.body.get("untaggedTargetRepositories") or []
+    ]
     if not targets:
-        targets = [Side(server, repository, reference if not reference.startswith("sha256:") else "", own)]
+        targets = [ImageLocation(server, repository, reference if not reference.startswith("sha256:") else "", own)]
     mode = request.body.get("mode", "NoForce")
     if mode not in {"Force", "NoForce"}:
         raise _bad(f"mode '{mode}' is none of Force, NoForce")
-    return Plan(source, tuple(targets), mode == "Force")
+    return Import(source, tuple(targets), mode == "Force")
 
 
-def run(azure: Azure, plan: Plan) -> None:  # noqa: ARG001 - the shape of all work
+def copy_images(import_: Import) -> None:
     """Copy."""
-    with opened(plan.source, "pull") as source:
-        first = source.manifest(plan.source.reference)
-        for side in plan.targets:
-            with opened(side, "pull,push") as target:
-                if side.reference and not plan.force and target.has(side.reference):
-                    name = f"{side.repository}:{side.reference}"
+    with opened(import_.source, "pull") as source:
+        first = source.manifest(import_.source.reference)
+        for location in import_.targets:
+            with opened(location, "pull,push") as target:
+                if location.reference and not import_.force and target.has(location.reference):
+                    name = f"{location.repository}:{location.reference}"
                     raise AzureError(
                         409,
                         "Conflict",
                         f"Tag {name} already exists in target registry. Use mode Force to overwrite it.",
                     )
-                copy(source, target, first, side.reference)
+                copy(source, target, first, location.reference)
 
 
-def _source(azure: Azure, given: dict[str, Any], request: Request, repository: str, reference: str) -> Side:
-    if given.get("resourceId"):
-        other = azure.find(str(given["resourceId"]))
+def _source(azure: Azure, body: dict[str, Any], request: Request, repository: str, reference: str) -> ImageLocation:
+    if body.get("resourceId"):
+        other = azure.find(str(body["resourceId"]))
         if other.id.type.lower() != registry_access.REGISTRIES.lower():
             raise _bad(f"source.resourceId '{other.id.path}' is no registry")
         if not registry_access.may(azure, other, request.principal):
             # As Azure: who imports must be able to read the source.
             azure.access.demand(request.principal, f"{registry_access.REGISTRIES}/pull/read", other.id)
-        return Side(
+        return ImageLocation(
             other.properties["loginServer"],
             repository,
             reference,
             registry_access.login(azure, other, request.principal),
         )
-    server = str(given.get("registryUri") or "").removeprefix("https://").rstrip("/")
+    server = str(body.get("registryUri") or "").removeprefix("https://").rstrip("/")
     if not server:
         raise _bad("source has neither registryUri nor resourceId")
-    known = given.get("credentials") or {}
-    if not known.get("password"):
-        return Side(server, repository, reference)
-    return Side(server, repository, reference, (str(known.get("username") or TOKEN_USER), str(known["password"])))
+    credentials = body.get("credentials") or {}
+    if not credentials.get("password"):
+        return ImageLocation(server, repository, reference)
+    return ImageLocation(
+        server, repository, reference, (str(credentials.get("username") or TOKEN_USER), str(credentials["password"]))
+    )
 
 
 def _bad(text: str) -> AzureError:

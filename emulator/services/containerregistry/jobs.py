@@ -62,7 +62,7 @@ class StepError(Exception):
 
 
 @dataclass
-class _Going:
+class _ActiveRun:
     """What is known of a run while it goes on."""
 
     run: Document
@@ -94,7 +94,7 @@ class _Going:
         with self.log.open("a", encoding="utf-8") as file:
             file.write(text.rstrip() + "\n")
 
-    def tell(self, text: str) -> None:
+    def log_event(self, text: str) -> None:
         """Append what the agent itself says."""
         self.write(f"{datetime.now(UTC):%Y/%m/%d %H:%M:%S} {text}")
 
@@ -106,7 +106,7 @@ class Runs(ResourceType):
 
     def __init__(self, azure: Azure) -> None:
         super().__init__(azure)
-        self._going: dict[str, _Going] = {}
+        self._active: dict[str, _ActiveRun] = {}
         self._lock = threading.Lock()
         self._agents = threading.Semaphore(AGENTS)
         # Two runs must not build the same name at once: one would push what the other has built.
@@ -132,11 +132,11 @@ class Runs(ResourceType):
         log = _log_blob(document)
         path = signed_blobs.blob_path(self.azure, log)
         path.write_text("", encoding="utf-8")
-        going = _Going(document, registry, task, request.principal, path)
-        self._going[document.id.key] = going
+        active = _ActiveRun(document, registry, task, request.principal, path)
+        self._active[document.id.key] = active
         self.azure.count("builds")
-        going.thread = threading.Thread(target=self._work, args=(going,), name=f"run {run_id}", daemon=True)
-        going.thread.start()
+        active.thread = threading.Thread(target=self._work, args=(active,), name=f"run {run_id}", daemon=True)
+        active.thread.start()
         return document.body
 
     def check(self, new: Document, old: Document | None) -> Document:
@@ -146,7 +146,7 @@ class Runs(ResourceType):
         properties = {**old.properties, "isArchiveEnabled": bool(new.properties.get("isArchiveEnabled"))}
         return Document(old.id, {**old.body, "properties": properties}, old.private)
 
-    def guard(self, document: Document) -> None:
+    def check_delete(self, document: Document) -> None:
         """Runs cannot be deleted."""
         raise AzureError(405, "MethodNotAllowed", f"The run '{document.id.name}' cannot be deleted.")
 
@@ -162,21 +162,21 @@ class Runs(ResourceType):
                 200, {"logLink": signed_blobs.read_url(self.azure, _log_blob(document)), "logArtifactLink": None}
             )
         if name.lower() == "cancel":
-            going = self._going.get(document.id.key)
-            if going is None:
+            active = self._active.get(document.id.key)
+            if active is None:
                 raise AzureError(
                     400,
                     "RunNotCancellable",
                     f"The run '{document.id.name}' has ended: {document.properties['status']}.",
                 )
-            going.stop("Canceled")
+            active.stop("Canceled")
             return Response(200)
         return super().action(document, name, request)
 
     def listing(self, scope: Any, query: dict[str, str]) -> list[Document]:  # noqa: ANN401 - as the core has it
         """Runs, newest first; `$top` is understood."""
-        found = super().listing(scope, query)[::-1]
-        return found[: int(query["$top"])] if query.get("$top", "").isdigit() else found
+        runs = super().listing(scope, query)[::-1]
+        return runs[: int(query["$top"])] if query.get("$top", "").isdigit() else runs
 
     def log(self, document: Document) -> str | None:
         """The log of the run."""
@@ -190,33 +190,33 @@ class Runs(ResourceType):
 
     def suspend(self) -> None:
         """End what goes on."""
-        self._end(list(self._going), "Failed")
+        self._end(list(self._active), "Failed")
 
     def _end(self, keys: list[str], status: str) -> None:
-        ended = [going for key in keys if (going := self._going.get(key)) is not None]
-        for going in ended:
-            going.stop(status)
-        for going in ended:
-            if going.thread is not None:
-                going.thread.join(_JOIN)
+        ended = [active for key in keys if (active := self._active.get(key)) is not None]
+        for active in ended:
+            active.stop(status)
+        for active in ended:
+            if active.thread is not None:
+                active.thread.join(_JOIN)
 
     # The agent
 
-    def _work(self, going: _Going) -> None:
+    def _work(self, active: _ActiveRun) -> None:
         began = time.monotonic()
-        name = going.run.id.name
+        name = active.run.id.name
         status, problem, images = "Failed", "", []
-        timer = threading.Timer(going.task.timeout, going.stop, ["Timeout"])
+        timer = threading.Timer(active.task.timeout, active.stop, ["Timeout"])
         timer.daemon = True
         try:
             timer.start()
             with ExitStack() as held:
-                self._queue(going, held)
-                self._begin(going)
-                images = self._run(going)
+                self._queue(active, held)
+                self._begin(active)
+                images = self._run(active)
             status = "Succeeded"
         except StoppedError:
-            status, problem = going.status, f"the run was ended: {going.status}"
+            status, problem = active.status, f"the run was ended: {active.status}"
         except StepError as error:
             problem = f"failed during run, err: {error}"
         except AzureError as error:
@@ -227,111 +227,111 @@ class Runs(ResourceType):
             timer.cancel()
         seconds = time.monotonic() - began
         if status == "Succeeded":
-            going.write(f"\nRun ID: {name} was successful after {seconds:.0f}s")
+            active.write(f"\nRun ID: {name} was successful after {seconds:.0f}s")
         else:
-            going.write(f"\nRun ID: {name} failed after {seconds:.0f}s. Error: {problem}")
-        latest = self.azure.store.get(going.run.id)
+            active.write(f"\nRun ID: {name} failed after {seconds:.0f}s. Error: {problem}")
+        latest = self.azure.store.get(active.run.id)
         if latest is not None:
             self._finish(latest.having(outputImages=images) if images else latest, status, problem)
-        self._going.pop(going.run.id.key, None)
+        self._active.pop(active.run.id.key, None)
 
     def _finish(self, document: Document, status: str, problem: str) -> None:
         """Write down how a run has ended: the run first, then the log's mark, at which readers of the log stop."""
         for hidden in document.private.get("hidden") or []:
             problem = problem.replace(hidden, "***")
-        told: dict[str, Any] = {"runErrorMessage": problem} if problem else {}
+        error: dict[str, Any] = {"runErrorMessage": problem} if problem else {}
         start = document.properties.get("startTime") or _now()
         ended: dict[str, Any] = {
             "status": status,
             "startTime": start,
             "finishTime": _now(),
             "lastUpdatedTime": _now(),
-            **told,
+            **error,
         }
         self.azure.store.put(document.having({"hidden": []}, **ended))
         signed_blobs.describe(
             self.azure, _log_blob(document), {"Complete": "successful" if status == "Succeeded" else "failed"}
         )
 
-    def _begin(self, going: _Going) -> None:
-        latest = self.azure.store.get(going.run.id)
+    def _begin(self, active: _ActiveRun) -> None:
+        latest = self.azure.store.get(active.run.id)
         if latest is not None:
             self.azure.store.put(latest.having(status="Running", startTime=_now(), lastUpdatedTime=_now()))
 
-    def _queue(self, going: _Going, held: ExitStack) -> None:
+    def _queue(self, active: _ActiveRun, held: ExitStack) -> None:
         """Wait for an agent, and for the names that will be built."""
         with self._lock:
             locks = [
-                self._names.setdefault(name, threading.Lock()) for name in sorted({i.name for i in going.task.images})
+                self._names.setdefault(name, threading.Lock()) for name in sorted({i.name for i in active.task.images})
             ]
         waited: list[threading.Lock | threading.Semaphore] = [*locks, self._agents]
         for lock in waited:
             while not lock.acquire(timeout=0.2):
-                _demand(going)
+                _demand(active)
             held.callback(lock.release)
-        _demand(going)
+        _demand(active)
 
-    def _run(self, going: _Going) -> list[dict[str, str]]:
+    def _run(self, active: _ActiveRun) -> list[dict[str, str]]:
         """Fetch the source, and do the steps."""
         images: list[dict[str, str]] = []
         delay = self.azure.faults.get("build-delay")
         if delay:
-            going.stopped.wait(float(delay))
-            _demand(going)
-        credentials = self._credentials(going)
+            active.stopped.wait(float(delay))
+            _demand(active)
+        credentials = self._credentials(active)
         with (
             tempfile.TemporaryDirectory(prefix="build-source-") as folder,
             docker_engine.environment(credentials) as variables,
         ):
-            going.tell("Downloading source code...")
-            source = signed_blobs.blob_path(self.azure, _source_blob(going.registry, going.task.source))
+            active.log_event("Downloading source code...")
+            source = signed_blobs.blob_path(self.azure, _source_blob(active.registry, active.task.source))
             archive.extract(source, Path(folder))
-            going.tell("Finished downloading source code")
+            active.log_event("Finished downloading source code")
             fails = self.azure.faults.get("build-fails")
             if fails:
                 raise StepError("exit status 1" if fails is True else str(fails))
             docker_engine.demand()
             try:
-                for number, step in enumerate(going.task.steps):
+                for number, step in enumerate(active.task.steps):
                     if isinstance(step, Build):
-                        going.tell(f"Executing step ID: build_{number}. Timeout(sec): {going.task.timeout}")
-                        _build(going, step, Path(folder), variables)
+                        active.log_event(f"Executing step ID: build_{number}. Timeout(sec): {active.task.timeout}")
+                        _build(active, step, Path(folder), variables)
                     else:
-                        images += _push(going, step, variables)
+                        images += _push(active, step, variables)
             finally:
                 # The images are in the registry now. Their layers stay with the builder, as its cache.
-                docker_engine.forget([image.name for image in going.task.images])
+                docker_engine.forget([image.name for image in active.task.images])
         return images
 
-    def _credentials(self, going: _Going) -> dict[str, tuple[str, str]]:
+    def _credentials(self, active: _ActiveRun) -> dict[str, tuple[str, str]]:
         """As whom docker runs, by registry."""
-        server = going.registry.properties["loginServer"]
-        found = dict(going.task.credentials)
-        allowed = bool(going.registry.properties.get("networkRuleBypassAllowedForTasks"))
-        as_agent = going.task.acts_as == "agent"
-        if going.task.acts_as == "caller":
-            caller = Caller(going.caller.name, going.caller, trusted=allowed)
-        elif as_agent and going.registry.properties.get("roleAssignmentMode") != ABAC:
+        server = active.registry.properties["loginServer"]
+        credentials = dict(active.task.credentials)
+        allowed = bool(active.registry.properties.get("networkRuleBypassAllowedForTasks"))
+        as_agent = active.task.acts_as == "agent"
+        if active.task.acts_as == "caller":
+            caller = Caller(active.caller.name, active.caller, trusted=allowed)
+        elif as_agent and active.registry.properties.get("roleAssignmentMode") != ABAC:
             caller = Caller(_AGENT.name, rights=_AGENT.rights, trusted=allowed)
         else:
             if as_agent:
-                going.tell(
+                active.log_event(
                     "The registry is in ABAC mode, in which a run has no access of its own:"
                     " give credentials.sourceRegistry.identity [caller]"
                 )
-            return found
-        token = registry_access.refresh_token(self.azure, going.registry, caller, going.task.timeout + _SPARE)
-        return {**found, server: (TOKEN_USER, token)}
+            return credentials
+        token = registry_access.refresh_token(self.azure, active.registry, caller, active.task.timeout + _SPARE)
+        return {**credentials, server: (TOKEN_USER, token)}
 
 
-def _build(going: _Going, step: Build, folder: Path, variables: dict[str, str]) -> None:
+def _build(active: _ActiveRun, step: Build, folder: Path, variables: dict[str, str]) -> None:
     context = archive.inside(folder, step.context, "the context")
     dockerfile = archive.inside(folder, step.dockerfile, "the Dockerfile")
     command = [docker_engine.cli(buildkit=step.buildkit), "build", "--file", str(dockerfile)]
     for image in step.images:
         command += ["--tag", image.name]
-    if going.task.platform != "linux/amd64" and "--platform" not in step.options:
-        command += ["--platform", going.task.platform]
+    if active.task.platform != "linux/amd64" and "--platform" not in step.options:
+        command += ["--platform", active.task.platform]
     command += step.options
     if step.buildkit:
         command += ["--progress", "plain", *docker_engine.pip_secret()]
@@ -340,28 +340,28 @@ def _build(going: _Going, step: Build, folder: Path, variables: dict[str, str]) 
         for number, (name, content) in enumerate(step.secrets.items()):
             (Path(volume) / str(number)).write_bytes(content)
             command += ["--secret", f"id={name},src={Path(volume) / str(number)}"]
-        _command(going, [*command, str(context)], environment, folder, "build")
+        _command(active, [*command, str(context)], environment, folder, "build")
 
 
-def _push(going: _Going, step: Push, variables: dict[str, str]) -> list[dict[str, str]]:
+def _push(active: _ActiveRun, step: Push, variables: dict[str, str]) -> list[dict[str, str]]:
     pushed = []
     for image in step.images:
-        going.tell(f"Pushing image: {image.name}")
-        lines = _command(going, [docker_engine.cli(buildkit=False), "push", image.name], variables, Path("/"), "push")
+        active.log_event(f"Pushing image: {image.name}")
+        lines = _command(active, [docker_engine.cli(buildkit=False), "push", image.name], variables, Path("/"), "push")
         digest = pushed_digest(lines)
         if digest is None:
             raise StepError(f"docker push told no digest for {image.name}")
-        going.tell(f"Successfully pushed image: {image.name}")
+        active.log_event(f"Successfully pushed image: {image.name}")
         pushed.append(_output(image, digest))
     return pushed
 
 
-def _command(going: _Going, command: list[str], environment: dict[str, str], folder: Path, what: str) -> list[str]:
+def _command(active: _ActiveRun, command: list[str], environment: dict[str, str], folder: Path, what: str) -> list[str]:
     """Run the CLI, its output into the log; the last lines of it."""
-    with going.lock:
-        if going.stopped.is_set():
+    with active.lock:
+        if active.stopped.is_set():
             raise StoppedError
-        process = going.process = subprocess.Popen(
+        process = active.process = subprocess.Popen(
             guarded(command),
             cwd=folder,
             env=environment,
@@ -376,14 +376,14 @@ def _command(going: _Going, command: list[str], environment: dict[str, str], fol
             for raw in process.stdout or ():
                 line = raw.decode("utf-8", "replace").rstrip()
                 tail.append(line)
-                going.write(line)
+                active.write(line)
     except BaseException:
         _signal(process, signal.SIGKILL)
         raise
     finally:
-        with going.lock:
-            going.process = None
-    _demand(going)
+        with active.lock:
+            active.process = None
+    _demand(active)
     if process.returncode != 0:
         raise StepError(f"step {what}: exit status {process.returncode}: {_reason(list(tail))}")
     return list(tail)
@@ -391,13 +391,13 @@ def _command(going: _Going, command: list[str], environment: dict[str, str], fol
 
 def _reason(lines: list[str]) -> str:
     """The line that says best why a command failed."""
-    said = [line.strip() for line in lines if line.strip()]
-    marked = [line for line in said if re.search(r"(?i)^(error|failed)\b|denied|unauthorized|: error", line)]
-    return (marked or said or ["it said nothing"])[-1]
+    written = [line.strip() for line in lines if line.strip()]
+    marked = [line for line in written if re.search(r"(?i)^(error|failed)\b|denied|unauthorized|: error", line)]
+    return (marked or written or ["it said nothing"])[-1]
 
 
-def _demand(going: _Going) -> None:
-    if going.stopped.is_set():
+def _demand(active: _ActiveRun) -> None:
+    if active.stopped.is_set():
         raise StoppedError
 
 
@@ -434,9 +434,9 @@ def _document(registry: Document, run_id: str, task: Task, body: dict[str, Any],
         "isArchiveEnabled": bool(body.get("isArchiveEnabled")),
         "provisioningState": "Succeeded",
     }
-    shown = {"id": id_.path, "name": run_id, "type": RUNS, "properties": properties}
+    body_ = {"id": id_.path, "name": run_id, "type": RUNS, "properties": properties}
     hidden = [text for text in task.hidden if len(text) >= _SECRET_LENGTH]
-    return Document(id_, {**shown, "systemData": {"createdAt": stamp, "lastModifiedAt": stamp}}, {"hidden": hidden})
+    return Document(id_, {**body_, "systemData": {"createdAt": stamp, "lastModifiedAt": stamp}}, {"hidden": hidden})
 
 
 def _source_blob(registry: Document, relative: str) -> str:

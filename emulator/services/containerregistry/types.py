@@ -92,7 +92,7 @@ class Registry(ResourceType):
         self._refuse_taken(new)
         sku = _sku(new)
         properties = _properties(new, sku)
-        known = old.properties if old else {}
+        previous = old.properties if old else {}
         policies = {
             name: {**default, **(properties.get("policies") or {}).get(name, {})} for name, default in _POLICIES.items()
         }
@@ -100,9 +100,11 @@ class Registry(ResourceType):
         private = new.private
         if "passwords" not in private:
             private = {**private, "passwords": {name: _password() for name in _PASSWORDS}}
-        kept: dict[str, Any] = {name: known[name] for name in ("loginServer", "creationDate") if name in known}
+        unchanged: dict[str, Any] = {
+            name: previous[name] for name in ("loginServer", "creationDate") if name in previous
+        }
         stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        properties = {"creationDate": stamp, **properties, **kept, "policies": policies}
+        properties = {"creationDate": stamp, **properties, **unchanged, "policies": policies}
         return Document(new.id, {**body, "properties": properties}, private)
 
     def provision(self, new: Document, old: Document | None) -> Document:
@@ -144,14 +146,14 @@ class Registry(ResourceType):
 
     def action(self, document: Document, name: str, request: Request) -> Response:
         """Credentials, builds and imports."""
-        found = {
+        handler = {
             "listcredentials": self._list_credentials,
             "regeneratecredential": self._regenerate,
             "listbuildsourceuploadurl": self._upload_url,
             "schedulerun": self._schedule,
             "importimage": self._import,
         }.get(name.lower())
-        return found(document, request) if found else super().action(document, name, request)
+        return handler(document, request) if handler else super().action(document, name, request)
 
     def _list_credentials(self, document: Document, _request: Request) -> Response:
         if not document.properties.get("adminUserEnabled"):
@@ -182,9 +184,9 @@ class Registry(ResourceType):
         return Response(200, runs.schedule(document, request))
 
     def _import(self, document: Document, request: Request) -> Response:
-        plan = imports.plan(self.azure, document, request)
+        import_ = imports.read_import(self.azure, document, request)
         self.azure.count(f"{REGISTRIES}/importImage")
-        operation = self.azure.operations.start(document.id.path, lambda: imports.run(self.azure, plan))
+        operation = self.azure.operations.start(document.id.path, lambda: imports.copy_images(import_))
         return Response(202, None, operation)
 
     def _refuse_taken(self, new: Document) -> None:
@@ -238,27 +240,27 @@ def _sku(new: Document) -> str:
             "Classic SKU is now deprecated. Please select a managed SKU. Kindly refer to docs for instructions:"
             " https://docs.microsoft.com/en-us/azure/container-registry/container-registry-upgrade",
         )
-    found = next((sku for sku in _SKUS if sku.lower() == str(name).lower()), None)
-    if found is None:
+    match = next((sku for sku in _SKUS if sku.lower() == str(name).lower()), None)
+    if match is None:
         raise AzureError(400, "SkuNotSupported", f"The SKU '{name}' is none of {', '.join(_SKUS)}.")
-    return found
+    return match
 
 
 def _properties(new: Document, sku: str) -> dict[str, Any]:
-    given = {name: value for name, value in new.properties.items() if value is not None}
-    properties = {**_DEFAULTS, **given, "status": {"displayStatus": "Ready"}}
+    requested = {name: value for name, value in new.properties.items() if value is not None}
+    properties = {**_DEFAULTS, **requested, "status": {"displayStatus": "Ready"}}
     for name, choices in _CHOICES.items():
-        found = next((choice for choice in choices if choice.lower() == str(properties[name]).lower()), None)
-        if found is None:
+        match = next((choice for choice in choices if choice.lower() == str(properties[name]).lower()), None)
+        if match is None:
             raise AzureError(
                 400, "InvalidRequestContent", f"{name} '{properties[name]}' is none of {', '.join(choices)}."
             )
-        properties[name] = found
+        properties[name] = match
     for name in _SWITCHES:
         if not isinstance(properties[name], bool):
             raise AzureError(400, "InvalidRequestContent", f"{name} '{properties[name]}' is neither true nor false.")
-    default_action("networkRuleSet", given.get("networkRuleSet"))
-    for name, policy in (given.get("policies") or {}).items():
+    default_action("networkRuleSet", requested.get("networkRuleSet"))
+    for name, policy in (requested.get("policies") or {}).items():
         one_of(f"policies.{name}.status", policy.get("status"), ("enabled", "disabled"))
         between(f"policies.{name}.days", policy.get("days"), 0, _MOST_KEPT)
     if properties["anonymousPullEnabled"] and sku == "Basic":

@@ -64,16 +64,16 @@ class Proof:
 
 def authenticate(azure: Azure, app_id: str, secret: str) -> Proof:
     """Check a client id and a secret, and say what is wrong as Entra does."""
-    found = next((each for each in azure.store.of_type(APPLICATIONS) if each.body["appId"] == app_id), None)
-    if found is None:
+    application = next((each for each in azure.store.of_type(APPLICATIONS) if each.body["appId"] == app_id), None)
+    if application is None:
         return Proof(
             number=700016,
             text=f"Application with identifier '{app_id}' was not found in the directory 'Local Azure'. This can"
             " happen if the application has not been installed by the administrator of the tenant or consented to by"
             " any user in the tenant. You may have sent your authentication request to the wrong tenant.",
         )
-    for credential in found.body["passwordCredentials"]:
-        if not matches(secret, found.private["passwords"][credential["keyId"]]):
+    for credential in application.body["passwordCredentials"]:
+        if not matches(secret, application.private["passwords"][credential["keyId"]]):
             continue
         if moment(credential["endDateTime"]) <= datetime.now(UTC):
             return Proof(
@@ -190,18 +190,18 @@ class Deployer:
 
 def deployer(azure: Azure) -> Deployer:
     """The deployer, made with a password and directory rights at first."""
-    kept = azure.store.fact("deployer")
-    if kept is None:
+    stored = azure.store.fact("deployer")
+    if stored is None:
         application = create_application(azure, {"displayName": "deployer"})
         principal = create_service_principal(azure, application["appId"])
         _, secret = add_password(azure, application["id"], "made at first start")
-        found = find(azure, PRINCIPALS, principal["id"])
+        document = find(azure, PRINCIPALS, principal["id"])
         rights = {"graph": "Application.ReadWrite.All"}
-        azure.store.put(Document(found.id, found.body, {**found.private, **rights}))
-        kept = {"app_id": application["appId"], "object_id": principal["id"], "secret": secret}
-        azure.store.keep("deployer", kept)
+        azure.store.put(Document(document.id, document.body, {**document.private, **rights}))
+        stored = {"app_id": application["appId"], "object_id": principal["id"], "secret": secret}
+        azure.store.put_fact("deployer", stored)
         azure.counts.clear()
-    return Deployer(**kept)
+    return Deployer(**stored)
 
 
 def may_use_graph(azure: Azure, principal: Principal) -> bool:
@@ -210,10 +210,10 @@ def may_use_graph(azure: Azure, principal: Principal) -> bool:
 
 
 def _signing_key(azure: Azure) -> rsa.RSAPrivateKey:
-    known = _KEYS.get(azure.tenant)
-    if known is not None:
-        return known
-    text = azure.store.once(_KEY, _new_key)
+    cached = _KEYS.get(azure.tenant)
+    if cached is not None:
+        return cached
+    text = azure.store.fact_or_create(_KEY, _new_key)
     key = serialization.load_pem_private_key(text.encode(), None)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("the signing key in the state is no RSA key")
@@ -222,8 +222,8 @@ def _signing_key(azure: Azure) -> rsa.RSAPrivateKey:
 
 
 def _new_key() -> str:
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return made.private_bytes(
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
 

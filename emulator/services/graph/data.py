@@ -37,9 +37,9 @@ def _alone(work: Callable[Args, Result]) -> Callable[Args, Result]:
     """One change at a time: two passwords that are added to an application side by side must both last."""
 
     @functools.wraps(work)
-    def locked(*given: Args.args, **named: Args.kwargs) -> Result:
+    def locked(*arguments: Args.args, **named: Args.kwargs) -> Result:
         with _WRITING:
-            return work(*given, **named)
+            return work(*arguments, **named)
 
     return locked
 
@@ -53,7 +53,7 @@ def create_application(azure: Azure, body: dict[str, Any]) -> dict[str, Any]:
     if not body.get("displayName"):
         raise _invalid("Property 'displayName' is required but is null or empty", "displayName")
     object_id = str(uuid.uuid4())
-    made = {
+    application = {
         "id": object_id,
         "appId": str(uuid.uuid4()),
         "displayName": body["displayName"],
@@ -66,17 +66,17 @@ def create_application(azure: Azure, body: dict[str, Any]) -> dict[str, Any]:
         "passwordCredentials": [],
         "keyCredentials": [],
     }
-    azure.store.put(Document(_id(APPLICATIONS, object_id), made, {"passwords": {}}))
+    azure.store.put(Document(_id(APPLICATIONS, object_id), application, {"passwords": {}}))
     azure.count("azuread/Application")
-    return made
+    return application
 
 
 @_alone
 def update_application(azure: Azure, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Change what `body` has; Graph's PATCH /applications/{id}."""
-    found = find(azure, APPLICATIONS, object_id)
-    changed = {**found.body, **_writable(body, _APPLICATION_FIELDS)}
-    azure.store.put(Document(found.id, changed, found.private))
+    application = find(azure, APPLICATIONS, object_id)
+    changed = {**application.body, **_writable(body, _APPLICATION_FIELDS)}
+    azure.store.put(Document(application.id, changed, application.private))
     azure.count("azuread/Application")
     return changed
 
@@ -84,11 +84,11 @@ def update_application(azure: Azure, object_id: str, body: dict[str, Any]) -> di
 @_alone
 def delete_application(azure: Azure, object_id: str) -> None:
     """Delete an application; in its home tenant its service principal goes with it."""
-    found = find(azure, APPLICATIONS, object_id)
+    application = find(azure, APPLICATIONS, object_id)
     for principal in list_principals(azure):
-        if principal["appId"] == found.body["appId"]:
+        if principal["appId"] == application.body["appId"]:
             azure.store.delete(_id(PRINCIPALS, principal["id"]))
-    azure.store.delete(found.id)
+    azure.store.delete(application.id)
     azure.count("azuread/Application")
 
 
@@ -99,7 +99,7 @@ def get_application(azure: Azure, object_id: str) -> dict[str, Any]:
 
 def list_applications(azure: Azure) -> list[dict[str, Any]]:
     """All applications, oldest first."""
-    return [found.body for found in azure.store.of_type(APPLICATIONS)]
+    return [document.body for document in azure.store.of_type(APPLICATIONS)]
 
 
 @_alone
@@ -107,7 +107,7 @@ def add_password(
     azure: Azure, object_id: str, display_name: str | None = None, end: str | None = None, start: str | None = None
 ) -> tuple[str, str]:
     """Make a password for an application: its key id and its secret, which is told only here. `end` is RFC 3339."""
-    found = find(azure, APPLICATIONS, object_id)
+    application = find(azure, APPLICATIONS, object_id)
     begins = moment(start) if start else datetime.now(UTC)
     ends = moment(end) if end else begins.replace(year=begins.year + _PASSWORD_YEARS, day=min(begins.day, 28))
     if ends <= begins:
@@ -122,9 +122,9 @@ def add_password(
         "secretText": None,
         "customKeyIdentifier": None,
     }
-    body = {**found.body, "passwordCredentials": [*found.body["passwordCredentials"], credential]}
-    passwords = {**found.private["passwords"], key_id: _hash(secret)}
-    azure.store.put(Document(found.id, body, {**found.private, "passwords": passwords}))
+    body = {**application.body, "passwordCredentials": [*application.body["passwordCredentials"], credential]}
+    passwords = {**application.private["passwords"], key_id: _hash(secret)}
+    azure.store.put(Document(application.id, body, {**application.private, "passwords": passwords}))
     azure.count("azuread/ApplicationPassword")
     return key_id, secret
 
@@ -132,13 +132,13 @@ def add_password(
 @_alone
 def remove_password(azure: Azure, object_id: str, key_id: str) -> None:
     """Take a password away; it is worthless at once."""
-    found = find(azure, APPLICATIONS, object_id)
-    if key_id not in found.private["passwords"]:
+    application = find(azure, APPLICATIONS, object_id)
+    if key_id not in application.private["passwords"]:
         raise _invalid(f"No password credential found with keyId '{key_id}'", "keyId")
-    kept = [each for each in found.body["passwordCredentials"] if each["keyId"] != key_id]
-    passwords = {key: value for key, value in found.private["passwords"].items() if key != key_id}
-    body = {**found.body, "passwordCredentials": kept}
-    azure.store.put(Document(found.id, body, {**found.private, "passwords": passwords}))
+    remaining = [each for each in application.body["passwordCredentials"] if each["keyId"] != key_id]
+    passwords = {key: value for key, value in application.private["passwords"].items() if key != key_id}
+    body = {**application.body, "passwordCredentials": remaining}
+    azure.store.put(Document(application.id, body, {**application.private, "passwords": passwords}))
     azure.count("azuread/ApplicationPassword")
 
 
@@ -161,17 +161,17 @@ def create_service_principal(azure: Azure, app_id: str, body: dict[str, Any] | N
             "Request_MultipleObjectsWithSameKeyValue",
             f"The service principal cannot be created because the service principal name {app_id} is already in use.",
         )
-    made = _put_principal(azure, app_id, application["displayName"], "Application", body or {})
+    principal = _put_principal(azure, app_id, application["displayName"], "Application", body or {})
     azure.count("azuread/ServicePrincipal")
-    return made
+    return principal
 
 
 @_alone
 def update_service_principal(azure: Azure, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Change what `body` has; Graph's PATCH /servicePrincipals/{id}."""
-    found = find(azure, PRINCIPALS, object_id)
-    changed = {**found.body, **_writable(body, _PRINCIPAL_FIELDS)}
-    azure.store.put(Document(found.id, changed, found.private))
+    principal = find(azure, PRINCIPALS, object_id)
+    changed = {**principal.body, **_writable(body, _PRINCIPAL_FIELDS)}
+    azure.store.put(Document(principal.id, changed, principal.private))
     azure.count("azuread/ServicePrincipal")
     return changed
 
@@ -190,7 +190,7 @@ def delete_service_principal(azure: Azure, object_id: str) -> None:
 
 def list_principals(azure: Azure) -> list[dict[str, Any]]:
     """All service principals, those of managed identities included, oldest first."""
-    return [found.body for found in azure.store.of_type(PRINCIPALS)]
+    return [document.body for document in azure.store.of_type(PRINCIPALS)]
 
 
 @_alone
@@ -207,8 +207,8 @@ def delete_identity(azure: Azure, object_id: str) -> None:
 
 def find_principal(azure: Azure, object_id: str) -> Principal | None:
     """Somebody by object id."""
-    found = azure.store.get(_id(PRINCIPALS, object_id)) if _plain(object_id) else None
-    return _principal(found.body) if found else None
+    document = azure.store.get(_id(PRINCIPALS, object_id)) if _plain(object_id) else None
+    return _principal(document.body) if document else None
 
 
 def find_by_app(azure: Azure, app_id: str) -> Principal | None:
@@ -218,9 +218,9 @@ def find_by_app(azure: Azure, app_id: str) -> Principal | None:
 
 def is_replicated(azure: Azure, object_id: str) -> bool:
     """Whether Resource Manager knows a principal yet: fault `principal-replication` is how many seconds that takes."""
-    found = azure.store.get(_id(PRINCIPALS, object_id)) if _plain(object_id) else None
+    document = azure.store.get(_id(PRINCIPALS, object_id)) if _plain(object_id) else None
     delay = float(azure.faults.get("principal-replication") or 0)
-    return found is not None and time.time() - float(found.private.get("made", 0)) >= delay
+    return document is not None and time.time() - float(document.private.get("made", 0)) >= delay
 
 
 # Parts
@@ -238,7 +238,7 @@ _PRINCIPAL_FIELDS = (
 
 def _put_principal(azure: Azure, app_id: str, name: str, kind: str, body: dict[str, Any]) -> dict[str, Any]:
     object_id = str(uuid.uuid4())
-    made = {
+    principal = {
         "id": object_id,
         "appId": app_id,
         "displayName": name,
@@ -252,8 +252,8 @@ def _put_principal(azure: Azure, app_id: str, name: str, kind: str, body: dict[s
         "tags": [],
         **_writable(body, _PRINCIPAL_FIELDS),
     }
-    azure.store.put(Document(_id(PRINCIPALS, object_id), made, {"made": time.time()}))
-    return made
+    azure.store.put(Document(_id(PRINCIPALS, object_id), principal, {"made": time.time()}))
+    return principal
 
 
 def _writable(body: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
@@ -274,14 +274,14 @@ def _id(type_: str, object_id: str) -> ResourceId:
 
 def find(azure: Azure, type_: str, object_id: str) -> Document:
     """A directory object by its type and object id (404 Request_ResourceNotFound)."""
-    found = azure.store.get(_id(type_, object_id)) if _plain(object_id) else None
-    if found is None:
+    document = azure.store.get(_id(type_, object_id)) if _plain(object_id) else None
+    if document is None:
         raise AzureError(
             404,
             "Request_ResourceNotFound",
             f"Resource '{object_id}' does not exist or one of its queried reference-property objects are not present.",
         )
-    return found
+    return document
 
 
 def _invalid(text: str, field: str) -> AzureError:
@@ -300,8 +300,8 @@ def _hash(secret: str) -> str:
 
 def matches(secret: str, hashed: str) -> bool:
     """Whether a password is the one of a hash."""
-    salt, _, wanted = hashed.partition("$")
-    return hmac.compare_digest(_stretch(secret, bytes.fromhex(salt)), wanted)
+    salt, _, expected = hashed.partition("$")
+    return hmac.compare_digest(_stretch(secret, bytes.fromhex(salt)), expected)
 
 
 def _stretch(secret: str, salt: bytes) -> str:
@@ -316,7 +316,7 @@ def _stamp(moment: datetime) -> str:
 def moment(text: str) -> datetime:
     """A date and time as RFC 3339 has it (400 for anything else)."""
     try:
-        found = datetime.fromisoformat(text)
+        value = datetime.fromisoformat(text)
     except ValueError as error:
         raise _invalid(f"Invalid value '{text}': not a date and time as RFC 3339 has it", "endDateTime") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from emulator.backends.fleet import Answer
+from emulator.backends.fleet import Sample
 from emulator.core.azure import ResourceType
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
@@ -27,17 +27,17 @@ _FILTER = re.compile(rf"{_TERM.pattern}( (and|or) {_TERM.pattern})*")
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """One metric: its unit, its dimensions, and its number for the answers of a minute."""
+class _Metric:
+    """One metric: its unit, its dimensions, and its number for the samples of a minute."""
 
     unit: str
     dimensions: tuple[str, ...]
-    of: Callable[[Sequence[Answer]], float | None]
+    of: Callable[[Sequence[Sample]], float | None]
 
 
-def _latency(percent: int) -> Callable[[Sequence[Answer]], float | None]:
-    def value(answers: Sequence[Answer]) -> float | None:
-        ordered = sorted(each.seconds for each in answers)
+def _latency(percent: int) -> Callable[[Sequence[Sample]], float | None]:
+    def value(samples: Sequence[Sample]) -> float | None:
+        ordered = sorted(each.seconds for each in samples)
         if not ordered:
             return None
         return round(1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 3)
@@ -45,16 +45,18 @@ def _latency(percent: int) -> Callable[[Sequence[Answer]], float | None]:
     return value
 
 
-def _mean(answers: Sequence[Answer]) -> float | None:
-    return round(1000 * sum(each.seconds for each in answers) / len(answers), 3) if answers else None
+def _mean(samples: Sequence[Sample]) -> float | None:
+    return round(1000 * sum(each.seconds for each in samples) / len(samples), 3) if samples else None
 
 
-KINDS: Mapping[str, _Kind] = {
-    "RequestsPerMinute": _Kind(
-        "Count", ("deployment", "statusCode", "statusCodeClass"), lambda answers: float(len(answers)) or None
+METRICS: Mapping[str, _Metric] = {
+    "RequestsPerMinute": _Metric(
+        "Count", ("deployment", "statusCode", "statusCodeClass"), lambda samples: float(len(samples)) or None
     ),
-    "RequestLatency": _Kind("MilliSeconds", ("deployment",), _mean),
-    **{f"RequestLatency_P{each}": _Kind("MilliSeconds", ("deployment",), _latency(each)) for each in (50, 90, 95, 99)},
+    "RequestLatency": _Metric("MilliSeconds", ("deployment",), _mean),
+    **{
+        f"RequestLatency_P{each}": _Metric("MilliSeconds", ("deployment",), _latency(each)) for each in (50, 90, 95, 99)
+    },
 }
 
 
@@ -64,26 +66,26 @@ class Metrics(ResourceType):
     type = "Microsoft.Insights/metrics"
 
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
-        """Answer a query: a time series for each metric, or for each value of the dimensions that are split by `*`."""
+        """Sample a query: a time series for each metric, or for each value of the dimensions that are split by `*`."""
         endpoint = self.azure.find(scope.path)
         if scope.type.lower() != ENDPOINTS.lower():
             raise _bad(f"The local Azure has metrics of {ENDPOINTS} only, not of {scope.type}")
         names = [name for name in query.get("metricnames", "RequestsPerMinute").split(",") if name]
-        if unknown := [name for name in names if name not in KINDS]:
+        if unknown := [name for name in names if name not in METRICS]:
             raise _bad(
                 f"Failed to find metric configuration for provider: Microsoft.MachineLearningServices, resource Type: "
-                f"workspaces/onlineEndpoints, metric: {unknown[0]}, Valid metrics: {','.join(KINDS)}"
+                f"workspaces/onlineEndpoints, metric: {unknown[0]}, Valid metrics: {','.join(METRICS)}"
             )
         if query.get("interval", "PT1M") != "PT1M":
             raise _bad(f"Detected invalid time grain input: {query['interval']}; the local Azure keeps PT1M")
         if query.get("aggregation", "Average").lower() != "average":
             raise _bad(f"The local Azure has the aggregation Average only, not {query['aggregation']}")
         start, end = _timespan(query.get("timespan", ""))
-        wanted = _filtered(query.get("$filter", ""), names)
-        told = [
+        dimensions = _filtered(query.get("$filter", ""), names)
+        samples_ = [
             (name, answer)
-            for name, answers in deployments(self.azure).fleet.answers(scope.key).items()
-            for answer in answers
+            for name, samples in deployments(self.azure).fleet.samples(scope.key).items()
+            for answer in samples
         ]
         return {
             "cost": 0,
@@ -91,28 +93,28 @@ class Metrics(ResourceType):
             "interval": "PT1M",
             "namespace": ENDPOINTS,
             "resourceregion": endpoint.body["location"],
-            "value": [_metric(scope, name, _series(KINDS[name], told, wanted, start, end)) for name in names],
+            "value": [_metric(scope, name, _series(METRICS[name], samples_, dimensions, start, end)) for name in names],
         }
 
 
 def _series(
-    kind: _Kind,
-    told: Iterable[tuple[str, Answer]],
-    wanted: Mapping[str, Sequence[str]],
+    metric: _Metric,
+    samples_: Iterable[tuple[str, Sample]],
+    dimensions: Mapping[str, Sequence[str]],
     start: float,
     end: float,
 ) -> list[dict[str, Any]]:
-    """Group the answers by the dimensions asked for; one series a group, with a number a minute."""
-    groups: dict[tuple[str, ...], list[Answer]] = {}
-    for deployment, answer in told:
+    """Group the samples by the dimensions asked for; one series a group, with a number a minute."""
+    groups: dict[tuple[str, ...], list[Sample]] = {}
+    for deployment, answer in samples_:
         values = {
             "deployment": deployment,
             "statusCode": str(answer.status),
             "statusCodeClass": f"{answer.status // 100}xx",
         }
-        if all(_among(values[name], choices) for name, choices in wanted.items()):
-            groups.setdefault(tuple(values[name] for name in wanted), []).append(answer)
-    if not wanted:
+        if all(_among(values[name], choices) for name, choices in dimensions.items()):
+            groups.setdefault(tuple(values[name] for name in dimensions), []).append(answer)
+    if not dimensions:
         groups.setdefault((), [])
     first = start - start % _MINUTE
     minutes = list(itertools.takewhile(lambda at: at < end, itertools.count(first, _MINUTE)))
@@ -120,17 +122,17 @@ def _series(
         {
             "metadatavalues": [
                 {"name": {"value": name, "localizedValue": name}, "value": value}
-                for name, value in zip(wanted, group, strict=True)
+                for name, value in zip(dimensions, group, strict=True)
             ],
-            "data": [_point(kind, at, answers) for at in minutes],
+            "data": [_point(metric, at, samples) for at in minutes],
         }
-        for group, answers in sorted(groups.items())
+        for group, samples in sorted(groups.items())
     ]
 
 
-def _point(kind: _Kind, at: float, answers: Iterable[Answer]) -> dict[str, Any]:
+def _point(metric: _Metric, at: float, samples: Iterable[Sample]) -> dict[str, Any]:
     """The number of a minute; a minute without any has none."""
-    value = kind.of([each for each in answers if at <= each.at < at + _MINUTE])
+    value = metric.of([each for each in samples if at <= each.at < at + _MINUTE])
     return {"timeStamp": _moment(at), **({} if value is None else {"average": value})}
 
 
@@ -139,7 +141,7 @@ def _metric(scope: ResourceId, name: str, series: list[dict[str, Any]]) -> dict[
         "id": f"{scope.path}/providers/Microsoft.Insights/metrics/{name}",
         "type": "Microsoft.Insights/metrics",
         "name": {"value": name, "localizedValue": name},
-        "unit": KINDS[name].unit,
+        "unit": METRICS[name].unit,
         "timeseries": series,
         "errorCode": "Success",
     }
@@ -149,13 +151,13 @@ def _filtered(text: str, names: Iterable[str]) -> dict[str, list[str]]:
     """Read `$filter`: which values of which dimensions; `*` is each of them."""
     if text and not _FILTER.fullmatch(text):
         raise _bad(f"Invalid query filter string: {text}")
-    wanted: dict[str, list[str]] = {}
+    dimensions: dict[str, list[str]] = {}
     for dimension, value in _TERM.findall(text):
         for name in names:
-            if dimension not in KINDS[name].dimensions:
+            if dimension not in METRICS[name].dimensions:
                 raise _bad(f"Metric: {name} does not support requested dimension combination: {dimension.lower()}")
-        wanted.setdefault(dimension, []).append(value)
-    return wanted
+        dimensions.setdefault(dimension, []).append(value)
+    return dimensions
 
 
 def _among(value: str, choices: Sequence[str]) -> bool:

@@ -38,11 +38,11 @@ HOUR = 3600.0
 DESTINATIONS = ("workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId")
 
 
-def sent_categories(given: dict[str, Any], name: str) -> set[str]:
+def sent_categories(properties: dict[str, Any], name: str) -> set[str]:
     """The enabled log and metric categories of a diagnostic setting (400 for wrong ones)."""
-    found: set[str] = set()
+    sent: set[str] = set()
     for field, allowed in (("logs", LOGS), ("metrics", ("AllMetrics",))):
-        for each in given.get(field) or []:
+        for each in properties.get(field) or []:
             if not isinstance(each.get("enabled"), bool):
                 raise bad_request(f"{field} of diagnostic setting '{name}' lacks 'enabled'")
             group = each.get("categoryGroup")
@@ -57,8 +57,8 @@ def sent_categories(given: dict[str, Any], name: str) -> set[str]:
                         f" {', '.join(allowed)}"
                     )
                 categories = (each["category"],)
-            found.update(categories if each["enabled"] else ())
-    return found
+            sent.update(categories if each["enabled"] else ())
+    return sent
 
 
 def check_scale_action(name: str, action: dict[str, Any]) -> None:
@@ -73,10 +73,10 @@ def check_scale_action(name: str, action: dict[str, Any]) -> None:
     check_duration(action, "cooldown", 60, 168 * HOUR)
 
 
-def check_duration(given: dict[str, Any], field: str, least: float, most: float) -> None:
+def check_duration(properties: dict[str, Any], field: str, minimum: float, maximum: float) -> None:
     """Refuse an ISO 8601 duration out of range; the bounds are seconds."""
-    if not least <= seconds(given[field], field) <= most:
-        raise bad_request(f"{field} '{given[field]}' is not between {least:g} and {most:g} seconds")
+    if not minimum <= seconds(properties[field], field) <= maximum:
+        raise bad_request(f"{field} '{properties[field]}' is not between {minimum:g} and {maximum:g} seconds")
 
 
 def whole_number(name: str, field: str, value: object) -> int:

@@ -50,34 +50,34 @@ class InsightsComponent(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Application type and the Log Analytics workspace behind it; keys that stay."""
-        name, given, location = new.id.name, new.properties, new.body["location"]
+        name, requested, location = new.id.name, new.properties, new.body["location"]
         if not _COMPONENT_NAME.fullmatch(name):
             raise AzureError(
                 400, "InvalidResourceName", f"The component name '{name}' is invalid: no '%&\\?/', no '.' at its end."
             )
-        kind = given.get("Application_Type") or given.get("applicationType")
+        kind = requested.get("Application_Type") or requested.get("applicationType")
         if kind is None:
             raise AzureError(400, "InvalidRequestContent", "The component lacks 'properties.Application_Type'.")
         mode = one_of(
             "properties.IngestionMode",
-            given.get("IngestionMode"),
+            requested.get("IngestionMode"),
             ("LogAnalytics", "ApplicationInsights", "ApplicationInsightsWithDiagnosticSettings"),
         )
-        between("properties.SamplingPercentage", given.get("SamplingPercentage"), 0, 100)
-        days = given.get("RetentionInDays")
+        between("properties.SamplingPercentage", requested.get("SamplingPercentage"), 0, 100)
+        days = requested.get("RetentionInDays")
         if days is not None and days not in _KEPT_DAYS:
             one_of("properties.RetentionInDays", days, tuple(map(str, _KEPT_DAYS)))
-        behind = given.get("WorkspaceResourceId")
-        if mode == "LogAnalytics" and self.azure.linked(behind, WORKSPACES) is None:
+        workspace = requested.get("WorkspaceResourceId")
+        if mode == "LogAnalytics" and self.azure.linked(workspace, WORKSPACES) is None:
             raise AzureError(
                 400,
-                "ResourceNotFound" if behind else "InvalidRequestContent",
-                f"The component's 'properties.WorkspaceResourceId' is '{behind or ''}': it must name a Log"
+                "ResourceNotFound" if workspace else "InvalidRequestContent",
+                f"The component's 'properties.WorkspaceResourceId' is '{workspace or ''}': it must name a Log"
                 " Analytics workspace that exists (classic components are retired).",
             )
-        known = old.properties if old else {}
-        key = known.get("InstrumentationKey") or str(uuid.uuid4())
-        app = known.get("AppId") or str(uuid.uuid4())
+        previous = old.properties if old else {}
+        key = previous.get("InstrumentationKey") or str(uuid.uuid4())
+        app = previous.get("AppId") or str(uuid.uuid4())
         ingestion = (
             f"IngestionEndpoint=https://{location}-0.in.applicationinsights.azure.com/"
             f";LiveEndpoint=https://{location}.livediagnostics.monitor.azure.com/"
@@ -89,7 +89,7 @@ class InsightsComponent(ResourceType):
             "DisableIpMasking": False,
             "DisableLocalAuth": False,
             "SamplingPercentage": None,
-            **given,
+            **requested,
             "Application_Type": one_of("properties.Application_Type", kind, ("web", "other")),
             "IngestionMode": mode,
             "ApplicationId": name,
@@ -99,8 +99,8 @@ class InsightsComponent(ResourceType):
             "ConnectionString": f"InstrumentationKey={key};{ingestion};ApplicationId={app}",
             "CreationDate": new.body["systemData"]["createdAt"],
             "TenantId": self.azure.subscription,
-            "publicNetworkAccessForIngestion": network_access(given, "Ingestion"),
-            "publicNetworkAccessForQuery": network_access(given, "Query"),
+            "publicNetworkAccessForIngestion": network_access(requested, "Ingestion"),
+            "publicNetworkAccessForQuery": network_access(requested, "Query"),
         }
         return Document(new.id, {**new.body, "properties": properties}, new.private)
 
@@ -118,47 +118,47 @@ class AutoscaleSetting(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """The target, its limits, the rules; one setting for a target."""
-        name, given = new.id.name, new.properties
+        name, properties = new.id.name, new.properties
         if len(new.body.get("tags") or {}) > MOST_TAGS:
             raise bad_request(f"Autoscale setting '{name}' has more than {MOST_TAGS} tags")
-        target = self._target(name, given.get("targetResourceUri"))
+        target = self._target(name, properties.get("targetResourceUri"))
         for other in self.azure.store.of_type(AUTOSCALE):
-            taken = other.properties["targetResourceUri"].lower() == target.id.key
-            if taken and (old is None or other.id.key != old.id.key):
+            same = other.properties["targetResourceUri"].lower() == target.id.key
+            if same and (old is None or other.id.key != old.id.key):
                 raise AzureError(
                     409, "Conflict", f"'{target.id.path}' has the autoscale setting '{other.id.name}' already"
                 )
-        profiles = given.get("profiles") or []
+        profiles = properties.get("profiles") or []
         if not 0 < len(profiles) <= MOST_PROFILES:
             raise bad_request(
                 f"Autoscale setting '{name}' has {len(profiles)} profiles: 1 to {MOST_PROFILES} are needed"
             )
         for profile in profiles:
             self._profile(name, profile)
-        told = {"enabled": True, "notifications": [], "predictiveAutoscalePolicy": None, **given, "name": name}
-        return Document(new.id, {**new.body, "properties": told}, new.private)
+        filled = {"enabled": True, "notifications": [], "predictiveAutoscalePolicy": None, **properties, "name": name}
+        return Document(new.id, {**new.body, "properties": filled}, new.private)
 
     def _target(self, name: str, path: object) -> Document:
-        found = self.azure.linked(path, DEPLOYMENTS)
-        if found is None:
+        deployment = self.azure.linked(path, DEPLOYMENTS)
+        if deployment is None:
             raise bad_request(
                 f"targetResourceUri '{path}' of autoscale setting '{name}' names no online deployment here"
             )
-        if found.properties["endpointComputeType"] != "Managed":
+        if deployment.properties["endpointComputeType"] != "Managed":
             raise bad_request(f"'{path}' cannot be scaled by Azure Monitor: it is on Kubernetes, which scales itself")
-        return found
+        return deployment
 
     def _profile(self, name: str, profile: dict[str, Any]) -> None:
         capacity = profile.get("capacity") or {}
         if not profile.get("name"):
             raise bad_request(f"A profile of autoscale setting '{name}' lacks 'name'")
-        least, default, most = (
+        minimum, default, maximum = (
             whole_number(name, field, capacity.get(field)) for field in ("minimum", "default", "maximum")
         )
-        if not least <= default <= most:
+        if not minimum <= default <= maximum:
             raise bad_request(
-                f"The capacity of profile '{profile['name']}' is minimum {least}, default {default}, maximum {most}:"
-                " the default must lie between the other two"
+                f"The capacity of profile '{profile['name']}' is minimum {minimum}, default {default}, maximum"
+                f" {maximum}: the default must lie between the other two"
             )
         rules = profile.get("rules") or []
         if len(rules) > MOST_RULES:
@@ -198,28 +198,29 @@ class DiagnosticSetting(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Somewhere to send to, something to send, and nothing sent twice to one place."""
-        name, given, parent = new.id.name, new.properties, new.id.parent
+        name, properties, parent = new.id.name, new.properties, new.id.parent
         if parent is None or parent.type.lower() != ENDPOINTS.lower():
             raise bad_request(
                 f"Diagnostic setting '{name}' does not lie on an online endpoint, the only kind with logs here"
             )
-        if not any(given.get(field) for field in DESTINATIONS):
+        if not any(properties.get(field) for field in DESTINATIONS):
             raise bad_request(
                 f"Diagnostic setting '{name}' has no destination: at least one of {', '.join(DESTINATIONS)}"
             )
-        if (path := given.get("workspaceId")) and self.azure.linked(path, WORKSPACES) is None:
+        if (path := properties.get("workspaceId")) and self.azure.linked(path, WORKSPACES) is None:
             raise bad_request(f"workspaceId '{path}' of diagnostic setting '{name}' is no Log Analytics workspace")
-        sent = sent_categories(given, name)
-        if not sent:
+        categories = sent_categories(properties, name)
+        if not categories:
             raise bad_request(f"Diagnostic setting '{name}' sends nothing: name at least one log or metric category")
         for other in self.azure.store.of_type(DIAGNOSTICS, parent):
-            twice = sent & sent_categories(other.properties, other.id.name)
-            same = given.get("workspaceId") and other.properties.get("workspaceId") == given["workspaceId"]
+            twice = categories & sent_categories(other.properties, other.id.name)
+            same = properties.get("workspaceId") and other.properties.get("workspaceId") == properties["workspaceId"]
             if twice and same and (old is None or other.id.key != old.id.key):
                 raise AzureError(
                     409,
                     "Conflict",
-                    f"Data sink '{given['workspaceId']}' is already used in diagnostic setting '{other.id.name}' for"
-                    f" category '{min(twice)}'. Data sinks can't be reused in different settings on the same category.",
+                    f"Data sink '{properties['workspaceId']}' is already used in diagnostic setting '{other.id.name}'"
+                    f" for category '{min(twice)}'. Data sinks can't be reused in different settings on the same"
+                    " category.",
                 )
         return new

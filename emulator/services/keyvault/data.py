@@ -46,17 +46,17 @@ def uri_of(azure: Azure, vault: str) -> str:
 
 def vault_named(azure: Azure, name: str) -> Document:
     """A vault by its name, which is unique in the whole of Azure."""
-    for found in azure.store.of_type(VAULTS):
-        if found.id.name.lower() == name.lower():
-            return found
+    for vault in azure.store.of_type(VAULTS):
+        if vault.id.name.lower() == name.lower():
+            return vault
     raise AzureError(404, "VaultNotFound", f"The vault '{name}' does not exist.")
 
 
-def set_secret(azure: Azure, who: Principal, vault: Document, name: str, body: dict[str, Any]) -> dict[str, Any]:
+def set_secret(azure: Azure, principal: Principal, vault: Document, name: str, body: dict[str, Any]) -> dict[str, Any]:
     """The data plane's PUT: a new version."""
     check_name(name)
     id_ = vault.id.child("secrets", name)
-    _demand(azure, who, vault, id_, "setSecret")
+    _demand(azure, principal, vault, id_, "setSecret")
     if not isinstance(body.get("value"), str):
         raise AzureError(400, "BadParameter", f"Property 'value' of secret '{name}' is required.")
     if name.lower() in _deleted(vault):
@@ -67,24 +67,26 @@ def set_secret(azure: Azure, who: Principal, vault: Document, name: str, body: d
             " state, the secret can only be recovered or purged.",
         )
     old = azure.store.get(id_)
-    made = new_version(
+    version = new_version(
         body["value"], new_attributes(body.get("attributes") or {}, None), body.get("contentType"), body.get("tags")
     )
-    versions = [*(old.private["versions"] if old else []), made]
+    versions = [*(old.private["versions"] if old else []), version]
     now = old.body["systemData"] if old else {"createdAt": _iso(), "lastModifiedAt": _iso()}
-    shown = {"id": id_.path, "name": name, "type": SECRETS, "location": vault.body["location"], "systemData": now}
-    document = Document(id_, {**shown, "properties": {}, **({"tags": body["tags"]} if body.get("tags") else {})})
+    body_ = {"id": id_.path, "name": name, "type": SECRETS, "location": vault.body["location"], "systemData": now}
+    document = Document(id_, {**body_, "properties": {}, **({"tags": body["tags"]} if body.get("tags") else {})})
     azure.store.put(with_versions(azure, vault.id, document, versions))
     azure.count(SECRETS)
-    return _bundle(azure, vault, name, made, value=True)
+    return _bundle(azure, vault, name, version, value=True)
 
 
-def get_secret(azure: Azure, who: Principal, vault: Document, name: str, version: str | None = None) -> dict[str, Any]:
+def get_secret(
+    azure: Azure, principal: Principal, vault: Document, name: str, version: str | None = None
+) -> dict[str, Any]:
     """The data plane's GET: a version with its value, the latest where none is named."""
     id_ = vault.id.child("secrets", name)
-    _demand(azure, who, vault, id_, "getSecret")
-    found = azure.store.get(id_)
-    for each in reversed(found.private["versions"] if found else []):
+    _demand(azure, principal, vault, id_, "getSecret")
+    secret = azure.store.get(id_)
+    for each in reversed(secret.private["versions"] if secret else []):
         if version in {None, "", each["version"]}:
             if not each["attributes"]["enabled"]:
                 raise AzureError(403, "Forbidden", "Operation get is not allowed on a disabled secret.")
@@ -94,82 +96,82 @@ def get_secret(azure: Azure, who: Principal, vault: Document, name: str, version
     )
 
 
-def list_secrets(azure: Azure, who: Principal, vault: Document) -> list[dict[str, Any]]:
+def list_secrets(azure: Azure, principal: Principal, vault: Document) -> list[dict[str, Any]]:
     """The data plane's list: without values."""
-    _demand(azure, who, vault, vault.id, "readMetadata")
-    found = azure.store.of_type(SECRETS, vault.id)
-    return [_bundle(azure, vault, each.id.name, each.private["versions"][-1], value=False) for each in found]
+    _demand(azure, principal, vault, vault.id, "readMetadata")
+    secrets = azure.store.of_type(SECRETS, vault.id)
+    return [_bundle(azure, vault, each.id.name, each.private["versions"][-1], value=False) for each in secrets]
 
 
-def list_versions(azure: Azure, who: Principal, vault: Document, name: str) -> list[dict[str, Any]]:
+def list_versions(azure: Azure, principal: Principal, vault: Document, name: str) -> list[dict[str, Any]]:
     """The versions of one secret: without values."""
     id_ = vault.id.child("secrets", name)
-    _demand(azure, who, vault, id_, "readMetadata")
-    found = azure.store.get(id_)
-    return [_bundle(azure, vault, name, each, value=False) for each in (found.private["versions"] if found else [])]
+    _demand(azure, principal, vault, id_, "readMetadata")
+    secret = azure.store.get(id_)
+    return [_bundle(azure, vault, name, each, value=False) for each in (secret.private["versions"] if secret else [])]
 
 
-def delete_secret(azure: Azure, who: Principal, vault: Document, name: str) -> dict[str, Any]:
+def delete_secret(azure: Azure, principal: Principal, vault: Document, name: str) -> dict[str, Any]:
     """The data plane's DELETE."""
     id_ = vault.id.child("secrets", name)
-    _demand(azure, who, vault, id_, "delete")
-    found = azure.store.get(id_)
-    if found is None:
+    _demand(azure, principal, vault, id_, "delete")
+    secret = azure.store.get(id_)
+    if secret is None:
         raise AzureError(404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault.")
     azure.store.delete(id_)
     azure.count(SECRETS)
-    kept = {"name": name, "document": found.body, "versions": found.private["versions"], "date": int(time.time())}
-    azure.store.put(vault.having({"deleted": {**_deleted(vault), name.lower(): kept}}))
-    return _deleted_bundle(azure, vault, kept)
+    deleted = {"name": name, "document": secret.body, "versions": secret.private["versions"], "date": int(time.time())}
+    azure.store.put(vault.having({"deleted": {**_deleted(vault), name.lower(): deleted}}))
+    return _deleted_bundle(azure, vault, deleted)
 
 
 def update_secret(  # noqa: PLR0913, PLR0917 - who, where, which and what
-    azure: Azure, who: Principal, vault: Document, name: str, version: str, body: dict[str, Any]
+    azure: Azure, principal: Principal, vault: Document, name: str, version: str, body: dict[str, Any]
 ) -> dict[str, Any]:
     """The data plane's PATCH: attributes, tags and content type of a version; its value stays."""
     id_ = vault.id.child("secrets", name)
-    _demand(azure, who, vault, id_, "update")
-    found = azure.store.get(id_)
-    versions = list(found.private["versions"]) if found else []
-    for place, each in enumerate(versions):
-        if found is not None and each["version"] == version:
+    _demand(azure, principal, vault, id_, "update")
+    secret = azure.store.get(id_)
+    versions = list(secret.private["versions"]) if secret else []
+    for index, each in enumerate(versions):
+        if secret is not None and each["version"] == version:
             attributes = new_attributes({**each["attributes"], **(body.get("attributes") or {})}, each["attributes"])
-            told = {key: body[key] for key in ("contentType", "tags") if body.get(key) is not None}
-            versions[place] = {**each, **told, "attributes": attributes}
-            azure.store.put(with_versions(azure, vault.id, found, versions))
+            changes = {key: body[key] for key in ("contentType", "tags") if body.get(key) is not None}
+            versions[index] = {**each, **changes, "attributes": attributes}
+            azure.store.put(with_versions(azure, vault.id, secret, versions))
             azure.count(SECRETS)
-            return _bundle(azure, vault, name, versions[place], value=False)
+            return _bundle(azure, vault, name, versions[index], value=False)
     raise AzureError(
         404, "SecretNotFound", f"A secret with (name/id) {name}/{version} was not found in this key vault."
     )
 
 
-def list_deleted(azure: Azure, who: Principal, vault: Document) -> list[dict[str, Any]]:
+def list_deleted(azure: Azure, principal: Principal, vault: Document) -> list[dict[str, Any]]:
     """What can be recovered or purged."""
-    _demand(azure, who, vault, vault.id, "readMetadata")
+    _demand(azure, principal, vault, vault.id, "readMetadata")
     return [_deleted_bundle(azure, vault, each) for each in _deleted(vault).values()]
 
 
-def get_deleted(azure: Azure, who: Principal, vault: Document, name: str) -> dict[str, Any]:
+def get_deleted(azure: Azure, principal: Principal, vault: Document, name: str) -> dict[str, Any]:
     """One of those."""
-    _demand(azure, who, vault, vault.id.child("secrets", name), "readMetadata")
+    _demand(azure, principal, vault, vault.id.child("secrets", name), "readMetadata")
     return _deleted_bundle(azure, vault, _one_deleted(vault, name))
 
 
-def recover_secret(azure: Azure, who: Principal, vault: Document, name: str) -> dict[str, Any]:
+def recover_secret(azure: Azure, principal: Principal, vault: Document, name: str) -> dict[str, Any]:
     """Bring a deleted secret back, with all its versions."""
     id_ = vault.id.child("secrets", name)
-    _demand(azure, who, vault, id_, "recover")
-    kept = _one_deleted(vault, name)
+    _demand(azure, principal, vault, id_, "recover")
+    deleted = _one_deleted(vault, name)
     _forget(azure, vault, name)
-    azure.store.put(Document(id_, kept["document"], {"versions": kept["versions"]}))
+    azure.store.put(Document(id_, deleted["document"], {"versions": deleted["versions"]}))
     azure.count(SECRETS)
-    return _bundle(azure, vault, kept["name"], kept["versions"][-1], value=False)
+    return _bundle(azure, vault, deleted["name"], deleted["versions"][-1], value=False)
 
 
-def purge_secret(azure: Azure, who: Principal, vault: Document, name: str) -> None:
+def purge_secret(azure: Azure, principal: Principal, vault: Document, name: str) -> None:
     """Take a deleted secret away for good; its name is free again."""
-    _demand(azure, who, vault, vault.id.child("secrets", name), "purge")
+    _demand(azure, principal, vault, vault.id.child("secrets", name), "purge")
     _one_deleted(vault, name)
     _forget(azure, vault, name)
     azure.count(SECRETS)
@@ -180,10 +182,10 @@ def _deleted(vault: Document) -> dict[str, dict[str, Any]]:
 
 
 def _one_deleted(vault: Document, name: str) -> dict[str, Any]:
-    found = _deleted(vault).get(name.lower())
-    if found is None:
+    deleted = _deleted(vault).get(name.lower())
+    if deleted is None:
         raise AzureError(404, "SecretNotFound", f"Deleted Secret not found: {name}")
-    return found
+    return deleted
 
 
 def _forget(azure: Azure, vault: Document, name: str) -> None:
@@ -192,36 +194,38 @@ def _forget(azure: Azure, vault: Document, name: str) -> None:
     )
 
 
-def _deleted_bundle(azure: Azure, vault: Document, kept: dict[str, Any]) -> dict[str, Any]:
+def _deleted_bundle(azure: Azure, vault: Document, deleted: dict[str, Any]) -> dict[str, Any]:
     days = int(vault.properties.get("softDeleteRetentionInDays") or MOST_DAYS)
     return {
-        **_bundle(azure, vault, kept["name"], kept["versions"][-1], value=False),
-        "recoveryId": f"{vault.properties['vaultUri']}deletedsecrets/{kept['name']}",
-        "deletedDate": kept["date"],
-        "scheduledPurgeDate": kept["date"] + days * 86400,
+        **_bundle(azure, vault, deleted["name"], deleted["versions"][-1], value=False),
+        "recoveryId": f"{vault.properties['vaultUri']}deletedsecrets/{deleted['name']}",
+        "deletedDate": deleted["date"],
+        "scheduledPurgeDate": deleted["date"] + days * 86400,
     }
 
 
-def _demand(azure: Azure, who: Principal, vault: Document, scope: ResourceId, action: str) -> None:
+def _demand(azure: Azure, principal: Principal, vault: Document, scope: ResourceId, action: str) -> None:
     full = f"{SECRETS}/{action}" if action == "delete" else f"{SECRETS}/{action}/action"
     if vault.properties["enableRbacAuthorization"]:
-        allowed = azure.access.allows(who, full, scope, data=True)
+        allowed = azure.access.allows(principal, full, scope, data=True)
         reason = f"Caller is not authorized to perform action on resource. Action: '{full}'"
     else:
-        wanted = _PERMISSIONS[action]
+        permission = _PERMISSIONS[action]
         allowed = any(
-            policy.get("objectId") == who.object_id
-            and {wanted, "all"} & {str(each).lower() for each in (policy.get("permissions") or {}).get("secrets") or []}
+            policy.get("objectId") == principal.object_id
+            and {permission, "all"}
+            & {str(each).lower() for each in (policy.get("permissions") or {}).get("secrets") or []}
             for policy in vault.properties["accessPolicies"]
         )
         reason = (
-            f"The user, group or application does not have secrets {wanted} permission on key vault '{vault.id.name}'"
+            f"The user, group or application does not have secrets {permission} permission on key vault"
+            f" '{vault.id.name}'"
         )
     if not allowed:
         raise AzureError(
             403,
             "Forbidden",
-            f"{reason} (caller: appid={who.app_id};oid={who.object_id}, vault: {vault.id.name}).",
+            f"{reason} (caller: appid={principal.app_id};oid={principal.object_id}, vault: {vault.id.name}).",
         )
 
 
@@ -235,14 +239,14 @@ def check_name(name: str) -> None:
         )
 
 
-def new_attributes(given: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
+def new_attributes(requested: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
     """Attributes of a version: `created` stays, `updated` is now."""
     now = int(time.time())
-    times = {key: int(given[key]) for key in ("nbf", "exp") if given.get(key) is not None}
+    times = {key: int(requested[key]) for key in ("nbf", "exp") if requested.get(key) is not None}
     if times.get("exp", now) < times.get("nbf", 0):
         raise AzureError(400, "BadParameter", "The secret's 'exp' is before its 'nbf'.")
     created = old["created"] if old else now
-    return {"enabled": given.get("enabled") is not False, **times, "created": created, "updated": now}
+    return {"enabled": requested.get("enabled") is not False, **times, "created": created, "updated": now}
 
 
 def new_version(
@@ -265,20 +269,20 @@ def with_versions(azure: Azure, vault: ResourceId, document: Document, versions:
         "secretUri": uri,
         "secretUriWithVersion": f"{uri}/{latest['version']}",
     }
-    found = azure.store.get(vault)
-    location = {"location": found.body["location"]} if found else {}
+    vault_document = azure.store.get(vault)
+    location = {"location": vault_document.body["location"]} if vault_document else {}
     return Document(document.id, {**document.body, **location, "properties": properties}, {"versions": versions})
 
 
 def _bundle(azure: Azure, vault: Document, name: str, version: dict[str, Any], *, value: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    bundle: dict[str, Any] = {
         "id": f"{uri_of(azure, vault.id.name)}/secrets/{name}/{version['version']}",
         "attributes": {**version["attributes"], "recoveryLevel": "Recoverable+Purgeable", "recoverableDays": 90},
         "tags": version["tags"],
     }
     if version["contentType"]:
-        told["contentType"] = version["contentType"]
-    return {**told, "value": version["value"]} if value else told
+        bundle["contentType"] = version["contentType"]
+    return {**bundle, "value": version["value"]} if value else bundle
 
 
 def _iso() -> str:

@@ -27,7 +27,7 @@ from emulator.services.keyvault.data import (
 _VAULT_NAME = re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
 
 
-class Doors(Protocol):
+class VaultListeners(Protocol):
     """What lets clients in: a vault is a host of its own, here a port of its own."""
 
     def open(self, vault: str) -> None:
@@ -46,7 +46,7 @@ class Vault(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Name, tenant, SKU, access policies; purge protection cannot be turned off."""
-        name, given = new.id.name, new.properties
+        name, requested = new.id.name, new.properties
         if not _VAULT_NAME.fullmatch(name):
             raise AzureError(
                 400,
@@ -56,37 +56,37 @@ class Vault(ResourceType):
             )
         if taken(self.azure, new):
             raise AzureError(409, "VaultAlreadyExists", f"The name '{name}' is already in use.")
-        if str(given.get("tenantId") or "").lower() != self.azure.tenant:
+        if str(requested.get("tenantId") or "").lower() != self.azure.tenant:
             raise AzureError(
                 400,
                 "BadRequest",
-                f"The vault's 'properties.tenantId' is '{given.get('tenantId') or ''}', but the subscription's"
+                f"The vault's 'properties.tenantId' is '{requested.get('tenantId') or ''}', but the subscription's"
                 f" tenant is '{self.azure.tenant}'.",
             )
-        sku = given.get("sku") or {}
+        sku = requested.get("sku") or {}
         if not sku.get("name"):
             raise AzureError(400, "BadRequest", "The vault lacks 'properties.sku.name' (standard or premium).")
         one_of("properties.sku.family", sku.get("family"), ("A",))
-        one_of("properties.publicNetworkAccess", given.get("publicNetworkAccess"), ("Enabled", "Disabled"))
-        default_action("properties.networkAcls", given.get("networkAcls"))
-        policies = given.get("accessPolicies")
-        uses_roles = bool(given.get("enableRbacAuthorization"))
+        one_of("properties.publicNetworkAccess", requested.get("publicNetworkAccess"), ("Enabled", "Disabled"))
+        default_action("properties.networkAcls", requested.get("networkAcls"))
+        policies = requested.get("accessPolicies")
+        uses_roles = bool(requested.get("enableRbacAuthorization"))
         if policies is None and not uses_roles and old is None:
             raise AzureError(
                 400,
                 "BadRequest",
                 "The parameter 'accessPolicies' is not specified, and enableRbacAuthorization is not on.",
             )
-        between("properties.softDeleteRetentionInDays", given.get("softDeleteRetentionInDays"), 7, MOST_DAYS)
-        known = old.properties if old else {}
-        self._stays(given, known)
+        between("properties.softDeleteRetentionInDays", requested.get("softDeleteRetentionInDays"), 7, MOST_DAYS)
+        previous = old.properties if old else {}
+        self._stays(requested, previous)
         properties = {
             "enabledForDeployment": False,
             "enableSoftDelete": True,
-            "softDeleteRetentionInDays": known.get("softDeleteRetentionInDays", 90),
+            "softDeleteRetentionInDays": previous.get("softDeleteRetentionInDays", 90),
             "publicNetworkAccess": "Enabled",
-            "accessPolicies": known.get("accessPolicies", []),
-            **{key: value for key, value in given.items() if value is not None},
+            "accessPolicies": previous.get("accessPolicies", []),
+            **{key: value for key, value in requested.items() if value is not None},
             "enableRbacAuthorization": uses_roles,
             "sku": {"family": "A", "name": one_of("properties.sku.name", str(sku["name"]), ("standard", "premium"))},
             "vaultUri": f"{uri_of(self.azure, name)}/",
@@ -94,47 +94,47 @@ class Vault(ResourceType):
         return Document(new.id, {**new.body, "properties": properties}, new.private)
 
     #: Set by the process that has listeners; without one, the data plane is reached in-process only.
-    doors: Doors | None = None
+    listeners: VaultListeners | None = None
 
     def provision(self, new: Document, old: Document | None) -> Document:
         """Open the data plane."""
         del old
-        if self.doors is not None:
-            self.doors.open(new.id.name)
+        if self.listeners is not None:
+            self.listeners.open(new.id.name)
         return new
 
     def remove(self, document: Document) -> None:
         """Close the data plane; its port is free again."""
-        if self.doors is not None:
-            self.doors.close(document.id.name)
+        if self.listeners is not None:
+            self.listeners.close(document.id.name)
         self.azure.ports.forget(port_name(document.id.name))
 
     def resume(self, document: Document) -> None:
         """Open the data plane again."""
-        if self.doors is not None:
-            self.doors.open(document.id.name)
+        if self.listeners is not None:
+            self.listeners.open(document.id.name)
 
     def suspend(self) -> None:
         """Close all data planes."""
         for document in self.azure.store.of_type(self.type):
-            if self.doors is not None:
-                self.doors.close(document.id.name)
+            if self.listeners is not None:
+                self.listeners.close(document.id.name)
 
     @staticmethod
-    def _stays(given: dict[str, Any], known: dict[str, Any]) -> None:
-        if given.get("enablePurgeProtection") is False and known.get("enablePurgeProtection"):
+    def _stays(requested: dict[str, Any], previous: dict[str, Any]) -> None:
+        if requested.get("enablePurgeProtection") is False and previous.get("enablePurgeProtection"):
             raise AzureError(
                 400, "BadRequest", 'The property "enablePurgeProtection" cannot be set to false: it cannot be undone.'
             )
-        if given.get("enableSoftDelete") is False:
+        if requested.get("enableSoftDelete") is False:
             raise AzureError(
                 400,
                 "BadRequest",
                 'The property "enableSoftDelete" can be set to false only for creating new vault.'
-                if not known
+                if not previous
                 else 'The property "enableSoftDelete" cannot be set to false.',
             )
-        days, before = given.get("softDeleteRetentionInDays"), known.get("softDeleteRetentionInDays")
+        days, before = requested.get("softDeleteRetentionInDays"), previous.get("softDeleteRetentionInDays")
         if None not in (days, before) and days != before:
             raise AzureError(
                 400,
@@ -150,18 +150,20 @@ class Secret(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Name and value; the value goes where Resource Manager never shows it."""
-        name, given = new.id.name, dict(new.properties)
+        name, properties = new.id.name, dict(new.properties)
         check_name(name)
         vault = new.id.parent
         if vault is None:
             raise AzureError(404, "VaultNotFound", f"The secret '{name}' has no vault.")
-        value = given.pop("value", None)
+        value = properties.pop("value", None)
         if value is None and old is None:
             raise AzureError(400, "BadRequest", f"The secret '{name}' lacks 'properties.value'.")
         versions = list(new.private.get("versions", []))
-        attributes = new_attributes(given.get("attributes") or {}, versions[-1]["attributes"] if versions else None)
+        attributes = new_attributes(
+            properties.get("attributes") or {}, versions[-1]["attributes"] if versions else None
+        )
         if value is not None:
-            versions.append(new_version(str(value), attributes, given.get("contentType"), new.body.get("tags")))
+            versions.append(new_version(str(value), attributes, properties.get("contentType"), new.body.get("tags")))
         else:
             versions[-1] = {**versions[-1], "attributes": attributes}
         return with_versions(self.azure, vault, new, versions)

@@ -33,18 +33,18 @@ class ManagedCluster(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """The name, a DNS prefix, an identity, and a pool that the system can run on."""
-        name, given = new.id.name, new.properties
+        name, properties = new.id.name, new.properties
         _check_name(name)
-        if not given.get("dnsPrefix") and not given.get("fqdnSubdomain"):
+        if not properties.get("dnsPrefix") and not properties.get("fqdnSubdomain"):
             raise _bad(f"Cluster '{name}' lacks 'properties.dnsPrefix'")
-        pools = given.get("agentPoolProfiles") or []
+        pools = properties.get("agentPoolProfiles") or []
         modes = [one_of("agentPoolProfiles.mode", pool.get("mode"), _MODES) for pool in pools]
         if "System" not in modes:
             raise _bad(f"Cluster '{name}' must define at least one system pool")
-        if not (new.body.get("identity") or {}).get("type") and not given.get("servicePrincipalProfile"):
+        if not (new.body.get("identity") or {}).get("type") and not properties.get("servicePrincipalProfile"):
             raise _bad(f"Cluster '{name}' lacks 'identity': give it one of type 'SystemAssigned'")
-        made = new.having(powerState={"code": "Running"}, fqdn=f"{given.get('dnsPrefix') or name}.azmk8s.io")
-        return Document(made.id, identity.assign(self.azure, made.body, old), made.private)
+        cluster = new.having(powerState={"code": "Running"}, fqdn=f"{properties.get('dnsPrefix') or name}.azmk8s.io")
+        return Document(cluster.id, identity.assign(self.azure, cluster.body, old), cluster.private)
 
     def remove(self, document: Document) -> None:
         """Its own identity goes too."""
@@ -63,8 +63,8 @@ class ConnectedCluster(ResourceType):
         _check_name(new.id.name)
         if new.properties.get("agentPublicKeyCertificate") is None:
             raise _bad(f"Cluster '{new.id.name}' lacks 'properties.agentPublicKeyCertificate'")
-        made = new.having(connectivityStatus="Connected")
-        return Document(made.id, identity.assign(self.azure, made.body, old), made.private)
+        cluster = new.having(connectivityStatus="Connected")
+        return Document(cluster.id, identity.assign(self.azure, cluster.body, old), cluster.private)
 
     def remove(self, document: Document) -> None:
         """Its own identity goes too."""

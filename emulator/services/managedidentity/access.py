@@ -19,22 +19,22 @@ def assign(azure: Azure, body: dict[str, Any], old: Document | None = None) -> d
 
     Call it from a service's `check` (`new.body`, `old`), and `release` from its `remove`.
     """
-    wanted = body.get("identity")
+    requested = body.get("identity")
     before = (old.body.get("identity") if old else None) or {}
-    kinds = _kinds_of((wanted or {}).get("type"))
+    kinds = _kinds_of((requested or {}).get("type"))
     principal_id = before.get("principalId")
     if "SystemAssigned" not in kinds and principal_id:
         graph.delete_identity(azure, principal_id)
-    if not wanted or kinds == {"None"}:
-        return {**body, "identity": {"type": "None"}} if wanted else body
-    made: dict[str, Any] = {"type": ",".join(kind for kind in _KINDS.values() if kind in kinds)}
+    if not requested or kinds == {"None"}:
+        return {**body, "identity": {"type": "None"}} if requested else body
+    identity: dict[str, Any] = {"type": ",".join(kind for kind in _KINDS.values() if kind in kinds)}
     if "UserAssigned" in kinds:
-        made["userAssignedIdentities"] = _users(azure, wanted.get("userAssignedIdentities"))
+        identity["userAssignedIdentities"] = _users(azure, requested.get("userAssignedIdentities"))
     if "SystemAssigned" in kinds:
         # A name without a document yet still has one in its body: Azure names the principal after the resource.
-        made["principalId"] = principal_id or graph.create_identity(azure, body.get("name", "")).object_id
-        made["tenantId"] = azure.tenant
-    return {**body, "identity": made}
+        identity["principalId"] = principal_id or graph.create_identity(azure, body.get("name", "")).object_id
+        identity["tenantId"] = azure.tenant
+    return {**body, "identity": identity}
 
 
 def release(azure: Azure, document: Document) -> None:
@@ -45,19 +45,19 @@ def release(azure: Azure, document: Document) -> None:
 
 
 def _kinds_of(text: str | None) -> set[str]:
-    found = {part.strip().lower() for part in (text or "None").split(",")}
-    if not found <= set(_KINDS) or (len(found) > 1 and "none" in found):
+    kinds = {part.strip().lower() for part in (text or "None").split(",")}
+    if not kinds <= set(_KINDS) or (len(kinds) > 1 and "none" in kinds):
         raise AzureError(
             400,
             "InvalidIdentityType",
             f"The identity type '{text}' is not one of 'None', 'SystemAssigned', 'UserAssigned',"
             " 'SystemAssigned,UserAssigned'.",
         )
-    return {_KINDS[kind] for kind in found}
+    return {_KINDS[kind] for kind in kinds}
 
 
-def _users(azure: Azure, wanted: dict[str, Any] | None) -> dict[str, Any]:
-    if not wanted:
+def _users(azure: Azure, ids: dict[str, Any] | None) -> dict[str, Any]:
+    if not ids:
         raise AzureError(
             400,
             "LinkedInvalidPropertyId",
@@ -65,16 +65,16 @@ def _users(azure: Azure, wanted: dict[str, Any] | None) -> dict[str, Any]:
             " identity.",
         )
     users = {}
-    for path in wanted:
-        found = azure.linked(path, USER_ASSIGNED)
-        if found is None:
+    for path in ids:
+        document = azure.linked(path, USER_ASSIGNED)
+        if document is None:
             raise AzureError(
                 400,
                 "FailedIdentityOperation",
                 f"Identity operation failed with error 'The Resource '{path}' was not found'.",
             )
-        users[found.id.path] = {
-            "principalId": found.properties["principalId"],
-            "clientId": found.properties["clientId"],
+        users[document.id.path] = {
+            "principalId": document.properties["principalId"],
+            "clientId": document.properties["clientId"],
         }
     return users

@@ -21,15 +21,17 @@ class UserAssignedIdentity(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Keep the principal of a former PUT."""
-        known = old.properties if old else {}
-        return new.having(**{name: known[name] for name in ("principalId", "clientId", "tenantId") if name in known})
+        previous = old.properties if old else {}
+        return new.having(
+            **{name: previous[name] for name in ("principalId", "clientId", "tenantId") if name in previous}
+        )
 
     def provision(self, new: Document, old: Document | None) -> Document:
         """Make the principal at the first PUT."""
         if old is not None:
             return new
-        made = graph.create_identity(self.azure, new.id.name)
-        return new.having(principalId=made.object_id, clientId=made.app_id, tenantId=self.azure.tenant)
+        principal = graph.create_identity(self.azure, new.id.name)
+        return new.having(principalId=principal.object_id, clientId=principal.app_id, tenantId=self.azure.tenant)
 
     def remove(self, document: Document) -> None:
         """The principal goes too."""

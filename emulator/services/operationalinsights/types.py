@@ -31,27 +31,27 @@ class LogWorkspace(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Name, SKU, retention; a customer id and keys that stay."""
-        name, given = new.id.name, new.properties
+        name, requested = new.id.name, new.properties
         if not _WORKSPACE_NAME.fullmatch(name):
             raise AzureError(
                 400,
                 "InvalidResourceName",
                 f"The workspace name '{name}' is invalid: 4 to 63 letters, digits and '-', the '-' not at an end.",
             )
-        sku = one_of("properties.sku.name", (given.get("sku") or {}).get("name"), _SKUS)
-        days = given.get("retentionInDays")
+        sku = one_of("properties.sku.name", (requested.get("sku") or {}).get("name"), _SKUS)
+        days = requested.get("retentionInDays")
         if sku != "Free" or days != _FREE_DAYS:
             between("properties.retentionInDays", days, _LEAST_DAYS, _MOST_DAYS)
-        known = old.properties if old else {}
+        previous = old.properties if old else {}
         properties = {
             "features": {"enableLogAccessUsingOnlyResourcePermissions": True},
             "workspaceCapping": {"dailyQuotaGb": -1.0, "quotaNextResetTime": "", "dataIngestionStatus": "RespectQuota"},
-            **given,
-            "customerId": known.get("customerId") or str(uuid.uuid4()),
-            "sku": {**(given.get("sku") or {}), "name": sku},
-            "retentionInDays": int(days) if days is not None else known.get("retentionInDays", _LEAST_DAYS),
-            "publicNetworkAccessForIngestion": network_access(given, "Ingestion"),
-            "publicNetworkAccessForQuery": network_access(given, "Query"),
+            **requested,
+            "customerId": previous.get("customerId") or str(uuid.uuid4()),
+            "sku": {**(requested.get("sku") or {}), "name": sku},
+            "retentionInDays": int(days) if days is not None else previous.get("retentionInDays", _LEAST_DAYS),
+            "publicNetworkAccessForIngestion": network_access(requested, "Ingestion"),
+            "publicNetworkAccessForQuery": network_access(requested, "Query"),
         }
         return Document(
             new.id, {**new.body, "properties": properties}, new.private or {"keys": [_shared_key(), _shared_key()]}
@@ -65,10 +65,10 @@ class LogWorkspace(ResourceType):
         return Response(200, {"primarySharedKey": first, "secondarySharedKey": second})
 
 
-def network_access(given: dict[str, Any], what: str) -> str:
+def network_access(properties: dict[str, Any], what: str) -> str:
     """`publicNetworkAccessForIngestion` or `…ForQuery`, Enabled by default."""
     field = f"publicNetworkAccessFor{what}"
-    return one_of(f"properties.{field}", given.get(field), _ENABLED)
+    return one_of(f"properties.{field}", properties.get(field), _ENABLED)
 
 
 def _shared_key() -> str:

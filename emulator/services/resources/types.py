@@ -41,13 +41,13 @@ class Subscription(ResourceType):
 
     type = SUBSCRIPTIONS
 
-    def admit(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
+    def check_envelope(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
         """Refuse every PUT and PATCH."""
         raise AzureError(
             405, "MethodNotAllowed", f"The subscription '{id_.name}' cannot be written ({len(body)} fields)."
         )
 
-    def guard(self, document: Document) -> None:
+    def check_delete(self, document: Document) -> None:
         """Refuse every DELETE."""
         raise AzureError(405, "MethodNotAllowed", f"The subscription '{document.id.name}' cannot be deleted.")
 

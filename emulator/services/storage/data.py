@@ -39,12 +39,12 @@ def blobs_below(azure: Azure, url: str) -> dict[str, Path]:
     if not url.startswith(f"{azure.url}/storage/") or not name:
         return {}
     whole = blob_path(azure, account, container, name)
-    kept = whole.name.removesuffix(_SUFFIX)
+    name_ = whole.name.removesuffix(_SUFFIX)
     if whole.is_file():
-        return {kept: whole}
-    folder = whole.with_name(kept)
-    found = sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file()) if folder.is_dir() else []
-    return {f"{kept}/{path.relative_to(folder).as_posix().removesuffix(_SUFFIX)}": path for path in found}
+        return {name_: whole}
+    folder = whole.with_name(name_)
+    paths = sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file()) if folder.is_dir() else []
+    return {f"{name_}/{path.relative_to(folder).as_posix().removesuffix(_SUFFIX)}": path for path in paths}
 
 
 def drop(azure: Azure, account: str) -> None:

@@ -40,7 +40,7 @@ class StorageAccount(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Name, SKU, kind; the defaults of a general-purpose account."""
-        name, body, given = new.id.name, new.body, new.properties
+        name, body, requested = new.id.name, new.body, new.properties
         if not _NAME.fullmatch(name):
             raise AzureError(
                 400,
@@ -52,15 +52,15 @@ class StorageAccount(ResourceType):
             raise AzureError(409, "StorageAccountAlreadyTaken", f"The storage account named {name} is already taken.")
         sku = one_of("sku.name", (body["sku"] or {}).get("name"), _SKUS)
         kind = one_of("kind", body["kind"], _KINDS)
-        one_of("properties.minimumTlsVersion", given.get("minimumTlsVersion"), _TLS)
-        one_of("properties.publicNetworkAccess", given.get("publicNetworkAccess"), _SWITCH)
-        one_of("properties.accessTier", given.get("accessTier"), _TIERS)
-        default_action("properties.networkAcls", given.get("networkAcls"))
+        one_of("properties.minimumTlsVersion", requested.get("minimumTlsVersion"), _TLS)
+        one_of("properties.publicNetworkAccess", requested.get("publicNetworkAccess"), _SWITCH)
+        one_of("properties.accessTier", requested.get("accessTier"), _TIERS)
+        default_action("properties.networkAcls", requested.get("networkAcls"))
         for field in _FLAGS:
-            flag(f"properties.{field}", given.get(field))
+            flag(f"properties.{field}", requested.get(field))
         if old is not None:
             for field in _FIXED:
-                if field in given and bool(given[field]) != bool(old.properties.get(field)):
+                if field in requested and bool(requested[field]) != bool(old.properties.get(field)):
                     raise AzureError(409, "AccountPropertyIsReadOnly", f"The property '{field}' cannot be updated.")
             if old.body["location"] != body["location"]:
                 raise AzureError(
@@ -68,7 +68,7 @@ class StorageAccount(ResourceType):
                     "StorageAccountOperationNotAllowed",
                     f"The location of storage account '{name}' is '{old.body['location']}' and cannot be updated.",
                 )
-        kept = {key: value for key, value in (old.properties if old else {}).items() if key not in given}
+        unchanged = {key: value for key, value in (old.properties if old else {}).items() if key not in requested}
         properties = {
             "accessTier": "Hot",
             "allowBlobPublicAccess": False,
@@ -85,8 +85,8 @@ class StorageAccount(ResourceType):
             "creationTime": body["systemData"]["createdAt"],
             "primaryLocation": body["location"],
             "statusOfPrimary": "available",
-            **kept,
-            **given,
+            **unchanged,
+            **requested,
             "primaryEndpoints": {
                 part: f"https://{name}.{part}.core.windows.net/" for part in ("queue", "table", "file", "dfs", "web")
             }
@@ -103,18 +103,18 @@ class StorageAccount(ResourceType):
     def action(self, document: Document, name: str, request: Request) -> Response:
         """Answer listKeys and regenerateKey."""
         if name.lower() == "regeneratekey":
-            which = one_of("keyName", request.body.get("keyName"), ("key1", "key2"))
+            key_name = one_of("keyName", request.body.get("keyName"), ("key1", "key2"))
             keys = list(document.private["keys"])
-            keys[0 if which == "key1" else 1] = _key()
+            keys[0 if key_name == "key1" else 1] = _key()
             document = self.azure.store.put(Document(document.id, document.body, {**document.private, "keys": keys}))
             self.azure.count(self.type)
         elif name.lower() != "listkeys":
             return super().action(document, name, request)
-        shown: list[dict[str, Any]] = [
+        keys_: list[dict[str, Any]] = [
             {"keyName": f"key{number}", "value": key, "permissions": "FULL"}
             for number, key in enumerate(document.private["keys"], 1)
         ]
-        return Response(200, {"keys": shown})
+        return Response(200, {"keys": keys_})
 
 
 def _key() -> str:

@@ -17,9 +17,9 @@ from emulator.core.errors import AzureError
 from emulator.core.store import Document
 from emulator.protocols import providers
 from emulator.protocols.providers import azure_native, docker
-from emulator.protocols.providers.azure_native import ArmKind, AzureNative, Shape
+from emulator.protocols.providers.azure_native import ArmHandler, AzureNative, ResourceSpec
 from emulator.protocols.providers.azuread import AzureAd
-from emulator.protocols.providers.base import UNKNOWN, Properties, Step, Values, carried, differences, listen
+from emulator.protocols.providers.base import UNKNOWN, Properties, Step, Values, differences, listen, refreshed_inputs
 from emulator.services.graph import access as entra
 
 Stub = provider_pb2_grpc.ResourceProviderStub
@@ -57,7 +57,7 @@ def refusal(call: Callable[[], Any]) -> str:
 
 
 class Provider:
-    """One double, spoken to as the engine does."""
+    """One fake, spoken to as the engine does."""
 
     def __init__(self, stub: Stub) -> None:
         self.stub = stub
@@ -99,18 +99,18 @@ class Provider:
 
 
 @pytest.fixture
-def doubles(inner: Any) -> Iterator[providers.Doubles]:  # noqa: ANN401
-    found = providers.serve(inner.azure)
+def fakes(local: Any) -> Iterator[providers.FakeProviders]:  # noqa: ANN401
+    found = providers.serve(local.azure)
     yield found
     found.stop()
 
 
 @pytest.fixture
-def spoken_to(doubles: providers.Doubles) -> Iterator[Callable[[str], Provider]]:
+def spoken_to(fakes: providers.FakeProviders) -> Iterator[Callable[[str], Provider]]:
     channels: list[grpc.Channel] = []
 
     def speak(name: str) -> Provider:
-        channels.append(grpc.insecure_channel(f"127.0.0.1:{doubles.ports[name]}"))
+        channels.append(grpc.insecure_channel(f"127.0.0.1:{fakes.ports[name]}"))
         return Provider(Stub(channels[-1]))
 
     yield speak
@@ -133,7 +133,7 @@ def images(spoken_to: Callable[[str], Provider]) -> Provider:
     return spoken_to("docker")
 
 
-# -- all doubles -------------------------------------------------------------------------------------------------------
+# -- all fakes -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["azure-native", "azuread", "docker"])
@@ -156,10 +156,10 @@ def test_the_engine_can_attach_configure_and_cancel(name: str, spoken_to: Callab
     assert stub.Cancel(empty_pb2.Empty()) == empty_pb2.Empty()
 
 
-def test_ports_stay_the_same_over_a_restart(inner: Any, doubles: providers.Doubles) -> None:  # noqa: ANN401
-    before = doubles.attach
-    doubles.stop()
-    again = providers.serve(inner.azure)
+def test_ports_stay_the_same_over_a_restart(local: Any, fakes: providers.FakeProviders) -> None:  # noqa: ANN401
+    before = fakes.attach
+    fakes.stop()
+    again = providers.serve(local.azure)
     again.stop()
     assert again.attach == before
 
@@ -194,8 +194,12 @@ def test_a_refresh_carries_drift_to_the_inputs_and_no_defaults() -> None:
     inputs = {"tags": {"a": "1"}, "sku": {"name": "Basic"}}
     before = {"tags": {"a": "1"}, "sku": {"name": "Basic", "tier": "Basic"}, "adminUserEnabled": False}
     now = {"tags": {"a": "2"}, "sku": {"name": "Basic", "tier": "Basic"}, "adminUserEnabled": True}
-    assert carried(inputs, before, now) == {"tags": {"a": "2"}, "sku": {"name": "Basic"}, "adminUserEnabled": True}
-    assert carried(inputs, before, before) == inputs
+    assert refreshed_inputs(inputs, before, now) == {
+        "tags": {"a": "2"},
+        "sku": {"name": "Basic"},
+        "adminUserEnabled": True,
+    }
+    assert refreshed_inputs(inputs, before, before) == inputs
 
 
 # -- azure-native ------------------------------------------------------------------------------------------------------
@@ -232,18 +236,18 @@ def test_a_preview_of_an_update_knows_name_and_location_only(arm: Provider) -> N
     assert outputs["clientId"] == UNKNOWN
 
 
-def test_a_refused_preview_writes_nothing(arm: Provider, inner: Any) -> None:  # noqa: ANN401
-    before = dict(inner.azure.counts)
+def test_a_refused_preview_writes_nothing(arm: Provider, local: Any) -> None:  # noqa: ANN401
+    before = dict(local.azure.counts)
     arm.preview(IDENTITY, {"resourceGroupName": "rg", "resourceName": "puller", "location": "westeurope"})
-    assert dict(inner.azure.counts) == before
+    assert dict(local.azure.counts) == before
 
 
-def test_each_write_is_counted_by_its_arm_type(arm: Provider, inner: Any) -> None:  # noqa: ANN401
-    inner.azure.counts.clear()
+def test_each_write_is_counted_by_its_arm_type(arm: Provider, local: Any) -> None:  # noqa: ANN401
+    local.azure.counts.clear()
     given = {"resourceGroupName": "rg", "resourceName": "puller", "location": "westeurope"}
     id_, state = arm.create(IDENTITY, given)
     arm.update(IDENTITY, id_, state, {**given, "tags": {"a": "b"}})
-    assert inner.azure.counts == {"Microsoft.ManagedIdentity/userAssignedIdentities": 2}
+    assert local.azure.counts == {"Microsoft.ManagedIdentity/userAssignedIdentities": 2}
 
 
 def test_another_name_takes_a_new_resource_and_other_tags_do_not(arm: Provider) -> None:
@@ -292,11 +296,11 @@ def test_an_import_finds_the_inputs_in_the_id_and_the_body(arm: Provider) -> Non
     assert plain(arm.read(IDENTITY, id_).inputs) == given
 
 
-def test_a_refresh_shows_what_somebody_changed_behind_the_programs_back(arm: Provider, inner: Any) -> None:  # noqa: ANN401
+def test_a_refresh_shows_what_somebody_changed_behind_the_programs_back(arm: Provider, local: Any) -> None:  # noqa: ANN401
     given = {"resourceGroupName": "rg", "resourceName": "puller", "location": "westeurope", "tags": {"a": "b"}}
     id_, state = arm.create(IDENTITY, given)
     assert plain(arm.read(IDENTITY, id_, state, given).inputs) == given
-    inner.ask("PUT", id_, {"location": "westeurope", "tags": {"a": "c"}})
+    local.ask("PUT", id_, {"location": "westeurope", "tags": {"a": "c"}})
     assert plain(arm.read(IDENTITY, id_, state, given).inputs) == {**given, "tags": {"a": "c"}}
 
 
@@ -306,10 +310,10 @@ def test_a_refusal_is_azures_code_and_message_on_one_line(arm: Provider) -> None
     assert text.startswith('Status=404 Code="ResourceGroupNotFound" Message="')
 
 
-def test_a_vault_keeps_its_properties_together_and_a_secret_never_shows_its_value(arm: Provider, inner: Any) -> None:  # noqa: ANN401
+def test_a_vault_keeps_its_properties_together_and_a_secret_never_shows_its_value(arm: Provider, local: Any) -> None:  # noqa: ANN401
     properties = {
         "sku": {"family": "A", "name": "standard"},
-        "tenantId": inner.azure.tenant,
+        "tenantId": local.azure.tenant,
         "enableRbacAuthorization": True,
         "enableSoftDelete": True,
         "softDeleteRetentionInDays": 7,
@@ -324,37 +328,37 @@ def test_a_vault_keeps_its_properties_together_and_a_secret_never_shows_its_valu
     assert plain(made.properties)["properties"]["secretUri"]
 
 
-def test_a_role_can_be_given_and_taken_again(arm: Provider, inner: Any) -> None:  # noqa: ANN401
-    somebody = inner.somebody()
+def test_a_role_can_be_given_and_taken_again(arm: Provider, local: Any) -> None:  # noqa: ANN401
+    principal = local.service_principal()
     given = {
         "roleAssignmentName": "0a1b2c3d-0000-4000-8000-000000000001",
-        "scope": inner.group,
-        "principalId": somebody.object_id,
+        "scope": local.group,
+        "principalId": principal.object_id,
         "principalType": "ServicePrincipal",
-        "roleDefinitionId": f"/subscriptions/{inner.azure.subscription}"
+        "roleDefinitionId": f"/subscriptions/{local.azure.subscription}"
         f"/providers/Microsoft.Authorization/roleDefinitions/{ACR_PULL}",
     }
     id_, outputs = arm.create(ASSIGNMENT, given)
-    assert outputs["scope"].lower() == inner.group.lower()
+    assert outputs["scope"].lower() == local.group.lower()
     assert plain(arm.read(ASSIGNMENT, id_, outputs, given).inputs) == given
     assert set(arm.diff(ASSIGNMENT, given, {**given, "principalId": "other"}).replaces) == {"principalId"}
     arm.delete(ASSIGNMENT, id_)
     assert arm.read(ASSIGNMENT, id_).id == ""
 
 
-def test_identities_travel_as_a_list_here_and_as_a_map_there(inner: Any) -> None:  # noqa: ANN401
-    shape = next(each for each in azure_native.TYPES if each.token.endswith("machinelearningservices:Workspace"))
-    kind = ArmKind(inner.azure, inner.deployer, shape, {})
+def test_identities_travel_as_a_list_here_and_as_a_map_there(local: Any) -> None:  # noqa: ANN401
+    spec = next(each for each in azure_native.TYPES if each.token.endswith("machinelearningservices:Workspace"))
+    kind = ArmHandler(local.azure, local.deployer, spec, {})
     body = kind._body({"identity": {"type": "UserAssigned", "userAssignedIdentities": ["/a", "/b"]}})
     assert body["identity"]["userAssignedIdentities"] == {"/a": {}, "/b": {}}
 
 
-def test_the_client_config_is_the_deployers(arm: Provider, inner: Any) -> None:  # noqa: ANN401
+def test_the_client_config_is_the_deployers(arm: Provider, local: Any) -> None:  # noqa: ANN401
     assert plain(arm.invoke("azure-native:authorization:getClientConfig")) == {
-        "clientId": inner.deployer.app_id,
-        "objectId": inner.deployer.object_id,
-        "subscriptionId": inner.azure.subscription,
-        "tenantId": inner.azure.tenant,
+        "clientId": local.deployer.app_id,
+        "objectId": local.deployer.object_id,
+        "subscriptionId": local.azure.subscription,
+        "tenantId": local.azure.tenant,
     }
 
 
@@ -375,16 +379,16 @@ class Kiln(ResourceType):
         raise AzureError(500, "Cracked", "the bowl\ncracked")
 
 
-def test_what_azure_took_but_could_not_finish_is_kept_in_the_engines_state(inner: Any) -> None:  # noqa: ANN401
-    inner.azure.serve([Kiln])
+def test_what_azure_took_but_could_not_finish_is_kept_in_the_engines_state(local: Any) -> None:  # noqa: ANN401
+    local.azure.serve([Kiln])
     path = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.Pottery/kilns/{name}"
-    shape = Shape("azure-native:pottery:Kiln", path, "2020-01-01")
-    double = AzureNative(inner.azure, inner.deployer)
-    double.kinds = {shape.token: ArmKind(inner.azure, inner.deployer, shape, {})}
-    listening = listen(double)
+    spec = ResourceSpec("azure-native:pottery:Kiln", path, "2020-01-01")
+    fake = AzureNative(local.azure, local.deployer)
+    fake.handlers = {spec.token: ArmHandler(local.azure, local.deployer, spec, {})}
+    listening = listen(fake)
     try:
         given = struct({"resourceGroupName": "rg", "name": "k1", "location": "westeurope"})
-        request = provider_pb2.CreateRequest(urn=urn(shape.token), properties=given)
+        request = provider_pb2.CreateRequest(urn=urn(spec.token), properties=given)
         with grpc.insecure_channel(f"127.0.0.1:{listening.port}") as channel, pytest.raises(grpc.RpcError) as caught:
             Stub(channel).Create(request)
     finally:
@@ -399,18 +403,18 @@ def test_what_azure_took_but_could_not_finish_is_kept_in_the_engines_state(inner
 
 
 def test_every_type_of_the_table_is_one_that_the_sdk_knows() -> None:
-    for shape in azure_native.TYPES:
-        _, module, name = shape.token.split(":")
+    for spec in azure_native.TYPES:
+        _, module, name = spec.token.split(":")
         known = __import__(f"pulumi_azure_native.{module}", fromlist=[name])
         text = Path(getattr(known, name).__init__.__code__.co_filename).read_text()
-        assert f"'{shape.token}'" in text
-        assert f"Uses Azure REST API version {shape.version}" in text, f"{shape.token}: the SDK uses another version"
+        assert f"'{spec.token}'" in text
+        assert f"Uses Azure REST API version {spec.version}" in text, f"{spec.token}: the SDK uses another version"
 
 
 # -- azuread -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_password_is_secret_and_proves_who_one_is(directory: Provider, inner: Any) -> None:  # noqa: ANN401
+def test_a_password_is_secret_and_proves_who_one_is(directory: Provider, local: Any) -> None:  # noqa: ANN401
     application, shown = directory.create(APPLICATION, {"displayName": "puller"})
     directory.create(PRINCIPAL, {"clientId": shown["clientId"]})
     request = provider_pb2.CreateRequest(
@@ -418,7 +422,7 @@ def test_a_password_is_secret_and_proves_who_one_is(directory: Provider, inner: 
     )
     made = directory.stub.Create(request).properties
     assert ("value",) in Properties.decode(made).secrets
-    assert entra.verify_secret(inner.azure, shown["clientId"], plain(made)["value"]) is not None
+    assert entra.verify_secret(local.azure, shown["clientId"], plain(made)["value"]) is not None
 
 
 def test_a_change_of_a_password_makes_the_new_one_before_the_old_one_goes(directory: Provider) -> None:
@@ -465,8 +469,8 @@ def test_a_duration_that_is_none_is_named(directory: Provider) -> None:
     assert "'a year'" in text
 
 
-def test_writing_in_the_directory_takes_a_right_there(inner: Any) -> None:  # noqa: ANN401
-    kind = AzureAd(inner.azure, inner.somebody()).kinds[APPLICATION]
+def test_writing_in_the_directory_takes_a_right_there(local: Any) -> None:  # noqa: ANN401
+    kind = AzureAd(local.azure, local.service_principal()).handlers[APPLICATION]
     with pytest.raises(AzureError, match="Authorization_RequestDenied"):
         kind.create(Step("", "x"), {"displayName": "puller"})
 
@@ -522,14 +526,15 @@ def test_a_preview_knows_no_digest(images: Provider, context: Path) -> None:
     assert images.preview(IMAGE, wanted(context))["repoDigest"] == UNKNOWN
 
 
+DIGEST = "ab" * 32
 FAKE_DOCKER = """#!/bin/sh
 case "$1 $2" in
   "--version "*) echo "Docker version 20.10.24, build x" ;;
-  "image inspect") echo '["localhost:5/app@sha256:abc"]' ;;
   *) echo "$*" >> "RECORD/arguments"; cat "$DOCKER_CONFIG/config.json" >> "RECORD/configs"
-     echo "$DOCKER_CONFIG" > "RECORD/folder"; echo "$TOKEN_ARGUMENT" >> "RECORD/environment" ;;
+     echo "$DOCKER_CONFIG" > "RECORD/folder"; echo "$TOKEN_ARGUMENT" >> "RECORD/environment"
+     if [ "$1" = push ]; then echo "1: digest: sha256:DIGEST size: 528"; fi ;;
 esac
-"""
+""".replace("DIGEST", DIGEST)
 
 
 @pytest.fixture
@@ -549,7 +554,7 @@ def test_credentials_and_build_arguments_are_no_process_arguments(
     given = wanted(context, registry={"server": "localhost:5", "username": "u", "password": "s3cret"})
     given["build"]["args"] = {"TOKEN_ARGUMENT": "t0ken"}
     id_, outputs = images.create(IMAGE, given)
-    assert (id_, outputs["repoDigest"]) == ("localhost:5/app:1", "localhost:5/app@sha256:abc")
+    assert (id_, outputs["repoDigest"]) == ("localhost:5/app:1", f"localhost:5/app@sha256:{DIGEST}")
     arguments = (recorded / "arguments").read_text()
     assert "build" in arguments
     assert "push localhost:5/app:1" in arguments

@@ -29,34 +29,34 @@ _READ = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
 # -- deployments -------------------------------------------------------------------------------------------------------
 
 
-def mounts(azure: Azure, given: dict[str, Any], deployment: str) -> tuple[list[Mount], dict[str, str]]:
+def mounts(azure: Azure, properties: dict[str, Any], deployment: str) -> tuple[list[Mount], dict[str, str]]:
     """What of models and codes a deployment's containers hold and where, and the variables that Azure sets for it."""
-    found, variables = [], {}
-    if given.get("model"):
-        version = version_of(azure, str(given["model"]), "model", MODEL_VERSIONS, deployment)
+    mounts_, variables = [], {}
+    if properties.get("model"):
+        version = version_of(azure, str(properties["model"]), "model", MODEL_VERSIONS, deployment)
         name, number = version.id.path.split("/")[-3], version.id.name
-        folder = PurePosixPath(given.get("modelMountPath") or _APP / "azureml-models") / name / number
-        found.append(Mount(source=version.id.path, target=str(folder)))
+        folder = PurePosixPath(properties.get("modelMountPath") or _APP / "azureml-models") / name / number
+        mounts_.append(Mount(source=version.id.path, target=str(folder)))
         variables["AZUREML_MODEL_DIR"] = str(folder)
-    if given.get("codeConfiguration"):
-        version = version_of(azure, str(given["codeConfiguration"]["codeId"]), "codeId", CODE_VERSIONS, deployment)
-        script = PurePosixPath(given["codeConfiguration"]["scoringScript"])
+    if properties.get("codeConfiguration"):
+        version = version_of(azure, str(properties["codeConfiguration"]["codeId"]), "codeId", CODE_VERSIONS, deployment)
+        script = PurePosixPath(properties["codeConfiguration"]["scoringScript"])
         folder = _APP / PurePosixPath(str(version.properties["codeUri"]).rstrip("/")).name
-        found.append(Mount(source=version.id.path, target=str(_APP)))
+        mounts_.append(Mount(source=version.id.path, target=str(_APP)))
         variables |= {"AML_APP_ROOT": str(folder / script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
-    return found, variables
+    return mounts_, variables
 
 
-def check_mounts(azure: Azure, given: dict[str, Any], deployment: str) -> dict[str, str]:
+def check_mounts(azure: Azure, properties: dict[str, Any], deployment: str) -> dict[str, str]:
     """Refuse what Azure refuses of a deployment's model and code; the variables that it sets for them."""
-    code = given.get("codeConfiguration")
+    code = properties.get("codeConfiguration")
     if code is not None and (not isinstance(code, dict) or not code.get("scoringScript") or not code.get("codeId")):
         raise _bad(f"codeConfiguration of deployment '{deployment}' needs 'codeId' and 'scoringScript'")
-    path = given.get("modelMountPath")
+    path = properties.get("modelMountPath")
     if path is not None and (not str(path).startswith("/") or ".." in PurePosixPath(path).parts):
         raise _bad(f"modelMountPath '{path}' of deployment '{deployment}' is not an absolute path")
-    found, variables = mounts(azure, given, deployment)
-    for mount in found:
+    mounts_, variables = mounts(azure, properties, deployment)
+    for mount in mounts_:
         files(azure, mount.source)
     if code is not None:
         version = version_of(azure, str(code["codeId"]), "codeId", CODE_VERSIONS, deployment)
@@ -76,9 +76,9 @@ def demand_reader(azure: Azure, deployment: ResourceId, principals: list[Princip
     account = azure.find(str(workspace.properties["storageAccount"]))
     if any(azure.access.allows(each, _READ, account.id, data=True) for each in principals):
         return
-    told = ", ".join(f"'{each.name}' (object id '{each.object_id}')" for each in principals)
+    names = ", ".join(f"'{each.name}' (object id '{each.object_id}')" for each in principals)
     raise _bad(
-        f"Deployment '{deployment.name}': unable to download model or code: authorization failed: the identity {told}"
+        f"Deployment '{deployment.name}': unable to download model or code: authorization failed: the identity {names}"
         f" lacks role 'Storage Blob Data Reader' on storage account '{account.id.path}': assign it"
     )
 
@@ -87,10 +87,10 @@ def files(azure: Azure, version: str) -> dict[str, Any]:
     """The files of a model or code version by the path that they have below where it is mounted."""
     document = azure.find(version)
     uri = str(document.properties.get("modelUri") or document.properties.get("codeUri"))
-    found = storage_data.blobs_below(azure, _url(azure, document.id, uri))
-    if not found:
+    blobs = storage_data.blobs_below(azure, _url(azure, document.id, uri))
+    if not blobs:
         raise AzureError(400, "ResourceNotFound", f"'{full_name(document.id)}' has no files at '{uri}'")
-    return found
+    return blobs
 
 
 def _url(azure: Azure, version: ResourceId, uri: str) -> str:
@@ -101,8 +101,8 @@ def _url(azure: Azure, version: ResourceId, uri: str) -> str:
     workspace = "/".join(version.path.split("/")[:-4])
     datastore = azure.find(f"{workspace}/datastores/{named['datastore']}")
     account = account_of(azure, datastore)
-    place = f"{storage_data.account_url(azure, account.id.name)}/{datastore.properties['containerName']}"
-    return f"{place}/{named['path'].rstrip('/')}"
+    container = f"{storage_data.account_url(azure, account.id.name)}/{datastore.properties['containerName']}"
+    return f"{container}/{named['path'].rstrip('/')}"
 
 
 def version_of(azure: Azure, path: str, field: str, type_: str, deployment: str) -> Document:

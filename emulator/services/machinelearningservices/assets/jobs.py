@@ -44,28 +44,28 @@ class RecipeError(Exception):
 
 def image_of(azure: Azure, environment: Document) -> str:
     """The image of an environment version: its own, or the one of its content, built now or before."""
-    given = environment.properties
-    if given.get("build"):
+    properties = environment.properties
+    if properties.get("build"):
         raise _failed(environment, "the local Azure builds no Docker context: build an image, or give 'condaFile'")
-    if not given.get("condaFile"):
-        return str(given["image"])
+    if not properties.get("condaFile"):
+        return str(properties["image"])
     workspace = azure.find("/".join(environment.id.path.split("/")[:-4]))
-    wanted = name(given)
+    image = name(properties)
     with _LOCK:
-        lock = _LOCKS.setdefault(f"{workspace.id.key} {wanted}", threading.Lock())
+        lock = _LOCKS.setdefault(f"{workspace.id.key} {image}", threading.Lock())
     with lock:
-        found = (azure.find(workspace.id.path).private.get("images") or {}).get(wanted)
-        if found is None:
-            found = _build(azure, workspace, environment)
+        built = (azure.find(workspace.id.path).private.get("images") or {}).get(image)
+        if built is None:
+            built = _build(azure, workspace, environment)
             latest = azure.find(workspace.id.path)
-            azure.store.put(latest.having({"images": {**(latest.private.get("images") or {}), wanted: found}}))
-        return str(found)
+            azure.store.put(latest.having({"images": {**(latest.private.get("images") or {}), image: built}}))
+        return str(built)
 
 
-def recipe(given: dict[str, Any]) -> dict[str, str]:
+def recipe(properties: dict[str, Any]) -> dict[str, str]:
     """The files of the build; refused where it cannot be done anywhere."""
     try:
-        conda = yaml.safe_load(given["condaFile"])
+        conda = yaml.safe_load(properties["condaFile"])
     except yaml.YAMLError:
         conda = None
     if not isinstance(conda, dict) or not isinstance(conda.get("dependencies", []), list):
@@ -73,30 +73,30 @@ def recipe(given: dict[str, Any]) -> dict[str, str]:
     entries = conda.get("dependencies") or []
     pip = [str(line) for entry in entries if isinstance(entry, dict) for line in entry.get("pip") or []]
     packages = [str(entry) for entry in entries if not isinstance(entry, dict)]
-    python = next((found[1] for each in packages if (found := re.match(r"python\s*={1,2}\s*([\d.]+)", each))), "")
+    python = next((match[1] for each in packages if (match := re.match(r"python\s*={1,2}\s*([\d.]+)", each))), "")
     others = [each for each in packages if re.split(r"[\s=<>!~]", each)[0].rpartition("::")[2] not in _ANYTHING]
-    serves = not given.get("inferenceConfig")
+    serves = not properties.get("inferenceConfig")
     names = {re.split(r"[\s=<>!~\[]", each)[0].lower().replace("_", "-") for each in pip}
     if serves and not names & {"azureml-defaults", "azureml-inference-server-http"}:
         raise RecipeError("the conda file has neither azureml-defaults nor azureml-inference-server-http to serve with")
-    prefix = f"/azureml-envs/azureml_{name(given)}"
+    prefix = f"/azureml-envs/azureml_{name(properties)}"
     command = f"CMD {json.dumps(['sh', '-c', _SERVER])}\n" if serves else ""
     return {
-        "conda.yml": given["condaFile"],
+        "conda.yml": properties["condaFile"],
         "requirements.txt": "".join(f"{line}\n" for line in pip),
         "setup.sh": _script(prefix, python, others),
         "Dockerfile": (
-            f"FROM {given['image']}\nUSER root\nCOPY conda.yml requirements.txt setup.sh {_SETUP}/\n"
+            f"FROM {properties['image']}\nUSER root\nCOPY conda.yml requirements.txt setup.sh {_SETUP}/\n"
             f"RUN --mount=type=secret,id=pip-ca sh {_SETUP}/setup.sh\n"
             f"ENV PATH={prefix}/bin:$PATH\n{'ENTRYPOINT []' if serves else ''}\n{command}"
         ),
     }
 
 
-def name(given: dict[str, Any]) -> str:
+def name(properties: dict[str, Any]) -> str:
     """What the image of an environment is called; the same for the same content."""
-    told = json.dumps([given["image"], given["condaFile"], bool(given.get("inferenceConfig"))])
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    content = json.dumps([properties["image"], properties["condaFile"], bool(properties.get("inferenceConfig"))])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _script(prefix: str, python: str, others: list[str]) -> str:
@@ -164,9 +164,9 @@ def _build(azure: Azure, workspace: Document, environment: Document) -> str:
 
 def _reason(lines: list[str]) -> str:
     """The last lines of a log, as one."""
-    said = [re.sub(r"^#\d+ (\d+\.\d+ )?", "", line).strip() for line in lines]
-    told = [line for line in said if re.search(r"(?i)\berror\b", line)] or [line for line in said if line]
-    return " | ".join(dict.fromkeys(told[-_LAST:]))[-_LENGTH:]
+    written = [re.sub(r"^#\d+ (\d+\.\d+ )?", "", line).strip() for line in lines]
+    errors = [line for line in written if re.search(r"(?i)\berror\b", line)] or [line for line in written if line]
+    return " | ".join(dict.fromkeys(errors[-_LAST:]))[-_LENGTH:]
 
 
 def _failed(environment: Document, text: str) -> AzureError:

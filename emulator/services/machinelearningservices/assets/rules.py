@@ -36,27 +36,27 @@ _SYSTEMS = ("Linux", "Windows")
 _MOST_PORT = 65535
 
 
-def check(id_: ResourceId, given: dict[str, Any]) -> None:
+def check(id_: ResourceId, properties: dict[str, Any]) -> None:
     """Refuse what Azure refuses of an environment version: an image, or what one is built from, and whole routes."""
     check_name("Environment", id_.path.split("/")[-3])
     if not VERSION_NAME.fullmatch(id_.name):
         raise invalid(f"Environment version '{id_.name}' is invalid: letters, digits, '_', '.' and '-'")
-    if not any(given.get(name) for name in _SOURCES):
+    if not any(properties.get(name) for name in _SOURCES):
         raise invalid("An environment version needs 'image' or 'build'")
-    if given.get("image") and given.get("build"):
+    if properties.get("image") and properties.get("build"):
         raise invalid("An environment version has either 'image' or 'build', not both")
-    if given.get("condaFile") and not given.get("image"):
+    if properties.get("condaFile") and not properties.get("image"):
         raise invalid("An environment version with 'condaFile' needs the 'image' that it is built on")
-    image = given.get("image")
+    image = properties.get("image")
     if image is not None and (not isinstance(image, str) or not image or re.search(r"\s|^https?://", image)):
         raise invalid(
             f"image '{image}' is not a reference like 'registry/repository:tag' or 'registry/repository@sha256:…'"
         )
-    system = given.get("osType", _SYSTEMS[0])
+    system = properties.get("osType", _SYSTEMS[0])
     if system not in _SYSTEMS:
         raise invalid(f"osType '{system}' is none of {', '.join(_SYSTEMS)}")
-    if given.get("inferenceConfig") is not None:
-        _check_routes(given["inferenceConfig"])
+    if properties.get("inferenceConfig") is not None:
+        _check_routes(properties["inferenceConfig"])
 
 
 def _check_routes(config: dict[str, Any]) -> None:

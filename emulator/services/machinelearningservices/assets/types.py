@@ -47,19 +47,24 @@ class Container(ResourceType):
     def check(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - as all types
         """Check the name; the versions' numbers are told by `show`."""
         check_name(self.what, new.id.name)
-        given = {name: new.properties[name] for name in ("description", "properties", "tags") if name in new.properties}
-        return Document(new.id, {**new.body, "properties": {"isArchived": False, **given}}, new.private)
+        properties = {
+            name: new.properties[name] for name in ("description", "properties", "tags") if name in new.properties
+        }
+        return Document(new.id, {**new.body, "properties": {"isArchived": False, **properties}}, new.private)
 
     def show(self, document: Document) -> dict[str, Any]:
         """With the version made last, and the one that would follow."""
         versions = [
-            found.id.name
-            for found in self.azure.store.of_type(self.versions, document.id)
-            if not found.properties.get("isArchived")
+            version.id.name
+            for version in self.azure.store.of_type(self.versions, document.id)
+            if not version.properties.get("isArchived")
         ]
         numbers = [int(name) for name in versions if name.isdigit()]
-        told = {"latestVersion": versions[-1] if versions else None, "nextVersion": str(max(numbers, default=0) + 1)}
-        return {**document.body, "properties": {**document.properties, **told}}
+        numbers_ = {
+            "latestVersion": versions[-1] if versions else None,
+            "nextVersion": str(max(numbers, default=0) + 1),
+        }
+        return {**document.body, "properties": {**document.properties, **numbers_}}
 
 
 class Version(ResourceType):
@@ -70,35 +75,35 @@ class Version(ResourceType):
     fixed: ClassVar[tuple[str, ...]]
     defaults: ClassVar[dict[str, Any]] = {}
 
-    def admit(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
+    def check_envelope(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
         """A first version brings its container along."""
-        body = super().admit(id_, body)
+        body = super().check_envelope(id_, body)
         parent = id_.parent
         if parent is not None and parent.parent is not None and self.azure.store.get(parent) is None:
             self.azure.find(parent.parent.path)
             self.examine(id_, body.get("properties") or {})
-            shown = {"isArchived": False, "provisioningState": "Succeeded"}
-            told = {"id": parent.path, "name": parent.name, "type": self.container, "properties": shown}
-            self.azure.store.put(Document(parent, {**told, "systemData": {"createdAt": now()}}))
+            properties = {"isArchived": False, "provisioningState": "Succeeded"}
+            container = {"id": parent.path, "name": parent.name, "type": self.container, "properties": properties}
+            self.azure.store.put(Document(parent, {**container, "systemData": {"createdAt": now()}}))
         return body
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Refuse another content under a version that is there."""
-        given = {name: value for name, value in new.properties.items() if value is not None}
-        self.examine(new.id, given)
-        told = {"isAnonymous": False, "isArchived": False, **self.defaults, **given}
+        requested = {name: value for name, value in new.properties.items() if value is not None}
+        self.examine(new.id, requested)
+        properties = {"isAnonymous": False, "isArchived": False, **self.defaults, **requested}
         for name in ("isAnonymous", *self.fixed):
-            if old is not None and old.properties.get(name) != told.get(name):
+            if old is not None and old.properties.get(name) != properties.get(name):
                 raise AzureError(
                     409,
                     "Conflict",
                     f"{self.what} version '{full_name(new.id)}' is already registered with another '{name}'"
-                    f" ({_short(old.properties.get(name))}, not {_short(told.get(name))}); a version is immutable:"
-                    " register another version",
+                    f" ({_short(old.properties.get(name))}, not {_short(properties.get(name))}); a version is"
+                    " immutable: register another version",
                 )
-        return Document(new.id, {**new.body, "properties": told}, new.private)
+        return Document(new.id, {**new.body, "properties": properties}, new.private)
 
-    def examine(self, id_: ResourceId, given: dict[str, Any]) -> None:
+    def examine(self, id_: ResourceId, properties: dict[str, Any]) -> None:
         """Refuse what Azure refuses of a version's properties, and of its names."""
 
 
@@ -124,9 +129,9 @@ class EnvironmentVersion(Version):
     fixed = ("image", "build", "condaFile", "inferenceConfig", "osType")
     defaults: ClassVar[dict[str, Any]] = {"osType": "Linux", "environmentType": "UserCreated"}
 
-    def examine(self, id_: ResourceId, given: dict[str, Any]) -> None:
+    def examine(self, id_: ResourceId, properties: dict[str, Any]) -> None:
         """An image, or what one is built from, and routes that are whole."""
-        check(id_, given)
+        check(id_, properties)
 
 
 _INTEGER = re.compile(r"[1-9][0-9]{0,9}")
@@ -159,15 +164,15 @@ class ModelVersion(Version):
     fixed = ("modelUri", "modelType", "jobName", "flavors")
     defaults: ClassVar[dict[str, Any]] = {"modelType": MODEL_TYPES[0]}
 
-    def examine(self, id_: ResourceId, given: dict[str, Any]) -> None:
+    def examine(self, id_: ResourceId, properties: dict[str, Any]) -> None:
         """The version is a whole number, the type one of three, and the URI says where the files lie."""
         check_name(self.what, id_.path.split("/")[-3])
         if not _INTEGER.fullmatch(id_.name) or int(id_.name) > _MOST:
             raise invalid(f"Model version '{id_.name}' is invalid: it must be a positive integer, {_MOST} at most")
-        kind = given.get("modelType")
+        kind = properties.get("modelType")
         if kind is not None and kind not in MODEL_TYPES:
             raise invalid(f"modelType '{kind}' is none of {', '.join(MODEL_TYPES)}")
-        uri = given.get("modelUri")
+        uri = properties.get("modelUri")
         if not uri:
             raise invalid("A model version needs 'modelUri'")
         if not DATASTORE_URI.fullmatch(str(uri)):
@@ -182,21 +187,21 @@ class CodeVersion(Version):
     what = "Code"
     fixed = ("codeUri",)
 
-    def examine(self, id_: ResourceId, given: dict[str, Any]) -> None:
+    def examine(self, id_: ResourceId, properties: dict[str, Any]) -> None:
         """The URI says where the files lie."""
         check_name(self.what, id_.path.split("/")[-3])
         if not VERSION_NAME.fullmatch(id_.name):
             raise invalid(f"Code version '{id_.name}' is invalid: letters, digits, '_', '.' and '-'")
-        uri = given.get("codeUri")
+        uri = properties.get("codeUri")
         if not uri:
             raise invalid("A code version needs 'codeUri'")
         if not str(uri).startswith("https://") and not DATASTORE_URI.fullmatch(str(uri)):
             raise invalid(f"codeUri '{uri}' is neither https://… nor azureml://…/datastores/NAME/paths/PATH")
 
-    def about(self, id_: ResourceId, action: str) -> Document:
+    def action_target(self, id_: ResourceId, action: str) -> Document:
         """A pending upload comes before its version."""
         if action.lower() != "startpendingupload":
-            return super().about(id_, action)
+            return super().action_target(id_, action)
         workspace = id_.parent.parent if id_.parent is not None else None
         if workspace is not None:
             self.azure.find(workspace.path)
@@ -218,6 +223,6 @@ class CodeVersion(Version):
         container = uuid.uuid5(uuid.NAMESPACE_URL, f"{document.id.key} {upload}").hex
         url = f"{storage_data.account_url(self.azure, account.id.name)}/{container}"
         sas = {"credentialType": "SAS", "sasUri": f"{url}?{storage_access.container_sas(account, container, 'racwl')}"}
-        place = {"blobUri": url, "storageAccountArmId": account.id.path, "credential": sas}
-        told = {"pendingUploadId": upload, "pendingUploadType": kind, "blobReferenceForConsumption": place}
-        return Response(200, told)
+        reference = {"blobUri": url, "storageAccountArmId": account.id.path, "credential": sas}
+        result = {"pendingUploadId": upload, "pendingUploadType": kind, "blobReferenceForConsumption": reference}
+        return Response(200, result)

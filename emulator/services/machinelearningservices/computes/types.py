@@ -41,24 +41,24 @@ class Compute(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """The name, the kind, the cluster and its extension; what an attachment is to never changes."""
-        name, given = new.id.name, new.properties
+        name, requested = new.id.name, new.properties
         if not _NAME.fullmatch(name):
             raise _bad(f"Compute name '{name}' is invalid: 2 to 16 letters, digits and '-', a letter at the beginning")
-        if not given.get("computeType"):
+        if not requested.get("computeType"):
             raise _bad(f"Compute '{name}' lacks 'properties.computeType'")
-        kind = one_of("properties.computeType", given["computeType"], _TYPES)
+        kind = one_of("properties.computeType", requested["computeType"], _TYPES)
         if kind != "Kubernetes":
             raise _bad(f"computeType '{kind}' of '{name}' is not served here: the local Azure attaches Kubernetes only")
-        cluster = self._cluster(name, str(given.get("resourceId") or ""))
-        inner = dict(given.get("properties") or {})
+        cluster = self._cluster(name, str(requested.get("resourceId") or ""))
+        inner = dict(requested.get("properties") or {})
         namespace = inner.setdefault("namespace", "default")
         if not _NAMESPACE.fullmatch(str(namespace)):
             raise _bad(f"namespace '{namespace}' of '{name}' is not the name of a Kubernetes namespace")
         if old is not None:
             before = old.properties
-            kept = {"resourceId": before["resourceId"], "namespace": before["properties"]["namespace"]}
+            unchanged = {"resourceId": before["resourceId"], "namespace": before["properties"]["namespace"]}
             for field, value in {"resourceId": cluster.id.path, "namespace": namespace}.items():
-                if kept[field].lower() != value.lower():
+                if unchanged[field].lower() != value.lower():
                     raise _bad(f"'{field}' of compute '{name}' cannot be changed: detach it and attach it anew")
         types = {DEFAULT_INSTANCE_TYPE: {"resources": _DEFAULT_RESOURCES}, **(inner.get("instanceTypes") or {})}
         inner |= {
@@ -69,7 +69,7 @@ class Compute(ResourceType):
             raise _bad(
                 f"defaultInstanceType '{inner['defaultInstanceType']}' of '{name}' is none of {', '.join(types)}"
             )
-        made = new.having(
+        compute = new.having(
             computeType=kind,
             resourceId=cluster.id.path,
             computeLocation=cluster.body["location"],
@@ -77,24 +77,24 @@ class Compute(ResourceType):
             disableLocalAuth=False,
             properties=inner,
         )
-        return Document(made.id, identity.assign(self.azure, made.body, old), made.private)
+        return Document(compute.id, identity.assign(self.azure, compute.body, old), compute.private)
 
     def remove(self, document: Document) -> None:
         """Its own identity goes too; the cluster stays."""
         identity.release(self.azure, document)
 
     def _cluster(self, name: str, path: str) -> Document:
-        found = self.azure.linked(path, *_CLUSTERS)
-        if found is None:
+        cluster = self.azure.linked(path, *_CLUSTERS)
+        if cluster is None:
             raise _bad(
                 f"resourceId '{path}' of compute '{name}' is not a cluster that exists: {' or '.join(_CLUSTERS)}"
             )
-        for extension in self.azure.store.of_type(EXTENSIONS, found.id):
-            ours = extension.properties["extensionType"].lower() == ML_EXTENSION.lower()
-            if ours and extension.properties.get("provisioningState") == "Succeeded":
-                return found
+        for extension in self.azure.store.of_type(EXTENSIONS, cluster.id):
+            is_ml = extension.properties["extensionType"].lower() == ML_EXTENSION.lower()
+            if is_ml and extension.properties.get("provisioningState") == "Succeeded":
+                return cluster
         raise _bad(
-            f"Cluster '{found.id.name}' has no extension '{ML_EXTENSION}': install it before the cluster is attached"
+            f"Cluster '{cluster.id.name}' has no extension '{ML_EXTENSION}': install it before the cluster is attached"
         )
 
 
@@ -105,8 +105,8 @@ def compute_of(azure: Azure, endpoint: Document) -> Document:
 
 def instance_types(compute: Document) -> dict[str, Any]:
     """What a compute offers, by name."""
-    found: dict[str, Any] = compute.properties["properties"]["instanceTypes"]
-    return found
+    types: dict[str, Any] = compute.properties["properties"]["instanceTypes"]
+    return types
 
 
 def _bad(text: str) -> AzureError:

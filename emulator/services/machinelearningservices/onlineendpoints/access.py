@@ -107,7 +107,7 @@ def pull_failure(azure: Azure, deployment: ResourceId, image: str, pull: Pull, e
 def user_assigned(azure: Azure, endpoint: Document) -> list[Principal]:
     """The user-assigned identities of an endpoint."""
     identities = ((endpoint.body.get("identity") or {}).get("userAssignedIdentities") or {}).values()
-    return [who for each in identities if (who := graph.find_principal(azure, each["principalId"]))]
+    return [principal for each in identities if (principal := graph.find_principal(azure, each["principalId"]))]
 
 
 def _by_connection(azure: Azure, connection: Document, host: str, registry: Document | None) -> Pull | None:

@@ -78,8 +78,8 @@ class Collector:
 
 def _event(deployment: ResourceId, name: str, settings: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
     body = exchange.request if name == "request" else exchange.response
-    wanted = [each.lower() for each in (settings.get("requestLogging") or {}).get("captureHeaders") or []]
-    headers = {key: value for key, value in exchange.headers.items() if key.lower() in wanted}
+    captured = [each.lower() for each in (settings.get("requestLogging") or {}).get("captureHeaders") or []]
+    headers = {key: value for key, value in exchange.headers.items() if key.lower() in captured}
     beside = {"method": exchange.method} if name == "request" else {"statuscode": str(exchange.status)}
     return {
         "specversion": "1.0",

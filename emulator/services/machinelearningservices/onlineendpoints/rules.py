@@ -53,15 +53,15 @@ def has_gpu(machine: str) -> bool:
 
 def quantity(text: object, what: str) -> float:
     """A Kubernetes quantity as a number (400 for anything else)."""
-    found = _QUANTITY.fullmatch(str(text))
-    if found is None:
+    match = _QUANTITY.fullmatch(str(text))
+    if match is None:
         raise bad_argument(f"{what} '{text}' is not a quantity like '500m', '2' or '1Gi'")
-    return float(found[1]) * _UNITS[found[2] or ""]
+    return float(match[1]) * _UNITS[match[2] or ""]
 
 
-def check_network(given: dict[str, Any], kind: str, name: str, workspace: Document) -> None:
+def check_network(properties: dict[str, Any], kind: str, name: str, workspace: Document) -> None:
     """Egress is shut for managed deployments only, and not where the workspace's own network does it."""
-    if given["egressPublicNetworkAccess"] != "Disabled":
+    if properties["egressPublicNetworkAccess"] != "Disabled":
         return
     if kind != "Managed":
         raise bad_argument(f"egressPublicNetworkAccess of deployment '{name}' is for managed online endpoints only")
@@ -73,37 +73,37 @@ def check_network(given: dict[str, Any], kind: str, name: str, workspace: Docume
         )
 
 
-def scale(given: dict[str, Any] | None, kind: str, name: str) -> dict[str, Any]:
+def scale(requested: dict[str, Any] | None, kind: str, name: str) -> dict[str, Any]:
     """Scale settings with Azure's defaults."""
-    found = {"scaleType": "Default", **{key: value for key, value in (given or {}).items() if value is not None}}
-    if found["scaleType"] not in _SCALES[kind]:
-        known = ", ".join(_SCALES[kind])
+    settings = {"scaleType": "Default", **{key: value for key, value in (requested or {}).items() if value is not None}}
+    if settings["scaleType"] not in _SCALES[kind]:
+        types = ", ".join(_SCALES[kind])
         raise bad_argument(
-            f"scaleSettings.scaleType '{found['scaleType']}' of deployment '{name}' ({kind}) is none of {known}"
+            f"scaleSettings.scaleType '{settings['scaleType']}' of deployment '{name}' ({kind}) is none of {types}"
         )
-    if found["scaleType"] == "Default":
-        return found
-    found = {**_SCALE_DEFAULTS, **found}
+    if settings["scaleType"] == "Default":
+        return settings
+    settings = {**_SCALE_DEFAULTS, **settings}
     for field in ("minInstances", "maxInstances", "targetUtilizationPercentage"):
-        if not _positive(found[field]):
+        if not _positive(settings[field]):
             raise bad_argument(
-                f"scaleSettings.{field} '{found[field]}' of '{name}' is not a whole number of at least 1"
+                f"scaleSettings.{field} '{settings[field]}' of '{name}' is not a whole number of at least 1"
             )
-        found[field] = int(found[field])
-    if found["minInstances"] > found["maxInstances"]:
+        settings[field] = int(settings[field])
+    if settings["minInstances"] > settings["maxInstances"]:
         raise bad_argument(
-            f"scaleSettings of deployment '{name}': minInstances {found['minInstances']} is more than maxInstances"
-            f" {found['maxInstances']}"
+            f"scaleSettings of deployment '{name}': minInstances {settings['minInstances']} is more than maxInstances"
+            f" {settings['maxInstances']}"
         )
-    if found["targetUtilizationPercentage"] > _PERCENT:
+    if settings["targetUtilizationPercentage"] > _PERCENT:
         raise bad_argument(f"scaleSettings.targetUtilizationPercentage of deployment '{name}' is more than 100")
-    return found
+    return settings
 
 
-def count(sku: dict[str, Any], given: dict[str, Any], kind: str, name: str) -> int:
+def count(sku: dict[str, Any], properties: dict[str, Any], kind: str, name: str) -> int:
     """How many instances there are."""
-    if given["scaleSettings"]["scaleType"] == "TargetUtilization":
-        return int(given["scaleSettings"]["minInstances"])
+    if properties["scaleSettings"]["scaleType"] == "TargetUtilization":
+        return int(properties["scaleSettings"]["minInstances"])
     capacity = sku.get("capacity", 1)
     if not _positive(capacity):
         raise bad_argument(f"sku.capacity '{capacity}' of deployment '{name}' is not a whole number of at least 1")
@@ -114,58 +114,58 @@ def count(sku: dict[str, Any], given: dict[str, Any], kind: str, name: str) -> i
     return int(capacity)
 
 
-def share(given: dict[str, Any], compute: Document, name: str) -> Share:
+def share(properties: dict[str, Any], compute: Document, name: str) -> Share:
     """What a container on a cluster gets: its own limits, or those of its instance type."""
     types = instance_types(compute)
-    wanted = given.get("instanceType") or compute.properties["properties"]["defaultInstanceType"]
-    if wanted not in types:
+    instance_type = properties.get("instanceType") or compute.properties["properties"]["defaultInstanceType"]
+    if instance_type not in types:
         raise bad_argument(
-            f"instanceType '{wanted}' of deployment '{name}' does not exist on compute '{compute.id.name}':"
+            f"instanceType '{instance_type}' of deployment '{name}' does not exist on compute '{compute.id.name}':"
             f" {', '.join(types)}"
         )
-    usual = (types[wanted] or {}).get("resources") or {}
-    own = given.get("containerResourceRequirements") or {}
-    asked = _amounts({**_plain(usual.get("requests")), **_plain(own.get("containerResourceRequests"))}, "Requests")
-    most = _amounts({**_plain(usual.get("limits")), **_plain(own.get("containerResourceLimits"))}, "Limits")
+    usual = (types[instance_type] or {}).get("resources") or {}
+    own = properties.get("containerResourceRequirements") or {}
+    requests = _amounts({**_plain(usual.get("requests")), **_plain(own.get("containerResourceRequests"))}, "Requests")
+    limits = _amounts({**_plain(usual.get("limits")), **_plain(own.get("containerResourceLimits"))}, "Limits")
     # Where only the limit is given, Kubernetes asks for as much.
-    asked = {key: value for key, value in asked.items() if key in _plain(own.get("containerResourceRequests"))}
-    for field, value in asked.items():
-        if field in most and value > most[field]:
+    requests = {key: value for key, value in requests.items() if key in _plain(own.get("containerResourceRequests"))}
+    for field, value in requests.items():
+        if field in limits and value > limits[field]:
             raise bad_argument(
                 f"containerResourceRequests.{field} of deployment '{name}' must be less than or equal to {field} limit"
             )
-    gpus = most.get("gpu", asked.get("gpu", 0))
-    if gpus != int(gpus) or asked.get("gpu", gpus) != gpus:
+    gpus = limits.get("gpu", requests.get("gpu", 0))
+    if gpus != int(gpus) or requests.get("gpu", gpus) != gpus:
         raise bad_argument(f"gpu of deployment '{name}' must be a whole number, the same in requests and limits")
-    memory = most.get("memory")
-    return Share(most.get("cpu"), None if memory is None else int(memory), int(gpus))
+    memory = limits.get("memory")
+    return Share(limits.get("cpu"), None if memory is None else int(memory), int(gpus))
 
 
-def check_collector(given: dict[str, Any] | None, name: str) -> None:
+def check_collector(collector: dict[str, Any] | None, name: str) -> None:
     """Collections with a mode and a rate each."""
-    if given is None:
+    if collector is None:
         return
-    if not isinstance(given.get("collections"), dict) or not given["collections"]:
+    if not isinstance(collector.get("collections"), dict) or not collector["collections"]:
         raise bad_argument(f"dataCollector of deployment '{name}' lacks 'collections'")
-    _one_of(given.get("rollingRate", "Hour"), _ROLLING, f"dataCollector.rollingRate of deployment '{name}'")
-    for collection, settings in given["collections"].items():
+    _one_of(collector.get("rollingRate", "Hour"), _ROLLING, f"dataCollector.rollingRate of deployment '{name}'")
+    for collection, settings in collector["collections"].items():
         what = f"dataCollector.collections.{collection} of deployment '{name}'"
         _one_of((settings or {}).get("dataCollectionMode", "Disabled"), _MODES, f"{what}: dataCollectionMode")
         rate = (settings or {}).get("samplingRate", 1)
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
             raise bad_argument(f"{what}: samplingRate '{rate}' is not a number from 0 to 1")
-    headers = (given.get("requestLogging") or {}).get("captureHeaders") or []
+    headers = (collector.get("requestLogging") or {}).get("captureHeaders") or []
     if not isinstance(headers, list) or not all(isinstance(each, str) for each in headers):
         raise bad_argument(f"dataCollector.requestLogging.captureHeaders of deployment '{name}' is not a list of texts")
 
 
-def _amounts(given: dict[str, Any], what: str) -> dict[str, float]:
-    spelled = {key.removeprefix("nvidia.com/"): value for key, value in given.items()}
+def _amounts(quantities: dict[str, Any], what: str) -> dict[str, float]:
+    spelled = {key.removeprefix("nvidia.com/"): value for key, value in quantities.items()}
     return {key: quantity(value, f"containerResource{what}.{key}") for key, value in spelled.items()}
 
 
-def _plain(given: dict[str, Any] | None) -> dict[str, Any]:
-    return {key.removeprefix("nvidia.com/"): value for key, value in (given or {}).items() if value is not None}
+def _plain(quantities: dict[str, Any] | None) -> dict[str, Any]:
+    return {key.removeprefix("nvidia.com/"): value for key, value in (quantities or {}).items() if value is not None}
 
 
 def _positive(value: object) -> bool:
@@ -228,106 +228,106 @@ _PROBE_DEFAULTS = {
 
 def seconds(text: object, what: str) -> float:
     """An ISO 8601 duration in seconds (400 for anything else)."""
-    found = _DURATION.fullmatch(str(text))
-    if found is None or not any(found.groups()):
+    match = _DURATION.fullmatch(str(text))
+    if match is None or not any(match.groups()):
         raise bad_argument(f"{what} '{text}' is not an ISO 8601 duration like 'PT5S'")
-    days, hours, minutes, rest = (float(part or 0) for part in found.groups())
+    days, hours, minutes, rest = (float(part or 0) for part in match.groups())
     return days * 86400 + hours * 3600 + minutes * 60 + rest
 
 
-def traffic_shares(given: Any, what: str) -> dict[str, int]:  # noqa: ANN401 - JSON
+def traffic_shares(traffic: Any, what: str) -> dict[str, int]:  # noqa: ANN401 - JSON
     """Percentages by deployment (400 for anything else)."""
-    if given is not None and not isinstance(given, dict):
+    if traffic is not None and not isinstance(traffic, dict):
         raise bad_argument(f"{what} is not an object of deployment names and percentages")
-    for name, share in (given or {}).items():
+    for name, share in (traffic or {}).items():
         whole = isinstance(share, (int, float)) and not isinstance(share, bool) and float(share).is_integer()
         if not whole or not 0 <= share <= WHOLE:
             raise bad_argument(f"{what} of '{name}' is {share!r}: it must be a whole number from 0 to 100")
-    return {name: int(share) for name, share in (given or {}).items()}
+    return {name: int(share) for name, share in (traffic or {}).items()}
 
 
-def defaults(given: dict[str, Any], old: Document | None, name: str) -> dict[str, Any]:
+def defaults(requested: dict[str, Any], old: Document | None, name: str) -> dict[str, Any]:
     """Percentages by deployment (400 for anything else)."""
-    compute = next((each for each in ENDPOINT_KINDS if each == given.get("endpointComputeType")), None)
+    compute = next((each for each in ENDPOINT_KINDS if each == requested.get("endpointComputeType")), None)
     if compute is None:
         raise bad_argument(
-            f"endpointComputeType '{given.get('endpointComputeType')}' of deployment '{name}' is none of"
+            f"endpointComputeType '{requested.get('endpointComputeType')}' of deployment '{name}' is none of"
             f" {', '.join(ENDPOINT_KINDS)}"
         )
     if old is not None and old.properties["endpointComputeType"] != compute:
         raise bad_argument(f"endpointComputeType of deployment '{name}' cannot be changed: make another deployment")
-    instance = given.get("instanceType")
+    instance = requested.get("instanceType")
     if compute == "Managed" and str(instance).lower() not in _KNOWN_TYPES:
         raise bad_argument(f"instanceType '{instance}' of deployment '{name}' is not supported for managed endpoints")
-    variables = given.get("environmentVariables") or {}
+    variables = requested.get("environmentVariables") or {}
     if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
         raise bad_argument(f"environmentVariables of deployment '{name}' must all be texts")
-    access = given.get("egressPublicNetworkAccess", "Enabled")
+    access = requested.get("egressPublicNetworkAccess", "Enabled")
     if access not in ACCESS:
         raise bad_argument(
             f"egressPublicNetworkAccess '{access}' of deployment '{name}' is neither 'Enabled' nor 'Disabled'"
         )
     return {
         "appInsightsEnabled": False,
-        **given,
+        **requested,
         "environmentVariables": variables,
         "egressPublicNetworkAccess": access,
-        "scaleSettings": scale(given.get("scaleSettings"), compute, name),
-        "requestSettings": {**_REQUEST_DEFAULTS, **_without_nulls(given.get("requestSettings"))},
-        "livenessProbe": {**_PROBE_DEFAULTS, **_without_nulls(given.get("livenessProbe"))},
-        "readinessProbe": {**_PROBE_DEFAULTS, **_without_nulls(given.get("readinessProbe"))},
+        "scaleSettings": scale(requested.get("scaleSettings"), compute, name),
+        "requestSettings": {**_REQUEST_DEFAULTS, **_without_nulls(requested.get("requestSettings"))},
+        "livenessProbe": {**_PROBE_DEFAULTS, **_without_nulls(requested.get("livenessProbe"))},
+        "readinessProbe": {**_PROBE_DEFAULTS, **_without_nulls(requested.get("readinessProbe"))},
     }
 
 
-def scaling(given: dict[str, Any]) -> Scale | None:
+def scaling(settings: dict[str, Any]) -> Scale | None:
     """A deployment's properties with Azure's defaults; refuses what is wrong whatever else it has."""
-    if given["scaleType"] == "Default":
+    if settings["scaleType"] == "Default":
         return None
-    least, most = given["minInstances"], given["maxInstances"]
-    return Scale(least=least, most=most, target=given["targetUtilizationPercentage"])
+    minimum, maximum = settings["minInstances"], settings["maxInstances"]
+    return Scale(least=minimum, most=maximum, target=settings["targetUtilizationPercentage"])
 
 
-def _without_nulls(given: dict[str, Any] | None) -> dict[str, Any]:
+def _without_nulls(settings: dict[str, Any] | None) -> dict[str, Any]:
     """The bounds of a cluster's scaling; None for a fixed count."""
-    return {name: value for name, value in (given or {}).items() if value is not None}
+    return {name: value for name, value in (settings or {}).items() if value is not None}
 
 
-def request_settings(given: dict[str, Any]) -> tuple[int, float]:
+def request_settings(properties: dict[str, Any]) -> tuple[int, float]:
     """How many requests an instance takes at a time, and how many seconds one may take. Probes are checked too."""
     for name in ("livenessProbe", "readinessProbe"):
-        probe(given[name], {"path": "/", "port": 1}, name)
-    settings = given["requestSettings"]
+        probe(properties[name], {"path": "/", "port": 1}, name)
+    settings = properties["requestSettings"]
     count = settings["maxConcurrentRequestsPerInstance"]
     if not isinstance(count, (int, float)) or not float(count).is_integer() or count < 1:
         raise bad_argument(
             f"requestSettings.maxConcurrentRequestsPerInstance '{count}' is not a whole number of at least 1"
         )
     timeout = seconds(settings["requestTimeout"], "requestSettings.requestTimeout")
-    most = MOST_TIMEOUT[given["endpointComputeType"]]
-    if not 0 < timeout <= most:
+    longest = MOST_TIMEOUT[properties["endpointComputeType"]]
+    if not 0 < timeout <= longest:
         raise bad_argument(
-            f"requestSettings.requestTimeout '{settings['requestTimeout']}' is not within PT0S and PT{most / 60:g}M"
-            f" ({most:g} seconds)"
+            f"requestSettings.requestTimeout '{settings['requestTimeout']}' is not within PT0S and PT{longest / 60:g}M"
+            f" ({longest:g} seconds)"
         )
     seconds(settings["maxQueueWait"], "requestSettings.maxQueueWait")
     return int(count), timeout
 
 
-def probe(given: dict[str, Any], route: dict[str, Any], what: str) -> Probe:
+def probe(settings: dict[str, Any], route: dict[str, Any], what: str) -> Probe:
     """A probe with its route (400 for wrong thresholds and times)."""
     for name in ("successThreshold", "failureThreshold"):
-        if not isinstance(given[name], (int, float)) or not float(given[name]).is_integer() or given[name] < 1:
-            raise bad_argument(f"{what}.{name} '{given[name]}' is not a whole number of at least 1")
-    times = {name: seconds(given[name], f"{what}.{name}") for name in ("initialDelay", "period", "timeout")}
+        if not isinstance(settings[name], (int, float)) or not float(settings[name]).is_integer() or settings[name] < 1:
+            raise bad_argument(f"{what}.{name} '{settings[name]}' is not a whole number of at least 1")
+    times = {name: seconds(settings[name], f"{what}.{name}") for name in ("initialDelay", "period", "timeout")}
     for name in ("period", "timeout"):
         if times[name] < 1:
-            raise bad_argument(f"{what}.{name} '{given[name]}' is less than PT1S")
+            raise bad_argument(f"{what}.{name} '{settings[name]}' is less than PT1S")
     return Probe(
         path=route["path"],
         port=int(route["port"]),
         delay=times["initialDelay"],
         period=times["period"],
         timeout=times["timeout"],
-        successes=int(given["successThreshold"]),
-        failures=int(given["failureThreshold"]),
+        successes=int(settings["successThreshold"]),
+        failures=int(settings["failureThreshold"]),
     )

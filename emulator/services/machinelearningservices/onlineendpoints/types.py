@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import jwt
 
-from emulator.backends.containers import MOST_REPLICAS, CrashError, Plan, PullError
+from emulator.backends.containers import MOST_REPLICAS, CrashError, PullError, ServingSpec
 from emulator.backends.fleet import Fleet
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
@@ -89,28 +89,30 @@ class OnlineEndpoint(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """The name, the ways in, the identity and the traffic."""
-        name, given = new.id.name, dict(new.properties)
+        name, properties = new.id.name, dict(new.properties)
         if not _NAME.fullmatch(name):
             raise bad_argument(f"Endpoint name '{name}' is invalid: {_NAME_RULE}")
         self._demand_unique(new)
         if old is not None and old.body["location"] != new.body["location"]:
             raise bad_argument(f"The location of endpoint '{name}' cannot be changed from '{old.body['location']}'")
         for field_, choices in (("authMode", _AUTH_MODES), ("publicNetworkAccess", ACCESS)):
-            given.setdefault(field_, "Enabled" if field_ == "publicNetworkAccess" else None)
-            found = next((each for each in choices if each.lower() == str(given[field_]).lower()), None)
-            if found is None:
-                raise bad_argument(f"{field_} '{given[field_]}' of endpoint '{name}' is none of {', '.join(choices)}")
-            given[field_] = found
-        kind = self._kind(new, old, given)
-        given["traffic"] = traffic_shares(given.get("traffic"), "traffic")
-        given["mirrorTraffic"] = traffic_shares(given.get("mirrorTraffic"), "mirrorTraffic")
-        self._check_traffic(new.id, given["traffic"], given["mirrorTraffic"])
-        if kind == "Kubernetes" and any(given["mirrorTraffic"].values()):
+            properties.setdefault(field_, "Enabled" if field_ == "publicNetworkAccess" else None)
+            match = next((each for each in choices if each.lower() == str(properties[field_]).lower()), None)
+            if match is None:
+                raise bad_argument(
+                    f"{field_} '{properties[field_]}' of endpoint '{name}' is none of {', '.join(choices)}"
+                )
+            properties[field_] = match
+        kind = self._kind(new, old, properties)
+        properties["traffic"] = traffic_shares(properties.get("traffic"), "traffic")
+        properties["mirrorTraffic"] = traffic_shares(properties.get("mirrorTraffic"), "mirrorTraffic")
+        self._check_traffic(new.id, properties["traffic"], properties["mirrorTraffic"])
+        if kind == "Kubernetes" and any(properties["mirrorTraffic"].values()):
             raise bad_argument(f"mirrorTraffic of endpoint '{name}' is not supported for Kubernetes online endpoints")
-        given.pop("keys", None)  # written by nobody: Azure makes them
-        known = old.properties if old else {}
-        given.update({key: known[key] for key in ("scoringUri", "swaggerUri") if key in known})
-        body = {**new.body, "kind": kind, "properties": given}
+        properties.pop("keys", None)  # written by nobody: Azure makes them
+        previous = old.properties if old else {}
+        properties.update({key: previous[key] for key in ("scoringUri", "swaggerUri") if key in previous})
+        body = {**new.body, "kind": kind, "properties": properties}
         if not (body.get("identity") or {}).get("type"):
             body["identity"] = old.body["identity"] if old else {"type": "SystemAssigned"}
         private = new.private or {
@@ -122,13 +124,13 @@ class OnlineEndpoint(ResourceType):
 
     def provision(self, new: Document, old: Document | None) -> Document:
         """Give it a port, and let requests in by its new rules."""
-        self.azure.hold("endpoint-delay")
+        self.azure.delay("endpoint-delay")
         if old is None:
             self._grant(new)
-        made = self._with_uris(new)
-        self.opened(made.id)
-        self._publish(made)
-        return made
+        endpoint = self._with_uris(new)
+        self.opened(endpoint.id)
+        self._publish(endpoint)
+        return endpoint
 
     def remove(self, document: Document) -> None:
         """Close its port; its deployments are already gone."""
@@ -145,14 +147,14 @@ class OnlineEndpoint(ResourceType):
     def action(self, document: Document, name: str, request: Request) -> Response:
         """`listKeys`, `regenerateKeys` and `token`."""
         mode = document.properties["authMode"]
-        wanted = name.lower()
-        if wanted in {"listkeys", "regeneratekeys"} and mode != "Key":
+        action = name.lower()
+        if action in {"listkeys", "regeneratekeys"} and mode != "Key":
             raise bad_argument(f"Endpoint '{document.id.name}' has no keys: its authMode is {mode}")
-        if wanted == "listkeys":
+        if action == "listkeys":
             return Response(200, {key: document.private[key] for key in _KEY_NAMES.values()})
-        if wanted == "regeneratekeys":
+        if action == "regeneratekeys":
             return self._regenerate(document, request.body)
-        if wanted == "token":
+        if action == "token":
             if mode != "AMLToken":
                 raise bad_argument(f"Endpoint '{document.id.name}' issues no tokens: its authMode is {mode}")
             return Response(200, self._token(document))
@@ -175,7 +177,7 @@ class OnlineEndpoint(ResourceType):
         }
         self._publish(self.azure.store.put(endpoint.having(**shares)))
 
-    def _kind(self, new: Document, old: Document | None, given: dict[str, Any]) -> str:
+    def _kind(self, new: Document, old: Document | None, properties: dict[str, Any]) -> str:
         """Managed or Kubernetes, and the compute that only the latter has; neither ever changes."""
         name, kind = new.id.name, new.body.get("kind") or "Managed"
         if kind not in ENDPOINT_KINDS:
@@ -183,39 +185,39 @@ class OnlineEndpoint(ResourceType):
         if old is not None and old.body["kind"] != kind:
             raise bad_argument(f"The kind of endpoint '{name}' cannot be changed from '{old.body['kind']}'")
         if kind == "Managed":
-            if given.get("compute"):
-                raise bad_argument(f"Endpoint '{name}' is managed, so it has no compute '{given['compute']}'")
+            if properties.get("compute"):
+                raise bad_argument(f"Endpoint '{name}' is managed, so it has no compute '{properties['compute']}'")
             if self.azure.find(parent_of(new.id).path).properties.get("v1LegacyMode"):
                 raise bad_argument(f"Endpoint '{name}' cannot be created: the workspace is in v1 legacy mode")
             return str(kind)
-        given["compute"] = self._compute(new, old, given.get("compute"))
-        if given["authMode"] == "AADToken":
+        properties["compute"] = self._compute(new, old, properties.get("compute"))
+        if properties["authMode"] == "AADToken":
             raise bad_argument(f"authMode 'AADToken' of endpoint '{name}' is for managed online endpoints only")
         return str(kind)
 
     def _compute(self, new: Document, old: Document | None, compute: object) -> str:
         name = new.id.name
-        found = self.azure.linked(compute, COMPUTES)
-        if found is None or parent_of(found.id).key != parent_of(new.id).key:
+        document = self.azure.linked(compute, COMPUTES)
+        if document is None or parent_of(document.id).key != parent_of(new.id).key:
             raise bad_argument(f"compute '{compute}' of endpoint '{name}' is none that is attached to the workspace")
-        if found.properties.get("provisioningState") != "Succeeded":
+        if document.properties.get("provisioningState") != "Succeeded":
             raise bad_argument(
                 f"compute '{compute}' of endpoint '{name}' is not usable: its provisioning has not succeeded"
             )
-        if old is not None and old.properties["compute"].lower() != found.id.key:
+        if old is not None and old.properties["compute"].lower() != document.id.key:
             raise bad_argument(f"The compute of endpoint '{name}' cannot be changed from '{old.properties['compute']}'")
-        return found.id.path
+        return document.id.path
 
     def _publish(self, document: Document) -> None:
-        given = document.properties
+        properties = document.properties
         route = Route(
             document.id,
-            given["authMode"],
-            given["publicNetworkAccess"] == "Enabled",
+            properties["authMode"],
+            properties["publicNetworkAccess"] == "Enabled",
             tuple(document.private[key] for key in _KEY_NAMES.values()),
             document.private["tokenKey"],
-            dict(given.get("traffic") or {}),
-            dict(given.get("mirrorTraffic") or {}),
+            dict(properties.get("traffic") or {}),
+            dict(properties.get("mirrorTraffic") or {}),
         )
         with self._lock:
             self.routes[document.id.key] = route
@@ -254,15 +256,15 @@ class OnlineEndpoint(ResourceType):
             if traffic.get(name):
                 raise bad_argument(f"Deployment '{name}' cannot get mirrored traffic while it gets live traffic")
         for name in {**traffic, **mirror}:
-            found = self.azure.store.get(id_.child("deployments", name))
-            if found is None:
+            deployment = self.azure.store.get(id_.child("deployments", name))
+            if deployment is None:
                 raise bad_argument(
                     f"Deployment '{name}' does not exist in endpoint '{id_.name}': traffic cannot be sent to it"
                 )
-            if "serving" not in found.private and (traffic.get(name) or mirror.get(name)):
+            if "serving" not in deployment.private and (traffic.get(name) or mirror.get(name)):
                 raise bad_argument(
                     f"Deployment '{name}' of endpoint '{id_.name}' is in provisioning state"
-                    f" '{found.properties.get('provisioningState')}': only one that has succeeded can get traffic"
+                    f" '{deployment.properties.get('provisioningState')}': only one that has succeeded can get traffic"
                 )
 
     def _grant(self, endpoint: Document) -> None:
@@ -309,7 +311,7 @@ class OnlineDeployment(ResourceType):
 
     def check(self, new: Document, old: Document | None) -> Document:
         """All that can be said before the image is pulled."""
-        name, given = new.id.name, {key: value for key, value in new.properties.items() if value is not None}
+        name, properties = new.id.name, {key: value for key, value in new.properties.items() if value is not None}
         if not _NAME.fullmatch(name):
             raise bad_argument(f"Deployment name '{name}' is invalid: {_NAME_RULE}")
         if old is not None and "serving" not in old.private:
@@ -333,25 +335,27 @@ class OnlineDeployment(ResourceType):
                 f"Deployment '{name}' is in location '{new.body['location']}', its endpoint in"
                 f" '{endpoint.body['location']}': give both the same"
             )
-        given = {**defaults(given, old, name), "environmentId": self._environment(given, new).id.path}
-        request_settings(given)
-        kind = given["endpointComputeType"]
+        properties = {**defaults(properties, old, name), "environmentId": self._environment(properties, new).id.path}
+        request_settings(properties)
+        kind = properties["endpointComputeType"]
         if kind != endpoint.body["kind"]:
             raise bad_argument(f"Deployment '{name}' is of kind {kind}, its endpoint of kind {endpoint.body['kind']}")
-        endpoint_rules.check_network(given, kind, name, self.azure.find(parent_of(endpoint.id).path))
-        endpoint_rules.check_collector(given.get("dataCollector"), name)
+        endpoint_rules.check_network(properties, kind, name, self.azure.find(parent_of(endpoint.id).path))
+        endpoint_rules.check_collector(properties.get("dataCollector"), name)
         sku = {"name": "Default", "tier": "Standard", **(new.body.get("sku") or {})}
-        sku["capacity"] = endpoint_rules.count(sku, given, kind, name)
-        self._share(given, endpoint, name)
-        environment = self.azure.find(given["environmentId"]).properties
+        sku["capacity"] = endpoint_rules.count(sku, properties, kind, name)
+        self._share(properties, endpoint, name)
+        environment = self.azure.find(properties["environmentId"]).properties
         served = environment.get("condaFile") and not environment.get("inferenceConfig")
-        if served and not given.get("codeConfiguration"):
+        if served and not properties.get("codeConfiguration"):
             raise bad_argument(
                 f"Deployment '{name}' lacks 'codeConfiguration': Azure ML's own server runs an entry script"
             )
         # Azure shows what it sets for model and code among the variables.
-        given["environmentVariables"] = given["environmentVariables"] | asset_data.check_mounts(self.azure, given, name)
-        body = {**new.body, "kind": kind, "properties": given, "sku": sku}
+        properties["environmentVariables"] = properties["environmentVariables"] | asset_data.check_mounts(
+            self.azure, properties, name
+        )
+        body = {**new.body, "kind": kind, "properties": properties, "sku": sku}
         return Document(new.id, body, new.private)
 
     def provision(self, new: Document, old: Document | None) -> Document:
@@ -359,16 +363,16 @@ class OnlineDeployment(ResourceType):
         del old
         self._pause(new.id.name)
         environment = self.azure.find(new.properties["environmentId"])
-        plan = self._plan(new, environment)
-        if plan.mounts and (identities := user_assigned(self.azure, self.azure.find(parent_of(new.id).path))):
+        spec = self._spec(new, environment)
+        if spec.mounts and (identities := user_assigned(self.azure, self.azure.find(parent_of(new.id).path))):
             asset_data.demand_reader(self.azure, new.id, identities)
-        plan = plan.model_copy(update={"image_id": self._pull(new.id, plan.image)})
-        if plan.instances > MOST_REPLICAS:
-            _log.info("%s: %d instances, %d containers here", new.id.path, plan.instances, MOST_REPLICAS)
-        self._deploy(new.id, plan)
-        return new.having({"serving": plan.model_dump()})
+        spec = spec.model_copy(update={"image_id": self._pull(new.id, spec.image)})
+        if spec.instances > MOST_REPLICAS:
+            _log.info("%s: %d instances, %d containers here", new.id.path, spec.instances, MOST_REPLICAS)
+        self._deploy(new.id, spec)
+        return new.having({"serving": spec.model_dump()})
 
-    def guard(self, document: Document) -> None:
+    def check_delete(self, document: Document) -> None:
         """Refuse to delete what gets traffic."""
         endpoint = self.azure.find(parent_of(document.id).path)
         for name in ("traffic", "mirrorTraffic"):
@@ -400,8 +404,8 @@ class OnlineDeployment(ResourceType):
     def resume(self, document: Document) -> None:
         """Take over containers that still run, or start new ones; beside, since that may take long."""
         if "serving" in document.private:
-            plan = Plan.model_validate(document.private["serving"])
-            threading.Thread(target=self._resume, args=(document, plan), daemon=True).start()
+            spec = ServingSpec.model_validate(document.private["serving"])
+            threading.Thread(target=self._resume, args=(document, spec), daemon=True).start()
 
     def suspend(self) -> None:
         """Containers go; their documents stay, and `resume` brings them back."""
@@ -409,16 +413,18 @@ class OnlineDeployment(ResourceType):
 
     def sweep(self) -> None:
         """Remove containers that a killed local Azure has left, and that no document wants."""
-        known = {found.id.key for found in self.azure.store.of_type(DEPLOYMENTS) if "serving" in found.private}
-        self.fleet.containers.sweep(lambda _, deployment: deployment in known)
+        serving = {
+            document.id.key for document in self.azure.store.of_type(DEPLOYMENTS) if "serving" in document.private
+        }
+        self.fleet.containers.sweep(lambda _, deployment: deployment in serving)
 
-    def _resume(self, document: Document, plan: Plan) -> None:
+    def _resume(self, document: Document, spec: ServingSpec) -> None:
         """Try again and again: the Docker engine may be away at first."""
         while not self.fleet.stopping.is_set():
             try:
-                if not self.fleet.containers.has(plan.image_id):
-                    plan = plan.model_copy(update={"image_id": self._pull(document.id, plan.image)})
-                self._deploy(document.id, plan, resuming=True)
+                if not self.fleet.containers.has(spec.image_id):
+                    spec = spec.model_copy(update={"image_id": self._pull(document.id, spec.image)})
+                self._deploy(document.id, spec, resuming=True)
             except AzureError as error:
                 _log.warning("%s does not come back: %s", document.id.path, error)
                 self.fleet.stopping.wait(_RESUME_PAUSE)
@@ -428,11 +434,11 @@ class OnlineDeployment(ResourceType):
             if latest is None or latest.private.get("serving") != document.private["serving"]:
                 return
 
-    def _deploy(self, id_: ResourceId, plan: Plan, *, resuming: bool = False) -> None:
+    def _deploy(self, id_: ResourceId, spec: ServingSpec, *, resuming: bool = False) -> None:
         failing = self.azure.faults.get("probe-fails")
         fail_probes = failing is True or failing == id_.name
         try:
-            self.fleet.deploy(id_.key, plan, fail_probes=fail_probes, resuming=resuming)
+            self.fleet.deploy(id_.key, spec, fail_probes=fail_probes, resuming=resuming)
         except CrashError as error:
             raise AzureError(
                 400, "ResourceNotReady", f"Deployment '{id_.name}' of endpoint '{parent_of(id_).name}': {error}"
@@ -447,53 +453,53 @@ class OnlineDeployment(ResourceType):
                 400, "ResourceNotReady", f"Deployment '{name}': User container has crashed or terminated (by a fault)"
             )
 
-    def _environment(self, given: dict[str, Any], new: Document) -> Document:
-        path = str(given.get("environmentId") or "")
+    def _environment(self, properties: dict[str, Any], new: Document) -> Document:
+        path = str(properties.get("environmentId") or "")
         if not path:
             raise bad_argument(f"Deployment '{new.id.name}' lacks 'environmentId'")
         return asset_data.version_of(self.azure, path, "Environment", VERSIONS, new.id.name)
 
     def _log(self, document: Document, tail: int = _LOG_TAIL) -> str:
-        told = self.fleet.log(document.id.key, tail)
-        plan = document.private.get("serving") or {}
-        if plan.get("gpus") and not self.fleet.containers.has_gpus:
+        text = self.fleet.log(document.id.key, tail)
+        spec = document.private.get("serving") or {}
+        if spec.get("gpus") and not self.fleet.containers.has_gpus:
             machine = document.properties.get("instanceType") or "it"
-            told = f"local Azure: {machine} has GPUs, this machine's Docker has none: it runs on the processor\n{told}"
-        return told
+            text = f"local Azure: {machine} has GPUs, this machine's Docker has none: it runs on the processor\n{text}"
+        return text
 
-    def _share(self, given: dict[str, Any], endpoint: Document, name: str) -> endpoint_rules.Share:
+    def _share(self, properties: dict[str, Any], endpoint: Document, name: str) -> endpoint_rules.Share:
         """What one container may have."""
-        if given["endpointComputeType"] == "Kubernetes":
-            return endpoint_rules.share(given, compute_of(self.azure, endpoint), name)
-        if given.get("containerResourceRequirements"):
+        if properties["endpointComputeType"] == "Kubernetes":
+            return endpoint_rules.share(properties, compute_of(self.azure, endpoint), name)
+        if properties.get("containerResourceRequirements"):
             raise bad_argument(
                 f"containerResourceRequirements of deployment '{name}' are for Kubernetes online endpoints only"
             )
         # A machine's GPUs are all the container's; how many of this machine's stand for them is the engine's choice.
-        return endpoint_rules.Share(gpus=int(endpoint_rules.has_gpu(str(given["instanceType"]))))
+        return endpoint_rules.Share(gpus=int(endpoint_rules.has_gpu(str(properties["instanceType"]))))
 
-    def _plan(self, deployment: Document, environment: Document) -> Plan:
+    def _spec(self, deployment: Document, environment: Document) -> ServingSpec:
         routes: dict[str, Any] = environment.properties.get("inferenceConfig") or _DEFAULT_ROUTES
         liveness, readiness, scoring = (dict(routes[name]) for name in ROUTES)
-        given = deployment.properties
-        settings = request_settings(given)
-        share = self._share(given, self.azure.find(parent_of(deployment.id).path), deployment.id.name)
-        return Plan(
+        properties = deployment.properties
+        settings = request_settings(properties)
+        share = self._share(properties, self.azure.find(parent_of(deployment.id).path), deployment.id.name)
+        return ServingSpec(
             image=images.image_of(self.azure, environment),
-            environment=given.get("environmentVariables") or {},
-            mounts=asset_data.mounts(self.azure, given, deployment.id.name)[0],
+            environment=properties.get("environmentVariables") or {},
+            mounts=asset_data.mounts(self.azure, properties, deployment.id.name)[0],
             port=int(scoring["port"]),
             scoring=scoring["path"],
-            collector=given.get("dataCollector") or {},
-            liveness=probe(given["livenessProbe"], liveness, "livenessProbe"),
-            readiness=probe(given["readinessProbe"], readiness, "readinessProbe"),
+            collector=properties.get("dataCollector") or {},
+            liveness=probe(properties["livenessProbe"], liveness, "livenessProbe"),
+            readiness=probe(properties["readinessProbe"], readiness, "readinessProbe"),
             concurrency=settings[0],
             timeout=settings[1],
             instances=int(deployment.body["sku"]["capacity"]),
             cpu=share.cpu,
             memory=share.memory,
             gpus=share.gpus,
-            scale=scaling(given["scaleSettings"]),
+            scale=scaling(properties["scaleSettings"]),
         )
 
     def _pull(self, id_: ResourceId, image: str) -> str:
@@ -506,46 +512,46 @@ class OnlineDeployment(ResourceType):
 
 def endpoints(azure: Azure) -> OnlineEndpoint:
     """The service of endpoints, with its routes."""
-    found = azure.service(ENDPOINTS)
-    assert isinstance(found, OnlineEndpoint)  # noqa: S101 - for the type checker: `serve` made it
-    return found
+    service = azure.service(ENDPOINTS)
+    assert isinstance(service, OnlineEndpoint)  # noqa: S101 - for the type checker: `serve` made it
+    return service
 
 
 def deployments(azure: Azure) -> OnlineDeployment:
     """The service of deployments, with its fleet."""
-    found = azure.service(DEPLOYMENTS)
-    assert isinstance(found, OnlineDeployment)  # noqa: S101 - for the type checker: `serve` made it
-    return found
+    service = azure.service(DEPLOYMENTS)
+    assert isinstance(service, OnlineDeployment)  # noqa: S101 - for the type checker: `serve` made it
+    return service
 
 
 def serving(azure: Azure) -> list[dict[str, Any]]:
     """Each deployment, with what it gets and how it fares."""
     fleet = deployments(azure).fleet
-    told = []
+    rows = []
     for endpoint in azure.store.of_type(ENDPOINTS):
-        for found in azure.store.of_type(DEPLOYMENTS, endpoint.id):
-            pool, metrics = fleet.pools.get(found.id.key), fleet.metrics.get(found.id.key)
-            shares = (_share_of(endpoint, field_, found.id.name) for field_ in ("traffic", "mirrorTraffic"))
-            told.append(
+        for deployment in azure.store.of_type(DEPLOYMENTS, endpoint.id):
+            pool, metrics = fleet.pools.get(deployment.id.key), fleet.metrics.get(deployment.id.key)
+            shares = (_share_of(endpoint, field_, deployment.id.name) for field_ in ("traffic", "mirrorTraffic"))
+            rows.append(
                 {
                     "endpoint": endpoint.id.name,
-                    "deployment": found.id.name,
+                    "deployment": deployment.id.name,
                     "kind": endpoint.body["kind"],
-                    "state": found.properties.get("provisioningState"),
+                    "state": deployment.properties.get("provisioningState"),
                     **dict(zip(("traffic", "mirror"), shares, strict=True)),
-                    "instances": pool.plan.instances if pool else found.body["sku"]["capacity"],
+                    "instances": pool.spec.instances if pool else deployment.body["sku"]["capacity"],
                     "ready": sum(replica.ready for replica in pool.replicas) if pool else 0,
                     "requests": metrics.requests if metrics else 0,
                     "failures": metrics.failures if metrics else 0,
                     "scoringUri": endpoint.properties.get("scoringUri"),
                 }
             )
-    return told
+    return rows
 
 
 def _share_of(endpoint: Document, field_: str, name: str) -> int:
-    given = endpoint.properties.get(field_) or {}
-    return next((share for key, share in given.items() if key.lower() == name.lower()), 0)
+    traffic = endpoint.properties.get(field_) or {}
+    return next((share for key, share in traffic.items() if key.lower() == name.lower()), 0)
 
 
 def port_name(endpoint: ResourceId) -> str:

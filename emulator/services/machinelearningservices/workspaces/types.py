@@ -49,10 +49,10 @@ class Workspace(ResourceType):
         """Demand what Azure does: storage, vault and insights that exist, an identity, no change of what is fixed."""
         if not _NAME.fullmatch(new.id.name):
             raise _invalid(f"Workspace name '{new.id.name}' is invalid: 2 to 255 letters, digits, '-' and '_'")
-        given = new.properties
-        if any(not given.get(name) for name in _REQUIRED):
+        properties = new.properties
+        if any(not properties.get(name) for name in _REQUIRED):
             raise AzureError(400, "ValidationError", "Missing dependent resources in workspace json")
-        linked = {name: self._linked(name, str(given[name])) for name in _LINKED if given.get(name)}
+        linked = {name: self._linked(name, str(properties[name])) for name in _LINKED if properties.get(name)}
         for name in _FIXED:
             if old is not None and old.properties[name].lower() != linked[name].lower():
                 raise _invalid(
@@ -66,7 +66,7 @@ class Workspace(ResourceType):
                 f"The resource '{new.id.name}' already exists in location '{old.body['location']}'. A resource with the"
                 f" same name cannot be created in location '{new.body['location']}'.",
             )
-        access = given.get("publicNetworkAccess", "Enabled")
+        access = properties.get("publicNetworkAccess", "Enabled")
         if access not in {"Enabled", "Disabled"}:
             raise _invalid(f"publicNetworkAccess '{access}' is neither 'Enabled' nor 'Disabled'")
         if not (new.body.get("identity") or {}).get("type"):
@@ -76,9 +76,9 @@ class Workspace(ResourceType):
     def _filled(self, new: Document, old: Document | None, linked: dict[str, str]) -> Document:
         region = str(new.body["location"])
         if old is not None:
-            made = {name: old.properties[name] for name in _KEPT}
+            fixed = {name: old.properties[name] for name in _KEPT}
         else:
-            made = {
+            fixed = {
                 "workspaceId": str(uuid.uuid4()),
                 "mlFlowTrackingUri": f"azureml://{region}.api.azureml.ms/mlflow/v1.0{new.id.path}",
                 "discoveryUrl": f"https://{region}.api.azureml.ms/discovery",
@@ -93,10 +93,10 @@ class Workspace(ResourceType):
             "enableDataIsolation": False,
             "storageHnsEnabled": False,
         }
-        told = {**defaults, **new.properties, **linked, **made, "tenantId": self.azure.tenant}
+        properties = {**defaults, **new.properties, **linked, **fixed, "tenantId": self.azure.tenant}
         body = {**new.body, "sku": new.body.get("sku") or {"name": "Basic", "tier": "Basic"}}
         body["kind"] = body.get("kind") or "Default"
-        return Document(new.id, body, new.private).having(private, **told)
+        return Document(new.id, body, new.private).having(private, **properties)
 
     def _linked(self, name: str, path: str) -> str:
         document = self.azure.linked(path, _LINKED[name])
@@ -143,23 +143,23 @@ class Connection(ResourceType):
         """Move the credentials out of sight. A change that names none keeps those that are there."""
         if not _CONNECTION_NAME.fullmatch(new.id.name):
             raise _invalid(f"Connection name '{new.id.name}' is invalid: 3 to 33 letters, digits, '-' and '_'")
-        given = new.properties
+        properties = new.properties
         for name in ("category", "authType", "target"):
-            if not given.get(name):
+            if not properties.get(name):
                 raise _invalid(f"Connection '{new.id.name}' lacks '{name}'")
-        if given["category"] not in _CATEGORIES:
-            raise _invalid(f"category '{given['category']}' is none of {', '.join(sorted(_CATEGORIES))}")
-        fields = _AUTH_TYPES.get(given["authType"])
+        if properties["category"] not in _CATEGORIES:
+            raise _invalid(f"category '{properties['category']}' is none of {', '.join(sorted(_CATEGORIES))}")
+        fields = _AUTH_TYPES.get(properties["authType"])
         if fields is None:
-            raise _invalid(f"authType '{given['authType']}' is none of {', '.join(_AUTH_TYPES)}")
-        credentials = given.get("credentials") or (old.private.get("credentials") if old else None) or {}
+            raise _invalid(f"authType '{properties['authType']}' is none of {', '.join(_AUTH_TYPES)}")
+        credentials = properties.get("credentials") or (old.private.get("credentials") if old else None) or {}
         missing = [name for name in fields if not credentials.get(name)]
         if missing:
             raise _invalid(
-                f"Connection '{new.id.name}' of authType {given['authType']} lacks 'credentials.{missing[0]}'"
+                f"Connection '{new.id.name}' of authType {properties['authType']} lacks 'credentials.{missing[0]}'"
             )
-        shown = {name: given[name] for name in _SETTABLE if given.get(name) is not None}
-        body = {**new.body, "properties": {"isSharedToAll": False, "group": _group(given["category"]), **shown}}
+        settable = {name: properties[name] for name in _SETTABLE if properties.get(name) is not None}
+        body = {**new.body, "properties": {"isSharedToAll": False, "group": _group(properties["category"]), **settable}}
         return Document(new.id, body, {"credentials": {name: credentials[name] for name in fields}})
 
     def show(self, document: Document) -> dict[str, Any]:
@@ -193,8 +193,8 @@ def _datastore(workspace: Document) -> Document:
         "serviceDataAccessAuthIdentity": "None",
         "tags": {},
     }
-    told = {"id": id_.path, "name": DATASTORE, "type": DATASTORES, "properties": properties}
-    return Document(id_, {**told, "systemData": workspace.body["systemData"]})
+    body = {"id": id_.path, "name": DATASTORE, "type": DATASTORES, "properties": properties}
+    return Document(id_, {**body, "systemData": workspace.body["systemData"]})
 
 
 def _group(category: str) -> str:
