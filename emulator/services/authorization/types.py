@@ -16,6 +16,7 @@ from emulator.core.store import Document
 from emulator.services.graph import data as graph
 
 _FIXED = ("principalId", "roleDefinitionId", "scope")
+_OPTIONAL = ("description", "condition", "conditionVersion", "delegatedManagedIdentityResourceId")
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
 
 
@@ -77,11 +78,7 @@ class RoleAssignment(ResourceType):
             "principalType": kind or "ServicePrincipal",
             "roleDefinitionId": definition(self.azure, role),
             "scope": parent.path,
-            **{
-                name: requested[name]
-                for name in ("description", "condition", "conditionVersion")
-                if requested.get(name)
-            },
+            **{name: requested[name] for name in _OPTIONAL if requested.get(name)},
         }
         self._only(new, old, properties)
         return Document(new.id, {**new.body, "properties": properties}, new.private)

@@ -13,13 +13,12 @@ import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import jwt
+import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
@@ -38,7 +37,6 @@ ACCESS_LIFETIME = 900
 REFRESH_LIFETIME = 3 * 3600
 _ISSUER = "Azure Container Registry"
 _KEY = "registry-token-key"
-_YEARS = 20
 _LEEWAY = 60
 
 # The actions of the control plane count in legacy mode, the data actions in ABAC mode.
@@ -280,21 +278,5 @@ def _signer(azure: Azure) -> _Signer:
 
 
 def _new_key() -> dict[str, str]:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry tokens of the local Azure")])
-    now = datetime.now(UTC)
-    certificate_ = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=365 * _YEARS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return {"key": private.decode(), "certificate": certificate_.public_bytes(serialization.Encoding.PEM).decode()}
+    authority = trustme.CA(organization_name="Local Azure, registry tokens", key_type=trustme.KeyType.RSA)
+    return {"key": authority.private_key_pem.bytes().decode(), "certificate": authority.cert_pem.bytes().decode()}

@@ -48,7 +48,9 @@ class Container(ResourceType):
         """Check the name; the versions' numbers are told by `show`."""
         check_name(self.what, new.id.name)
         properties = {
-            name: new.properties[name] for name in ("description", "properties", "tags") if name in new.properties
+            name: new.properties[name]
+            for name in ("description", "isArchived", "properties", "tags")
+            if name in new.properties
         }
         return Document(new.id, {**new.body, "properties": {"isArchived": False, **properties}}, new.private)
 

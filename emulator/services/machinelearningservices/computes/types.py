@@ -74,7 +74,7 @@ class Compute(ResourceType):
             resourceId=cluster.id.path,
             computeLocation=cluster.body["location"],
             isAttachedCompute=True,
-            disableLocalAuth=False,
+            disableLocalAuth=bool(requested.get("disableLocalAuth")),
             properties=inner,
         )
         return Document(compute.id, identity.assign(self.azure, compute.body, old), compute.private)

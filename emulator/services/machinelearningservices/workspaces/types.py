@@ -32,9 +32,25 @@ _LINKED = {
 _REQUIRED = ("storageAccount", "keyVault", "applicationInsights")
 _FIXED = ("storageAccount", "keyVault")
 _KEPT = ("workspaceId", "mlFlowTrackingUri", "discoveryUrl", "notebookInfo")
-_AUTH_TYPES = {"UsernamePassword": ("username", "password"), "ManagedIdentity": ("clientId", "resourceId"), "None": ()}
+_AUTH_TYPES = {
+    "AAD": (),
+    "AccessKey": ("accessKeyId", "secretAccessKey"),
+    "AccountKey": ("key",),
+    "ApiKey": ("key",),
+    "CustomKeys": ("keys",),
+    "ManagedIdentity": ("clientId", "resourceId"),
+    "None": (),
+    "PAT": ("pat",),
+    "SAS": ("sas",),
+    "ServicePrincipal": ("clientId", "clientSecret", "tenantId"),
+    "UsernamePassword": ("username", "password"),
+}
+"""Credentials that each needs. OAuth2 is not served."""
 _CATEGORIES = frozenset({"ContainerRegistry", "Git", "PythonFeed", "AzureBlob", "CustomKeys", "ApiKey"})
-_SETTABLE = ("category", "authType", "target", "isSharedToAll", "sharedUserList", "metadata", "expiryTime", "group")
+_SETTABLE = (
+    *("category", "authType", "target", "isSharedToAll", "sharedUserList", "metadata", "expiryTime", "error"),
+    *("peRequirement", "peStatus", "useWorkspaceManagedIdentity"),
+)
 
 
 class Workspace(ResourceType):
@@ -159,7 +175,9 @@ class Connection(ResourceType):
                 f"Connection '{new.id.name}' of authType {properties['authType']} lacks 'credentials.{missing[0]}'"
             )
         settable = {name: properties[name] for name in _SETTABLE if properties.get(name) is not None}
-        body = {**new.body, "properties": {"isSharedToAll": False, "group": _group(properties["category"]), **settable}}
+        # Read-only ones as the examples of Get-AzMLWorkspaceConnection show them.
+        fixed = {"group": "Azure", "createdByWorkspaceArmId": new.id.path.rpartition("/connections/")[0]}
+        body = {**new.body, "properties": {"isSharedToAll": False, **settable, **fixed}}
         return Document(new.id, body, {"credentials": {name: credentials[name] for name in fields}})
 
     def show(self, document: Document) -> dict[str, Any]:
@@ -195,12 +213,6 @@ def _datastore(workspace: Document) -> Document:
     }
     body = {"id": id_.path, "name": DATASTORE, "type": DATASTORES, "properties": properties}
     return Document(id_, {**body, "systemData": workspace.body["systemData"]})
-
-
-def _group(category: str) -> str:
-    return (
-        "Azure" if category == "AzureBlob" else "GenericProtocol" if category == "CustomKeys" else "ContainerRegistry"
-    )
 
 
 def _invalid(text: str) -> AzureError:
