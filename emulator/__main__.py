@@ -15,7 +15,7 @@ _FAILED = 2
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run one command; 2 for what cannot be done, told in one line."""
+    """Run one command; 2 and one line on stderr for what cannot be done."""
     arguments = _parser().parse_args(words)
     try:
         result: int = arguments.run(arguments)
@@ -45,25 +45,24 @@ def _parser() -> argparse.ArgumentParser:
         subparser.set_defaults(run=run)
         return subparser
 
-    serve = command("serve", _serve, "Serve in the foreground until SIGTERM; DIR/ready.json says when and where.")
+    serve = command("serve", _serve, "Serve in the foreground until SIGTERM; DIR/ready.json appears when it serves.")
     serve.add_argument(
         "--port",
         type=_port,
-        help=f"where https answers; default: where it did before, at first {lifecycle.DEFAULT_PORT}; 0: any that is"
-        " free",
+        help=f"the https port; default: the one of the last start, at first {lifecycle.DEFAULT_PORT}; 0: any free one",
     )
     serve.add_argument(
         "--scoring-port",
         type=_port,
-        help=f"where the first endpoint is scored; default {lifecycle.DEFAULT_SCORING_PORT}; 0: any that is free",
+        help=f"the first endpoint's scoring port; default {lifecycle.DEFAULT_SCORING_PORT}; 0: any free one",
     )
-    command("stop", _stop, "Stop it, with all processes and containers of its own; the state stays.")
-    command("stats", _stats, "Tell, as JSON, what was written since the start or the last reset-stats.")
-    command("deployments", _deployments, "Tell which online deployments there are, and how each fares, as JSON.")
-    command("reset-stats", _reset, "Begin to count anew.")
+    command("stop", _stop, "Stop it with its processes and containers; the state stays.")
+    command("stats", _stats, "Print, as JSON, the writes since the start or the last reset-stats.")
+    command("deployments", _deployments, "Print the online deployments and their state as JSON.")
+    command("reset-stats", _reset, "Reset the counts.")
     logs = command("logs", _logs, "Print the log of a build's run or of an online deployment.")
     logs.add_argument("name", metavar="RUN_OR_DEPLOYMENT", help="its name or its ARM id")
-    fault = command("fault", _fault, "Set a named fault or delay; without a value: end it; without a name: list them.")
+    fault = command("fault", _fault, "Set a named fault or delay; without a value end it, without a name list them.")
     fault.add_argument("name", nargs="?", metavar="NAME", help="e.g. principal-replication")
     fault.add_argument("value", nargs="?", metavar="VALUE", help="JSON, or a text")
     return parser

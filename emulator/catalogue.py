@@ -2,8 +2,7 @@
 
 from emulator.core.azure import ResourceType
 from emulator.services.authorization.types import RoleAssignment
-from emulator.services.containerregistry.jobs import Runs
-from emulator.services.containerregistry.types import Registry
+from emulator.services.containerregistry.types import Registry, Runs
 from emulator.services.insights.data import Metrics
 from emulator.services.insights.types import AutoscaleSetting, DiagnosticSetting, InsightsComponent
 from emulator.services.keyvault.types import Secret, Vault

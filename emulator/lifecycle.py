@@ -1,4 +1,4 @@
-"""How the process of a local Azure is found, held to be the only one, and ended, by the files in its state folder.
+"""The life of a local Azure's process, by the files in its state folder: found, locked to one at a time, ended.
 
 Owns ready.json's reading, the lock and the default ports. Light: it imports no service and no face, since every
 command of the command line waits for it.
@@ -24,7 +24,7 @@ _PATIENCE = 120.0
 
 
 class CannotServeError(Exception):
-    """Why no local Azure can start (or be found) here; the text is one line with the remedy."""
+    """No local Azure can start or be found here; the text is one line with the remedy."""
 
 
 @contextmanager

@@ -30,7 +30,6 @@ from emulator.protocols.web import RequestLog, azure_error, listening
 from emulator.services.authorization import types as authorization
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.graph import access as entra
-from emulator.services.keyvault import data as keyvault
 from emulator.services.keyvault.types import Vault
 from emulator.services.resources import types as resources
 
@@ -39,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ports:
-    """What the command line asks for: a port, 0 for the kept one or any, None for the kept one or the default."""
+    """Ports of the command line: a number, 0 for the stored one or any, None for the stored one or the default."""
 
     https: int | None = None
     scoring: int | None = None
@@ -49,8 +48,8 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
     # A handler may run in the middle of anything: of all that can be waited for, this alone is made for that.
     ended: SimpleQueue[int] = SimpleQueue()
-    for number_ in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number_, lambda number, _: ended.put(number))
+    for handled in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(handled, lambda number, _: ended.put(number))
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
@@ -93,9 +92,7 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
         scope = resources.make_subscription(azure, subscription, title)
         authorization.grant(azure, deployer.object_id, OWNER, scope)
     azure.serve(TYPES)
-    vault = azure.service(keyvault.VAULTS)
-    if isinstance(vault, Vault):
-        vault.listeners = vaults.Listeners(azure, files)
+    azure.serving(Vault).listeners = vaults.Listeners(azure, files)
     stack.enter_context(listening(arm.application(azure), https, files))
     stack.enter_context(listening(_realm(azure), realm, None))
     stack.callback(azure.suspend)
@@ -119,7 +116,7 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
 
 
 def _wanted(azure: Azure, name: str, requested: int | None, default: int) -> int | None:
-    """The port to insist on: the given one; at the first start the default one."""
+    """The port to bind: the requested one; at the first start the default one."""
     return requested if requested is not None else (None if azure.ports.of(name) else default)
 
 

@@ -15,7 +15,7 @@ from emulator.backends.containers import Replica, ServingSpec
 from emulator.backends.fleet import Fleet, Pool
 from emulator.core.ids import ResourceId
 from emulator.protocols.gateway import Gateway
-from emulator.services.machinelearningservices.onlineendpoints.types import deployments
+from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment
 from tests.conftest import PATIENCE
 from tests.emulator.conftest import InProcessAzure
 from tests.scoring import PORT, QUICK_PROBE, ROUTES
@@ -144,7 +144,7 @@ class Scene:
     @property
     def fleet(self) -> Fleet:
         """What serves."""
-        return deployments(self.local.azure).fleet
+        return self.local.azure.serving(OnlineDeployment).fleet
 
     def key(self, name: str) -> str:
         """A deployment's key in the fleet."""

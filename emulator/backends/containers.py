@@ -53,7 +53,7 @@ class Probe(BaseModel, frozen=True):
 
 
 class Mount(BaseModel, frozen=True):
-    """Files that a container holds beside its image's: those of a version, below a folder."""
+    """Files that a container holds besides its image's: those of a version, below a folder."""
 
     source: str
     """The version; it never changes."""
@@ -83,7 +83,7 @@ class ServingSpec(BaseModel, frozen=True):
     scoring: str = "/score"
     """Where the server inside takes scoring requests."""
     collector: dict[str, Any] = {}
-    """Which payloads are kept, as ARM says it."""
+    """ARM's `dataCollector`: which payloads are stored."""
     liveness: Probe
     readiness: Probe
     concurrency: int = 1
@@ -171,7 +171,7 @@ class Containers:
         self._files = files
 
     def pull(self, image: str, login: Login | None) -> str:
-        """Have the registry give an image to whom `login` names (None: anonymous), and tell its local id.
+        """Pull an image with some credentials (None: anonymous); its local id.
 
         The registry is asked even where the image lies here: a deployment without the right must fail.
         """
@@ -235,7 +235,7 @@ class Containers:
             return "nvidia" in (client.info().get("Runtimes") or {})
 
     def _share(self, client: Any, spec: ServingSpec) -> dict[str, Any]:  # noqa: ANN401 - docker has no types
-        """What a container may have; of this machine, which may be smaller than what was asked for."""
+        """A container's share of this machine, which may be smaller than the requested one."""
         share: dict[str, Any] = {}
         if spec.cpu is not None:
             share["nano_cpus"] = int(min(spec.cpu, client.info()["NCPU"]) * 1e9)

@@ -30,7 +30,7 @@ _STARTER = ThreadPoolExecutor(1, "registry-starter")
 
 
 class PortTakenError(AzureError):
-    """Somebody else listens where the registry shall."""
+    """Another process listens on the registry's port."""
 
     def __init__(self, port: int) -> None:
         text = f"port {port} is in use: end what listens there, then start the local Azure again"

@@ -39,7 +39,7 @@ class AbsentError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer: when it was given (seconds since 1970), what it took, and its status."""
+    """One answer: its time (seconds since 1970), its duration in seconds, and its status."""
 
     at: float
     seconds: float
@@ -79,7 +79,7 @@ class Pool:
         self._change = threading.Condition()
 
     def enter(self) -> Replica:
-        """Take a place in the least busy replica; `leave` gives it back."""
+        """Enter the least busy replica, until `leave`."""
         with self._change:
             if self._retired:
                 raise RetiredError
@@ -100,14 +100,14 @@ class Pool:
             return self._inside
 
     def leave(self, replica: Replica) -> None:
-        """Give a place back."""
+        """Leave a replica."""
         with self._change:
             replica.busy -= 1
             self._inside -= 1
             self._change.notify_all()
 
     def retire(self, seconds: float) -> None:
-        """Let nobody in any more, and wait until all are out."""
+        """Refuse new requests, and wait until those inside have ended."""
         with self._change:
             self._retired = True
             self._change.wait_for(lambda: self._inside == 0, seconds)
@@ -179,7 +179,7 @@ class Fleet:
             self._log_file(deployment).unlink(missing_ok=True)
 
     def log(self, deployment: str, tail: int = LOG_LINES) -> str:
-        """What a deployment's containers have written; of one that has failed, what was kept of it."""
+        """What a deployment's containers have written; after a failure, the stored end of it."""
         pool = self.pools.get(deployment)
         if pool is None:
             file = self._log_file(deployment)
@@ -214,7 +214,7 @@ class Fleet:
             self._watcher.start()
 
     def suspend(self) -> None:
-        """End everything: unfinished starts are given up, all containers are removed."""
+        """End everything: unfinished starts are abandoned, all containers are removed."""
         self.stopping.set()
         with self._change:
             self._change.wait_for(lambda: self._working == 0, _DIED_WITHIN)
@@ -260,7 +260,7 @@ class Fleet:
             try:
                 self._wait(replica, spec)
             except CrashError as error:
-                log.warning("%s: an old container is given up: %s", deployment, error)
+                log.warning("%s: an old container is abandoned: %s", deployment, error)
                 self.containers.remove([replica])
             else:
                 ready.append(replica)

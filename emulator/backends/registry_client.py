@@ -25,7 +25,7 @@ _TIMEOUT = 120.0
 
 @dataclass(frozen=True)
 class ImageLocation:
-    """One registry, and as whom it is asked."""
+    """An image in a registry, and the credentials for it."""
 
     server: str
     repository: str

@@ -38,8 +38,8 @@ def describe(azure: Azure, name: str, metadata: dict[str, str]) -> None:
 def metadata(azure: Azure, name: str) -> dict[str, str]:
     """A blob's metadata."""
     path = _beside(azure, name)
-    metadata_: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return metadata_
+    content: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return content
 
 
 def upload_url(azure: Azure, name: str, valid: timedelta = timedelta(hours=1)) -> str:

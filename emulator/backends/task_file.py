@@ -1,4 +1,4 @@
-"""What a build agent is asked to do: the run request and its task file, read into steps. Pure.
+"""A run request and its task file, read into the steps of a build agent. Pure.
 
 Owns the reading and every refusal that needs no engine. Task files may build and push; a `cmd` step, which runs any
 container, is refused by name.
@@ -17,30 +17,12 @@ import yaml
 
 from emulator.core.errors import AzureError
 
-_VALUED = {
-    *(
-        "--build-arg",
-        "--cache-from",
-        "--cpu-period",
-        "--cpu-quota",
-        "--cpu-shares",
-        "--cpuset-cpus",
-        "--label",
-        "--memory",
-    ),
-    *(
-        "--memory-swap",
-        "--platform",
-        "--progress",
-        "--shm-size",
-        "--target",
-        "--ulimit",
-        "--file",
-        "--tag",
-        "--isolation",
-        "--secret",
-    ),
-}
+_VALUED = frozenset(
+    """
+    --build-arg --cache-from --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --file --isolation --label --memory
+    --memory-swap --platform --progress --secret --shm-size --tag --target --ulimit
+    """.split()  # noqa: SIM905 - a list would be eighteen lines
+)
 _FLAGS = {"--compress", "--force-rm", "--no-cache", "--pull", "--rm", "--quiet"}
 _SHORT = {"-t": "--tag", "-f": "--file", "-m": "--memory", "-q": "--quiet"}
 _DROPPED = {"--isolation", "--progress", "--quiet"}
@@ -105,7 +87,7 @@ class Task:
     hidden: frozenset[str] = field(default_factory=frozenset, repr=False)
     #: Credentials for other registries, by host.
     credentials: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)
-    #: As whom the run acts in its own registry: "agent" (the service's own right), "caller", or "nobody".
+    #: The run's identity in its own registry: "agent" (the service's own right), "caller", or "none".
     acts_as: str = "agent"
 
     @property
@@ -175,7 +157,7 @@ def _credentials(requested: dict[str, Any]) -> tuple[dict[str, tuple[str, str]],
     own = requested.get("sourceRegistry") or {}
     if own.get("identity") == "[caller]":
         return custom, "caller"
-    return custom, "nobody" if own.get("loginMode") == "None" or own.get("identity") == "none" else "agent"
+    return custom, "none" if own.get("loginMode") == "None" or own.get("identity") == "none" else "agent"
 
 
 # DockerBuildRequest

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId, split
@@ -25,7 +25,7 @@ from emulator.core.store import Document, Store
 
 _log = logging.getLogger(__name__)
 _GLANCE = 0.1
-"""Seconds between two looks at a fault that holds something back."""
+"""Seconds between two checks of a fault that delays something."""
 _MOST_TAGS = 50
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 _ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
@@ -57,7 +57,7 @@ class ResourceType:
     type: ClassVar[str]
     #: Names of envelope fields that a PUT must have.
     required: ClassVar[tuple[str, ...]] = ()
-    #: Whether PUT and DELETE answer at once and go on beside.
+    #: Whether PUT and DELETE answer at once and the work goes on in an operation.
     long: ClassVar[bool] = False
     #: Whether DELETE does so though PUT does not.
     long_delete: ClassVar[bool] = False
@@ -102,7 +102,7 @@ class ResourceType:
         return merged
 
     def check_delete(self, document: Document) -> None:
-        """Refuse a DELETE of this very resource. Not asked when a parent goes and takes it along."""
+        """Refuse a DELETE of this very resource. Not called when a parent's deletion removes it."""
 
     def remove(self, document: Document) -> None:
         """Do the real work of a DELETE. Children are already gone."""
@@ -141,6 +141,9 @@ class ResourceType:
         """End, at a clean stop, all that runs for this type (processes, containers); `resume` brings it back."""
 
 
+Served = TypeVar("Served", bound=ResourceType)
+
+
 class Azure:
     """One local Azure: a store, the types it serves, and what is going on."""
 
@@ -157,7 +160,7 @@ class Azure:
         self._lock = threading.Lock()
         self.tenant = str(self.store.fact_or_create("tenant", lambda: str(uuid.uuid4())))
         self.subscription = str(self.store.fact_or_create("subscription", lambda: str(uuid.uuid4())))
-        #: Another one of the same tenant, for what stands beside what is deployed.
+        #: A second one of the same tenant, for resources outside of the deployment.
         self.other_subscription = str(self.store.fact_or_create("other-subscription", lambda: str(uuid.uuid4())))
 
     @property
@@ -175,6 +178,12 @@ class Azure:
         service = self._types.get(type_.lower())
         if service is None:
             raise AzureError(404, "InvalidResourceType", f"The resource type '{type_}' could not be found")
+        return service
+
+    def serving(self, type_: type[Served]) -> Served:
+        """The service of an ARM type, by its class."""
+        service = self.service(type_.type)
+        assert isinstance(service, type_)  # noqa: S101 - for the type checker: `serve` made it
         return service
 
     def resume(self) -> None:

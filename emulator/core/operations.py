@@ -38,7 +38,7 @@ class Operations:
         self._all: dict[str, Operation] = {}
 
     def start(self, resource: str, work: Callable[[], None]) -> Operation:
-        """Run `work` beside; what it raises becomes the operation's error."""
+        """Run `work` in a thread; what it raises becomes the operation's error."""
         operation = Operation(resource)
         self._all[operation.id] = operation
         threading.Thread(target=self._run, args=(operation, work), name=f"operation {resource}", daemon=True).start()
@@ -57,7 +57,7 @@ class Operations:
             operation.status = "Succeeded"
         except AzureError as error:
             operation.error, operation.status = error, "Failed"
-        except Exception as error:  # noqa: BLE001 - a thread has nobody above it: a fault here is Azure's 500
+        except Exception as error:  # noqa: BLE001 - no caller handles a thread's error: a fault here is Azure's 500
             _log.exception("operation on %s", operation.resource)
             operation.error = AzureError(500, "InternalServerError", f"{type(error).__name__}: {error}")
             operation.status = "Failed"

@@ -1,4 +1,4 @@
-"""Ports of the local Azure: chosen once, kept in the state, so that URLs in other people's state stay true.
+"""Ports of the local Azure: chosen once and stored, so that URLs in Pulumi's state stay true.
 
 Owns the choice and the binding; what answers on a port is the faces' business. Everything binds to 127.0.0.1.
 """
@@ -14,7 +14,7 @@ _FACT = "ports"
 
 
 class PortInUseError(Exception):
-    """Somebody else listens on a port that is wanted; the text is one line with the remedy."""
+    """Another process listens on the port; the text is one line with the remedy."""
 
     def __init__(self, name: str, port: int) -> None:
         super().__init__(f"port {port} ({name}) is in use: end what listens there, or choose another port")
@@ -30,20 +30,20 @@ class Ports:
         self._lock = threading.Lock()
 
     def of(self, name: str) -> int | None:
-        """The port kept for a name."""
+        """The port stored for a name."""
         return self._kept().get(name)
 
     def numbers(self) -> set[int]:
-        """All ports that are kept."""
+        """All stored ports."""
         return set(self._kept().values())
 
     @staticmethod
     def check_free(name: str, port: int) -> None:
-        """Refuse a port that is taken now; it is neither bound nor kept."""
+        """Refuse a port that is taken now; it is neither bound nor stored."""
         _listening(name, port).close()
 
     def choose(self, name: str, preferred: int = 0) -> int:
-        """The port kept for a name; at first the wanted one, or the next free one after it (0: any)."""
+        """The port stored for a name; at first the preferred one, or the next free one after it (0: any)."""
         with self._lock:
             ports = self._kept()
             if name not in ports:
@@ -52,9 +52,9 @@ class Ports:
             return ports[name]
 
     def bind(self, name: str, preferred: int | None = None) -> socket.socket:
-        """A listening socket for a name: at the wanted port, else at the kept one, else at any free one.
+        """A listening socket for a name: at the preferred port, else at the stored one, else at any free one.
 
-        A wanted or kept port that is taken is refused with `PortInUseError`, since URLs made earlier name it.
+        A preferred or stored port that is taken is refused with `PortInUseError`, since URLs made earlier name it.
         """
         with self._lock:
             ports = self._kept()

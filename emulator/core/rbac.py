@@ -16,7 +16,7 @@ ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 
 @dataclass(frozen=True)
 class Principal:
-    """Somebody Entra knows: its object id is what roles are given to."""
+    """A principal of Entra: roles are assigned to its object id."""
 
     object_id: str
     name: str

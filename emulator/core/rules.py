@@ -32,7 +32,7 @@ def between(field: str, value: Any, minimum: float, maximum: float) -> None:  # 
 
 
 def flag(field: str, value: Any) -> None:  # noqa: ANN401 - JSON
-    """Refuse what is neither true nor false (None is not given)."""
+    """Refuse what is neither true nor false (None is absent)."""
     if value is not None and not isinstance(value, bool):
         raise AzureError(400, "InvalidRequestContent", f"The value '{value}' of '{field}' is neither true nor false.")
 

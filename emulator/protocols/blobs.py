@@ -40,7 +40,7 @@ def routes(azure: Azure) -> list[BaseRoute]:
     """/blob/NAME and /storage/ACCOUNT/CONTAINER/NAME, with a shared access signature in the query."""
 
     def find(request: Request) -> tuple[Path, dict[str, str]]:
-        """Where a blob lies, and its metadata; refused where the signature does not allow what is asked."""
+        """Where a blob lies, and its metadata; refused where the signature does not allow the request."""
         permission = "w" if request.method == "PUT" else "r"
         parameters, query = request.path_params, dict(request.query_params)
         if "account" in parameters:
@@ -148,7 +148,7 @@ def _join(path: Path, ids: list[str]) -> None:
 def _read(request: Request, path: Path, metadata: dict[str, str]) -> Response:
     if not path.is_file():
         raise AzureError(404, "BlobNotFound", "The specified blob does not exist.")
-    # A growing log may get longer meanwhile: this length is the one that is told and sent.
+    # A growing log may get longer meanwhile: this length is announced and sent.
     size = path.stat().st_size
     start, end, status = 0, size - 1, 200
     headers = {**_about(path), **_VERSION, "Accept-Ranges": "bytes", "x-ms-blob-type": "BlockBlob"}

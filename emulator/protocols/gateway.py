@@ -33,7 +33,7 @@ from emulator.services.graph import access as entra
 from emulator.services.machinelearningservices.onlineendpoints.access import SCORE, Route, token_is_valid
 from emulator.services.machinelearningservices.onlineendpoints.data import Collector, Exchange
 from emulator.services.machinelearningservices.onlineendpoints.rules import ENDPOINTS
-from emulator.services.machinelearningservices.onlineendpoints.types import deployments, endpoints, port_name
+from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment, OnlineEndpoint, port_name
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -61,7 +61,7 @@ class Shares:
         self._due = dict.fromkeys(self.weights, 0)
 
     def next(self) -> str | None:
-        """Whose turn it is; None where nobody has a weight."""
+        """The deployment whose turn it is; None where none has a weight."""
         total = sum(self.weights.values())
         if total == 0:
             return None
@@ -102,8 +102,8 @@ class Gateway:
 
     def __init__(self, azure: Azure) -> None:
         self._azure = azure
-        self._endpoints = endpoints(azure)
-        self._fleet = deployments(azure).fleet
+        self._endpoints = azure.serving(OnlineEndpoint)
+        self._fleet = azure.serving(OnlineDeployment).fleet
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._servers: dict[str, tuple[uvicorn.Server, Future[None]]] = {}
@@ -127,7 +127,7 @@ class Gateway:
         self._endpoints.opened, self._endpoints.closed = self.open, self.close
         self._fleet.watch()
         try:
-            deployments(self._azure).sweep()
+            self._azure.serving(OnlineDeployment).sweep()
         except AzureError as error:
             _log.warning("%s", error)
 
@@ -258,7 +258,7 @@ class Gateway:
                     return response
             elif requested:
                 self._demand_known(route, name)
-            # It goes or changes at this very moment: look again by the rules of now.
+            # It is being removed or changed: try again by the present rules.
             await asyncio.sleep(_PAUSE)
             route = self._route(route.id)
             split.follow(route)
@@ -288,7 +288,7 @@ class Gateway:
             raise _RefusedError(404, "NotFound", f"Deployment '{name}' does not exist in endpoint '{route.id.name}'.")
 
     async def _exchange(self, route: Route, name: str, slot: "_Slot", forwarded: "_Forwarded") -> Response | None:
-        """One request to one container; None where it could not be reached, so that another may be asked."""
+        """One request to one container; None where it could not be reached, so that another may be tried."""
         key, start, spec = route.deployment(name), time.monotonic(), slot.pool.spec
         try:
             async with asyncio.timeout(spec.timeout):
@@ -315,7 +315,7 @@ class Gateway:
     def _collect(
         self, deployment: ResourceId, settings: dict[str, Any], forwarded: "_Forwarded", response: Response
     ) -> None:
-        """Keep payloads; nobody waits for it."""
+        """Store payloads in the background."""
         source = forwarded.request
         number = forwarded.headers.get("x-request-id", "")
         headers = dict(source.headers)
@@ -344,7 +344,7 @@ class Gateway:
         )
 
     def _mirror(self, route: Route, split: _TrafficSplit, forwarded: "_Forwarded") -> None:
-        """Send a copy to the deployment that traffic is mirrored to, if it is its turn; nobody waits for the answer."""
+        """Send a copy to the deployment that traffic is mirrored to, if it is its turn; the answer is dropped."""
         name = split.mirror.next()
         if not name:
             return
@@ -394,7 +394,7 @@ def _returned(reply: httpx.Response, *, failing: bool) -> Response:
 
 
 async def _new_client() -> httpx.AsyncClient:
-    # No connection is kept: one that the container closes at that moment would fail a request, which nobody may repeat.
+    # No keep-alive: a connection that the container closes just then would fail a request, which must not be repeated.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncClient(trust_env=False, timeout=None, limits=limits)  # noqa: S113 - each exchange has its own
 

@@ -29,7 +29,7 @@ def routes(azure: Azure) -> list[BaseRoute]:
 
 
 def graph_audiences(azure: Azure) -> list[str]:
-    """For whom a token that Graph accepts may be."""
+    """Audiences of tokens that Graph accepts."""
     return [f"{azure.url}/graph", *entra.GRAPH_AUDIENCES]
 
 

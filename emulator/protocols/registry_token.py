@@ -3,7 +3,7 @@
 Owns the protocol; who gets what is decided in `emulator.services.registry_tokens`.
 
 Where clients find it: GET http(s)://LOGINSERVER/v2/ answers 401 with `WWW-Authenticate: Bearer
-realm="…/oauth2/token", service="LOGINSERVER"`. A client takes the realm from there, and reaches the exchange beside
+realm="…/oauth2/token", service="LOGINSERVER"`. A client takes the realm from there, and finds the exchange next to
 it: `…/oauth2/token` becomes `…/oauth2/exchange`. On real Azure the realm is https://LOGINSERVER/oauth2/token, so that
 the same client works there. Here the realm is http://localhost:PORT/oauth2/token for all registries (docker refuses
 an unknown certificate authority, and takes plain http for localhost), and `service` says which registry is meant.
@@ -63,7 +63,7 @@ def routes(azure: Azure) -> list[Route]:
 
 
 async def _answered(azure: Azure, request: Request, work: Work, form: Form) -> Response:
-    """Run the blocking part beside the loop; refusals as registries word them."""
+    """Run the blocking part in a thread; refusals as registries word them."""
     try:
         body = await run_in_threadpool(work, azure, request, form)
     except AzureError as error:

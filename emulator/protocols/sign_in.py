@@ -129,7 +129,7 @@ _UNKNOWN_APPLICATION = 700016
 
 
 def _audience(azure: Azure, form: dict[str, str]) -> str | None:
-    """For whom the token shall be: the scope without `/.default`, or version 1's `resource`."""
+    """The token's audience: the scope without `/.default`, or version 1's `resource`."""
     del azure
     if "resource" in form:
         return form["resource"]

@@ -37,7 +37,7 @@ class Listeners:
         self._lock = threading.Lock()
 
     def open(self, vault: str) -> None:
-        """Listen for a vault, where nobody does yet."""
+        """Listen for a vault, unless that is done already."""
         with self._lock:
             if vault.lower() in self._open:
                 return
@@ -79,7 +79,7 @@ def application(azure: Azure, vault: str) -> Starlette:
 
 
 def _challenge(azure: Azure) -> Response:
-    """SDKs ask without a token at first, to be told for whom it shall be."""
+    """SDKs send a first request without a token, to learn its audience from the challenge."""
     text = f'Bearer authorization="{azure.url}/{azure.tenant}", resource="{entra.VAULT_AUDIENCES[0]}"'
     error = AzureError(401, "Unauthorized", "AKV10000: Request is missing a Bearer or PoP token.")
     return JSONResponse(error.body, 401, {"WWW-Authenticate": text})

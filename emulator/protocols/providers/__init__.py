@@ -32,7 +32,7 @@ class FakeProviders:
 
 
 def serve(azure: Azure) -> FakeProviders:
-    """Let the engine attach; each port is chosen once and kept in the state."""
+    """Let the engine attach; each port is chosen once and stored in the state."""
     principal = entra.deployer(azure).principal
     fakes: tuple[FakeProvider, ...] = (AzureNative(azure, principal), AzureAd(azure, principal), Docker(azure))
     listening: dict[str, Listening] = {}

@@ -47,20 +47,20 @@ class ResourceSpec:
     version: str
     """The API version that the SDK's default module uses."""
     envelope: frozenset[str] = frozenset({"location", "tags"})
-    """Inputs that stand beside `properties` in ARM."""
+    """Inputs that are siblings of `properties` in ARM."""
     flat: bool = True
     """Whether the SDK lifts ARM's `properties` to the top."""
     computed: frozenset[str] = frozenset()
-    """Outputs that nobody gives, beside those that every type has."""
+    """Outputs that are no inputs, besides those that every type has."""
     replaces: frozenset[str] = frozenset()
-    """Inputs, beside the path parameters and the location, whose change takes a new resource."""
+    """Inputs, besides the path parameters and the location, whose change replaces the resource."""
     secret: frozenset[Path] = frozenset()
     private: frozenset[str] = frozenset()
     """Inputs at the top of `properties` that Azure takes and never gives back."""
     spelled: tuple[str, ...] = ()
     """Properties that ARM spells `Like_This`, where the SDK says `likeThis`."""
     getter: str = ""
-    """The function that reads it, such as `getRegistry`; derived from the token unless given."""
+    """The function that reads it, such as `getRegistry`; derived from the token by default."""
     parameters: tuple[str, ...] = field(init=False)
 
     @property
@@ -305,7 +305,7 @@ class ArmHandler(ResourceHandler):
         return outputs
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
-        """PUT, after a look that nothing is there yet."""
+        """PUT, after a GET that must answer 404."""
         id_ = self._id(new)
         if self._get(id_) is not None:
             raise ProviderError(f"cannot create already existing resource '{id_}'")
@@ -318,7 +318,7 @@ class ArmHandler(ResourceHandler):
         return None if body is None else self._outputs(body)
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
-        """PUT: what is no longer given goes back to Azure's default."""
+        """PUT: what is left out returns to Azure's default."""
         return self._outputs(self._put(id_, new))
 
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
@@ -330,18 +330,18 @@ class ArmHandler(ResourceHandler):
                 raise
 
     def inputs(self, id_: str, outputs: Values) -> Values:
-        """What was given, as far as Azure tells: the path's parts, and the outputs that are no read-only ones."""
-        inputs_ = {name: value for name, value in outputs.items() if name not in self.computed - {"properties"}}
-        inputs_.pop("id", None)
+        """The inputs as far as Azure shows them: the path's parts, and the outputs that are not read-only."""
+        writable = {name: value for name, value in outputs.items() if name not in self.computed - {"properties"}}
+        writable.pop("id", None)
         if self.spec.token.endswith(":ResourceGroup"):
-            inputs_.pop("properties", None)
-        identity = inputs_.get("identity")
+            writable.pop("properties", None)
+        identity = writable.get("identity")
         if isinstance(identity, dict):
-            identity_ = {name: value for name, value in identity.items() if name not in {"principalId", "tenantId"}}
-            if isinstance(identity_.get("userAssignedIdentities"), dict):
-                identity_["userAssignedIdentities"] = sorted(identity_["userAssignedIdentities"])
-            inputs_["identity"] = identity_
-        return {**inputs_, **self._parts(id_)}
+            assignable = {name: value for name, value in identity.items() if name not in {"principalId", "tenantId"}}
+            if isinstance(assignable.get("userAssignedIdentities"), dict):
+                assignable["userAssignedIdentities"] = sorted(assignable["userAssignedIdentities"])
+            writable["identity"] = assignable
+        return {**writable, **self._parts(id_)}
 
     # -- invokes -------------------------------------------------------------------------------------------------------
 
@@ -431,7 +431,7 @@ class ArmHandler(ResourceHandler):
         }
         outer = {name: value for name, value in body.items() if name not in {"properties", "id"} and value is not None}
         inner = properties if self.spec.flat else {"properties": properties}
-        # `id` is the resource's own; the engine keeps it beside the outputs.
+        # `id` is the resource's own; the engine keeps it apart from the outputs.
         return {**inner, **outer, "id": body["id"], "azureApiVersion": self.spec.version}
 
     def _group_location(self, inputs: Values) -> str:

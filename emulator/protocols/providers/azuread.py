@@ -12,7 +12,6 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.rbac import Principal
 from emulator.protocols.providers.base import (
-    CheckFailure,
     FakeProvider,
     Path,
     Properties,
@@ -50,6 +49,7 @@ class _Graph(ResourceHandler):
 class Application(_Graph):
     """`azuread.Application`; its id is `/applications/OBJECT_ID`."""
 
+    required = ("displayName",)
     computed = frozenset(
         {
             "appRoleIds",
@@ -63,12 +63,6 @@ class Application(_Graph):
     )
     stable = frozenset({"clientId", "objectId", "publisherDomain"})
     replaces = frozenset({"templateId"})
-
-    def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
-        """The display name is the one thing that must be given."""
-        if not new.get("displayName"):
-            raise CheckFailure("displayName", "Missing required argument: displayName")
-        return new
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
         """POST /applications."""
@@ -112,14 +106,11 @@ class Application(_Graph):
             "logoUrl": "",
         }
 
-    def inputs(self, id_: str, outputs: Values) -> Values:
-        """Without what the directory itself fills in."""
-        return {name: value for name, value in super().inputs(id_, outputs).items() if name != "id"}
-
 
 class ServicePrincipal(_Graph):
     """`azuread.ServicePrincipal`; its id is `/servicePrincipals/OBJECT_ID`."""
 
+    required = ("clientId",)
     computed = frozenset(
         {
             "appRoleIds",
@@ -140,12 +131,6 @@ class ServicePrincipal(_Graph):
     )
     stable = frozenset({"objectId", "applicationTenantId", "type"})
     replaces = frozenset({"clientId"})
-
-    def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
-        """The application must be given."""
-        if not new.get("clientId"):
-            raise CheckFailure("clientId", "Missing required argument: clientId")
-        return new
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
         """POST /servicePrincipals."""
@@ -195,14 +180,11 @@ class ServicePrincipal(_Graph):
             "samlMetadataUrl": "",
         }
 
-    def inputs(self, id_: str, outputs: Values) -> Values:
-        """Without what the directory itself fills in."""
-        return {name: value for name, value in super().inputs(id_, outputs).items() if name != "id"}
-
 
 class ApplicationPassword(_Graph):
     """`azuread.ApplicationPassword`; its id is `OBJECT_ID/password/KEY_ID`. Every change makes a new one."""
 
+    required = ("applicationId",)
     computed = frozenset({"keyId", "value"})
     stable = frozenset({"keyId", "value"})
     secret: frozenset[Path] = frozenset({("value",)})
@@ -210,14 +192,8 @@ class ApplicationPassword(_Graph):
         {"applicationId", "displayName", "endDate", "endDateRelative", "rotateWhenChanged", "startDate"}
     )
 
-    def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
-        """The application must be given, by its resource id."""
-        if not new.get("applicationId"):
-            raise CheckFailure("applicationId", "Missing required argument: applicationId")
-        return new
-
     def preview(self, new: Values, old: Values | None) -> Values:
-        """The dates are Azure's where none are given."""
+        """Dates that are not set are Azure's."""
         return {"startDate": "", "endDate": "", **super().preview(new, old)} if old else super().preview(new, old)
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
@@ -231,7 +207,7 @@ class ApplicationPassword(_Graph):
         return f"{owner}/password/{key}", {**self._outputs(credential, new), "value": value}
 
     def read(self, id_: str, outputs: Values) -> Values | None:
-        """Graph never tells a password again: what the state has stays."""
+        """Graph never shows a password again: the state's value stays."""
         owner, _, key = id_.partition("/password/")
         credential = self._credential(owner, key)
         if credential is None:
@@ -250,9 +226,9 @@ class ApplicationPassword(_Graph):
             _gone(lambda: graph.remove_password(self._azure, owner, key))
 
     def inputs(self, id_: str, outputs: Values) -> Values:
-        """Dates that nobody gave are no inputs."""
-        inputs_ = {name: value for name, value in super().inputs(id_, outputs).items() if name != "id"}
-        return {name: value for name, value in inputs_.items() if name not in {"startDate", "endDate"}}
+        """Azure's dates are no inputs."""
+        inputs = super().inputs(id_, outputs)
+        return {name: value for name, value in inputs.items() if name not in {"startDate", "endDate"}}
 
     def _credential(self, owner: str, key: str) -> Values | None:
         body = _found(graph.get_application, self._azure, owner)
@@ -298,7 +274,7 @@ class AzureAd(FakeProvider):
         for body in graph.list_principals(self._azure):
             if any(arguments.get(name) == body[field] for name, field in fields.items() if arguments.get(name)):
                 return Properties(ServicePrincipal._outputs(body, {}))  # noqa: SLF001 - the same module
-        criterion = next((f"{name} '{arguments[name]}'" for name in fields if arguments.get(name)), "no name given")
+        criterion = next((f"{name} '{arguments[name]}'" for name in fields if arguments.get(name)), "no name")
         raise AzureError(404, "Request_ResourceNotFound", f"No service principal found matching {criterion}")
 
 

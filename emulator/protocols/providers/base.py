@@ -202,7 +202,7 @@ class CheckFailure(Exception):  # noqa: N818 - not an error: an answer of Check
 
 @dataclass(frozen=True)
 class Step:
-    """What a resource type is told of one call: the urn, the name, and the seed for random names."""
+    """One call of the engine: the urn, the name, and the seed for random names."""
 
     urn: str
     name: str
@@ -212,7 +212,7 @@ class Step:
 class ResourceHandler(ABC):
     """One resource type of a provider. Refusals are raised as `AzureError`."""
 
-    #: Outputs that nobody gives: unknown in a preview, and no part of what a refresh carries over to the inputs.
+    #: Outputs that are no inputs: unknown in a preview, and not carried over to the inputs by a refresh.
     computed: frozenset[str] = frozenset()
     #: Outputs that an update in place never changes, so that a preview may show them.
     stable: frozenset[str] = frozenset({"name", "location"})
@@ -222,9 +222,14 @@ class ResourceHandler(ABC):
     secret: frozenset[Path] = frozenset()
     #: Whether the old one goes before the new one comes.
     delete_first: bool = True
+    #: Inputs without which there is nothing to create.
+    required: tuple[str, ...] = ()
 
     def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002 - for subclasses
         """Fill in what the real provider fills in; raise `CheckFailure` for what it refuses."""
+        for name in self.required:
+            if not new.get(name):
+                raise CheckFailure(name, f"Missing required argument: {name}")
         return new
 
     def ignored(self, change: Change, old: Values, new: Values) -> bool:  # noqa: ARG002 - for subclasses
@@ -254,7 +259,7 @@ class ResourceHandler(ABC):
 
     def inputs(self, id_: str, outputs: Values) -> Values:  # noqa: ARG002 - for subclasses
         """The inputs that would lead to these outputs (for an import)."""
-        return {name: value for name, value in outputs.items() if name not in self.computed}
+        return {name: value for name, value in outputs.items() if name not in self.computed | {"id"}}
 
 
 Function = Callable[[Values], Properties]
@@ -401,13 +406,13 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(properties=outputs.encode())
         try:
             with _errors_as_status(context):
-                id_, outputs_ = handler.create(self._step(request.urn), new.values)
+                id_, result = handler.create(self._step(request.urn), new.values)
                 # Made, but the engine has no answer yet: here a killed run leaves what its state does not know.
                 self._azure.delay("answer-delay", _token(request.urn))
         except InitFailed as failure:
             _init_failed(context, failure, new, handler)
             raise
-        return provider_pb2.CreateResponse(id=id_, properties=new.having(outputs_, handler.secret).encode())
+        return provider_pb2.CreateResponse(id=id_, properties=new.having(result, handler.secret).encode())
 
     def Read(  # noqa: N802, D102
         self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
@@ -440,11 +445,11 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.UpdateResponse(properties=outputs.encode())
         try:
             with _errors_as_status(context):
-                outputs_ = handler.update(self._step(request.urn), request.id, old.values, new.values)
+                result = handler.update(self._step(request.urn), request.id, old.values, new.values)
         except InitFailed as failure:
             _init_failed(context, failure, new, handler)
             raise
-        return provider_pb2.UpdateResponse(properties=new.having(outputs_, handler.secret).encode())
+        return provider_pb2.UpdateResponse(properties=new.having(result, handler.secret).encode())
 
     def Delete(  # noqa: N802, D102
         self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext
@@ -471,7 +476,7 @@ def _token(urn: str) -> str:
 
 
 def error_text(error: AzureError) -> str:
-    """An error as azure-native tells it: one line."""
+    """An error as azure-native prints it: one line."""
     return f'Status={error.status} Code="{error.code}" Message="{" ".join(error.message.split())}"'
 
 
@@ -532,7 +537,7 @@ class Listening:
 
 
 def listen(fake: FakeProvider, port: int = 0) -> Listening:
-    """Serve a fake on 127.0.0.1, on a free port unless one is given."""
+    """Serve a fake on 127.0.0.1, on a free port for 0."""
     options = [("grpc.max_receive_message_length", _MESSAGE_LIMIT), ("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(_WORKERS, thread_name_prefix=fake.name), options=options)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(fake, server)

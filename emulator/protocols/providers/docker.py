@@ -77,11 +77,11 @@ class Image(ResourceHandler):
         return change.path in {"registry.username", "registry.password"}
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
-        """Build, and push unless told not to."""
+        """Build, and push unless `skipPush`."""
         return str(new["imageName"]), self._made(new)
 
     def read(self, id_: str, outputs: Values) -> Values | None:  # noqa: ARG002
-        """The real one looks nowhere either."""
+        """As the real provider: the state, unread."""
         return outputs
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
@@ -126,6 +126,7 @@ class Image(ResourceHandler):
 class RegistryImage(ResourceHandler):
     """`docker.RegistryImage`: a local image, pushed. The password comes with the resource or the provider's config."""
 
+    required = ("name",)
     computed = frozenset({"sha256Digest"})
     stable = frozenset({"sha256Digest"})
     replaces = frozenset({"name", "triggers"})
@@ -133,12 +134,6 @@ class RegistryImage(ResourceHandler):
     def __init__(self, azure: Azure, settings: Mapping[str, object]) -> None:
         self._azure = azure
         self._settings = settings
-
-    def check(self, step: Step, old: Values, new: Values) -> Values:  # noqa: ARG002
-        """The image's name must be given."""
-        if not new.get("name"):
-            raise CheckFailure("name", "Missing required argument: name")
-        return new
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
         """Push."""

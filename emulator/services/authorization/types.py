@@ -90,7 +90,7 @@ class RoleAssignment(ResourceType):
                 "InvalidPrincipalId",
                 f"A valid principal ID must be provided for role assignment, not '{object_id}'.",
             )
-        # With a principal type Azure does not look the principal up: the documented way round the replication delay.
+        # With a principal type Azure does not query the directory: the documented way round the replication delay.
         if kind is None and not graph.is_replicated(self.azure, object_id):
             raise AzureError(
                 400,

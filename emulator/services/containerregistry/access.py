@@ -103,7 +103,7 @@ def may(azure: Azure, registry: Document, principal: Principal, action: str = "p
 
 
 def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[str]) -> list[dict[str, object]]:
-    """What of `repository:NAME:pull,push`, `registry:catalog:*` … somebody gets: the `access` of a token."""
+    """The granted part of scopes such as `repository:NAME:pull,push` or `registry:catalog:*`: a token's `access`."""
 
     def allowed(action: str) -> bool:
         assigned = caller.principal is not None and may(azure, registry, caller.principal, action)
@@ -126,7 +126,7 @@ def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[s
 
 
 def pass_firewall(registry: Document, caller: Caller) -> None:
-    """Refuse whom the registry's network settings keep out."""
+    """Refuse a caller whom the registry's network settings exclude."""
     properties = registry.properties
     if properties.get("publicNetworkAccess", "Enabled") == "Enabled":
         return

@@ -1,8 +1,7 @@
-"""ACR Tasks: Microsoft.ContainerRegistry/registries/runs, and the build agent that does the work.
+"""Build agents of ACR Tasks: they build and push with a real docker CLI, and write the logs.
 
-Owns runs: their states, their logs, and the agent, which builds and pushes with a real docker CLI. What a request
-means is read in `task_file`, sources are taken apart in `build_source`. Quick runs only: no stored tasks, agent pools
-or triggers.
+A request is read in `backends.task_file`, sources are extracted in `backends.archive`. Quick runs only: no stored
+tasks, agent pools or triggers.
 https://learn.microsoft.com/rest/api/containerregistry/registries/schedule-run (2019-06-01-preview)
 
 Faults: `build-delay` (seconds before the first step), `build-fails` (a text, or true: the first step fails with it).
@@ -10,7 +9,6 @@ Faults: `build-delay` (seconds before the first step), `build-fails` (a text, or
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -18,6 +16,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from emulator.backends import archive, docker_engine, signed_blobs
 from emulator.backends.image_names import pushed_digest
 from emulator.backends.processes import guarded
 from emulator.backends.task_file import Build, Image, Push, Run, Task, read
-from emulator.core.azure import Azure, Request, ResourceType, Response
+from emulator.core.azure import Azure, Request
 from emulator.core.errors import AzureError
 from emulator.core.rbac import Principal
 from emulator.core.store import Document
@@ -38,7 +37,7 @@ from emulator.services.containerregistry.access import ABAC, REGISTRIES, TOKEN_U
 RUNS = f"{REGISTRIES}/runs"
 #: Builds that go on at the same time; more wait in the queue.
 AGENTS = 2
-_GOING = {"Queued", "Started", "Running"}
+GOING = {"Queued", "Started", "Running"}
 _AGENT = Caller("acr-tasks", rights=frozenset({"pull", "push"}))
 _GRACE = 10.0
 _JOIN = 60.0
@@ -99,13 +98,11 @@ class _ActiveRun:
         self.write(f"{datetime.now(UTC):%Y/%m/%d %H:%M:%S} {text}")
 
 
-class Runs(ResourceType):
-    """Microsoft.ContainerRegistry/registries/runs."""
-
-    type = RUNS
+class Agent:
+    """The build agents of all registries. Thread-safe."""
 
     def __init__(self, azure: Azure) -> None:
-        super().__init__(azure)
+        self.azure = azure
         self._active: dict[str, _ActiveRun] = {}
         self._lock = threading.Lock()
         self._agents = threading.Semaphore(AGENTS)
@@ -129,7 +126,7 @@ class Runs(ResourceType):
                     " put it to the URL of listBuildSourceUploadUrl, and give that answer's relativePath",
                 )
             document = self.azure.store.put(_document(registry, run_id, task, request.body, now))
-        log = _log_blob(document)
+        log = log_blob(document)
         path = signed_blobs.blob_path(self.azure, log)
         path.write_text("", encoding="utf-8")
         active = _ActiveRun(document, registry, task, request.principal, path)
@@ -139,68 +136,25 @@ class Runs(ResourceType):
         active.thread.start()
         return document.body
 
-    def check(self, new: Document, old: Document | None) -> Document:
-        """Only `isArchiveEnabled` can be changed, and only of a run that exists."""
-        if old is None:
-            raise AzureError(405, "MethodNotAllowed", "Runs are made by scheduleRun.")
-        properties = {**old.properties, "isArchiveEnabled": bool(new.properties.get("isArchiveEnabled"))}
-        return Document(old.id, {**old.body, "properties": properties}, old.private)
-
-    def check_delete(self, document: Document) -> None:
-        """Runs cannot be deleted."""
-        raise AzureError(405, "MethodNotAllowed", f"The run '{document.id.name}' cannot be deleted.")
-
-    def remove(self, document: Document) -> None:
-        """End the run and take away its log: the registry goes."""
-        self._end([document.id.key], "Canceled")
-        shutil.rmtree(signed_blobs.blob_path(self.azure, _log_blob(document)).parent, ignore_errors=True)
-
-    def action(self, document: Document, name: str, request: Request) -> Response:
-        """The log's URL; cancelling."""
-        if name.lower() == "listlogsasurl":
-            return Response(
-                200, {"logLink": signed_blobs.read_url(self.azure, _log_blob(document)), "logArtifactLink": None}
-            )
-        if name.lower() == "cancel":
-            active = self._active.get(document.id.key)
-            if active is None:
-                raise AzureError(
-                    400,
-                    "RunNotCancellable",
-                    f"The run '{document.id.name}' has ended: {document.properties['status']}.",
-                )
+    def cancel(self, run: Document) -> bool:
+        """End a run; False where it has ended already."""
+        active = self._active.get(run.id.key)
+        if active is not None:
             active.stop("Canceled")
-            return Response(200)
-        return super().action(document, name, request)
+        return active is not None
 
-    def listing(self, scope: Any, query: dict[str, str]) -> list[Document]:  # noqa: ANN401 - as the core has it
-        """Runs, newest first; `$top` is understood."""
-        runs = super().listing(scope, query)[::-1]
-        return runs[: int(query["$top"])] if query.get("$top", "").isdigit() else runs
-
-    def log(self, document: Document) -> str | None:
-        """The log of the run."""
-        path = signed_blobs.blob_path(self.azure, _log_blob(document))
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-
-    def resume(self, document: Document) -> None:
-        """A run that was going when the service stopped has failed."""
-        if document.properties["status"] in _GOING:
-            self._finish(document, "Failed", "the service restarted while the run was going on")
-
-    def suspend(self) -> None:
-        """End what goes on."""
-        self._end(list(self._active), "Failed")
-
-    def _end(self, keys: list[str], status: str) -> None:
-        ended = [active for key in keys if (active := self._active.get(key)) is not None]
+    def end(self, runs: Iterable[str], status: str) -> None:
+        """End runs, by the keys of their ids, and wait for it."""
+        ended = [active for key in runs if (active := self._active.get(key)) is not None]
         for active in ended:
             active.stop(status)
         for active in ended:
             if active.thread is not None:
                 active.thread.join(_JOIN)
 
-    # The agent
+    def end_all(self) -> None:
+        """End all runs as failed."""
+        self.end(list(self._active), "Failed")
 
     def _work(self, active: _ActiveRun) -> None:
         began = time.monotonic()
@@ -221,7 +175,7 @@ class Runs(ResourceType):
             problem = f"failed during run, err: {error}"
         except AzureError as error:
             problem = f"failed during run, err: {error.message}"
-        except Exception as error:  # noqa: BLE001 - a thread has nobody above it
+        except Exception as error:  # noqa: BLE001 - no caller handles a thread's error
             problem = f"failed during run, err: {type(error).__name__}: {error}"
         finally:
             timer.cancel()
@@ -232,10 +186,10 @@ class Runs(ResourceType):
             active.write(f"\nRun ID: {name} failed after {seconds:.0f}s. Error: {problem}")
         latest = self.azure.store.get(active.run.id)
         if latest is not None:
-            self._finish(latest.having(outputImages=images) if images else latest, status, problem)
+            self.finish(latest.having(outputImages=images) if images else latest, status, problem)
         self._active.pop(active.run.id.key, None)
 
-    def _finish(self, document: Document, status: str, problem: str) -> None:
+    def finish(self, document: Document, status: str, problem: str) -> None:
         """Write down how a run has ended: the run first, then the log's mark, at which readers of the log stop."""
         for hidden in document.private.get("hidden") or []:
             problem = problem.replace(hidden, "***")
@@ -250,7 +204,7 @@ class Runs(ResourceType):
         }
         self.azure.store.put(document.having({"hidden": []}, **ended))
         signed_blobs.describe(
-            self.azure, _log_blob(document), {"Complete": "successful" if status == "Succeeded" else "failed"}
+            self.azure, log_blob(document), {"Complete": "successful" if status == "Succeeded" else "failed"}
         )
 
     def _begin(self, active: _ActiveRun) -> None:
@@ -304,7 +258,7 @@ class Runs(ResourceType):
         return images
 
     def _credentials(self, active: _ActiveRun) -> dict[str, tuple[str, str]]:
-        """As whom docker runs, by registry."""
+        """The credentials of docker, by registry."""
         server = active.registry.properties["loginServer"]
         credentials = dict(active.task.credentials)
         allowed = bool(active.registry.properties.get("networkRuleBypassAllowedForTasks"))
@@ -350,7 +304,7 @@ def _push(active: _ActiveRun, step: Push, variables: dict[str, str]) -> list[dic
         lines = _command(active, [docker_engine.cli(buildkit=False), "push", image.name], variables, Path("/"), "push")
         digest = pushed_digest(lines)
         if digest is None:
-            raise StepError(f"docker push told no digest for {image.name}")
+            raise StepError(f"docker push printed no digest for {image.name}")
         active.log_event(f"Successfully pushed image: {image.name}")
         pushed.append(_output(image, digest))
     return pushed
@@ -434,9 +388,9 @@ def _document(registry: Document, run_id: str, task: Task, body: dict[str, Any],
         "isArchiveEnabled": bool(body.get("isArchiveEnabled")),
         "provisioningState": "Succeeded",
     }
-    body_ = {"id": id_.path, "name": run_id, "type": RUNS, "properties": properties}
+    envelope = {"id": id_.path, "name": run_id, "type": RUNS, "properties": properties}
     hidden = [text for text in task.hidden if len(text) >= _SECRET_LENGTH]
-    return Document(id_, {**body_, "systemData": {"createdAt": stamp, "lastModifiedAt": stamp}}, {"hidden": hidden})
+    return Document(id_, {**envelope, "systemData": {"createdAt": stamp, "lastModifiedAt": stamp}}, {"hidden": hidden})
 
 
 def _source_blob(registry: Document, relative: str) -> str:
@@ -444,7 +398,8 @@ def _source_blob(registry: Document, relative: str) -> str:
     return f"source/{registry.id.name.lower()}/{relative}"
 
 
-def _log_blob(run: Document) -> str:
+def log_blob(run: Document) -> str:
+    """The name of a run's log among the blobs."""
     registry = run.id.path.split("/")[-3].lower()
     return f"runlogs/{registry}/{run.id.name.lower()}/rawtext.log"
 

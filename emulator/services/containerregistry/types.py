@@ -1,8 +1,8 @@
-"""Microsoft.ContainerRegistry/registries: what a registry demands, and the real registry server behind each.
+"""Container registries and the runs of their ACR Tasks.
 
-Owns the ARM type with its actions and the servers' life. Who may pull or push is `registry_tokens`' decision, builds
-are `tasks`', the server process is `distribution`'s. Networks, encryption, replications and webhooks are kept, but do
-nothing.
+Owns Microsoft.ContainerRegistry/registries with its actions and the registry server behind each, and registries/runs.
+Who may pull or push is decided by `containerregistry.access`, builds are `containerregistry.jobs`. Networks,
+encryption, replications and webhooks are stored without an effect.
 https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registries
 """
 
@@ -15,25 +15,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from emulator.backends import docker_engine
+from emulator.backends import docker_engine, signed_blobs
 from emulator.backends.distribution import PortTakenError, Server, Settings
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
+from emulator.core.ids import ResourceId
 from emulator.core.rules import between, default_action, one_of
 from emulator.core.store import Document
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.containerregistry import data as imports
 from emulator.services.containerregistry import jobs as tasks
-from emulator.services.containerregistry.access import PORT, REGISTRIES, TOKEN_USER, find, login, may
+from emulator.services.containerregistry.access import REGISTRIES
 from emulator.services.managedidentity import access as identity
-
-__all__ = ["PORT", "REGISTRIES", "TOKEN_USER", "Registry", "find", "login", "may"]
 
 _NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
 _SKUS = ("Basic", "Standard", "Premium")
 _PASSWORDS = ("password", "password2")
 _MOST_KEPT = 365
-"""Days that untagged manifests can be kept."""
+"""Days after which untagged manifests can be deleted, at most."""
 _ATTEMPTS = 5
 _CHOICES = {
     "publicNetworkAccess": ("Enabled", "Disabled"),
@@ -178,10 +177,7 @@ class Registry(ResourceType):
         return Response(200, tasks.upload_url(self.azure, document))
 
     def _schedule(self, document: Document, request: Request) -> Response:
-        runs = self.azure.service(tasks.RUNS)
-        if not isinstance(runs, tasks.Runs):
-            raise TypeError(runs)
-        return Response(200, runs.schedule(document, request))
+        return Response(200, self.azure.serving(Runs).agent.schedule(document, request))
 
     def _import(self, document: Document, request: Request) -> Response:
         import_ = imports.read_import(self.azure, document, request)
@@ -225,6 +221,66 @@ class Registry(ResourceType):
 
     def _folder(self, document: Document) -> Path:
         return self.azure.folder / "registries" / document.id.name.lower()
+
+
+class Runs(ResourceType):
+    """Microsoft.ContainerRegistry/registries/runs: builds by ACR Tasks."""
+
+    type = tasks.RUNS
+
+    def __init__(self, azure: Azure) -> None:
+        super().__init__(azure)
+        self.agent = tasks.Agent(azure)
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        """Only `isArchiveEnabled` can be changed, and only of a run that exists."""
+        if old is None:
+            raise AzureError(405, "MethodNotAllowed", "Runs are made by scheduleRun.")
+        properties = {**old.properties, "isArchiveEnabled": bool(new.properties.get("isArchiveEnabled"))}
+        return Document(old.id, {**old.body, "properties": properties}, old.private)
+
+    def check_delete(self, document: Document) -> None:
+        """Runs cannot be deleted."""
+        raise AzureError(405, "MethodNotAllowed", f"The run '{document.id.name}' cannot be deleted.")
+
+    def remove(self, document: Document) -> None:
+        """End the run and delete its log, when its registry is deleted."""
+        self.agent.end([document.id.key], "Canceled")
+        shutil.rmtree(self._log_file(document).parent, ignore_errors=True)
+
+    def action(self, document: Document, name: str, request: Request) -> Response:
+        """The log's URL; cancelling."""
+        if name.lower() == "listlogsasurl":
+            link = signed_blobs.read_url(self.azure, tasks.log_blob(document))
+            return Response(200, {"logLink": link, "logArtifactLink": None})
+        if name.lower() != "cancel":
+            return super().action(document, name, request)
+        if not self.agent.cancel(document):
+            status = document.properties["status"]
+            raise AzureError(400, "RunNotCancellable", f"The run '{document.id.name}' has ended: {status}.")
+        return Response(200)
+
+    def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:
+        """Runs, newest first; `$top` is understood."""
+        runs = super().listing(scope, query)[::-1]
+        return runs[: int(query["$top"])] if query.get("$top", "").isdigit() else runs
+
+    def log(self, document: Document) -> str | None:
+        """The log of the run."""
+        path = self._log_file(document)
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+
+    def resume(self, document: Document) -> None:
+        """A run that was active when the service stopped has failed."""
+        if document.properties["status"] in tasks.GOING:
+            self.agent.finish(document, "Failed", "the service restarted while the run was going on")
+
+    def suspend(self) -> None:
+        """End all runs."""
+        self.agent.end_all()
+
+    def _log_file(self, document: Document) -> Path:
+        return signed_blobs.blob_path(self.azure, tasks.log_blob(document))
 
 
 def _port_name(document: Document) -> str:

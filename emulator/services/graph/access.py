@@ -205,7 +205,7 @@ def deployer(azure: Azure) -> Deployer:
 
 
 def may_use_graph(azure: Azure, principal: Principal) -> bool:
-    """Whether somebody has the directory right to write applications."""
+    """Whether a principal has the directory right to write applications."""
     return bool(find(azure, PRINCIPALS, principal.object_id).private.get("graph"))
 
 

@@ -106,7 +106,7 @@ def list_applications(azure: Azure) -> list[dict[str, Any]]:
 def add_password(
     azure: Azure, object_id: str, display_name: str | None = None, end: str | None = None, start: str | None = None
 ) -> tuple[str, str]:
-    """Make a password for an application: its key id and its secret, which is told only here. `end` is RFC 3339."""
+    """Create a password for an application: its key id and its secret, shown only here. `end` is RFC 3339."""
     application = find(azure, APPLICATIONS, object_id)
     begins = moment(start) if start else datetime.now(UTC)
     ends = moment(end) if end else begins.replace(year=begins.year + _PASSWORD_YEARS, day=min(begins.day, 28))
@@ -195,7 +195,7 @@ def list_principals(azure: Azure) -> list[dict[str, Any]]:
 
 @_alone
 def create_identity(azure: Azure, name: str) -> Principal:
-    """Make the service principal of a managed identity; nobody knows a password for it."""
+    """Create the service principal of a managed identity; it has no password."""
     return _principal(_put_principal(azure, str(uuid.uuid4()), name, "ManagedIdentity", {}))
 
 

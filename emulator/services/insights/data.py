@@ -18,7 +18,7 @@ from emulator.core.azure import ResourceType
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.services.machinelearningservices.onlineendpoints.rules import ENDPOINTS
-from emulator.services.machinelearningservices.onlineendpoints.types import deployments
+from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment
 
 _MINUTE = 60.0
 _HOUR = 3600.0
@@ -82,9 +82,9 @@ class Metrics(ResourceType):
             raise _bad(f"The local Azure has the aggregation Average only, not {query['aggregation']}")
         start, end = _timespan(query.get("timespan", ""))
         dimensions = _filtered(query.get("$filter", ""), names)
-        samples_ = [
+        labelled = [
             (name, answer)
-            for name, samples in deployments(self.azure).fleet.samples(scope.key).items()
+            for name, samples in self.azure.serving(OnlineDeployment).fleet.samples(scope.key).items()
             for answer in samples
         ]
         return {
@@ -93,20 +93,20 @@ class Metrics(ResourceType):
             "interval": "PT1M",
             "namespace": ENDPOINTS,
             "resourceregion": endpoint.body["location"],
-            "value": [_metric(scope, name, _series(METRICS[name], samples_, dimensions, start, end)) for name in names],
+            "value": [_metric(scope, name, _series(METRICS[name], labelled, dimensions, start, end)) for name in names],
         }
 
 
 def _series(
     metric: _Metric,
-    samples_: Iterable[tuple[str, Sample]],
+    labelled: Iterable[tuple[str, Sample]],
     dimensions: Mapping[str, Sequence[str]],
     start: float,
     end: float,
 ) -> list[dict[str, Any]]:
-    """Group the samples by the dimensions asked for; one series a group, with a number a minute."""
+    """Group the samples by the requested dimensions; one series a group, with a number a minute."""
     groups: dict[tuple[str, ...], list[Sample]] = {}
-    for deployment, answer in samples_:
+    for deployment, answer in labelled:
         values = {
             "deployment": deployment,
             "statusCode": str(answer.status),

@@ -38,7 +38,7 @@ from emulator.services.operationalinsights.types import WORKSPACES, network_acce
 
 _COMPONENT_NAME = re.compile(r"[^%&\\?/]{1,259}[^%&\\?/. ]")
 _KEPT_DAYS = (30, 60, 90, 120, 180, 270, 365, 550, 730)
-"""What a component can be told to keep."""
+"""Days of retention that a component accepts."""
 
 
 class InsightsComponent(ResourceType):
@@ -197,7 +197,7 @@ class DiagnosticSetting(ResourceType):
     stateless = True
 
     def check(self, new: Document, old: Document | None) -> Document:
-        """Somewhere to send to, something to send, and nothing sent twice to one place."""
+        """A destination, an enabled category, and no category twice to one destination."""
         name, properties, parent = new.id.name, new.properties, new.id.parent
         if parent is None or parent.type.lower() != ENDPOINTS.lower():
             raise bad_request(

@@ -35,7 +35,7 @@ _PERMISSIONS = {
 
 
 def port_name(vault: str) -> str:
-    """The name under which a vault's port is kept."""
+    """The name under which a vault's port is stored."""
     return f"vault {vault.lower()}"
 
 
@@ -72,8 +72,8 @@ def set_secret(azure: Azure, principal: Principal, vault: Document, name: str, b
     )
     versions = [*(old.private["versions"] if old else []), version]
     now = old.body["systemData"] if old else {"createdAt": _iso(), "lastModifiedAt": _iso()}
-    body_ = {"id": id_.path, "name": name, "type": SECRETS, "location": vault.body["location"], "systemData": now}
-    document = Document(id_, {**body_, "properties": {}, **({"tags": body["tags"]} if body.get("tags") else {})})
+    envelope = {"id": id_.path, "name": name, "type": SECRETS, "location": vault.body["location"], "systemData": now}
+    document = Document(id_, {**envelope, "properties": {}, **({"tags": body["tags"]} if body.get("tags") else {})})
     azure.store.put(with_versions(azure, vault.id, document, versions))
     azure.count(SECRETS)
     return _bundle(azure, vault, name, version, value=True)

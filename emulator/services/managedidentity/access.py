@@ -1,4 +1,4 @@
-"""The meaning of `identity` on any resource: principals created, kept and deleted with it.
+"""The meaning of `identity` on any resource: principals that are created and deleted with it.
 
 https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/overview
 """
@@ -15,7 +15,7 @@ _KINDS = {"none": "None", "systemassigned": "SystemAssigned", "userassigned": "U
 
 
 def assign(azure: Azure, body: dict[str, Any], old: Document | None = None) -> dict[str, Any]:
-    """The body of a PUT with its `identity` filled in: principals made, found or kept from `old`; dropped ones deleted.
+    """The body of a PUT with its `identity` filled in: principals created or kept from `old`, dropped ones deleted.
 
     Call it from a service's `check` (`new.body`, `old`), and `release` from its `remove`.
     """

@@ -33,18 +33,18 @@ def blob_path(azure: Azure, account: str, container: str, name: str) -> Path:
 
 
 def blobs_below(azure: Azure, url: str) -> dict[str, Path]:
-    """The blobs at a path, or below it as a folder; by the name that each has when the path's last part is kept."""
+    """The blobs at a path, or below it as a folder; by the name that each has from the path's last part on."""
     account, _, rest = url.removeprefix(f"{azure.url}/storage/").partition("/")
     container, _, name = rest.strip("/").partition("/")
     if not url.startswith(f"{azure.url}/storage/") or not name:
         return {}
     whole = blob_path(azure, account, container, name)
-    name_ = whole.name.removesuffix(_SUFFIX)
+    base = whole.name.removesuffix(_SUFFIX)
     if whole.is_file():
-        return {name_: whole}
-    folder = whole.with_name(name_)
+        return {base: whole}
+    folder = whole.with_name(base)
     paths = sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file()) if folder.is_dir() else []
-    return {f"{name_}/{path.relative_to(folder).as_posix().removesuffix(_SUFFIX)}": path for path in paths}
+    return {f"{base}/{path.relative_to(folder).as_posix().removesuffix(_SUFFIX)}": path for path in paths}
 
 
 def drop(azure: Azure, account: str) -> None:

@@ -110,11 +110,11 @@ class StorageAccount(ResourceType):
             self.azure.count(self.type)
         elif name.lower() != "listkeys":
             return super().action(document, name, request)
-        keys_: list[dict[str, Any]] = [
+        listed: list[dict[str, Any]] = [
             {"keyName": f"key{number}", "value": key, "permissions": "FULL"}
             for number, key in enumerate(document.private["keys"], 1)
         ]
-        return Response(200, {"keys": keys_})
+        return Response(200, {"keys": listed})
 
 
 def _key() -> str:

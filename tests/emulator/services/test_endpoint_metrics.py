@@ -16,7 +16,6 @@ from emulator.services.insights import data as endpoint_metrics
 from emulator.services.machinelearningservices.onlineendpoints.types import (
     OnlineDeployment,
     OnlineEndpoint,
-    deployments,
 )
 
 NOW = 1_800_000_030.0  # half a minute past
@@ -36,7 +35,7 @@ def azure(tmp_path: Path) -> Iterator[Azure]:
         "green": [Sample(NOW, 0.100, 200), Sample(NOW, 0.300, 424)],
     }
     for name, samples in told.items():
-        fleet = deployments(made).fleet
+        fleet = made.serving(OnlineDeployment).fleet
         metrics = fleet.metrics.setdefault(f"{endpoint.key}/deployments/{name}", DeploymentMetrics())
         metrics.samples.extend(samples)
     scope = f"/subscriptions/{made.subscription}"

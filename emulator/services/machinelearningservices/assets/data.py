@@ -31,20 +31,20 @@ _READ = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
 
 def mounts(azure: Azure, properties: dict[str, Any], deployment: str) -> tuple[list[Mount], dict[str, str]]:
     """What of models and codes a deployment's containers hold and where, and the variables that Azure sets for it."""
-    mounts_, variables = [], {}
+    targets, variables = [], {}
     if properties.get("model"):
         version = version_of(azure, str(properties["model"]), "model", MODEL_VERSIONS, deployment)
         name, number = version.id.path.split("/")[-3], version.id.name
         folder = PurePosixPath(properties.get("modelMountPath") or _APP / "azureml-models") / name / number
-        mounts_.append(Mount(source=version.id.path, target=str(folder)))
+        targets.append(Mount(source=version.id.path, target=str(folder)))
         variables["AZUREML_MODEL_DIR"] = str(folder)
     if properties.get("codeConfiguration"):
         version = version_of(azure, str(properties["codeConfiguration"]["codeId"]), "codeId", CODE_VERSIONS, deployment)
         script = PurePosixPath(properties["codeConfiguration"]["scoringScript"])
         folder = _APP / PurePosixPath(str(version.properties["codeUri"]).rstrip("/")).name
-        mounts_.append(Mount(source=version.id.path, target=str(_APP)))
+        targets.append(Mount(source=version.id.path, target=str(_APP)))
         variables |= {"AML_APP_ROOT": str(folder / script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
-    return mounts_, variables
+    return targets, variables
 
 
 def check_mounts(azure: Azure, properties: dict[str, Any], deployment: str) -> dict[str, str]:
@@ -55,8 +55,8 @@ def check_mounts(azure: Azure, properties: dict[str, Any], deployment: str) -> d
     path = properties.get("modelMountPath")
     if path is not None and (not str(path).startswith("/") or ".." in PurePosixPath(path).parts):
         raise _bad(f"modelMountPath '{path}' of deployment '{deployment}' is not an absolute path")
-    mounts_, variables = mounts(azure, properties, deployment)
-    for mount in mounts_:
+    targets, variables = mounts(azure, properties, deployment)
+    for mount in targets:
         files(azure, mount.source)
     if code is not None:
         version = version_of(azure, str(code["codeId"]), "codeId", CODE_VERSIONS, deployment)

@@ -45,7 +45,7 @@ class Container(ResourceType):
     what: ClassVar[str]
 
     def check(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - as all types
-        """Check the name; the versions' numbers are told by `show`."""
+        """Check the name; `show` adds the versions' numbers."""
         check_name(self.what, new.id.name)
         properties = {
             name: new.properties[name]
@@ -62,11 +62,11 @@ class Container(ResourceType):
             if not version.properties.get("isArchived")
         ]
         numbers = [int(name) for name in versions if name.isdigit()]
-        numbers_ = {
+        computed = {
             "latestVersion": versions[-1] if versions else None,
             "nextVersion": str(max(numbers, default=0) + 1),
         }
-        return {**document.body, "properties": {**document.properties, **numbers_}}
+        return {**document.body, "properties": {**document.properties, **computed}}
 
 
 class Version(ResourceType):

@@ -1,4 +1,4 @@
-"""Who may score at an endpoint, and as whom a deployment's image is pulled.
+"""Who may score at an endpoint, and with which identity a deployment's image is pulled.
 
 Owns the gateway's view of an endpoint (`Route`), the check of its tokens, and the choice of the pull's credentials.
 What a principal may do in a registry is decided by `containerregistry.access`.
@@ -56,7 +56,7 @@ def token_is_valid(route: Route, token: str) -> bool:
 
 @dataclass(frozen=True)
 class Pull:
-    """One pull: the image's registry, as whom, and with which credentials (None: anonymous)."""
+    """One pull: the image's registry, the identity, and its credentials (None: anonymous)."""
 
     host: str
     registry: Document | None
@@ -82,7 +82,7 @@ class Pull:
 
 
 def pull_of(azure: Azure, deployment: ResourceId, image: str) -> Pull:
-    """As whom a deployment's image is pulled: by a connection to its registry, else by the endpoint's identity."""
+    """The identity that pulls a deployment's image: that of a connection to its registry, else the endpoint's."""
     host = registry_host(image)
     registry = registry_access.find(azure, host)
     endpoint = azure.find(parent_of(deployment).path)

@@ -1,7 +1,7 @@
-"""Payloads of requests and replies, kept in the workspace's storage as Azure ML's data collector keeps them.
+"""Payloads of requests and replies, stored in the workspace's storage as Azure ML's data collector does.
 
-Owns which of them are kept, in what form and where. What an entry script collects by itself (azureml-ai-monitoring) is
-not kept: the agent that takes it belongs to Azure's own containers. Kept is one line of JSON each, a CloudEvent.
+Owns which of them are stored, in what form and where: one CloudEvent as JSON a line. What an entry script collects by
+itself (azureml-ai-monitoring) is not stored: the agent that takes it belongs to Azure's own containers.
 https://learn.microsoft.com/azure/machine-learning/how-to-collect-production-data#collect-payload-data
 """
 
@@ -47,14 +47,14 @@ class Collector:
         self._lock = threading.Lock()
 
     def collect(self, deployment: ResourceId, settings: dict[str, Any], exchange: Exchange) -> None:
-        """Keep the request, the reply, both or neither; trouble with it is nobody's who scores."""
+        """Store the request, the reply, both or neither; a failure is logged and does not affect scoring."""
         try:
             for name in ("request", "response"):
                 collection = (settings.get("collections") or {}).get(name) or {}
                 if collection.get("dataCollectionMode") == "Enabled" and self._turn(deployment, name, collection):
                     self._write(deployment, name, settings, _event(deployment, name, settings, exchange))
         except (AzureError, OSError) as error:
-            _log.warning("%s: a payload is not kept: %s", deployment.path, error)
+            _log.warning("%s: a payload is not stored: %s", deployment.path, error)
 
     def _turn(self, deployment: ResourceId, name: str, collection: dict[str, Any]) -> bool:
         """Whether it is this one's turn: exactly so many of a hundred as the sampling rate says."""

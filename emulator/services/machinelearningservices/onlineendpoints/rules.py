@@ -127,7 +127,7 @@ def share(properties: dict[str, Any], compute: Document, name: str) -> Share:
     own = properties.get("containerResourceRequirements") or {}
     requests = _amounts({**_plain(usual.get("requests")), **_plain(own.get("containerResourceRequests"))}, "Requests")
     limits = _amounts({**_plain(usual.get("limits")), **_plain(own.get("containerResourceLimits"))}, "Limits")
-    # Where only the limit is given, Kubernetes asks for as much.
+    # Where only a limit is set, Kubernetes requests as much.
     requests = {key: value for key, value in requests.items() if key in _plain(own.get("containerResourceRequests"))}
     for field, value in requests.items():
         if field in limits and value > limits[field]:
@@ -273,9 +273,9 @@ def defaults(requested: dict[str, Any], old: Document | None, name: str) -> dict
         "environmentVariables": variables,
         "egressPublicNetworkAccess": access,
         "scaleSettings": scale(requested.get("scaleSettings"), compute, name),
-        "requestSettings": {**_REQUEST_DEFAULTS, **_without_nulls(requested.get("requestSettings"))},
-        "livenessProbe": {**_PROBE_DEFAULTS, **_without_nulls(requested.get("livenessProbe"))},
-        "readinessProbe": {**_PROBE_DEFAULTS, **_without_nulls(requested.get("readinessProbe"))},
+        "requestSettings": {**_REQUEST_DEFAULTS, **_plain(requested.get("requestSettings"))},
+        "livenessProbe": {**_PROBE_DEFAULTS, **_plain(requested.get("livenessProbe"))},
+        "readinessProbe": {**_PROBE_DEFAULTS, **_plain(requested.get("readinessProbe"))},
     }
 
 
@@ -287,18 +287,13 @@ def scaling(settings: dict[str, Any]) -> Scale | None:
     return Scale(least=minimum, most=maximum, target=settings["targetUtilizationPercentage"])
 
 
-def _without_nulls(settings: dict[str, Any] | None) -> dict[str, Any]:
-    """The bounds of a cluster's scaling; None for a fixed count."""
-    return {name: value for name, value in (settings or {}).items() if value is not None}
-
-
 def request_settings(properties: dict[str, Any]) -> tuple[int, float]:
     """How many requests an instance takes at a time, and how many seconds one may take. Probes are checked too."""
     for name in ("livenessProbe", "readinessProbe"):
         probe(properties[name], {"path": "/", "port": 1}, name)
     settings = properties["requestSettings"]
     count = settings["maxConcurrentRequestsPerInstance"]
-    if not isinstance(count, (int, float)) or not float(count).is_integer() or count < 1:
+    if not _positive(count):
         raise bad_argument(
             f"requestSettings.maxConcurrentRequestsPerInstance '{count}' is not a whole number of at least 1"
         )
@@ -316,7 +311,7 @@ def request_settings(properties: dict[str, Any]) -> tuple[int, float]:
 def probe(settings: dict[str, Any], route: dict[str, Any], what: str) -> Probe:
     """A probe with its route (400 for wrong thresholds and times)."""
     for name in ("successThreshold", "failureThreshold"):
-        if not isinstance(settings[name], (int, float)) or not float(settings[name]).is_integer() or settings[name] < 1:
+        if not _positive(settings[name]):
             raise bad_argument(f"{what}.{name} '{settings[name]}' is not a whole number of at least 1")
     times = {name: seconds(settings[name], f"{what}.{name}") for name in ("initialDelay", "period", "timeout")}
     for name in ("period", "timeout"):

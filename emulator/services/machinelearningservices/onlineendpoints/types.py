@@ -109,7 +109,7 @@ class OnlineEndpoint(ResourceType):
         self._check_traffic(new.id, properties["traffic"], properties["mirrorTraffic"])
         if kind == "Kubernetes" and any(properties["mirrorTraffic"].values()):
             raise bad_argument(f"mirrorTraffic of endpoint '{name}' is not supported for Kubernetes online endpoints")
-        properties.pop("keys", None)  # written by nobody: Azure makes them
+        properties.pop("keys", None)  # read-only: Azure creates them
         previous = old.properties if old else {}
         properties.update({key: previous[key] for key in ("scoringUri", "swaggerUri") if key in previous})
         body = {**new.body, "kind": kind, "properties": properties}
@@ -387,7 +387,7 @@ class OnlineDeployment(ResourceType):
 
     def remove(self, document: Document) -> None:
         """Requests inside end, then the containers go, and the name goes out of the endpoint's traffic."""
-        endpoints(self.azure).forget_deployment(document)
+        self.azure.serving(OnlineEndpoint).forget_deployment(document)
         self.fleet.drop(document.id.key)
 
     def action(self, document: Document, name: str, request: Request) -> Response:
@@ -402,7 +402,7 @@ class OnlineDeployment(ResourceType):
         return self._log(document)
 
     def resume(self, document: Document) -> None:
-        """Take over containers that still run, or start new ones; beside, since that may take long."""
+        """Adopt containers that still run, or start new ones; in a thread, since that may take long."""
         if "serving" in document.private:
             spec = ServingSpec.model_validate(document.private["serving"])
             threading.Thread(target=self._resume, args=(document, spec), daemon=True).start()
@@ -510,23 +510,9 @@ class OnlineDeployment(ResourceType):
             raise pull_failure(self.azure, id_, image, pull, error) from error
 
 
-def endpoints(azure: Azure) -> OnlineEndpoint:
-    """The service of endpoints, with its routes."""
-    service = azure.service(ENDPOINTS)
-    assert isinstance(service, OnlineEndpoint)  # noqa: S101 - for the type checker: `serve` made it
-    return service
-
-
-def deployments(azure: Azure) -> OnlineDeployment:
-    """The service of deployments, with its fleet."""
-    service = azure.service(DEPLOYMENTS)
-    assert isinstance(service, OnlineDeployment)  # noqa: S101 - for the type checker: `serve` made it
-    return service
-
-
 def serving(azure: Azure) -> list[dict[str, Any]]:
     """Each deployment, with what it gets and how it fares."""
-    fleet = deployments(azure).fleet
+    fleet = azure.serving(OnlineDeployment).fleet
     rows = []
     for endpoint in azure.store.of_type(ENDPOINTS):
         for deployment in azure.store.of_type(DEPLOYMENTS, endpoint.id):
