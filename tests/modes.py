@@ -14,7 +14,7 @@ import yaml
 
 from tests.conftest import PATIENCE, Cloud
 from tests.project import LocalAzure, Project, Run
-from tests.registries import BASE, PUSH, Docker, Shop, docker, somebody
+from tests.registries import BASE, PUSH, Docker, LocalRegistry, docker, service_principal
 
 REPLY = {"served": True}
 DOCKERFILE = f"""FROM {BASE}
@@ -110,15 +110,20 @@ def told(run: Run) -> list[str]:
 
 
 @contextmanager
-def registry(cloud: Cloud, subscription: str = "", sku: str = "Standard", **properties: Any) -> Iterator[Shop]:  # noqa: ANN401 - JSON
+def registry_of_its_own(
+    cloud: Cloud,
+    subscription: str = "",
+    sku: str = "Standard",
+    **properties: Any,  # noqa: ANN401 - JSON
+) -> Iterator[LocalRegistry]:
     """A registry in a resource group of its own, in any subscription; taken away at the end."""
-    name = f"shop{uuid.uuid4().hex[:12]}"
+    name = f"registry{uuid.uuid4().hex[:12]}"
     group = f"{subscription or cloud.subscription}/resourceGroups/{name}"
     cloud.put(group, {"location": "westeurope"})
     path = f"{group}/providers/Microsoft.ContainerRegistry/registries/{name}"
     try:
         made = cloud.put(path, {"location": "westeurope", "sku": {"name": sku}, "properties": properties})
-        yield Shop(cloud, path, made["properties"]["loginServer"])
+        yield LocalRegistry(cloud, path, made["properties"]["loginServer"])
     finally:
         cloud.finish(cloud.ask("DELETE", group))
 
@@ -149,18 +154,18 @@ def workspace(cloud: Cloud) -> Iterator[str]:
         cloud.finish(cloud.ask("DELETE", group))
 
 
-def shelve(shop: Shop, project: Project, role: str = PUSH, tag: str = "one") -> str:
+def shelve(registry: LocalRegistry, project: Project, role: str = PUSH, tag: str = "one") -> str:
     """Build the small server, push it as somebody who may, and take it out of the engine; its name by digest."""
-    pusher = somebody(shop.cloud)
-    shop.grant(pusher, role)
-    name = f"{shop.login_server}/served:{tag}"
-    with docker(shop.login_server, pusher.login) as client:
+    pusher = service_principal(registry.cloud)
+    registry.grant(pusher, role)
+    name = f"{registry.login_server}/served:{tag}"
+    with docker(registry.login_server, pusher.login) as client:
         _build(client, name, project)
         pushed = client.good("push", name)
         client.good("rmi", name)
     digest = re.search(r"digest: (sha256:[0-9a-f]{64})", pushed)
     assert digest, pushed
-    return f"{shop.login_server}/served@{digest[1]}"
+    return f"{registry.login_server}/served@{digest[1]}"
 
 
 def _build(client: Docker, name: str, project: Project) -> None:
