@@ -13,7 +13,7 @@ import httpx
 import yaml
 
 from tests.conftest import PATIENCE, Cloud
-from tests.project import LocalAzure, Project, Run
+from tests.project import Project, Run
 from tests.registries import BASE, PUSH, Docker, LocalRegistry, docker, service_principal
 
 REPLY = {"served": True}
@@ -37,16 +37,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", 5001), Handler).serve_forever()
 """
 QUICK = {"initialDelay": "PT1S", "period": "PT1S"}
-
-
-@contextmanager
-def seen(local: LocalAzure) -> Iterator[Cloud]:
-    """The local Azure as other clients see it."""
-    cloud = Cloud(local.folder, local.environment)
-    try:
-        yield cloud
-    finally:
-        cloud.http.close()
 
 
 def served(project: Project) -> Project:
@@ -152,6 +142,19 @@ def workspace(cloud: Cloud) -> Iterator[str]:
         yield made
     finally:
         cloud.finish(cloud.ask("DELETE", group))
+
+
+def kubernetes_cluster(cloud: Cloud) -> str:
+    """A cluster with Azure ML's extension that somebody else has made; its ARM id."""
+    group = f"{cloud.subscription}/resourceGroups/theirs-k8s"
+    place = {"location": "westeurope"}
+    cloud.put(group, place)
+    cluster = f"{group}/providers/Microsoft.ContainerService/managedClusters/aks01"
+    pools = {"dnsPrefix": "aks01", "agentPoolProfiles": [{"name": "one", "mode": "System"}]}
+    cloud.put(cluster, {**place, "identity": {"type": "SystemAssigned"}, "properties": pools})
+    extension = f"{cluster}/providers/Microsoft.KubernetesConfiguration/extensions/azureml"
+    cloud.put(extension, {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes"}})
+    return cluster
 
 
 def shelve(registry: LocalRegistry, project: Project, role: str = PUSH, tag: str = "one") -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cloud
-from tests.modes import answer, configure, seen, served, standing, workspace
+from tests.modes import answer, configure, served, standing, workspace
 from tests.project import LocalAzure, Project, until
 from tests.registries import Docker, LocalRegistry, docker
 
@@ -95,9 +95,9 @@ def _choose(project: Project, theirs: str, passwords: dict[str, Any], current: s
 
 
 def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Project, azure: LocalAzure) -> None:
-    with seen(azure) as cloud, workspace(cloud) as theirs:
+    with workspace(azure.cloud) as theirs:
         _choose(project, theirs, {"first": FIRST}, "first")
-        with standing(project) as outputs, pulling(cloud, project, outputs) as puller:
+        with standing(project) as outputs, pulling(azure.cloud, project, outputs) as puller:
             _choose(project, theirs, {"first": FIRST, "second": SECOND}, "second")
             preview = project.preview()
             assert preview.code == 0, preview.text
@@ -117,10 +117,10 @@ def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Pr
 def test_the_old_password_is_refused_once_it_is_taken_out_and_dies_after_the_connection_has_changed(
     project: Project, azure: LocalAzure
 ) -> None:
-    with seen(azure) as cloud, workspace(cloud) as theirs:
+    with workspace(azure.cloud) as theirs:
         _choose(project, theirs, {"first": FIRST}, "first")
         with standing(project) as outputs:
-            with pulling(cloud, project, outputs) as puller:
+            with pulling(azure.cloud, project, outputs) as puller:
                 pass
             # All at once, in one up: what is listed takes over before what is not listed dies.
             _choose(project, theirs, {"second": SECOND}, "second")
