@@ -6,7 +6,7 @@ ARGS ?=
 TOOLS := .venv/bin/python -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down env state logs ready schema test lint bench
+.PHONY: help up preview down env state logs ready schema docs test lint bench
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -31,7 +31,9 @@ lint: .venv/ready ## check style, types and imports
 	@.venv/bin/lint-imports
 schema: .venv/ready ## write the JSON Schema of the stack files
 	@.venv/bin/azureml-scoring schema
-test: lint ## pass every test (ARGS=tests/... for some, WORKERS=6)
+docs: .venv/ready ## build the documentation into docs/_build; a warning is an error
+	@.venv/bin/sphinx-build --builder html --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
+test: lint docs ## pass every test (ARGS=tests/... for some, WORKERS=6)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 bench: .venv/ready ## measure, as ratios within one run

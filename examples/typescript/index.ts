@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { ScoringStack } from "@pulumi/azureml-scoring";
+import { ScoringStack } from "azureml-scoring";
 
 const config = new pulumi.Config();
 

@@ -1,5 +1,6 @@
 """One stack, first on managed machines with a count that Azure sets, then on Kubernetes, on the real engine."""
 
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -8,9 +9,9 @@ import docker
 import httpx
 import pytest
 
-from tests.conftest import PATIENCE, Cloud
+from tests.conftest import PATIENCE, ROOT, Cloud
 from tests.modes import QUICK, REPLY, answer, configure, kubernetes_cluster, served
-from tests.project import LocalAzure, Project, polling
+from tests.project import LocalAzure, Project, polling, until
 
 PROBES = {"livenessProbe": QUICK, "readinessProbe": QUICK}
 BLUE = {
@@ -92,8 +93,18 @@ def test_neither_up_nor_refresh_nor_an_update_takes_back_the_count_that_azure_mo
     project: Project, outputs: dict[str, Any], cloud: Cloud
 ) -> None:
     assert _deployment(outputs, cloud)["sku"]["capacity"] == 1
-    # This is what Azure Monitor does.
-    cloud.finish(cloud.ask("PATCH", _id(outputs), {"sku": {"name": "Default", "capacity": 2}}))
+    # This is what Azure Monitor does, as the docs show it.
+    scaled = subprocess.run(
+        ["bash", "-e", ROOT / "docs/samples/autoscale.sh"],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert scaled.returncode == 0, scaled.stderr
+    until(lambda: _deployment(outputs, cloud)["properties"]["provisioningState"] == "Succeeded", "the new count")
     project.azure.tell("reset-stats")
     run = project.up("--refresh", "--expect-no-changes")
     assert run.code == 0, run.text

@@ -63,7 +63,7 @@ def added(typescript: Second) -> str:
 def test_a_typescript_program_adds_the_package_and_takes_a_whole_stack_up_that_answers(
     typescript: Second, added: str
 ) -> None:
-    assert 'from "@pulumi/azureml-scoring"' in added
+    assert 'from "azureml-scoring"' in added
     typescript.up()
     outputs = typescript.outputs()
     assert re.search(r"/scoring/typescript@sha256:[0-9a-f]{64}$", outputs["image"])

@@ -23,6 +23,7 @@ from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 from tests.conftest import Cloud
 from tests.modes import REPLY, answer, configure, served
 from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, until
+from tests.samples import is_printed
 
 LONG = 600
 APPLICATION = "azuread:index/application:Application"
@@ -178,6 +179,11 @@ def test_recover_says_what_it_will_do_and_does_it(recovered: dict[str, Run], mom
     assert "which has ended" in done.text
     for name, resolution in MOMENTS[moment].resolutions.items():
         assert re.search(rf"^  {resolution} +{name} ", done.text, re.MULTILINE), done.text
+
+
+def test_the_docs_show_what_recover_prints(recovered: dict[str, Run]) -> None:
+    *_, last = recovered.values()
+    assert is_printed("recover.txt", last.text, "azureml-scoring recover --yes")
 
 
 @pytest.mark.usefixtures("recovered")
@@ -359,3 +365,4 @@ def test_the_scheduled_job_fails_and_tells_what_drifted(project: Project, drift:
     assert "- `scoring-role` (RoleAssignment) is **created**" in told
     assert "| `adminUserEnabled` | `true` | `false` |" in told
     assert "| `tags.team` | none | `scoring` |" in told
+    assert is_printed("drift.md", found.text)

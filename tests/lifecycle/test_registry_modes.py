@@ -25,6 +25,7 @@ from tests.modes import (
 )
 from tests.project import LocalAzure, Project, Run
 from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER, LocalRegistry, docker
+from tests.samples import is_printed
 
 ROLE = "azure-native:authorization:RoleAssignment"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
@@ -253,10 +254,12 @@ def _a_moved_tag_is_told_and_not_deployed(project: Project, cloud: Cloud, regist
     for run in (project.preview(), project.up()):
         assert run.code == 0, run.text
         assert [line for line in told(run) if moved in line], run.text
+        assert is_printed("moved-tag.txt", run.text)
         assert [line for line in told(run) if "AML-IMG-010" in line and f"{name} as it is now" in line], run.text
     assert json.loads(cloud.tell("stats"))["writes"] == {}
     refreshed = project.pulumi("refresh", "--yes", "--skip-preview", "--diff", "--stack", project.stack)
     assert re.search(rf"movedTo.*{after}", refreshed.text), refreshed.text
+    assert is_printed("moved-tag-refresh.txt", refreshed.text)
     assert project.outputs()["image"] == old
     assert answer(project.outputs()) == {"served": True}
     return new

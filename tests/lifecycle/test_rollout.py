@@ -17,6 +17,7 @@ import yaml
 
 from tests.modes import DOCKERFILE, QUICK
 from tests.project import PATIENCE, LocalAzure, Project, Run, polling, until
+from tests.samples import is_printed
 
 STACKS = ("dev", "staging", "prod")
 PAUSE = 0.2
@@ -152,6 +153,8 @@ def test_one_build_goes_through_all_stacks_and_prod_waits_for_approval(trio: Tri
     assert "prod waits for approval; to go on: azureml-scoring rollout dev staging prod --approve prod" in (waits.text)
     done = trio.run("rollout", *STACKS, "--approve", "prod")
     assert done.code == 0, done.text
+    assert is_printed("rollout-first.txt", waits.text)
+    assert is_printed("rollout-approved.txt", done.text)
     assert azure.tell("stats")["builds"] == 1
     digests = {trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS}
     assert len(digests) == 1
@@ -167,6 +170,7 @@ def test_a_version_that_answers_wrongly_never_takes_traffic(trio: Trio) -> None:
     assert "green answers request.json wrongly: reply.version is 'nonsense' instead of 'second'; blue serves on" in (
         run.text
     )
+    assert is_printed("rollout-wrong.txt", run.text)
     assert failed == []
     assert (trio.says("dev"), trio.split(outputs)) == ("first", {"blue": 100})
     assert trio.outputs("dev")["deployments"] == ["blue"]
@@ -181,6 +185,7 @@ def test_a_version_that_fails_only_under_load_fails_no_client(trio: Trio) -> Non
     assert run.code == 1, run.text
     assert "the shift to green 100 % failed, restored blue 100 %: deployment green:" in run.text
     assert "requests failed, more than 5 %" in run.text
+    assert is_printed("rollout-load.txt", run.text)
     assert failed == []
     assert (trio.says("dev"), trio.split(outputs)) == ("first", {"blue": 100})
 
@@ -199,6 +204,7 @@ def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio:
         trio.configure()
         done = trio.run("rollout", "dev", "staging")
         assert done.code == 0, done.text
+        assert is_printed("rollout-killed.txt", done.text)
     assert failed == []
     assert [trio.says(stack) for stack in STACKS] == ["fourth", "fourth", "first"]
     assert len({trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS}) == 2
@@ -209,6 +215,7 @@ def test_one_command_goes_back_and_an_update_then_changes_nothing(trio: Trio, az
     with polling(outputs["scoringUri"], outputs["endpointKey"], {}, PAUSE) as failed:
         back = trio.run("rollback", "staging")
     assert back.code == 0, back.text
+    assert is_printed("rollback.txt", back.text)
     assert failed == []
     assert trio.says("staging") == "first"
     azure.tell("reset-stats")

@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from tests.project import LocalAzure, Project, polling
+from tests.samples import is_printed
+from tools import __main__ as tools
 
 REGISTRY = "azure-native:containerregistry:Registry"
 
@@ -18,6 +20,21 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Proj
     run = project.up()
     assert run.code == 0, run.text
     return project
+
+
+@pytest.fixture(scope="module", autouse=True)
+def first(project: Project) -> str:
+    """What `make up` prints of the first run, before any test changes a thing."""
+    rows = [("WHAT", "NAME"), *tools.existing(project.state()["deployment"])]
+    return f"{tools.table(rows)}\nThis run: {tools.counts(project.azure.tell('stats'))}."
+
+
+def test_the_readme_shows_what_a_first_up_makes(project: Project, first: str) -> None:
+    reply = json.dumps(_score(project, _request(project)))
+    table, _, counts = first.partition("This run:")
+    request = "Scoring URL: http://localhost:8890/score\nPOST examples/sklearn/request.json"
+    assert is_printed("README.md", f"{table}{request}\n  reply: {reply}\nThis run:{counts}")
+    assert counts.startswith(" 18 provider writes, 1 builds, 1 uploads")
 
 
 def _request(project: Project) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import yaml
 
 from tests.project import PATIENCE, ROOT, LocalAzure, Project
 from tests.registries import BASE
+from tests.samples import is_printed
 
 SCORE = """import json, os
 
@@ -96,6 +97,7 @@ def test_the_documents_own_file_deploys_up_to_what_cannot_be_had_here(old: Proje
     said = "ImageBuildFailure: The image of environment 'my-deploy-env-blue:"
     assert said in run.text, run.text
     assert "the conda file asks for python=3.6.2, the base image has 3.11" in run.text
+    assert is_printed("v1-conda.txt", run.text)
     assert _reply(old) == [3, 6, "m"], "what serves is left alone"
 
 

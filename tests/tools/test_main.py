@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.samples import is_printed
 from tools import __main__ as tools
 from tools import azure, debian
 from tools.shell import ToolError
@@ -59,6 +60,12 @@ def test_each_deployment_is_a_row_with_its_state_traffic_and_counts() -> None:
         "3 (2 here)",
         "7 (1 failed)",
     )
+
+
+def test_the_docs_show_a_deployment_as_state_prints_it() -> None:
+    name = {"endpoint": "azureml-scoring-local-95fd4b", "deployment": "blue", "kind": "Managed", "state": "Succeeded"}
+    counts = {"traffic": 100, "mirror": 0, "instances": 1, "ready": 1, "requests": 1, "failures": 0}
+    assert is_printed("state.txt", tools.table(tools.served([{**name, **counts}])))
 
 
 def test_table_is_aligned() -> None:
