@@ -9,22 +9,22 @@ from urllib.parse import quote
 
 import httpx
 
-from emulator import presence
+from emulator import lifecycle
 
 _FAILED = 2
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run one command; 2 for what cannot be done, told in one line."""
-    given = _parser().parse_args(words)
+    """Run one command; 2 and one line on stderr for what cannot be done."""
+    arguments = _parser().parse_args(words)
     try:
-        result: int = given.run(given)
-    except presence.CannotServeError as error:
+        result: int = arguments.run(arguments)
+    except lifecycle.CannotServeError as error:
         print(f"error: {error}", file=sys.stderr)
         return _FAILED
     except httpx.HTTPError as error:
         print(
-            f"error: the local Azure of {given.state} does not answer ({type(error).__name__}): start it again",
+            f"error: the local Azure of {arguments.state} does not answer ({type(error).__name__}): start it again",
             file=sys.stderr,
         )
         return _FAILED
@@ -38,81 +38,84 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:  # noqa: ANN401 - a command's function
-        made = commands.add_parser(name, help=text, description=text)
-        made.add_argument("--state", type=Path, required=True, metavar="DIR", help="the folder that holds its state")
-        made.set_defaults(run=run)
-        return made
+        subparser = commands.add_parser(name, help=text, description=text)
+        subparser.add_argument(
+            "--state", type=Path, required=True, metavar="DIR", help="the folder that holds its state"
+        )
+        subparser.set_defaults(run=run)
+        return subparser
 
-    serve = command("serve", _serve, "Serve in the foreground until SIGTERM; DIR/ready.json says when and where.")
+    serve = command("serve", _serve, "Serve in the foreground until SIGTERM; DIR/ready.json appears when it serves.")
     serve.add_argument(
         "--port",
         type=_port,
-        help=f"where https answers; default: where it did before, at first {presence.DEFAULT_PORT}; 0: any that is"
-        " free",
+        help=f"the https port; default: the one of the last start, at first {lifecycle.DEFAULT_PORT}; 0: any free one",
     )
     serve.add_argument(
         "--scoring-port",
         type=_port,
-        help=f"where the first endpoint is scored; default {presence.DEFAULT_SCORING_PORT}; 0: any that is free",
+        help=f"the first endpoint's scoring port; default {lifecycle.DEFAULT_SCORING_PORT}; 0: any free one",
     )
-    command("stop", _stop, "Stop it, with all processes and containers of its own; the state stays.")
-    command("stats", _stats, "Tell, as JSON, what was written since the start or the last reset-stats.")
-    command("deployments", _deployments, "Tell which online deployments there are, and how each fares, as JSON.")
-    command("reset-stats", _reset, "Begin to count anew.")
+    command("stop", _stop, "Stop it with its processes and containers; the state stays.")
+    command("stats", _stats, "Print, as JSON, the writes since the start or the last reset-stats.")
+    command("deployments", _deployments, "Print the online deployments and their state as JSON.")
+    command("reset-stats", _reset, "Reset the counts.")
     logs = command("logs", _logs, "Print the log of a build's run or of an online deployment.")
     logs.add_argument("name", metavar="RUN_OR_DEPLOYMENT", help="its name or its ARM id")
-    fault = command("fault", _fault, "Set a named fault or delay; without a value: end it; without a name: list them.")
+    fault = command("fault", _fault, "Set a named fault or delay; without a value end it, without a name list them.")
     fault.add_argument("name", nargs="?", metavar="NAME", help="e.g. principal-replication")
     fault.add_argument("value", nargs="?", metavar="VALUE", help="JSON, or a text")
     return parser
 
 
 def _port(text: str) -> int:
-    most = 65535
-    if not text.isdigit() or int(text) > most:
-        raise argparse.ArgumentTypeError(f"'{text}' is no port: a number from 0 to {most}")
+    highest = 65535
+    if not text.isdigit() or int(text) > highest:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port: a number from 0 to {highest}")
     return int(text)
 
 
-def _serve(given: argparse.Namespace) -> int:
+def _serve(arguments: argparse.Namespace) -> int:
     from emulator import process  # noqa: PLC0415 - all services and faces: the other commands need not wait for them
 
-    process.serve(given.state, process.Ports(given.port, given.scoring_port), lambda text: print(text, flush=True))
+    process.serve(
+        arguments.state, process.Ports(arguments.port, arguments.scoring_port), lambda text: print(text, flush=True)
+    )
     return 0
 
 
-def _stop(given: argparse.Namespace) -> int:
-    if not presence.stop(given.state):
-        print(f"no local Azure serves {given.state}")
+def _stop(arguments: argparse.Namespace) -> int:
+    if not lifecycle.stop(arguments.state):
+        print(f"no local Azure serves {arguments.state}")
     return 0
 
 
-def _stats(given: argparse.Namespace) -> int:
-    print(json.dumps(_ask(given.state, "GET", "stats").json(), indent=2))
+def _stats(arguments: argparse.Namespace) -> int:
+    print(json.dumps(_ask(arguments.state, "GET", "stats").json(), indent=2))
     return 0
 
 
-def _deployments(given: argparse.Namespace) -> int:
-    print(json.dumps(_ask(given.state, "GET", "deployments").json(), indent=2))
+def _deployments(arguments: argparse.Namespace) -> int:
+    print(json.dumps(_ask(arguments.state, "GET", "deployments").json(), indent=2))
     return 0
 
 
-def _reset(given: argparse.Namespace) -> int:
-    _ask(given.state, "DELETE", "stats")
+def _reset(arguments: argparse.Namespace) -> int:
+    _ask(arguments.state, "DELETE", "stats")
     return 0
 
 
-def _logs(given: argparse.Namespace) -> int:
-    answer = _ask(given.state, "GET", f"logs/{quote(given.name.strip('/'))}")
-    sys.stdout.write(answer.text)
+def _logs(arguments: argparse.Namespace) -> int:
+    response = _ask(arguments.state, "GET", f"logs/{quote(arguments.name.strip('/'))}")
+    sys.stdout.write(response.text)
     return 0
 
 
-def _fault(given: argparse.Namespace) -> int:
-    if given.name is None:
-        print(json.dumps(_ask(given.state, "GET", "faults").json(), indent=2))
+def _fault(arguments: argparse.Namespace) -> int:
+    if arguments.name is None:
+        print(json.dumps(_ask(arguments.state, "GET", "faults").json(), indent=2))
         return 0
-    _ask(given.state, "PUT", "faults", {"name": given.name, "value": _value(given.value)})
+    _ask(arguments.state, "PUT", "faults", {"name": arguments.name, "value": _value(arguments.value)})
     return 0
 
 
@@ -120,21 +123,21 @@ def _value(text: str | None) -> object:
     if text is None:
         return None
     try:
-        found: object = json.loads(text)
+        value: object = json.loads(text)
     except ValueError:
         return text
-    return found
+    return value
 
 
 def _ask(state: Path, method: str, path: str, body: dict[str, object] | None = None) -> httpx.Response:
-    environment = presence.ready(state)["environment"]
+    environment = lifecycle.ready(state)["environment"]
     url = f"https://{environment['ARM_METADATA_HOSTNAME']}/_local/{path}"
     headers = {"Authorization": f"Bearer {environment['ARM_CLIENT_SECRET']}"}
-    with httpx.Client(verify=presence.client_context(state), headers=headers, timeout=60, trust_env=False) as client:
-        answer = client.request(method, url, json=body)
-    if answer.is_error:
-        raise presence.CannotServeError(answer.json()["error"]["message"])
-    return answer
+    with httpx.Client(verify=lifecycle.client_context(state), headers=headers, timeout=60, trust_env=False) as client:
+        response = client.request(method, url, json=body)
+    if response.is_error:
+        raise lifecycle.CannotServeError(response.json()["error"]["message"])
+    return response
 
 
 if __name__ == "__main__":

@@ -1,22 +1,27 @@
 """Every ARM type that this local Azure serves, in the order in which a restart brings them back."""
 
 from emulator.core.azure import ResourceType
-from emulator.services.authorization import RoleAssignment
-from emulator.services.clusters import ConnectedCluster, Extension, ManagedCluster
-from emulator.services.endpoint_metrics import Metrics
-from emulator.services.identity import UserAssignedIdentity
-from emulator.services.insights import InsightsComponent, LogWorkspace
-from emulator.services.keyvault import Secret, Vault
-from emulator.services.ml_assets import Code, CodeVersion, Datastore, Model, ModelVersion
-from emulator.services.ml_computes import Compute
-from emulator.services.ml_endpoints import OnlineDeployment, OnlineEndpoint
-from emulator.services.ml_environment import Environment, EnvironmentVersion
-from emulator.services.ml_workspace import Connection, Workspace
-from emulator.services.monitor import AutoscaleSetting, DiagnosticSetting
-from emulator.services.registry import Registry
-from emulator.services.resources import ResourceGroup, Subscription
-from emulator.services.storage import StorageAccount
-from emulator.services.tasks import Runs
+from emulator.services.authorization.types import RoleAssignment
+from emulator.services.containerregistry.types import Registry, Runs
+from emulator.services.insights.data import Metrics
+from emulator.services.insights.types import AutoscaleSetting, DiagnosticSetting, InsightsComponent
+from emulator.services.keyvault.types import Secret, Vault
+from emulator.services.kubernetes.types import ConnectedCluster, Extension, ManagedCluster
+from emulator.services.machinelearningservices.assets.types import (
+    Code,
+    CodeVersion,
+    Environment,
+    EnvironmentVersion,
+    Model,
+    ModelVersion,
+)
+from emulator.services.machinelearningservices.computes.types import Compute
+from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment, OnlineEndpoint
+from emulator.services.machinelearningservices.workspaces.types import Connection, Datastore, Workspace
+from emulator.services.managedidentity.types import UserAssignedIdentity
+from emulator.services.operationalinsights.types import LogWorkspace
+from emulator.services.resources.types import ResourceGroup, Subscription
+from emulator.services.storage.types import StorageAccount
 
 TYPES: tuple[type[ResourceType], ...] = (
     Subscription,

@@ -17,23 +17,28 @@ from queue import Empty, SimpleQueue
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from emulator.backends import docker_engine
 from emulator.catalogue import TYPES
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ports import PortInUseError
 from emulator.core.rbac import OWNER
-from emulator.faces import providers, registry_token, rest, tls, vaults
-from emulator.faces.gateway import Gateway
-from emulator.faces.web import RequestLog, azure_error, listening
-from emulator.presence import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
-from emulator.services import authorization, entra, keyvault, registry_tokens, resources
+from emulator.lifecycle import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
+from emulator.protocols import arm, providers, registry_token, tls, vaults
+from emulator.protocols.gateway import Gateway
+from emulator.protocols.web import RequestLog, azure_error, listening
+from emulator.services.authorization import types as authorization
+from emulator.services.containerregistry import access as registry_access
+from emulator.services.graph import access as entra
+from emulator.services.keyvault.types import Vault
+from emulator.services.resources import types as resources
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Ports:
-    """What the command line asks for: a port, 0 for the kept one or any, None for the kept one or the default."""
+    """Ports of the command line: a number, 0 for the stored one or any, None for the stored one or the default."""
 
     https: int | None = None
     scoring: int | None = None
@@ -43,8 +48,8 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
     # A handler may run in the middle of anything: of all that can be waited for, this alone is made for that.
     ended: SimpleQueue[int] = SimpleQueue()
-    for sent in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sent, lambda number, _: ended.put(number))
+    for handled in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(handled, lambda number, _: ended.put(number))
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
@@ -54,6 +59,7 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
         _start_log(folder)
         azure = Azure(folder)
         stack.callback(azure.store.close)
+        stack.callback(docker_engine.close)
         try:
             environment = _open(azure, ports, stack)
         except PortInUseError as error:
@@ -78,26 +84,24 @@ def _wait(ended: "SimpleQueue[int]") -> None:
 def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
     """Open the faces, those first that others need: the realm before registries, all of them before what is resumed."""
     https = azure.ports.bind("https", _wanted(azure, "https", ports.https, DEFAULT_PORT))
-    realm = azure.ports.bind(registry_tokens.PORT)
+    realm = azure.ports.bind(registry_access.PORT)
     _reserve_scoring(azure, ports.scoring)
     files = tls.prepare(azure.folder)
     deployer = entra.deployer(azure)
     for subscription, title in ((azure.subscription, "Local Azure"), (azure.other_subscription, "Local Azure, other")):
-        made = resources.make_subscription(azure, subscription, title)
-        authorization.grant(azure, deployer.object_id, OWNER, made)
+        scope = resources.make_subscription(azure, subscription, title)
+        authorization.grant(azure, deployer.object_id, OWNER, scope)
     azure.serve(TYPES)
-    vault = azure.service(keyvault.VAULTS)
-    if isinstance(vault, keyvault.Vault):
-        vault.doors = vaults.Doors(azure, files)
-    stack.enter_context(listening(rest.application(azure), https, files))
+    azure.serving(Vault).listeners = vaults.Listeners(azure, files)
+    stack.enter_context(listening(arm.application(azure), https, files))
     stack.enter_context(listening(_realm(azure), realm, None))
     stack.callback(azure.suspend)
     azure.resume()
     gateway = Gateway(azure)
     gateway.start()
     stack.callback(gateway.stop)
-    doubles = providers.serve(azure)
-    stack.callback(doubles.stop)
+    fakes = providers.serve(azure)
+    stack.callback(fakes.stop)
     bundle = str(files.bundle)
     return {
         "ARM_METADATA_HOSTNAME": azure.url.removeprefix("https://"),
@@ -107,25 +111,25 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
         "ARM_CLIENT_SECRET": deployer.secret,
         "REQUESTS_CA_BUNDLE": bundle,
         "SSL_CERT_FILE": bundle,
-        "PULUMI_DEBUG_PROVIDERS": doubles.attach,
+        "PULUMI_DEBUG_PROVIDERS": fakes.attach,
     }
 
 
-def _wanted(azure: Azure, name: str, given: int | None, default: int) -> int | None:
-    """The port to insist on: the given one; at the first start the default one."""
-    return given if given is not None else (None if azure.ports.of(name) else default)
+def _wanted(azure: Azure, name: str, requested: int | None, default: int) -> int | None:
+    """The port to bind: the requested one; at the first start the default one."""
+    return requested if requested is not None else (None if azure.ports.of(name) else default)
 
 
-def _reserve_scoring(azure: Azure, given: int | None) -> None:
+def _reserve_scoring(azure: Azure, requested: int | None) -> None:
     """Keep where endpoints' scoring ports begin; the gateway takes one for each endpoint (0: any).
 
     Where no endpoint has its port yet, the first one must be free: better told now than by an endpoint at another port.
     """
-    kept = azure.store.fact("scoring-port")
-    first = given if given is not None else (DEFAULT_SCORING_PORT if kept is None else int(kept))
+    stored = azure.store.fact("scoring-port")
+    first = requested if requested is not None else (DEFAULT_SCORING_PORT if stored is None else int(stored))
     if first and first not in azure.ports.numbers():
-        azure.ports.demand("scoring", first)
-    azure.store.keep("scoring-port", first)
+        azure.ports.check_free("scoring", first)
+    azure.store.put_fact("scoring-port", first)
 
 
 def _realm(azure: Azure) -> Starlette:

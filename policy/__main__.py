@@ -1,4 +1,4 @@
-"""The policy pack: hands what the engine shows to the rules. Owns no rule.
+"""The policy pack: passes resources from the engine to the rules. Owns no rule.
 
 `pulumi preview --policy-pack policy`; needs `requirements.txt` in `policy/.venv`.
 """
@@ -17,30 +17,31 @@ from pulumi_policy import (
     StackValidationArgs,
     StackValidationPolicy,
 )
-from rules import ONE_ROLE, RULES, Resource, Rule, one_role_per_principal, settings, violations  # type: ignore[import-not-found] # the pack's own folder
+from rules import ONE_ROLE, RULES, Resource, Rule, one_role_per_principal, parse_settings, violations  # type: ignore[import-not-found] # the pack's own folder
 
-MEASURES = settings(yaml.safe_load(Path(__file__).with_name("settings.yaml").read_text(encoding="utf-8")))
+SETTINGS = parse_settings(yaml.safe_load(Path(__file__).with_name("settings.yaml").read_text(encoding="utf-8")))
 
 
 def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
-def _resource(found: ResourceValidationArgs) -> Resource:
-    return Resource(found.resource_type, found.name, found.urn.split("::")[0].removeprefix("urn:pulumi:"), found.props)
+def _resource(arguments: ResourceValidationArgs) -> Resource:
+    stack = arguments.urn.split("::")[0].removeprefix("urn:pulumi:")
+    return Resource(arguments.resource_type, arguments.name, stack, arguments.props)
 
 
 def _validate(rule: Rule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
-    def validate(found: ResourceValidationArgs, report: ReportViolation) -> None:
-        for line in violations(rule, _resource(found), MEASURES, _today()):
-            report(f"{found.name}: {line}")
+    def validate(arguments: ResourceValidationArgs, report: ReportViolation) -> None:
+        for line in violations(rule, _resource(arguments), SETTINGS, _today()):
+            report(f"{arguments.name}: {line}")
 
     return validate
 
 
-def _validate_stack(found: StackValidationArgs, report: ReportViolation) -> None:
-    resources = [_resource(each) for each in found.resources]
-    for name, line in one_role_per_principal(resources, MEASURES, _today()):
+def _validate_stack(arguments: StackValidationArgs, report: ReportViolation) -> None:
+    resources = [_resource(each) for each in arguments.resources]
+    for name, line in one_role_per_principal(resources, SETTINGS, _today()):
         report(f"{name}: {line}")
 
 

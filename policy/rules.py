@@ -1,7 +1,7 @@
-"""What no stack may do: pure functions of a resource's type and inputs, so that they are tested without an engine.
+"""Rules that every stack must obey: pure functions of a resource's type and inputs, tested without an engine.
 
-Owns the rules and their wording. Refuses to own what they measure by (`settings.yaml`), and imports nothing of the
-project or of Pulumi: a rule that shares the program's code would share its mistakes.
+Owns the rules and their wording. Refuses to own their settings (`settings.yaml`), and imports nothing of the project or
+of Pulumi: a rule that shares the program's code would share its mistakes.
 """
 
 import datetime as dt
@@ -46,8 +46,8 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Exempt:
-    """A rule that does not see one resource, why, and until when."""
+class PolicyException:
+    """One resource that a rule skips, why, and until when."""
 
     rule: str
     resource: str
@@ -57,12 +57,12 @@ class Exempt:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the rules measure by."""
+    """Limits, and what is exempt."""
 
     production: frozenset[str] = frozenset({"prod"})
     required_tags: tuple[str, ...] = ()
     ceilings: Mapping[str, int] = field(default_factory=dict)
-    exceptions: tuple[Exempt, ...] = ()
+    exceptions: tuple[PolicyException, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,46 +90,46 @@ class Rule:
     check: Callable[[Resource, Settings], Iterable[str]]
 
 
-def settings(given: object) -> Settings:
+def parse_settings(document: object) -> Settings:
     """Read `settings.yaml`; an exception without reason or date is refused."""
-    if not isinstance(given, Mapping):
+    if not isinstance(document, Mapping):
         raise SettingsError("settings.yaml: write fields and values")
-    unknown = set(given) - {"production", "requiredTags", "ceilings", "exceptions"}
+    unknown = set(document) - {"production", "requiredTags", "ceilings", "exceptions"}
     if unknown:
-        raise SettingsError(f"settings.yaml: {min(unknown)} is no field")
+        raise SettingsError(f"settings.yaml: {min(unknown)} is not a field")
     return Settings(
-        frozenset(given.get("production") or ()),
-        tuple(given.get("requiredTags") or ()),
-        dict(given.get("ceilings") or {}),
-        tuple(_exempt(number, each) for number, each in enumerate(given.get("exceptions") or ())),
+        frozenset(document.get("production") or ()),
+        tuple(document.get("requiredTags") or ()),
+        dict(document.get("ceilings") or {}),
+        tuple(_exception(number, each) for number, each in enumerate(document.get("exceptions") or ())),
     )
 
 
-def _exempt(number: int, given: Mapping[str, Any]) -> Exempt:
+def _exception(number: int, document: Mapping[str, Any]) -> PolicyException:
     where = f"settings.yaml: exceptions[{number}]"
     for name in ("rule", "resource", "reason", "until"):
-        if not given.get(name):
-            raise SettingsError(f"{where}.{name} is missing: an exception says for what, why and until when")
-    if given["rule"] not in {*(rule.name for rule in RULES), ONE_ROLE}:
-        raise SettingsError(f"{where}.rule = {given['rule']!r}: no rule has this name")
-    if type(given["until"]) is not dt.date:
-        raise SettingsError(f"{where}.until = {given['until']!r}: write a date such as 2026-12-31")
-    return Exempt(str(given["rule"]), str(given["resource"]), str(given["reason"]), given["until"])
+        if not document.get(name):
+            raise SettingsError(f"{where}.{name} is missing; an exception has a rule, a resource, a reason and a date")
+    if document["rule"] not in {*(rule.name for rule in RULES), ONE_ROLE}:
+        raise SettingsError(f"{where}.rule = {document['rule']!r}: no such rule")
+    if type(document["until"]) is not dt.date:
+        raise SettingsError(f"{where}.until = {document['until']!r}: write a date such as 2026-12-31")
+    return PolicyException(str(document["rule"]), str(document["resource"]), str(document["reason"]), document["until"])
 
 
-def violations(rule: Rule, resource: Resource, measures: Settings, today: dt.date) -> list[str]:
-    """What is wrong with a resource by one rule, without what is excepted today."""
-    return _unexcepted(rule.name, resource.name, rule.check(resource, measures), measures, today)
+def violations(rule: Rule, resource: Resource, settings: Settings, today: dt.date) -> list[str]:
+    """Return how a resource breaks one rule, unless it is exempt today."""
+    return _not_exempt(rule.name, resource.name, rule.check(resource, settings), settings, today)
 
 
-def _unexcepted(rule: str, name: str, found: Iterable[str], measures: Settings, today: dt.date) -> list[str]:
-    told = list(found)
-    for each in measures.exceptions if told else ():
+def _not_exempt(rule: str, name: str, lines: Iterable[str], settings: Settings, today: dt.date) -> list[str]:
+    lines = list(lines)
+    for each in settings.exceptions if lines else ():
         if (each.rule, each.resource) == (rule, name):
             if today <= each.until:
                 return []
-            return [f"{line} (the exception ended on {each.until})" for line in told]
-    return told
+            return [f"{line} (the exception ended on {each.until})" for line in lines]
+    return lines
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------
@@ -140,16 +140,16 @@ def _no_admin_account(resource: Resource, _: Settings) -> Iterator[str]:
         resource.kind == "azure-native:containerregistry:Registry"
         and resource.props.get("adminUserEnabled") is not False
     ):
-        yield "adminUserEnabled is not false: the admin account can push and cannot be told apart; turn it off"
+        yield "adminUserEnabled is not false: the admin account can push, and logs name no person; turn it off"
 
 
 def _no_anonymous_pull(resource: Resource, _: Settings) -> Iterator[str]:
     if resource.kind == "azure-native:containerregistry:Registry" and resource.props.get("anonymousPullEnabled"):
-        yield "anonymousPullEnabled is true: anybody can read the images; turn it off"
+        yield "anonymousPullEnabled is true: everyone can read the images; turn it off"
 
 
 def _images(resource: Resource) -> Iterator[tuple[str, str]]:
-    """Every place where a resource names an image that runs."""
+    """Yield each property that names an image that runs."""
     if resource.kind == f"{_OWN}:EnvironmentVersion":
         yield "image", str(resource.props.get("image") or "")
     elif resource.kind == f"{_ML}:EnvironmentVersion":
@@ -158,13 +158,13 @@ def _images(resource: Resource) -> Iterator[tuple[str, str]]:
 
 
 def _no_latest(resource: Resource, _: Settings) -> Iterator[str]:
-    places = list(_images(resource))
+    images = list(_images(resource))
     if resource.kind == f"{_OWN}:ImageBuild":
         arguments = resource.props.get("buildArguments") or {}
-        places += [(f"buildArguments.{name}", str(value)) for name, value in arguments.items()]
-    for where, image in places:
+        images += [(f"buildArguments.{name}", str(value)) for name, value in arguments.items()]
+    for where, image in images:
         if _LATEST.search(image):
-            yield f"{where} = {image!r}: latest is another image tomorrow; name a version or a digest"
+            yield f"{where} = {image!r}: latest changes without notice; name a version or a digest"
 
 
 def _digest_only(resource: Resource, _: Settings) -> Iterator[str]:
@@ -178,7 +178,7 @@ def _reads_only(resource: Resource, _: Settings) -> Iterator[str]:
         return
     role = str(resource.props.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower()
     if role not in READERS:
-        yield f"roleDefinitionId ends in {role!r}: on a registry give {' or '.join(READERS.values())}, which only read"
+        yield f"roleDefinitionId ends in {role!r}: on a registry, assign {' or '.join(READERS.values())}"
 
 
 def _on_registry(resource: Resource) -> bool:
@@ -189,15 +189,15 @@ def _on_registry(resource: Resource) -> bool:
     )
 
 
-def _no_keys_in_production(resource: Resource, measures: Settings) -> Iterator[str]:
-    if resource.stack not in measures.production:
+def _no_keys_in_production(resource: Resource, settings: Settings) -> Iterator[str]:
+    if resource.stack not in settings.production:
         return
     if resource.kind == f"{_OWN}:OnlineEndpoint" and resource.props.get("authMode", "Key") == "Key":
-        yield "authMode = 'Key': keys do not end and name nobody; take AMLToken or AADToken"
+        yield "authMode = 'Key': keys do not expire and name no caller; set AMLToken or AADToken"
     elif resource.kind == f"{_ML}:OnlineEndpoint":
         inner = resource.props.get("onlineEndpointProperties") or {}
         if inner.get("authMode") == "Key":
-            yield "onlineEndpointProperties.authMode = 'Key': keys do not end and name nobody; take a token"
+            yield "onlineEndpointProperties.authMode = 'Key': keys do not expire and name no caller; set a token"
 
 
 _NETWORKED = {
@@ -209,30 +209,29 @@ _NETWORKED = {
 }
 
 
-def _no_public_network_in_production(resource: Resource, measures: Settings) -> Iterator[str]:
-    if resource.stack not in measures.production or resource.kind not in _NETWORKED:
+def _no_public_network_in_production(resource: Resource, settings: Settings) -> Iterator[str]:
+    if resource.stack not in settings.production or resource.kind not in _NETWORKED:
         return
     inner = resource.props.get("properties") if resource.kind.endswith(":Vault") else resource.props
     access = (inner or {}).get("publicNetworkAccess")
-    # What is not said is open: that is Azure's default for all of these. Who reaches an endpoint on Kubernetes is the
-    # cluster's to say.
+    # Azure's default for all of these is public. Access to an endpoint on Kubernetes is the cluster's matter.
     if "compute" in resource.props:
         return
     if str(access or "Enabled").lower() != "disabled":
-        yield f"publicNetworkAccess = {access!r}: it answers from the internet; disable it, or except it"
+        yield f"publicNetworkAccess = {access!r}: it answers from the internet; disable it, or add an exception"
 
 
-def _instance_ceiling(resource: Resource, measures: Settings) -> Iterator[str]:
-    ceiling = measures.ceilings.get(resource.stack, measures.ceilings.get("default"))
+def _instance_ceiling(resource: Resource, settings: Settings) -> Iterator[str]:
+    ceiling = settings.ceilings.get(resource.stack, settings.ceilings.get("default"))
     if ceiling is None:
         return
     for name, count in _counts(resource):
         if count > ceiling:
-            yield f"{name} = {count:g}: {resource.stack} takes {ceiling} at most; raise ceilings in settings.yaml"
+            yield f"{name} = {count:g}: stack {resource.stack} may have {ceiling}; raise ceilings in settings.yaml"
 
 
 def _counts(resource: Resource) -> Iterator[tuple[str, float]]:
-    """Tell how many instances there may come to be: set by us, by the cluster or by Azure Monitor."""
+    """Yield the most instances that the program, the cluster or Azure Monitor may start."""
     if resource.kind == f"{_OWN}:OnlineDeployment":
         scale = resource.props.get("scaleSettings") or {}
         if scale:
@@ -244,40 +243,40 @@ def _counts(resource: Resource) -> Iterator[tuple[str, float]]:
             yield "capacity.maximum", float(profile["capacity"]["maximum"])
 
 
-def _required_tags(resource: Resource, measures: Settings) -> Iterator[str]:
+def _required_tags(resource: Resource, settings: Settings) -> Iterator[str]:
     if resource.kind in _TAGGED:
         tags = resource.props.get("tags") or {}
-        missing = [name for name in measures.required_tags if not tags.get(name)]
+        missing = [name for name in settings.required_tags if not tags.get(name)]
         if missing:
             yield f"tags: {', '.join(missing)} missing; set scoring:tags in the stack's config"
 
 
 RULES = (
     Rule("no-admin-account", "Registries have the admin account off.", _no_admin_account),
-    Rule("no-anonymous-pull", "Registries give images to nobody unknown.", _no_anonymous_pull),
+    Rule("no-anonymous-pull", "Registries need credentials for pulls.", _no_anonymous_pull),
     Rule("no-latest", "No image is named :latest.", _no_latest),
-    Rule("digest-only", "What runs is named by digest.", _digest_only),
+    Rule("digest-only", "Images that run are named by digest.", _digest_only),
     Rule("read-only-on-registries", "Roles on registries only read.", _reads_only),
-    Rule("no-keys-in-production", "Endpoints in production take no keys.", _no_keys_in_production),
+    Rule("no-keys-in-production", "Endpoints in production do not accept keys.", _no_keys_in_production),
     Rule("no-public-network-in-production", "Nothing in production is public.", _no_public_network_in_production),
-    Rule("instance-ceiling", "Deployments stay below the stack's ceiling.", _instance_ceiling),
+    Rule("instance-ceiling", "Deployments have at most the stack's ceiling of instances.", _instance_ceiling),
     Rule("required-tags", "Everything that can have tags has the required ones.", _required_tags),
 )
 
 ONE_ROLE = "one-role-per-principal"
 
 
-def one_role_per_principal(resources: Iterable[Resource], measures: Settings, today: dt.date) -> list[tuple[str, str]]:
-    """Name and line of every role assignment on a registry beyond its principal's first."""
-    found: list[tuple[str, str]] = []
+def one_role_per_principal(resources: Iterable[Resource], settings: Settings, today: dt.date) -> list[tuple[str, str]]:
+    """Return name and line of each role assignment on a registry beyond its principal's first."""
+    result: list[tuple[str, str]] = []
     first: dict[str, str] = {}
     for resource in resources:
         principal = resource.props.get("principalId")
         if not principal or not _on_registry(resource):
             continue
         if principal in first:
-            line = f"principalId = {principal!r} has a role by {first[principal]!r} already; give it one"
-            told = _unexcepted(ONE_ROLE, resource.name, [line], measures, today)
-            found += [(resource.name, each) for each in told]
+            line = f"principalId = {principal!r} has a role by {first[principal]!r} already; assign one"
+            lines = _not_exempt(ONE_ROLE, resource.name, [line], settings, today)
+            result += [(resource.name, each) for each in lines]
         first.setdefault(principal, resource.name)
-    return found
+    return result

@@ -11,12 +11,13 @@ from unittest import mock
 
 import httpx
 
+from emulator.backends.containers import Replica, ServingSpec
+from emulator.backends.fleet import Fleet, Pool
 from emulator.core.ids import ResourceId
-from emulator.faces.gateway import Gateway
-from emulator.services.containers import Fleet, Plan, Pool, Replica
-from emulator.services.ml_endpoints import deployments
+from emulator.protocols.gateway import Gateway
+from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment
 from tests.conftest import PATIENCE
-from tests.emulator.conftest import Inner
+from tests.emulator.conftest import InProcessAzure
 from tests.scoring import PORT, QUICK_PROBE, ROUTES
 
 ML = "providers/Microsoft.MachineLearningServices/workspaces"
@@ -33,40 +34,40 @@ CONNECTION: dict[str, Any] = {
 }
 
 
-def workspace_body(inner: Inner) -> dict[str, Any]:
+def workspace_body(local: InProcessAzure) -> dict[str, Any]:
     """What is PUT for a workspace; what it needs is made."""
-    group = f"{inner.group}/providers"
+    group = f"{local.group}/providers"
     logs = f"{group}/Microsoft.OperationalInsights/workspaces/logs-test"
     linked = {
         "storageAccount": f"{group}/Microsoft.Storage/storageAccounts/sttest",
         "keyVault": f"{group}/Microsoft.KeyVault/vaults/kvtest",
         "applicationInsights": f"{group}/Microsoft.Insights/components/insights-test",
     }
-    vault = {"tenantId": inner.azure.tenant, "sku": {"name": "standard"}, "enableRbacAuthorization": True}
+    vault = {"tenantId": local.azure.tenant, "sku": {"name": "standard"}, "enableRbacAuthorization": True}
     insights = {"Application_Type": "web", "WorkspaceResourceId": logs}
-    inner.ask("PUT", linked["storageAccount"], {**PLACE, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}})
-    inner.ask("PUT", linked["keyVault"], {**PLACE, "properties": vault})
-    inner.ask("PUT", logs, {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}})
-    inner.ask("PUT", linked["applicationInsights"], {**PLACE, "kind": "web", "properties": insights})
+    local.ask("PUT", linked["storageAccount"], {**PLACE, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}})
+    local.ask("PUT", linked["keyVault"], {**PLACE, "properties": vault})
+    local.ask("PUT", logs, {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}})
+    local.ask("PUT", linked["applicationInsights"], {**PLACE, "kind": "web", "properties": insights})
     return {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": linked}
 
 
-def make_workspace(inner: Inner) -> dict[str, Any]:
+def make_workspace(local: InProcessAzure) -> dict[str, Any]:
     """A workspace."""
-    made: dict[str, Any] = inner.ask("PUT", WORKSPACE, workspace_body(inner))
+    made: dict[str, Any] = local.ask("PUT", WORKSPACE, workspace_body(local))
     return made
 
 
-def on_kubernetes(inner: Inner) -> None:
+def on_kubernetes(local: InProcessAzure) -> None:
     """A workspace with a cluster attached as `aks`."""
-    make_workspace(inner)
-    cluster = f"{inner.group}/providers/Microsoft.ContainerService/managedClusters/aks01"
+    make_workspace(local)
+    cluster = f"{local.group}/providers/Microsoft.ContainerService/managedClusters/aks01"
     pools = {"dnsPrefix": "aks01", "agentPoolProfiles": [{"name": "one", "mode": "System"}]}
-    inner.ask("PUT", cluster, {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": pools})
+    local.ask("PUT", cluster, {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": pools})
     extension = f"{cluster}/providers/Microsoft.KubernetesConfiguration/extensions/azureml"
-    inner.ask("PUT", extension, {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes"}})
+    local.ask("PUT", extension, {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes"}})
     attached = {"computeType": "Kubernetes", "resourceId": cluster}
-    inner.ask("PUT", f"{WORKSPACE}/computes/aks", {**PLACE, "properties": attached})
+    local.ask("PUT", f"{WORKSPACE}/computes/aks", {**PLACE, "properties": attached})
 
 
 def endpoint_body(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -74,12 +75,12 @@ def endpoint_body(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     return {**PLACE, "properties": {"authMode": "Key", **properties}}
 
 
-def deployment_body(inner: Inner, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def deployment_body(local: InProcessAzure, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     """What is PUT for a deployment."""
     told = {
         "endpointComputeType": "Managed",
         "instanceType": "Standard_DS3_v2",
-        "environmentId": f"{inner.group}/{ENVIRONMENT}/versions/1",
+        "environmentId": f"{local.group}/{ENVIRONMENT}/versions/1",
         "livenessProbe": QUICK_PROBE,
         "readinessProbe": QUICK_PROBE,
         "requestSettings": {"maxConcurrentRequestsPerInstance": 50, "requestTimeout": "PT60S"},
@@ -137,36 +138,36 @@ class Model:
 class Scene:
     """An endpoint `score` in this process; its deployments are the test's `models`."""
 
-    inner: Inner
+    local: InProcessAzure
     ports: dict[str, int]
 
     @property
     def fleet(self) -> Fleet:
         """What serves."""
-        return deployments(self.inner.azure).fleet
+        return self.local.azure.serving(OnlineDeployment).fleet
 
     def key(self, name: str) -> str:
         """A deployment's key in the fleet."""
-        return ResourceId.parse(f"{self.inner.group}/{ENDPOINT}/deployments/{name}").key
+        return ResourceId.parse(f"{self.local.group}/{ENDPOINT}/deployments/{name}").key
 
     def deploy(self, name: str, **properties: Any) -> Any:  # noqa: ANN401 - JSON
         """PUT a deployment and wait."""
         path = f"{ENDPOINT}/deployments/{name}"
-        return self.inner.ask("PUT", path, deployment_body(self.inner, **properties))
+        return self.local.ask("PUT", path, deployment_body(self.local, **properties))
 
     def send(self, traffic: dict[str, int], **properties: Any) -> Any:  # noqa: ANN401 - JSON
         """PUT the endpoint with a traffic split."""
-        return self.inner.ask("PUT", ENDPOINT, endpoint_body(traffic=traffic, **properties))
+        return self.local.ask("PUT", ENDPOINT, endpoint_body(traffic=traffic, **properties))
 
     @property
     def uri(self) -> str:
         """Where the endpoint is scored."""
-        return str(self.inner.ask("GET", ENDPOINT)["properties"]["scoringUri"])
+        return str(self.local.ask("GET", ENDPOINT)["properties"]["scoringUri"])
 
     @property
     def key_value(self) -> str:
         """The endpoint's primary key."""
-        return str(self.inner.ask("POST", f"{ENDPOINT}/listKeys")["primaryKey"])
+        return str(self.local.ask("POST", f"{ENDPOINT}/listKeys")["primaryKey"])
 
     def score(self, key: str | None = None, **headers: str) -> httpx.Response:
         """One request."""
@@ -176,19 +177,19 @@ class Scene:
 
 
 @contextmanager
-def scene(inner: Inner, *models: Model, listen: bool = True, **properties: Any) -> Iterator[Scene]:  # noqa: ANN401
+def scene(local: InProcessAzure, *models: Model, listen: bool = True, **properties: Any) -> Iterator[Scene]:  # noqa: ANN401
     """An endpoint without deployments; each `deploy` of a model's name is served by that model."""
-    make_workspace(inner)
+    make_workspace(local)
     version = {"properties": {"image": "shop.azurecr.io/team/scorer:1", "inferenceConfig": ROUTES}}
-    inner.ask("PUT", f"{ENVIRONMENT}/versions/1", version)
-    inner.azure.store.keep("scoring-port", 0)
-    made = Scene(inner, {})
+    local.ask("PUT", f"{ENVIRONMENT}/versions/1", version)
+    local.azure.store.put_fact("scoring-port", 0)
+    made = Scene(local, {})
     fleet = made.fleet
 
-    def deploy(key: str, plan: Plan, **_: bool) -> None:
+    def deploy(key: str, spec: ServingSpec, **_: bool) -> None:
         name = key.rsplit("/", 1)[1]
         old = fleet.pools.get(key)
-        fleet.pools[key] = Pool(plan, [Replica(name, {PORT: made.ports.get(name, 0)}, ready=name in made.ports)])
+        fleet.pools[key] = Pool(spec, [Replica(name, {PORT: made.ports.get(name, 0)}, ready=name in made.ports)])
         if old is not None:
             old.retire(PATIENCE)
 
@@ -202,16 +203,16 @@ def scene(inner: Inner, *models: Model, listen: bool = True, **properties: Any) 
             (fleet, "deploy", deploy),
             (fleet, "drop", drop),
             (fleet, "watch", lambda: None),
-            (fleet.docker, "pull", lambda *_: "sha256:0"),
-            (fleet.docker, "sweep", lambda _: None),
+            (fleet.containers, "pull", lambda *_: "sha256:0"),
+            (fleet.containers, "sweep", lambda _: None),
         ):
             stack.enter_context(mock.patch.object(holder, name, stand_in))
         for model in models:
             made.ports[model.name] = stack.enter_context(model.serve())
         if listen:
-            gateway = Gateway(inner.azure)
+            gateway = Gateway(local.azure)
             gateway.start()
             stack.callback(gateway.stop)
         kind = properties.pop("kind", "Managed")
-        inner.ask("PUT", ENDPOINT, {**endpoint_body(**properties), "kind": kind})
+        local.ask("PUT", ENDPOINT, {**endpoint_body(**properties), "kind": kind})
         yield made

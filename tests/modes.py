@@ -13,8 +13,8 @@ import httpx
 import yaml
 
 from tests.conftest import PATIENCE, Cloud
-from tests.project import LocalAzure, Project, Run
-from tests.registries import BASE, PUSH, Docker, Shop, docker, somebody
+from tests.project import Project, Run
+from tests.registries import BASE, PUSH, Docker, LocalRegistry, docker, service_principal
 
 REPLY = {"served": True}
 DOCKERFILE = f"""FROM {BASE}
@@ -37,16 +37,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", 5001), Handler).serve_forever()
 """
 QUICK = {"initialDelay": "PT1S", "period": "PT1S"}
-
-
-@contextmanager
-def seen(local: LocalAzure) -> Iterator[Cloud]:
-    """The local Azure as other clients see it."""
-    cloud = Cloud(local.folder, local.environment)
-    try:
-        yield cloud
-    finally:
-        cloud.http.close()
 
 
 def served(project: Project) -> Project:
@@ -110,15 +100,20 @@ def told(run: Run) -> list[str]:
 
 
 @contextmanager
-def registry(cloud: Cloud, subscription: str = "", sku: str = "Standard", **properties: Any) -> Iterator[Shop]:  # noqa: ANN401 - JSON
+def registry_of_its_own(
+    cloud: Cloud,
+    subscription: str = "",
+    sku: str = "Standard",
+    **properties: Any,  # noqa: ANN401 - JSON
+) -> Iterator[LocalRegistry]:
     """A registry in a resource group of its own, in any subscription; taken away at the end."""
-    name = f"shop{uuid.uuid4().hex[:12]}"
+    name = f"registry{uuid.uuid4().hex[:12]}"
     group = f"{subscription or cloud.subscription}/resourceGroups/{name}"
     cloud.put(group, {"location": "westeurope"})
     path = f"{group}/providers/Microsoft.ContainerRegistry/registries/{name}"
     try:
         made = cloud.put(path, {"location": "westeurope", "sku": {"name": sku}, "properties": properties})
-        yield Shop(cloud, path, made["properties"]["loginServer"])
+        yield LocalRegistry(cloud, path, made["properties"]["loginServer"])
     finally:
         cloud.finish(cloud.ask("DELETE", group))
 
@@ -149,18 +144,31 @@ def workspace(cloud: Cloud) -> Iterator[str]:
         cloud.finish(cloud.ask("DELETE", group))
 
 
-def shelve(shop: Shop, project: Project, role: str = PUSH, tag: str = "one") -> str:
+def kubernetes_cluster(cloud: Cloud) -> str:
+    """A cluster with Azure ML's extension that somebody else has made; its ARM id."""
+    group = f"{cloud.subscription}/resourceGroups/theirs-k8s"
+    place = {"location": "westeurope"}
+    cloud.put(group, place)
+    cluster = f"{group}/providers/Microsoft.ContainerService/managedClusters/aks01"
+    pools = {"dnsPrefix": "aks01", "agentPoolProfiles": [{"name": "one", "mode": "System"}]}
+    cloud.put(cluster, {**place, "identity": {"type": "SystemAssigned"}, "properties": pools})
+    extension = f"{cluster}/providers/Microsoft.KubernetesConfiguration/extensions/azureml"
+    cloud.put(extension, {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes"}})
+    return cluster
+
+
+def shelve(registry: LocalRegistry, project: Project, role: str = PUSH, tag: str = "one") -> str:
     """Build the small server, push it as somebody who may, and take it out of the engine; its name by digest."""
-    pusher = somebody(shop.cloud)
-    shop.grant(pusher, role)
-    name = f"{shop.login_server}/served:{tag}"
-    with docker(shop.login_server, pusher.login) as client:
+    pusher = service_principal(registry.cloud)
+    registry.grant(pusher, role)
+    name = f"{registry.login_server}/served:{tag}"
+    with docker(registry.login_server, pusher.login) as client:
         _build(client, name, project)
         pushed = client.good("push", name)
         client.good("rmi", name)
     digest = re.search(r"digest: (sha256:[0-9a-f]{64})", pushed)
     assert digest, pushed
-    return f"{shop.login_server}/served@{digest[1]}"
+    return f"{registry.login_server}/served@{digest[1]}"
 
 
 def _build(client: Docker, name: str, project: Project) -> None:

@@ -7,7 +7,6 @@ are the project's own, copied, so that a test may change them.
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import threading
@@ -21,10 +20,11 @@ from typing import Any
 
 import httpx
 
-from tools import azure, toolchain
+from tests.local_azure import ROOT, LocalAzure
+from tools import azure
 
-ROOT = Path(__file__).parents[1]
-_EMULATOR = (sys.executable, "-m", "emulator")
+__all__ = ["ROOT", "LocalAzure", "Project", "Run", "begin", "polling", "until"]
+
 PATIENCE = 900.0
 """Seconds that one run of Pulumi, or one wait, may take on a loaded machine."""
 
@@ -40,91 +40,6 @@ class Run:
     def errors(self) -> list[str]:
         """The lines of the run that tell an error."""
         return [line.strip() for line in self.text.splitlines() if "error:" in line]
-
-
-@dataclass
-class LocalAzure:
-    """One local Azure process of a test."""
-
-    folder: Path
-    process: subprocess.Popen[bytes] | None = None
-    extra: dict[str, str] = field(default_factory=dict)
-    """Variables of the process beside the test's own."""
-
-    def start(self) -> "LocalAzure":
-        """Start it and wait until it serves."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "ready.json").unlink(missing_ok=True)
-        with (self.folder / "azure.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*_EMULATOR, "serve", "--state", str(self.folder), "--port=0", "--scoring-port=0"],
-                cwd=ROOT,
-                env={**os.environ, "PATH": f"{toolchain.ensure()}:{os.environ['PATH']}", **self.extra},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        until(lambda: self.ready or self.process is None or self.process.poll() is not None, "the local Azure to serve")
-        assert self.ready, (self.folder / "azure.log").read_text()[-3000:]
-        return self
-
-    @property
-    def ready(self) -> dict[str, Any]:
-        """What the process says of itself; empty before it serves."""
-        file = self.folder / "ready.json"
-        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        return found
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables that programs and clients need."""
-        found: dict[str, str] = self.ready["environment"]
-        return found
-
-    def request(self, method: str, path: str) -> httpx.Response:
-        """One ARM request as the deployer: what somebody does behind the program's back."""
-        told = self.environment
-        base = f"https://{told['ARM_METADATA_HOSTNAME']}"
-        trust = ssl.create_default_context(cafile=told["REQUESTS_CA_BUNDLE"])
-        with httpx.Client(verify=trust, timeout=60) as client:
-            token = client.post(
-                f"{base}/{told['ARM_TENANT_ID']}/oauth2/v2.0/token",
-                data={
-                    "grant_type": "client_credentials",
-                    "client_id": told["ARM_CLIENT_ID"],
-                    "client_secret": told["ARM_CLIENT_SECRET"],
-                    "scope": f"{base}/.default",
-                },
-            ).json()["access_token"]
-            return client.request(method, base + path, headers={"Authorization": f"Bearer {token}"})
-
-    def tell(self, *words: str) -> Any:  # noqa: ANN401 - JSON
-        """Run `python -m emulator WORDS` on this state; its JSON where it prints some."""
-        verb, *rest = words
-        done = subprocess.run(
-            [*_EMULATOR, verb, "--state", str(self.folder), *rest],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout) if done.stdout.lstrip().startswith("{") else done.stdout
-
-    def stop(self) -> None:
-        """Stop it cleanly, as its user would."""
-        self.end(lambda process: process.terminate())
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self.end(lambda process: process.kill())
-
-    def end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
-        """End the process and wait for it."""
-        if self.process is not None and self.process.poll() is None:
-            how(self.process)
-            self.process.wait(timeout=PATIENCE)
 
 
 @dataclass

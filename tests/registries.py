@@ -32,7 +32,7 @@ GRAPH = "https://graph.microsoft.com"
 
 
 @dataclass(frozen=True)
-class Somebody:
+class ServicePrincipal:
     """A service principal with a password."""
 
     object_id: str
@@ -46,14 +46,14 @@ class Somebody:
 
 
 @dataclass(frozen=True)
-class Shop:
+class LocalRegistry:
     """One registry of a running local Azure."""
 
     cloud: Cloud
     id: str
     login_server: str
 
-    def grant(self, who: Somebody, role: str) -> str:
+    def grant(self, who: ServicePrincipal, role: str) -> str:
         """Give a role on the registry; the assignment's id."""
         path = f"{self.id}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
         definition = f"{self.cloud.subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
@@ -135,19 +135,19 @@ class Shop:
 
 
 @contextmanager
-def opened(cloud: Cloud, sku: str = "Standard", **properties: Any) -> Iterator[Shop]:  # noqa: ANN401 - JSON
+def registry_in_group(cloud: Cloud, sku: str = "Standard", **properties: Any) -> Iterator[LocalRegistry]:  # noqa: ANN401 - JSON
     """A registry in a resource group of its own, taken away at the end."""
-    name = f"shop{uuid.uuid4().hex[:12]}"
+    name = f"registry{uuid.uuid4().hex[:12]}"
     cloud.put(f"resourceGroups/{name}", {"location": "westeurope"})
     path = f"{cloud.subscription}/resourceGroups/{name}/providers/Microsoft.ContainerRegistry/registries/{name}"
     try:
         made = cloud.put(path, {"location": "westeurope", "sku": {"name": sku}, "properties": properties})
-        yield Shop(cloud, path, made["properties"]["loginServer"])
+        yield LocalRegistry(cloud, path, made["properties"]["loginServer"])
     finally:
         cloud.finish(cloud.ask("DELETE", f"resourceGroups/{name}"))
 
 
-def somebody(cloud: Cloud) -> Somebody:
+def service_principal(cloud: Cloud) -> ServicePrincipal:
     """A service principal without any role."""
     headers = {"Authorization": f"Bearer {cloud.token(GRAPH)}"}
 
@@ -160,7 +160,7 @@ def somebody(cloud: Cloud) -> Somebody:
     application = post("applications", {"displayName": f"puller-{uuid.uuid4().hex[:8]}"})
     principal = post("servicePrincipals", {"appId": application["appId"]})
     password = post(f"applications/{application['id']}/addPassword", {"passwordCredential": {"displayName": "one"}})
-    return Somebody(principal["id"], application["appId"], password["secretText"])
+    return ServicePrincipal(principal["id"], application["appId"], password["secretText"])
 
 
 @dataclass(frozen=True)
@@ -204,12 +204,12 @@ def docker(server: str = "", login: tuple[str, str] | None = None) -> Iterator[D
         yield client
 
 
-def stock(shop: Shop, repository: str = "shelf", tag: str = "one") -> str:
-    """Push the base image as somebody who may, and take it out of the engine again; its name in the registry."""
-    pusher = somebody(shop.cloud)
-    shop.grant(pusher, PUSH)
-    name = f"{shop.login_server}/{repository}:{tag}"
-    with docker(shop.login_server, pusher.login) as client:
+def push_base_image(registry: LocalRegistry, repository: str = "scorer", tag: str = "one") -> str:
+    """Push the base image as principal who may, and take it out of the engine again; its name in the registry."""
+    pusher = service_principal(registry.cloud)
+    registry.grant(pusher, PUSH)
+    name = f"{registry.login_server}/{repository}:{tag}"
+    with docker(registry.login_server, pusher.login) as client:
         client.good("tag", BASE, name)
         client.good("push", name)
         client.good("rmi", name)

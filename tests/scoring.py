@@ -14,7 +14,7 @@ import docker
 import httpx
 
 from tests.conftest import PATIENCE, Cloud
-from tests.registries import BASE, PULL, PUSH, Shop, Somebody, somebody
+from tests.registries import BASE, PULL, PUSH, LocalRegistry, ServicePrincipal, service_principal
 from tests.registries import docker as docker_client
 
 PORT = 8080
@@ -143,8 +143,8 @@ class Stage:
     """What an endpoint needs, in a resource group of its own."""
 
     cloud: Cloud
-    shop: Shop
-    puller: Somebody
+    registry: LocalRegistry
+    puller: ServicePrincipal
     workspace: str
     environment: str
     image: str
@@ -192,21 +192,21 @@ def stage(cloud: Cloud) -> Iterator[Stage]:
     providers = f"{base}/providers"
     cloud.put(base, {"location": "westeurope"})
     try:
-        shop = _shop(cloud, f"{providers}/Microsoft.ContainerRegistry/registries/{name}")
-        image = push(shop)
+        registry = _registry(cloud, f"{providers}/Microsoft.ContainerRegistry/registries/{name}")
+        image = push(registry)
         workspace = f"{providers}/Microsoft.MachineLearningServices/workspaces/{name}"
         cloud.put(workspace, {**workspace_body(cloud, providers, name)})
-        puller = somebody(cloud)
-        assignment = shop.grant(puller, PULL)
+        puller = service_principal(cloud)
+        assignment = registry.grant(puller, PULL)
         properties = {
             "category": "ContainerRegistry",
             "authType": "UsernamePassword",
-            "target": shop.login_server,
+            "target": registry.login_server,
             "credentials": {"username": puller.app_id, "password": puller.secret},
         }
         cloud.put(f"{workspace}/connections/registry", {"properties": properties})
         environment = f"{workspace}/environments/scorer/versions/1"
-        made = Stage(cloud, shop, puller, workspace, environment, image, assignment)
+        made = Stage(cloud, registry, puller, workspace, environment, image, assignment)
         made.register("scorer", image)
         yield made
     finally:
@@ -232,19 +232,19 @@ def workspace_body(cloud: Cloud, providers: str, name: str) -> dict[str, Any]:
     return {**place, "identity": {"type": "SystemAssigned"}, "properties": linked}
 
 
-def push(shop: Shop) -> str:
-    """Push the scoring image as somebody who may; its reference by digest."""
-    pusher = somebody(shop.cloud)
-    shop.grant(pusher, PUSH)
-    name = f"{shop.login_server}/team/scorer:1"
+def push(registry: LocalRegistry) -> str:
+    """Push the scoring image as principal who may; its reference by digest."""
+    pusher = service_principal(registry.cloud)
+    registry.grant(pusher, PUSH)
+    name = f"{registry.login_server}/team/scorer:1"
     make_image(name)
-    with docker_client(shop.login_server, pusher.login) as client:
+    with docker_client(registry.login_server, pusher.login) as client:
         client.good("push", name)
         told = json.loads(client.good("image", "inspect", name))[0]["RepoDigests"]
         client.good("rmi", name)
-    return next(str(each) for each in told if each.startswith(shop.login_server))
+    return next(str(each) for each in told if each.startswith(registry.login_server))
 
 
-def _shop(cloud: Cloud, path: str) -> Shop:
+def _registry(cloud: Cloud, path: str) -> LocalRegistry:
     made = cloud.put(path, {"location": "westeurope", "sku": {"name": "Standard"}})
-    return Shop(cloud, path, made["properties"]["loginServer"])
+    return LocalRegistry(cloud, path, made["properties"]["loginServer"])

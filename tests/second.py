@@ -1,4 +1,4 @@
-"""A program of somebody else's, in its own folder with its own backend, that uses the plugin.
+"""A program of another team, in its own folder with its own backend, that uses the package or its plugin.
 
 Owns the folder, the backend and Pulumi's processes. Refuses to own what the program is written in.
 """
@@ -47,6 +47,20 @@ class Second:
         process = self.begin(*words)
         text, _ = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(words, process.returncode, text)
+
+    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run another of its programs in its folder."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
 
     def up(self) -> str:
         """`pulumi up`; its text."""

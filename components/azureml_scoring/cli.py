@@ -1,25 +1,316 @@
-"""`azureml-scoring COMMAND`: the commands of this package. Owns which module runs a command."""
+"""`azureml-scoring COMMAND`: arguments, help texts and exit codes. Refuses to own what a command does.
 
+Each command imports its own modules, so that help and completion are fast.
+"""
+
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+import click
+from click.shell_completion import CompletionItem
+
+from azureml_scoring.errors import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from azureml_scoring.delivery.rollout import Rollout
+
+PROGRAM: Final = "azureml-scoring"
+_SMALLEST_REPORT: Final = 1000
+"""Characters; below this not even headlines fit."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; 2 with one line where it cannot be done."""
-    command, *rest = [*(sys.argv[1:] if words is None else words)] or ["--help"]
-    if command == "convert-v1":
-        from azureml_scoring.v1.__main__ import main as convert  # noqa: PLC0415 - each command loads its own part
+    """Run one command; what cannot be done is one line on standard error, and exit code 2."""
+    arguments = [*(sys.argv[1:] if words is None else words)] or ["--help"]
+    try:
+        return int(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or ExitCode.OK)
+    except click.Abort:
+        _complain("interrupted")
+        return ExitCode.INTERRUPTED
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else PROGRAM
+        _complain(f"{error.format_message().rstrip('.')}; see `{command} --help`")
+    except click.ClickException as error:
+        _complain(error.format_message())
+    except CommandError as error:
+        for line in str(error).splitlines():
+            _complain(line)
+    return ExitCode.USAGE
 
-        return convert(rest)
-    if command == "schema":
-        from azureml_scoring.settings.json_schema import write  # noqa: PLC0415
 
-        return write(Path.cwd())
-    from azureml_scoring.delivery.__main__ import main as delivery  # noqa: PLC0415
-
-    return delivery([command, *rest])
+def _complain(text: str) -> None:
+    click.echo(f"error: {' '.join(text.split())}", err=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _examples(*lines: str) -> str:
+    """Format examples for the end of a help text; the backspace keeps click from filling the paragraph."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def _stacks(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Complete a stack's name by the stack files of the project."""
+    names = sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in Path().glob("Pulumi.*.yaml"))
+    return [CompletionItem(name) for name in names if name.startswith(typed)]
+
+
+def _pairs(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = [(name, value) for name, _, value in (pair.partition("=") for pair in values)]
+    for pair, (name, value) in zip(values, pairs, strict=True):
+        if not (name and value):
+            raise click.BadParameter(f"{pair!r}: write {parameter.metavar}")
+    return pairs
+
+
+def _limit(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    from azureml_scoring.delivery.report import LIMITS
+
+    characters = LIMITS.get(value) or (int(value) if value.isdigit() else 0)
+    if characters < _SMALLEST_REPORT:
+        raise click.BadParameter(f"{value!r}: write github, azure-devops or a number of at least {_SMALLEST_REPORT}")
+    return characters
+
+
+def _project() -> Path:
+    folder = Path.cwd()
+    if not (folder / "Pulumi.yaml").exists():
+        raise CommandError(f"{folder}: no Pulumi.yaml here; change to the project's folder")
+    return folder
+
+
+def _is_interactive() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+_FILE: Final = click.Path(path_type=Path)
+_OUTPUT: Final = click.File("w", encoding="utf-8")
+_SCHEMA: Final = "schema/pulumi-stack.schema.json"
+_DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_examples(
+        "azureml-scoring report dev.json                     # a preview, for the reviewers of a pull request",
+        "azureml-scoring rollout dev staging prod            # one version through three stacks",
+        "azureml-scoring recover prod                        # after a killed `pulumi up`",
+        'eval "$(_AZUREML_SCORING_COMPLETE=bash_source azureml-scoring)"    # completion; zsh_source, fish_source',
+    )
+    + "\n\n\b\nExit codes:\n  0  done\n  1  a step failed, or a question was answered with no\n"
+    "  2  wrong arguments or files; nothing was done\n  3  a stack waits for approval (rollout)\n  130  interrupted",
+)
+@click.version_option(package_name=PROGRAM)
+def cli() -> None:
+    """Review, roll out and repair stacks that serve a custom image on Azure Machine Learning."""
+
+
+@cli.command(
+    "report",
+    epilog=_examples(
+        "pulumi preview --json > dev.json; azureml-scoring report dev.json",
+        "azureml-scoring report --limit azure-devops --out report.md previews/*.json",
+        "azureml-scoring report --stack production=prod.json",
+        "pulumi preview --refresh --json | azureml-scoring report --drift -",
+    ),
+)
+@click.argument("previews", nargs=-1, metavar="[PREVIEW.json]...")
+@click.option("--stack", "named", multiple=True, metavar="NAME=FILE", callback=_pairs, help="A preview of this stack.")
+@click.option("--limit", default="github", callback=_limit, help="Longest report: github, azure-devops or characters.")
+@click.option("--prices", "table", type=_FILE, metavar="FILE", help="A table of prices instead of the built-in one.")
+@click.option("--drift", "show_drift", is_flag=True, help="Report drift, from `pulumi preview --refresh --json`.")
+@click.option("--out", type=_OUTPUT, default="-", metavar="FILE", help="Write there instead of to standard output.")
+def write_report(  # noqa: PLR0913 - one parameter an option
+    *,
+    previews: tuple[str, ...],
+    named: list[tuple[str, str]],
+    limit: int,
+    table: Path | None,
+    show_drift: bool,
+    out: TextIO,
+) -> None:
+    """Write a Markdown report of previews for reviewers.
+
+    PREVIEW.json holds the output of `pulumi preview --json`, classic or streaming; - reads standard input. The policy
+    violations are read from PREVIEW.events beside it, where `--event-log` wrote it.
+    """
+    from azureml_scoring.delivery import changes, drift, prices, report
+
+    files = [("", name) for name in previews] + named
+    if not files:
+        raise click.UsageError("Missing argument 'PREVIEW.json': a file with the output of `pulumi preview --json`")
+    read = [changes.load(file, stack) for stack, file in files]
+    title = report.TITLE
+    if show_drift:
+        read, title = [drift.drifted(preview) for preview in read], drift.TITLE
+    out.write(report.render(read, limit, prices.load(table or prices.TABLE), title))
+
+
+@cli.command(
+    "comment",
+    epilog=_examples(
+        "azureml-scoring comment --to github report.md                          # in a pull request's job",
+        "azureml-scoring comment --to azure-devops --pull-request 7 report.md",
+    ),
+)
+@click.argument("report", type=click.File(encoding="utf-8", errors="replace"), metavar="REPORT.md")
+@click.option("--to", "service", required=True, type=click.Choice(["github", "azure-devops"]))
+@click.option("--pull-request", type=int, metavar="NUMBER", help="Instead of the one in the CI's environment.")
+def post_comment(report: TextIO, service: str, pull_request: int | None) -> None:
+    """Put a report on a pull request, or update it.
+
+    Repository, pull request and token come from the CI's variables: GITHUB_REPOSITORY, GITHUB_REF and GITHUB_TOKEN, or
+    those of Azure Pipelines and SYSTEM_ACCESSTOKEN.
+    """
+    from azureml_scoring.delivery.comment import post, pull_request_of
+
+    target = pull_request_of(service, os.environ, pull_request)
+    click.echo(f"The comment was {post(target, report.read())}.")
+
+
+@cli.command(
+    "pin",
+    epilog=_examples(
+        "azureml-scoring pin dev              # then `pulumi up --stack dev` leaves the version alone",
+        "azureml-scoring pin --next dev       # then `pulumi preview --stack dev` shows the next rollout",
+    ),
+)
+@click.argument("stacks", nargs=-1, required=True, metavar="STACK...", shell_complete=_stacks)
+@click.option("--next", "following", is_flag=True, help="Leave the idle deployment to the next version.")
+def pin_versions(stacks: tuple[str, ...], *, following: bool) -> int:
+    """Write the serving versions into stack files.
+
+    A checkout that is older than the last rollout needs it before `pulumi preview` or `pulumi up`.
+    """
+    return _rollout().pin(stacks, following=following)
+
+
+@cli.command(
+    "rollout",
+    epilog=_examples(
+        "azureml-scoring rollout dev staging prod                  # dev builds; the others take its image by digest",
+        "azureml-scoring rollout dev staging prod --approve prod   # goes on after approval",
+        "azureml-scoring rollout --from staging prod",
+    ),
+)
+@click.argument("stacks", nargs=-1, required=True, metavar="STACK...", shell_complete=_stacks)
+@click.option("--from", "source", default="", metavar="STACK", shell_complete=_stacks, help="Take its version.")
+@click.option("--approve", multiple=True, metavar="STACK", shell_complete=_stacks, help="Approve this stack.")
+@_DRY_RUN
+def roll_out(stacks: tuple[str, ...], source: str, approve: tuple[str, ...], *, dry_run: bool) -> int:
+    """Take one version through stacks, in this order.
+
+    Each stack gets it beside the version that serves. The first stack builds the image, unless --from names a stack
+    whose version is taken. Traffic moves only after the new version has answered the requests of `rollout.checks`. A
+    run that was interrupted can be repeated.
+    """
+    return _rollout().roll(stacks, source=source, approved=approve, dry_run=dry_run)
+
+
+@cli.command("rollback", epilog=_examples("azureml-scoring rollback prod", "azureml-scoring rollback --dry-run prod"))
+@click.argument("stack", metavar="STACK", shell_complete=_stacks)
+@_DRY_RUN
+def roll_back(stack: str, *, dry_run: bool) -> int:
+    """Go back to the version that served before.
+
+    It also ends a shift of traffic that was interrupted.
+    """
+    return _rollout().rollback(stack, dry_run=dry_run)
+
+
+def _rollout() -> "Rollout":
+    project = _project()
+    from azureml_scoring.delivery.rollout import Rollout
+
+    return Rollout(project, click.echo, click.confirm if _is_interactive() else None)
+
+
+@cli.command(
+    "recover",
+    epilog=_examples(
+        "azureml-scoring recover --dry-run prod",
+        "azureml-scoring recover --yes prod",
+        "azureml-scoring recover prod --drop scoring-endpoint --adopt scoring-vault=/subscriptions/…/vaults/kv-1",
+    ),
+)
+@click.argument("stack", required=False, default="", metavar="[STACK]", shell_complete=_stacks)
+@_DRY_RUN
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--adopt", multiple=True, metavar="NAME=ID", callback=_pairs, help="A pending resource exists: its id.")
+@click.option("--drop", multiple=True, metavar="NAME", help="A pending resource does not exist.")
+@click.option("--copies", type=_FILE, metavar="FOLDER", help="Where the state is saved, instead of .local/states.")
+def recover_stack(  # noqa: PLR0913 - one parameter an option
+    *, stack: str, dry_run: bool, yes: bool, adopt: list[tuple[str, str]], drop: tuple[str, ...], copies: Path | None
+) -> int:
+    """Repair a stack after a killed `pulumi up`.
+
+    Saves the state, unlocks the stack (STACK, or the selected one), adopts what Azure has of the pending resources,
+    and refreshes, so that state and Azure agree. The next `pulumi up` finishes the interrupted one.
+    """
+    project = _project()
+    from azureml_scoring.delivery.engine import PulumiStack, selected_stack
+    from azureml_scoring.delivery.pending import Decisions
+    from azureml_scoring.delivery.recover import recover
+
+    def confirm(_plan: object) -> bool:
+        if dry_run or yes:
+            return yes and not dry_run
+        if not _is_interactive():
+            raise CommandError("no terminal to ask on: add --yes, or --dry-run to see the plan only")
+        return click.confirm("Do this?")
+
+    decisions = Decisions(dict(adopt), frozenset(drop))
+    target = PulumiStack(project, stack or selected_stack(project), click.echo)
+    done = recover(target, confirm, decisions=decisions, copies=copies)
+    return ExitCode.OK if done or dry_run else ExitCode.FAILED
+
+
+@cli.command(
+    "convert-v1",
+    epilog=_examples(
+        "azureml-scoring convert-v1 inferenceconfig.json deploymentconfig.json --name myservice",
+        "azureml-scoring convert-v1 inferenceconfig.json --model mymodel:3 --out Pulumi.old.yaml",
+    ),
+)
+@click.argument("inference", type=_FILE, metavar="INFERENCECONFIG")
+@click.argument("deployment", type=_FILE, required=False, metavar="[DEPLOYMENTCONFIG]")
+@click.option("--out", type=_FILE, metavar="FILE", help="The stack file: Pulumi.STACK.yaml beside Pulumi.yaml.")
+@click.option("--name", default="", help="Name of the endpoint: what `az ml model deploy -n` named.")
+@click.option("--compute", default="", metavar="ID", help="ARM id of an attached Kubernetes compute; else managed.")
+@click.option("-m", "--model", default="", help="NAME:VERSION of a registered model, or the path of a folder or file.")
+@click.option("--location", default="", help="Azure region, short form, where the files name none.")
+def convert_v1(  # noqa: PLR0913 - one parameter an option
+    *, inference: Path, deployment: Path | None, out: Path | None, name: str, compute: str, model: str, location: str
+) -> None:
+    """Convert Azure ML v1 configs to a stack file.
+
+    Reads the inference and the deployment config; an image that v2 must build gets a Dockerfile. Without --out nothing
+    is written: the stack file goes to standard output. What v2 does otherwise, or not at all, is listed on standard
+    error.
+    """
+    from azureml_scoring.settings.errors import SettingsError
+    from azureml_scoring.v1.files import convert_files
+
+    try:
+        text, notes = convert_files(
+            inference, deployment, out, name=name, compute=compute, model=model, location=location
+        )
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+    if out is None:
+        click.echo(text, nl=False)
+    for note in notes:
+        click.echo(str(note), err=True)
+
+
+@cli.command("schema", epilog=_examples("azureml-scoring schema", "azureml-scoring schema --out -"))
+@click.option("--out", type=_OUTPUT, default=_SCHEMA, metavar="FILE", show_default=True, help="- is standard output.")
+def write_schema(out: TextIO) -> None:
+    """Write the JSON Schema of stack files.
+
+    Editors complete and check stack files by it.
+    """
+    from azureml_scoring.settings.json_schema import text
+
+    out.write(text())

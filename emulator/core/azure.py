@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId, split
@@ -25,7 +25,7 @@ from emulator.core.store import Document, Store
 
 _log = logging.getLogger(__name__)
 _GLANCE = 0.1
-"""Seconds between two looks at a fault that holds something back."""
+"""Seconds between two checks of a fault that delays something."""
 _MOST_TAGS = 50
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 _ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
@@ -57,17 +57,19 @@ class ResourceType:
     type: ClassVar[str]
     #: Names of envelope fields that a PUT must have.
     required: ClassVar[tuple[str, ...]] = ()
-    #: Whether PUT and DELETE answer at once and go on beside.
+    #: Whether PUT and DELETE answer at once and the work goes on in an operation.
     long: ClassVar[bool] = False
     #: Whether DELETE does so though PUT does not.
     long_delete: ClassVar[bool] = False
-    #: What a PUT that makes something is answered with: clients take no other success than the type's own.
+    #: Whether the type shows no `provisioningState`.
+    stateless: ClassVar[bool] = False
+    #: The status of a PUT that creates something: clients take no other success than the type's own.
     created: ClassVar[int] = 201
 
     def __init__(self, azure: "Azure") -> None:
         self.azure = azure
 
-    def admit(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
+    def check_envelope(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
         """Validate what all types share: required envelope fields, the location, tags."""
         for name in self.required:
             if not body.get(name):
@@ -99,13 +101,13 @@ class ResourceType:
         merged["properties"] = {**document.properties, **(body.get("properties") or {})}
         return merged
 
-    def guard(self, document: Document) -> None:
-        """Refuse a DELETE of this very resource. Not asked when a parent goes and takes it along."""
+    def check_delete(self, document: Document) -> None:
+        """Refuse a DELETE of this very resource. Not called when a parent's deletion removes it."""
 
     def remove(self, document: Document) -> None:
         """Do the real work of a DELETE. Children are already gone."""
 
-    def about(self, id_: ResourceId, action: str) -> Document:  # noqa: ARG002 - for subclasses
+    def action_target(self, id_: ResourceId, action: str) -> Document:  # noqa: ARG002 - for subclasses
         """The document that an action is about; it exists, but for actions that come before the PUT."""
         return self.azure.find(id_.path)
 
@@ -115,7 +117,10 @@ class ResourceType:
 
     def show(self, document: Document) -> dict[str, Any]:
         """What GET answers."""
-        return document.body
+        if not self.stateless:
+            return document.body
+        properties = {name: value for name, value in document.properties.items() if name != "provisioningState"}
+        return {**document.body, "properties": properties}
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:  # noqa: ARG002 - for subclasses
         """The documents that a GET of the collection below a scope answers."""
@@ -123,7 +128,7 @@ class ResourceType:
 
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
         """What GET of the collection below a scope answers."""
-        return {"value": [self.show(found) for found in self.listing(scope, query)]}
+        return {"value": [self.show(document) for document in self.listing(scope, query)]}
 
     def log(self, document: Document) -> str | None:  # noqa: ARG002 - for subclasses
         """What the thing behind a document has written, for `emulator logs`; None where it writes none."""
@@ -134,6 +139,9 @@ class ResourceType:
 
     def suspend(self) -> None:
         """End, at a clean stop, all that runs for this type (processes, containers); `resume` brings it back."""
+
+
+Served = TypeVar("Served", bound=ResourceType)
 
 
 class Azure:
@@ -150,10 +158,10 @@ class Azure:
         self._types: dict[str, ResourceType] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self.tenant = str(self.store.once("tenant", lambda: str(uuid.uuid4())))
-        self.subscription = str(self.store.once("subscription", lambda: str(uuid.uuid4())))
-        #: Another one of the same tenant, for what stands beside what is deployed.
-        self.other_subscription = str(self.store.once("other-subscription", lambda: str(uuid.uuid4())))
+        self.tenant = str(self.store.fact_or_create("tenant", lambda: str(uuid.uuid4())))
+        self.subscription = str(self.store.fact_or_create("subscription", lambda: str(uuid.uuid4())))
+        #: A second one of the same tenant, for resources outside of the deployment.
+        self.other_subscription = str(self.store.fact_or_create("other-subscription", lambda: str(uuid.uuid4())))
 
     @property
     def url(self) -> str:
@@ -167,10 +175,16 @@ class Azure:
 
     def service(self, type_: str) -> ResourceType:
         """The service of an ARM type (404 as Azure words it)."""
-        found = self._types.get(type_.lower())
-        if found is None:
+        service = self._types.get(type_.lower())
+        if service is None:
             raise AzureError(404, "InvalidResourceType", f"The resource type '{type_}' could not be found")
-        return found
+        return service
+
+    def serving(self, type_: type[Served]) -> Served:
+        """The service of an ARM type, by its class."""
+        service = self.service(type_.type)
+        assert isinstance(service, type_)  # noqa: S101 - for the type checker: `serve` made it
+        return service
 
     def resume(self) -> None:
         """After a restart: mark half-made work as failed, and bring back what runs."""
@@ -198,17 +212,17 @@ class Azure:
         self.faults = {**self.faults, name: value}
         if value is None:
             del self.faults[name]  # it was set by the line above, so that an unknown name does no harm
-        self.store.keep("faults", self.faults)
+        self.store.put_fact("faults", self.faults)
 
-    def hold(self, fault: str, of: str = "") -> None:
+    def delay(self, fault: str, of: str = "") -> None:
         """Wait for the seconds of a fault (with `of`: one of a map of them), or until the fault is ended."""
-        begun = time.monotonic()
-        while time.monotonic() - begun < self._seconds(fault, of):
+        start = time.monotonic()
+        while time.monotonic() - start < self._seconds(fault, of):
             time.sleep(_GLANCE)
 
     def _seconds(self, fault: str, of: str) -> float:
-        found = self.faults.get(fault) or 0
-        return float((found.get(of) if isinstance(found, dict) else found) or 0)
+        value = self.faults.get(fault) or 0
+        return float((value.get(of) if isinstance(value, dict) else value) or 0)
 
     def count(self, what: str) -> None:
         """Count a write by its type, or `builds` and `uploads`."""
@@ -221,13 +235,13 @@ class Azure:
         if method not in _VERBS:
             raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
         parts = request.path.strip("/").split("/")
-        known = {self.subscription, self.other_subscription}
-        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in known:
+        subscriptions = {self.subscription, self.other_subscription}
+        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in subscriptions:
             raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
         if method == "POST":
             path, _, action = request.path.rstrip("/").rpartition("/")
             kind = self.service(ResourceId.parse(path).type)
-            document = kind.about(ResourceId.parse(path), action)
+            document = kind.action_target(ResourceId.parse(path), action)
             self.access.demand(request.principal, f"{document.id.type}/{action}/action", document.id)
             return kind.action(document, action, request)
         try:
@@ -248,9 +262,9 @@ class Azure:
     def find(self, path: str) -> Document:
         """The document of an id (404 as Azure words it)."""
         id_ = ResourceId.parse(path)
-        found = self.store.get(id_)
-        if found is not None:
-            return found
+        document = self.store.get(id_)
+        if document is not None:
+            return document
         if id_.type == "Microsoft.Resources/resourceGroups":
             raise AzureError(404, "ResourceGroupNotFound", f"Resource group '{id_.name}' could not be found.")
         raise AzureError(
@@ -260,6 +274,15 @@ class Azure:
             " For more details please go to https://aka.ms/ARMResourceNotFoundFix",
         )
 
+    def linked(self, path: object, *types: str) -> Document | None:
+        """The resource that a property of another one names; None unless it exists and is of one of these types."""
+        try:
+            document = self.store.get(ResourceId.parse(str(path or "")))
+        except AzureError:
+            return None
+        wanted = {type_.lower() for type_ in types}
+        return document if document is not None and document.id.type.lower() in wanted else None
+
     def wait(self, response: Response) -> dict[str, Any] | None:
         """Wait for a response's long operation; its error is raised, the finished resource's body returned."""
         if response.operation is None:
@@ -267,39 +290,39 @@ class Azure:
         response.operation.done.wait()
         if response.operation.error is not None:
             raise response.operation.error
-        found = self.store.get(ResourceId.parse(response.operation.resource))
-        return self.service(found.id.type).show(found) if found else None
+        document = self.store.get(ResourceId.parse(response.operation.resource))
+        return self.service(document.id.type).show(document) if document else None
 
     def _list(self, request: Request) -> Response:
         path, _, collection = request.path.rstrip("/").rpartition("/")
         head, namespace = split(path)
         if namespace and "/" not in namespace:
-            path, wanted = head, f"{namespace}/{collection}"
+            path, type_ = head, f"{namespace}/{collection}"
         elif collection.lower() == "resourcegroups":
-            wanted = "Microsoft.Resources/resourceGroups"
+            type_ = "Microsoft.Resources/resourceGroups"
         else:
-            wanted = f"{ResourceId.parse(path).type}/{collection}"
-        kind, scope = self.service(wanted), ResourceId.parse(path)
+            type_ = f"{ResourceId.parse(path).type}/{collection}"
+        kind, scope = self.service(type_), ResourceId.parse(path)
         self.access.demand(request.principal, f"{kind.type}/read", scope)
         return Response(200, kind.collection(scope, request.query))
 
     def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any]) -> Response:
-        body = kind.admit(id_, body)
+        body = kind.check_envelope(id_, body)
         parent = id_.parent
         if parent is not None and parent.type != "Microsoft.Resources/subscriptions":
             self.find(parent.path)
-            self._lasting(id_)
-        lock = self._hold(id_)
+            self._check_group(id_)
+        lock = self._lock_resource(id_)
         try:
             old = self.store.get(id_)
-            shown = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
+            envelope = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
             new = Document(
                 id_ if old is None else old.id,
                 {
                     "id": (id_ if old is None else old.id).path,
                     "name": id_.name,
                     "type": kind.type,
-                    **shown,
+                    **envelope,
                     "properties": dict(body.get("properties") or {}),
                     "systemData": {
                         "createdAt": old.body["systemData"]["createdAt"] if old else now(),
@@ -311,10 +334,10 @@ class Azure:
             new = kind.check(new, old)
             self.count(kind.type)
             if not kind.long:
-                made = kind.provision(new.having(provisioningState="Succeeded"), old)
-                self.store.put(made)
+                created = kind.provision(new.having(provisioningState="Succeeded"), old)
+                self.store.put(created)
                 lock.release()
-                return Response(200 if old else kind.created, kind.show(made))
+                return Response(200 if old else kind.created, kind.show(created))
             started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
         except BaseException:
             lock.release()
@@ -322,8 +345,8 @@ class Azure:
 
         def work() -> None:
             try:
-                made = kind.provision(started, old)
-                self.store.put(made.having(provisioningState="Succeeded"))
+                created = kind.provision(started, old)
+                self.store.put(created.having(provisioningState="Succeeded"))
             except Exception:
                 latest = self.store.get(started.id) or started
                 self.store.put(latest.having(provisioningState="Failed"))
@@ -338,8 +361,8 @@ class Azure:
         document = self.store.get(id_)
         if document is None:
             return Response(204)
-        kind.guard(document)
-        lock = self._hold(id_)
+        kind.check_delete(document)
+        lock = self._lock_resource(id_)
 
         def work() -> None:
             try:
@@ -362,7 +385,7 @@ class Azure:
         work()
         return Response(200)
 
-    def _lasting(self, id_: ResourceId) -> None:
+    def _check_group(self, id_: ResourceId) -> None:
         """Refuse to make anything in a resource group that is being deleted."""
         if not id_.group:
             return
@@ -374,7 +397,7 @@ class Azure:
                 f"The resource group '{group.id.name}' is in deprovisioning state and cannot perform this operation.",
             )
 
-    def _hold(self, id_: ResourceId) -> threading.Lock:
+    def _lock_resource(self, id_: ResourceId) -> threading.Lock:
         """Take a resource for one operation; Azure refuses a second one meanwhile."""
         with self._lock:
             lock = self._locks.setdefault(id_.key, threading.Lock())

@@ -20,7 +20,7 @@ def split(path: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class ResourceId:
-    """One ARM id, with the spelling it was given."""
+    """One ARM id, in its original spelling."""
 
     path: str
     type: str

@@ -18,9 +18,9 @@ REGIONS = frozenset(
 
 def region(text: str, type_: str) -> str:
     """A region as Azure writes it back (`West Europe` becomes `westeurope`); 400 for one that does not exist."""
-    found = text.replace(" ", "").lower()
-    if found in REGIONS or found == "global":
-        return found
+    name = text.replace(" ", "").lower()
+    if name in REGIONS or name == "global":
+        return name
     raise AzureError(
         400,
         "LocationNotAvailableForResourceType",

@@ -27,8 +27,8 @@ class Operation:
     @property
     def body(self) -> dict[str, object]:
         """The operation as ARM's status URL shows it."""
-        told = self.error.body if self.error else {}
-        return {"id": self.id, "name": self.id, "status": self.status, **told}
+        error = self.error.body if self.error else {}
+        return {"id": self.id, "name": self.id, "status": self.status, **error}
 
 
 class Operations:
@@ -38,7 +38,7 @@ class Operations:
         self._all: dict[str, Operation] = {}
 
     def start(self, resource: str, work: Callable[[], None]) -> Operation:
-        """Run `work` beside; what it raises becomes the operation's error."""
+        """Run `work` in a thread; what it raises becomes the operation's error."""
         operation = Operation(resource)
         self._all[operation.id] = operation
         threading.Thread(target=self._run, args=(operation, work), name=f"operation {resource}", daemon=True).start()
@@ -46,10 +46,10 @@ class Operations:
 
     def get(self, id_: str) -> Operation:
         """An operation by its id (404 where there is none)."""
-        found = self._all.get(id_)
-        if found is None:
+        operation = self._all.get(id_)
+        if operation is None:
             raise AzureError(404, "OperationNotFound", f"The operation '{id_}' is unknown (the local Azure restarted)")
-        return found
+        return operation
 
     def _run(self, operation: Operation, work: Callable[[], None]) -> None:
         try:
@@ -57,7 +57,7 @@ class Operations:
             operation.status = "Succeeded"
         except AzureError as error:
             operation.error, operation.status = error, "Failed"
-        except Exception as error:  # noqa: BLE001 - a thread has nobody above it: a fault here is Azure's 500
+        except Exception as error:  # noqa: BLE001 - no caller handles a thread's error: a fault here is Azure's 500
             _log.exception("operation on %s", operation.resource)
             operation.error = AzureError(500, "InternalServerError", f"{type(error).__name__}: {error}")
             operation.status = "Failed"

@@ -1,4 +1,4 @@
-"""Ports of the local Azure: chosen once, kept in the state, so that URLs in other people's state stay true.
+"""Ports of the local Azure: chosen once and stored, so that URLs in Pulumi's state stay true.
 
 Owns the choice and the binding; what answers on a port is the faces' business. Everything binds to 127.0.0.1.
 """
@@ -14,7 +14,7 @@ _FACT = "ports"
 
 
 class PortInUseError(Exception):
-    """Somebody else listens on a port that is wanted; the text is one line with the remedy."""
+    """Another process listens on the port; the text is one line with the remedy."""
 
     def __init__(self, name: str, port: int) -> None:
         super().__init__(f"port {port} ({name}) is in use: end what listens there, or choose another port")
@@ -30,44 +30,44 @@ class Ports:
         self._lock = threading.Lock()
 
     def of(self, name: str) -> int | None:
-        """The port kept for a name."""
+        """The port stored for a name."""
         return self._kept().get(name)
 
     def numbers(self) -> set[int]:
-        """All ports that are kept."""
+        """All stored ports."""
         return set(self._kept().values())
 
     @staticmethod
-    def demand(name: str, port: int) -> None:
-        """Refuse a port that is taken now; it is neither bound nor kept."""
+    def check_free(name: str, port: int) -> None:
+        """Refuse a port that is taken now; it is neither bound nor stored."""
         _listening(name, port).close()
 
-    def choose(self, name: str, wanted: int = 0) -> int:
-        """The port kept for a name; at first the wanted one, or the next free one after it (0: any)."""
+    def choose(self, name: str, preferred: int = 0) -> int:
+        """The port stored for a name; at first the preferred one, or the next free one after it (0: any)."""
         with self._lock:
-            kept = self._kept()
-            if name not in kept:
-                kept[name] = _free(wanted, set(kept.values()))
-                self._store.keep(_FACT, kept)
-            return kept[name]
+            ports = self._kept()
+            if name not in ports:
+                ports[name] = _free(preferred, set(ports.values()))
+                self._store.put_fact(_FACT, ports)
+            return ports[name]
 
-    def bind(self, name: str, wanted: int | None = None) -> socket.socket:
-        """A listening socket for a name: at the wanted port, else at the kept one, else at any free one.
+    def bind(self, name: str, preferred: int | None = None) -> socket.socket:
+        """A listening socket for a name: at the preferred port, else at the stored one, else at any free one.
 
-        A wanted or kept port that is taken is refused with `PortInUseError`, since URLs made earlier name it.
+        A preferred or stored port that is taken is refused with `PortInUseError`, since URLs made earlier name it.
         """
         with self._lock:
-            kept = self._kept()
-            port = wanted or kept.get(name) or _free(0, set(kept.values()))
+            ports = self._kept()
+            port = preferred or ports.get(name) or _free(0, set(ports.values()))
             listener = _listening(name, port)
-            if kept.get(name) != port:
-                self._store.keep(_FACT, {**kept, name: port})
+            if ports.get(name) != port:
+                self._store.put_fact(_FACT, {**ports, name: port})
             return listener
 
     def forget(self, name: str) -> None:
         """Give a port back (its resource is deleted)."""
         with self._lock:
-            self._store.keep(_FACT, {key: port for key, port in self._kept().items() if key != name})
+            self._store.put_fact(_FACT, {key: port for key, port in self._kept().items() if key != name})
 
     def _kept(self) -> dict[str, int]:
         return dict(self._store.fact(_FACT) or {})
@@ -88,11 +88,11 @@ def _listening(name: str, port: int) -> socket.socket:
     return listener
 
 
-def _free(wanted: int, taken: set[int]) -> int:
+def _free(preferred: int, used: set[int]) -> int:
     """The wanted port or the next free one; any free one for 0."""
-    candidates = range(wanted, wanted + 100) if wanted else [0] * 100
+    candidates = range(preferred, preferred + 100) if preferred else [0] * 100
     for candidate in candidates:
-        if candidate in taken:
+        if candidate in used:
             continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,7 +100,7 @@ def _free(wanted: int, taken: set[int]) -> int:
                 probe.bind((HOST, candidate))
             except OSError:
                 continue
-            found: int = probe.getsockname()[1]
-            if found not in taken:
-                return found
-    raise PortInUseError("any of the hundred from it on", wanted)
+            port: int = probe.getsockname()[1]
+            if port not in used:
+                return port
+    raise PortInUseError("any of the hundred from it on", preferred)

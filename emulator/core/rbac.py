@@ -16,7 +16,7 @@ ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 
 @dataclass(frozen=True)
 class Principal:
-    """Somebody Entra knows: its object id is what roles are given to."""
+    """A principal of Entra: roles are assigned to its object id."""
 
     object_id: str
     name: str
@@ -35,8 +35,8 @@ class Role:
 
     def allows(self, action: str, *, data: bool) -> bool:
         """Tell whether the role grants an action."""
-        granted, taken = (self.data, ()) if data else (self.actions, self.without)
-        return _matches(action, granted) and not _matches(action, taken)
+        granted, denied = (self.data, ()) if data else (self.actions, self.without)
+        return _matches(action, granted) and not _matches(action, denied)
 
 
 _REGISTRY = "Microsoft.ContainerRegistry/registries"

@@ -28,8 +28,8 @@ class Document:
     @property
     def properties(self) -> dict[str, Any]:
         """The resource's `properties`."""
-        found: dict[str, Any] = self.body.get("properties") or {}
-        return found
+        properties: dict[str, Any] = self.body.get("properties") or {}
+        return properties
 
     def having(self, private: dict[str, Any] | None = None, **properties: Any) -> "Document":  # noqa: ANN401 - JSON
         """A copy with these properties (and private values) set."""
@@ -62,7 +62,7 @@ class Store:
         return rows[0] if rows else None
 
     def put(self, document: Document) -> Document:
-        """Write a document, keeping its place in listings."""
+        """Write a document; its position in listings stays."""
         sealed = self._seal.encrypt(json.dumps(document.private).encode())
         with self._lock:
             self._database.execute(
@@ -81,11 +81,11 @@ class Store:
             )
 
     def of_type(self, type_: str, under: ResourceId | None = None) -> list[Document]:
-        """Documents of an ARM type, oldest first, below an id where one is given."""
+        """Documents of an ARM type, oldest first; with `under`, those below an id."""
         return [
-            found
-            for found in self._select("type = ?", type_.lower())
-            if under is None or found.id.key.startswith(under.key + "/")
+            document
+            for document in self._select("type = ?", type_.lower())
+            if under is None or document.id.key.startswith(under.key + "/")
         ]
 
     def under(self, id_: ResourceId) -> list[Document]:
@@ -98,22 +98,22 @@ class Store:
         return self._select("1 = 1")
 
     def fact(self, name: str) -> Any:  # noqa: ANN401 - JSON
-        """A sealed JSON value kept by name, None where there is none."""
+        """A sealed JSON value by its name, None where there is none."""
         with self._lock:
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return json.loads(self._seal.decrypt(row[0])) if row else None
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
-        """The value kept by name, made at first use; two that ask at the same time get the same one."""
+    def fact_or_create(self, name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - JSON
+        """The value by its name, created at first use; concurrent callers get the same one."""
         with self._lock:
-            found = self.fact(name)
-            if found is None:
-                found = make()
-                self.keep(name, found)
-            return found
+            value = self.fact(name)
+            if value is None:
+                value = make()
+                self.put_fact(name, value)
+            return value
 
-    def keep(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
-        """Keep a JSON value by name, sealed; None forgets it."""
+    def put_fact(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
+        """Store a JSON value by name, sealed; None deletes it."""
         with self._lock:
             if value is None:
                 self._database.execute("DELETE FROM facts WHERE name = ?", (name,))

@@ -1,1 +1,1 @@
-"""What each Azure service demands and does, a module a service. No protocol: that is emulator/faces."""
+"""One package a resource provider of Azure, each with the same file names (see the package `emulator`)."""

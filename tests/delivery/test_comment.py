@@ -1,12 +1,11 @@
 """One comment, edited in place, on pull requests with any number of comments, on either service."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from azureml_scoring.delivery.comment import AzureDevOps, CommentError, GitHub, place_of, post
+from azureml_scoring.delivery.comment import CommentError, GitHub, PullRequest, post, pull_request_of
 from azureml_scoring.delivery.report import MARKER
 
 from tests.delivery.apis import BOT, PAGE, TOKEN, Double, serving
@@ -16,27 +15,26 @@ FIRST, SECOND = f"{MARKER}\nfirst", f"{MARKER}\nsecond"
 
 @pytest.fixture
 def double() -> Iterator[Double]:
-    with serving() as found:
-        yield found
+    with serving() as double:
+        yield double
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that were waited for; nothing sleeps."""
+    seconds: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", seconds.append)
+    return seconds
 
 
 @pytest.fixture
-def waits() -> list[float]:
-    return []
+def github(double: Double) -> PullRequest:
+    return pull_request_of("github", _github(double))
 
 
 @pytest.fixture
-def github(double: Double, waits: list[float]) -> GitHub:
-    found = place_of("github", _github(double))
-    assert isinstance(found, GitHub)
-    return replace(found, client=replace(found.client, sleep=waits.append))
-
-
-@pytest.fixture
-def devops(double: Double, waits: list[float]) -> AzureDevOps:
-    found = place_of("azure-devops", _devops(double))
-    assert isinstance(found, AzureDevOps)
-    return replace(found, client=replace(found.client, sleep=waits.append))
+def devops(double: Double) -> PullRequest:
+    return pull_request_of("azure-devops", _devops(double))
 
 
 def _github(double: Double) -> dict[str, str]:
@@ -58,12 +56,12 @@ def _devops(double: Double) -> dict[str, str]:
     }
 
 
-def test_github_gets_one_comment_that_is_edited_in_place(double: Double, github: GitHub) -> None:
+def test_github_gets_one_comment_that_is_edited_in_place(double: Double, github: PullRequest) -> None:
     assert [post(github, FIRST), post(github, SECOND)] == ["created", "edited"]
     assert [comment["body"] for comment in double.comments] == [SECOND]
 
 
-def test_the_comment_is_found_on_the_third_page(double: Double, github: GitHub) -> None:
+def test_the_comment_is_found_on_the_third_page(double: Double, github: PullRequest) -> None:
     for n in range(2 * PAGE + 50):
         double.add(f"talk {n}")
     ours = double.add(FIRST, BOT)
@@ -75,18 +73,18 @@ def test_the_comment_is_found_on_the_third_page(double: Double, github: GitHub) 
     assert sum(comment["body"].startswith(MARKER) for comment in double.comments) == 1
 
 
-def test_a_comment_of_somebody_else_is_never_edited(double: Double, github: GitHub) -> None:
+def test_a_comment_of_somebody_else_is_never_edited(double: Double, github: PullRequest) -> None:
     theirs = double.add(f"{MARKER}\nnot ours")
     assert post(github, FIRST) == "created"
     assert theirs["body"].endswith("not ours")
 
 
-def test_a_quoted_marker_is_no_comment_of_ours(double: Double, github: GitHub) -> None:
+def test_a_quoted_marker_is_no_comment_of_ours(double: Double, github: PullRequest) -> None:
     double.add(f"> {MARKER}\nwhat a nice report", BOT)
     assert post(github, FIRST) == "created"
 
 
-def test_azure_devops_gets_one_closed_thread_that_is_edited_in_place(double: Double, devops: AzureDevOps) -> None:
+def test_azure_devops_gets_one_closed_thread_that_is_edited_in_place(double: Double, devops: PullRequest) -> None:
     double.add_thread(f"{MARKER}\nnot ours")
     double.add_thread(f"{MARKER}\ndeleted", "build-service", deleted=True)
     assert [post(devops, FIRST), post(devops, SECOND)] == ["created", "edited"]
@@ -96,7 +94,7 @@ def test_azure_devops_gets_one_closed_thread_that_is_edited_in_place(double: Dou
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_passing_failure_is_waited_out_as_long_as_the_server_asks(
-    double: Double, github: GitHub, waits: list[float], status: int
+    double: Double, github: PullRequest, waits: list[float], status: int
 ) -> None:
     double.faults = [("GET", status, {"Retry-After": "7"}), ("POST", status, {"Retry-After": "3"})]
     assert post(github, FIRST) == "created"
@@ -104,7 +102,7 @@ def test_a_passing_failure_is_waited_out_as_long_as_the_server_asks(
     assert len(double.comments) == 1
 
 
-def test_a_rate_limit_is_waited_out_but_not_for_ever(double: Double, github: GitHub, waits: list[float]) -> None:
+def test_a_rate_limit_is_waited_out_but_not_for_ever(double: Double, github: PullRequest, waits: list[float]) -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(hours=1))
     double.faults = [("PATCH", 403, {"Retry-After": later})]
     double.add(FIRST, BOT)
@@ -112,17 +110,17 @@ def test_a_rate_limit_is_waited_out_but_not_for_ever(double: Double, github: Git
     assert waits == [60.0]
 
 
-def test_a_creation_whose_answer_is_lost_is_not_repeated(double: Double, github: GitHub) -> None:
+def test_a_creation_whose_answer_is_lost_is_not_repeated(double: Double, github: PullRequest) -> None:
     double.lose_answer = True
     assert post(github, FIRST) == "edited"
     assert len(double.comments) == 1
 
 
-def test_a_failure_that_stays_is_told_in_one_line_without_the_token(double: Double, github: GitHub) -> None:
+def test_a_failure_that_stays_is_told_in_one_line_without_the_token(double: Double, github: PullRequest) -> None:
     double.faults = [("POST", 503, {}) for _ in range(9)]
-    with pytest.raises(CommentError) as told:
+    with pytest.raises(CommentError) as error:
         post(github, FIRST)
-    assert str(told.value).endswith("503 refused [secret]")
+    assert str(error.value).endswith("503 refused [secret]")
     assert TOKEN not in repr(github)
 
 
@@ -130,12 +128,12 @@ def test_a_failure_that_stays_is_told_in_one_line_without_the_token(double: Doub
 def test_a_token_that_is_not_accepted_is_told(double: Double, kind: str) -> None:
     environment = _github(double) if kind == "github" else _devops(double)
     name = "GITHUB_TOKEN" if kind == "github" else "SYSTEM_ACCESSTOKEN"
-    with pytest.raises(CommentError, match="token is not accepted") as told:
-        post(place_of(kind, environment | {name: "wrong-token"}), FIRST)
-    assert "wrong-token" not in str(told.value)
+    with pytest.raises(CommentError, match="token is not accepted") as error:
+        post(pull_request_of(kind, environment | {name: "wrong-token"}), FIRST)
+    assert "wrong-token" not in str(error.value)
 
 
-def test_the_token_is_not_sent_to_another_host_that_a_page_names(double: Double, github: GitHub) -> None:
+def test_the_token_is_not_sent_to_another_host_that_a_page_names(double: Double, github: PullRequest) -> None:
     double.next_host = "http://127.0.0.2:9"
     for n in range(PAGE + 1):
         double.add(f"talk {n}")
@@ -144,7 +142,7 @@ def test_the_token_is_not_sent_to_another_host_that_a_page_names(double: Double,
 
 
 @pytest.mark.parametrize("body", ["no marker", f"{MARKER}\n" + "x" * 70_000])
-def test_what_no_service_takes_is_not_sent(double: Double, github: GitHub, body: str) -> None:
+def test_what_no_service_takes_is_not_sent(double: Double, github: PullRequest, body: str) -> None:
     with pytest.raises(CommentError, match=r"azureml-scoring report|--limit github"):
         post(github, body)
     assert not double.asked
@@ -161,12 +159,12 @@ def test_what_no_service_takes_is_not_sent(double: Double, github: GitHub, body:
     ],
 )
 def test_an_environment_that_names_no_pull_request_is_told(double: Double, changed: dict[str, str], words: str) -> None:
-    with pytest.raises(CommentError, match=words) as told:
-        place_of("github", _github(double) | changed)
-    assert "\n" not in str(told.value)
+    with pytest.raises(CommentError, match=words) as error:
+        pull_request_of("github", _github(double) | changed)
+    assert "\n" not in str(error.value)
 
 
 def test_a_pull_request_can_be_named(double: Double) -> None:
-    found = place_of("github", _github(double) | {"GITHUB_REF": "refs/heads/main"}, 12)
-    assert isinstance(found, GitHub)
-    assert found.number == 12
+    pull_request = pull_request_of("github", _github(double) | {"GITHUB_REF": "refs/heads/main"}, 12)
+    assert isinstance(pull_request, GitHub)
+    assert pull_request.number == 12

@@ -47,7 +47,7 @@ def test_a_difference_to_what_nobody_knows_yet_is_named_as_what_follows() -> Non
     )
     assert names(found) == ["registry"]
     told = report.render([found], title=drift.TITLE)
-    assert "## What has drifted, and an update would put back" in told
+    assert "## Drift that an update would correct" in told
     assert "known after the update: build, connection" in told
 
 

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from azureml_scoring.delivery.pending import (
     ARM,
-    Answer,
     Decisions,
-    Look,
+    Query,
+    Result,
     StateError,
     Step,
-    conclude,
-    decided,
-    judge,
-    mended,
+    marked_unfinished,
     operations,
-    redone,
-    unread,
+    repaired,
+    resolve,
+    resolve_or_query,
+    unrefreshed,
+    with_decisions,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -37,23 +37,23 @@ def state(name: str) -> dict[str, Any]:
     return found
 
 
-def looks(given: dict[str, Any], subscription: str = SUBSCRIPTION) -> dict[str, Step | Look]:
-    return {each.name: judge(given, each, subscription) for each in operations(given)}
+def queries(state_: dict[str, Any], subscription: str = SUBSCRIPTION) -> dict[str, Step | Query]:
+    return {each.name: resolve_or_query(state_, each, subscription) for each in operations(state_)}
 
 
-def steps(given: dict[str, Any], **answers: Answer) -> list[Step]:
+def steps(state_: dict[str, Any], **results: Result) -> list[Step]:
     """All steps, where Azure answers so, by the last word of the names; what is not mentioned is not there."""
     found = []
-    for operation in operations(given):
-        judged = judge(given, operation, SUBSCRIPTION)
-        told = answers.get(operation.name.rpartition("-")[2], Answer())
-        found.append(conclude(operation, judged, told) if isinstance(judged, Look) else judged)
+    for operation in operations(state_):
+        judged = resolve_or_query(state_, operation, SUBSCRIPTION)
+        result = results.get(operation.name.rpartition("-")[2], Result())
+        found.append(resolve(operation, judged, result) if isinstance(judged, Query) else judged)
     return found
 
 
-def edited(given: dict[str, Any], name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def edited(state_: dict[str, Any], name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     """The state with another pending resource of this name."""
-    result = copy.deepcopy(given)
+    result = copy.deepcopy(state_)
     for each in result["deployment"]["pending_operations"]:
         if each["resource"]["urn"].endswith(f"::{name}"):
             each["type"] = changes.pop("kind", each["type"])
@@ -61,19 +61,19 @@ def edited(given: dict[str, Any], name: str, **changes: Any) -> dict[str, Any]: 
     return result
 
 
-def urns(given: dict[str, Any]) -> list[str]:
-    return [each["urn"].split("::")[3] for each in given["deployment"]["resources"]]
+def urns(state_: dict[str, Any]) -> list[str]:
+    return [each["urn"].split("::")[3] for each in state_["deployment"]["resources"]]
 
 
 def test_what_was_made_is_looked_for_under_the_id_that_its_inputs_tell() -> None:
-    first, second, third = (looks(state(name)) for name in ("registry", "principal", "role"))
-    assert first["scoring-registry"] == Look(arm_id=ACR, version=ARM["containerregistry:Registry"][1])
-    assert first["scoring-application"] == Look(application="azureml-scoring-local-pull")
+    first, second, third = (queries(state(name)) for name in ("registry", "principal", "role"))
+    assert first["scoring-registry"] == Query(arm_id=ACR, version=ARM["containerregistry:Registry"][1])
+    assert first["scoring-application"] == Query(application="azureml-scoring-local-pull")
     principal, password = second["scoring-service-principal"], second["scoring-password-first"]
-    assert isinstance(principal, Look)
+    assert isinstance(principal, Query)
     assert principal.principal_of == "9d1a85af-d2a7-468d-8a59-ee1cc83aa313"
-    assert password == Look(password="first", owner=OWNER)
-    ids = {name: look.arm_id for name, look in third.items() if isinstance(look, Look)}
+    assert password == Query(password="first", owner=OWNER)
+    ids = {name: query.arm_id for name, query in third.items() if isinstance(query, Query)}
     vault = f"{GROUP}/providers/Microsoft.KeyVault/vaults/azureml-scorin-kv-95fd4b"
     assert ids == {
         "scoring-role": f"{ACR}/providers/Microsoft.Authorization/roleAssignments/7dc7609f-d580-5933-8429-909ff7c9475e",
@@ -96,84 +96,84 @@ def test_every_azure_native_type_of_the_components_can_be_looked_for() -> None:
             called = node.func if isinstance(node, ast.Call) else None
             if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id in modules:
                 used.add(f"{called.value.id}:{called.attr}")
-    made = {token for token in used if token.partition(":")[2][0].isupper() and not token.endswith("Args")}
-    assert len(made) > 5
-    assert made <= ARM.keys(), "add a row to ARM in delivery/pending.py: where the type lives on Azure"
+    created = {token for token in used if token.partition(":")[2][0].isupper() and not token.endswith("Args")}
+    assert len(created) > 5
+    assert created <= ARM.keys(), "add a row to ARM in delivery/pending.py: where the type lives on Azure"
 
 
 def test_what_azure_has_is_adopted_behind_what_it_needs_and_the_rest_is_dropped() -> None:
     before = state("registry")
-    given = steps(before, registry=Answer(ACR))
-    assert {step.operation.name: step.fate for step in given} == {
+    state_ = steps(before, registry=Result(ACR))
+    assert {step.operation.name: step.resolution for step in state_} == {
         "scoring-application": "drop",
         "scoring-registry": "adopt",
         "scoring-own-registry": "adopt",
     }
-    after = mended(before, given)
+    after = repaired(before, state_)
     assert "pending_operations" not in after["deployment"]
     assert sorted(urns(after)) == sorted([*urns(before), "scoring-registry", "scoring-own-registry"])
     assert urns(after).index("scoring-registry") > urns(after).index("scoring-group")
     adopted = next(each for each in after["deployment"]["resources"] if each["urn"].endswith("::scoring-registry"))
     assert adopted["id"] == ACR
     assert adopted["provider"].startswith("urn:pulumi:local::azureml-scoring::pulumi:providers:azure-native::")
-    assert before == state("registry"), "the given state is not touched"
+    assert before == state("registry"), "the state_ state is not touched"
 
 
 def test_what_needs_an_adopted_one_stays_behind_it() -> None:
-    given = state("role")
-    named = [each for each in given["deployment"]["resources"] if each["urn"].endswith("::scoring-vault")]
+    state_ = state("role")
+    named = [each for each in state_["deployment"]["resources"] if each["urn"].endswith("::scoring-vault")]
     waiting = {"urn": "urn:pulumi:local::azureml-scoring::x:y:Z::after", "type": "x:y:Z", "custom": True, "id": "z"}
-    role = next(each for each in operations(given) if each.name == "scoring-role")
-    given["deployment"]["resources"].append({**waiting, "dependencies": [role.urn]})
-    after = urns(mended(given, steps(given, role=Answer("/role"))))
+    role = next(each for each in operations(state_) if each.name == "scoring-role")
+    state_["deployment"]["resources"].append({**waiting, "dependencies": [role.urn]})
+    after = urns(repaired(state_, steps(state_, role=Result("/role"))))
     assert named
     assert after.index("scoring-registry") < after.index("scoring-role") < after.index("after")
 
 
 def test_one_that_was_deleted_to_make_room_gives_way_to_the_adopted() -> None:
-    given = state("registry")
-    old = copy.deepcopy(next(each.resource for each in operations(given) if each.name == "scoring-registry"))
-    given["deployment"]["resources"].append({**old, "id": ACR, "pendingReplacement": True, "outputs": {"old": True}})
-    after = mended(given, steps(given, registry=Answer(ACR)))
+    state_ = state("registry")
+    old = copy.deepcopy(next(each.resource for each in operations(state_) if each.name == "scoring-registry"))
+    state_["deployment"]["resources"].append({**old, "id": ACR, "pendingReplacement": True, "outputs": {"old": True}})
+    after = repaired(state_, steps(state_, registry=Result(ACR)))
     found = [each for each in after["deployment"]["resources"] if each["urn"] == old["urn"]]
     assert [each.get("outputs") for each in found] == [None]
 
 
 def test_what_the_state_has_already_is_not_adopted_a_second_time() -> None:
-    given = state("registry")
-    old = next(each.resource for each in operations(given) if each.name == "scoring-application")
-    given["deployment"]["resources"].append({**old, "id": "/applications/known"})
-    step = looks(given)["scoring-application"]
+    state_ = state("registry")
+    old = next(each.resource for each in operations(state_) if each.name == "scoring-application")
+    state_["deployment"]["resources"].append({**old, "id": "/applications/known"})
+    step = queries(state_)["scoring-application"]
     assert isinstance(step, Step)
-    assert (step.fate, step.why) == ("drop", "the state has it, as /applications/known")
-    again = decided([step], Decisions(adopt={"scoring-application": "/applications/other"}))
+    assert (step.resolution, step.reason) == ("drop", "the state has it, as /applications/known")
+    again = with_decisions([step], Decisions(adopt={"scoring-application": "/applications/other"}))
     with pytest.raises(StateError, match="scoring-application: the state has it already; it can only be dropped"):
-        mended(given, again)
+        repaired(state_, again)
 
 
 def test_own_resources_builds_and_components_are_dropped_since_up_finds_what_is_there() -> None:
-    endpoint = looks(state("principal"))["scoring-endpoint"]
+    endpoint = queries(state("principal"))["scoring-endpoint"]
     assert isinstance(endpoint, Step)
-    assert (endpoint.fate, endpoint.why) == ("drop", "up finds by itself what is there")
+    assert (endpoint.resolution, endpoint.reason) == ("drop", "up finds by itself what exists")
     for changes in ({"type": "docker:index/image:Image"}, {"type": "pulumi:providers:random"}, {"custom": False}):
-        step = looks(edited(state("registry"), "scoring-registry", **changes))["scoring-registry"]
+        step = queries(edited(state("registry"), "scoring-registry", **changes))["scoring-registry"]
         assert isinstance(step, Step)
-        assert step.fate == "drop"
+        assert step.resolution == "drop"
 
 
 @pytest.mark.parametrize("kind", ["updating", "deleting", "reading", "importing"])
 def test_other_operations_are_dropped_since_the_refresh_reads_what_became_of_them(kind: str) -> None:
-    step = looks(edited(state("registry"), "scoring-registry", kind=kind))["scoring-registry"]
+    step = queries(edited(state("registry"), "scoring-registry", kind=kind))["scoring-registry"]
     assert isinstance(step, Step)
-    assert step.fate == "drop"
+    assert step.resolution == "drop"
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "reason"),
     [
         ({"type": "random:index/randomId:RandomId"}, "this type is not known here"),
         ({"type": "azure-native:cache:Redis"}, "this type is not known here"),
-        ({"kind": "polishing"}, "an operation of kind 'polishing' is not known here"),
+        ({"kind": "polishing"}, "operations of kind 'polishing' are not known here"),
         ({"inputs": {"resourceGroupName": "g"}}, "its registryName is not in the state as a text"),
         (
             {"inputs": {"resourceGroupName": "g", "registryName": {"4dabf18193072939515e22adb298388d": "sealed"}}},
@@ -181,56 +181,56 @@ def test_other_operations_are_dropped_since_the_refresh_reads_what_became_of_the
         ),
     ],
 )
-def test_what_is_not_understood_is_left_and_nothing_is_changed(changes: dict[str, Any], why: str) -> None:
-    given = edited(state("registry"), "scoring-registry", **changes)
-    step = looks(given)["scoring-registry"]
+def test_what_is_not_understood_is_left_and_nothing_is_changed(changes: dict[str, Any], reason: str) -> None:
+    state_ = edited(state("registry"), "scoring-registry", **changes)
+    step = queries(state_)["scoring-registry"]
     assert isinstance(step, Step)
-    assert (step.fate, step.why) == ("leave", why)
+    assert (step.resolution, step.reason) == ("leave", reason)
     with pytest.raises(StateError, match="scoring-registry: not decided"):
-        mended(given, [step])
+        repaired(state_, [step])
 
 
 def test_without_a_subscription_nothing_is_guessed() -> None:
-    step = looks(state("registry"), "")["scoring-registry"]
+    step = queries(state("registry"), "")["scoring-registry"]
     assert isinstance(step, Step)
-    assert step.why == "nobody says in which subscription; set ARM_SUBSCRIPTION_ID"
+    assert step.reason == "its subscription is unknown; set ARM_SUBSCRIPTION_ID"
 
 
 def test_the_providers_own_subscription_comes_first() -> None:
-    given = state("registry")
-    for each in given["deployment"]["resources"]:
+    state_ = state("registry")
+    for each in state_["deployment"]["resources"]:
         if each["type"] == "pulumi:providers:azure-native":
             each["inputs"]["subscriptionId"] = "other"
-    look = looks(given)["scoring-registry"]
-    assert isinstance(look, Look)
-    assert look.arm_id.startswith("/subscriptions/other/")
+    query = queries(state_)["scoring-registry"]
+    assert isinstance(query, Query)
+    assert query.arm_id.startswith("/subscriptions/other/")
 
 
 def test_a_password_is_never_adopted_since_nobody_can_read_it_back() -> None:
-    given = steps(state("principal"), first=Answer(lost=("key",)))
-    step = next(each for each in given if each.operation.name == "scoring-password-first")
-    assert (step.fate, step.owner, step.lost) == ("drop", OWNER, ("key",))
-    assert str(step).endswith("up makes a new password; removes 1 whose value nobody knows")
+    state_ = steps(state("principal"), first=Result(lost=("key",)))
+    step = next(each for each in state_ if each.operation.name == "scoring-password-first")
+    assert (step.resolution, step.owner, step.lost) == ("drop", OWNER, ("key",))
+    assert str(step).endswith("up creates a new password; removes 1 whose value is lost")
 
 
 def test_nobody_can_say_that_a_password_shall_be_adopted() -> None:
     with pytest.raises(StateError, match=r"^scoring-password-first: a password cannot be read back"):
-        decided(steps(state("principal")), Decisions(adopt={"scoring-password-first": "/x"}))
+        with_decisions(steps(state("principal")), Decisions(adopt={"scoring-password-first": "/x"}))
 
 
 def test_an_unclear_answer_is_left_to_the_user() -> None:
-    given = steps(state("registry"), application=Answer(unclear="there are two"))
-    assert [(step.fate, step.why) for step in given if step.fate == "leave"] == [("leave", "there are two")]
+    state_ = steps(state("registry"), application=Result(unclear="there are two"))
+    assert [step.reason for step in state_ if step.resolution == "leave"] == ["there are two"]
 
 
 def test_a_user_decides_what_is_left() -> None:
-    given = steps(edited(state("registry"), "scoring-registry", type="x:y:Z"))
-    left = next(step for step in given if step.fate == "leave")
+    state_ = steps(edited(state("registry"), "scoring-registry", type="x:y:Z"))
+    left = next(step for step in state_ if step.resolution == "leave")
     for name in (left.operation.name, left.operation.urn):
-        adopted = decided(given, Decisions(adopt={name: "/x"}))
-        assert [(step.fate, step.id) for step in adopted if step.operation is left.operation] == [("adopt", "/x")]
-        dropped = decided(given, Decisions(drop=frozenset({name})))
-        assert [step.fate for step in dropped if step.operation is left.operation] == ["drop"]
+        adopted = with_decisions(state_, Decisions(adopt={name: "/x"}))
+        assert [(step.resolution, step.id) for step in adopted if step.operation is left.operation] == [("adopt", "/x")]
+        dropped = with_decisions(state_, Decisions(drop=frozenset({name})))
+        assert [step.resolution for step in dropped if step.operation is left.operation] == ["drop"]
 
 
 @pytest.mark.parametrize(
@@ -239,25 +239,25 @@ def test_a_user_decides_what_is_left() -> None:
         (Decisions(drop=frozenset({"scorin"})), "scorin: fits 0 pending operations of scoring-application, "),
         (
             Decisions({"scoring-registry": "/x"}, frozenset({"scoring-registry"})),
-            "scoring-registry: to be adopted and to be dropped; say one of them",
+            "scoring-registry: both --adopt and --drop name it; use one of them",
         ),
     ],
 )
 def test_a_decision_about_nothing_is_refused_in_one_line(decisions: Decisions, line: str) -> None:
     with pytest.raises(StateError, match=f"^{line}"):
-        decided(steps(state("registry")), decisions)
+        with_decisions(steps(state("registry")), decisions)
 
 
 def test_what_was_adopted_is_written_once_more_as_the_program_wants_it() -> None:
     before = state("registry")
-    adopted = mended(before, steps(before, registry=Answer(ACR)))
-    assert sorted(unread(adopted)) == ["scoring-own-registry", "scoring-registry"]
+    adopted = repaired(before, steps(before, registry=Result(ACR)))
+    assert sorted(unrefreshed(adopted)) == ["scoring-own-registry", "scoring-registry"]
     refreshed = copy.deepcopy(adopted)
     for each in refreshed["deployment"]["resources"]:
         each.pop("initErrors", None)
         each["outputs"] = {"read": True}
         each["inputs"] = {**(each.get("inputs") or {}), "filledIn": "by Azure"}
-    whole = redone(refreshed, adopted)
+    whole = marked_unfinished(refreshed, adopted)
     after = {each["urn"].split("::")[3]: each for each in whole["deployment"]["resources"]}
     registry = after["scoring-registry"]
     wanted = next(each.resource["inputs"] for each in operations(before) if each.name == "scoring-registry")
@@ -265,23 +265,23 @@ def test_what_was_adopted_is_written_once_more_as_the_program_wants_it() -> None
     assert len(registry["initErrors"]) == 1
     assert after["scoring-group"]["inputs"]["filledIn"] == "by Azure"
     assert "initErrors" not in after["scoring-group"]
-    assert unread(whole) == []
+    assert unrefreshed(whole) == []
 
 
 def test_a_recovery_that_was_killed_itself_is_gone_on_with() -> None:
     before = state("registry")
-    adopted = mended(before, steps(before, registry=Answer(ACR)))
-    assert mended(adopted, []) == adopted
-    assert sorted(unread(adopted)) == ["scoring-own-registry", "scoring-registry"]
+    adopted = repaired(before, steps(before, registry=Result(ACR)))
+    assert repaired(adopted, []) == adopted
+    assert sorted(unrefreshed(adopted)) == ["scoring-own-registry", "scoring-registry"]
 
 
 def test_secrets_stay_sealed_on_their_way() -> None:
     before = state("role")
     sealed = next(each.resource["inputs"] for each in operations(before) if each.name == "scoring-secret")
     assert "ciphertext" in json.dumps(sealed)
-    given = steps(before, secret=Answer("/secret"))
-    adopted = mended(before, given)
-    for after in (adopted, redone(adopted, adopted)):
+    state_ = steps(before, secret=Result("/secret"))
+    adopted = repaired(before, state_)
+    for after in (adopted, marked_unfinished(adopted, adopted)):
         kept = next(each for each in after["deployment"]["resources"] if each["urn"].endswith("::scoring-secret"))
         assert kept["inputs"] == sealed
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azureml_scoring.delivery.pending import StateError
-from azureml_scoring.delivery.recover import Azure, Lock, Plan, RecoverError, _recovered
+from azureml_scoring.delivery.engine import EngineError, Lock, PulumiStack
+from azureml_scoring.delivery.recover import RecoverError, RecoveryPlan, recover
 
 from tests.provider.fake_azure import FakeAzure
 
@@ -19,13 +19,16 @@ REGISTRIES = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/azureml-scoring-loca
 ACR = f"{REGISTRIES}/registries/azuremlscoringlocalacr95fd4b"
 PULUMI = """#!/bin/sh
 cd "$(dirname "$0")"
-echo "$*" >> said
+echo "$*" >> commands
 case "$*" in
-  *whoami*) echo '{"url": "https://api.pulumi.com/me"}' ;;
+  version) echo v3.259.0 ;;
+  *whoami*) echo '{"user": "me", "url": "https://api.pulumi.com/me"}' ;;
   *export*) cat state.json ;;
-  *import*) cat > state.json ;;
+  *import*) cp "$5" state.json ;;
   *cancel*) echo "error: [409] no update is running" >&2; exit 255 ;;
   *refresh*) sh ./refresh ;;
+  *history*) echo '[{"kind": "refresh", "startTime": "2026-01-01T00:00:00.000Z", "message": "", "environment": {},' \
+    '"config": {}, "result": "succeeded", "version": 1}]' ;;
 esac
 """
 
@@ -36,7 +39,7 @@ class Bench:
 
     folder: Path
     azure: FakeAzure = field(default_factory=FakeAzure)
-    told: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -44,13 +47,14 @@ class Bench:
         return found
 
     @property
-    def said(self) -> list[str]:
-        """The commands of the CLI, without the options that all have."""
-        lines = (self.folder / "said").read_text().splitlines()
-        return [line.removeprefix("--non-interactive --color=never ").partition(" --stack")[0] for line in lines]
+    def commands(self) -> list[str]:
+        """The commands of the CLI by their first words, without `version`."""
+        text = (self.folder / "commands").read_text().replace("--non-interactive ", "")
+        lines = [line for line in text.splitlines() if line != "version"]
+        return [" ".join(line.split()[: 2 if line.startswith("stack") else 1]) for line in lines]
 
-    def recover(self, agree: Callable[[Plan], bool] = lambda _: True) -> bool:
-        return _recovered(self.folder, "dev", Azure(self.azure.arm()), agree, self.told.append, None, None)
+    def recover(self, confirm: Callable[[RecoveryPlan], bool] = lambda _: True) -> bool:
+        return recover(PulumiStack(self.folder, "dev", self.lines.append), confirm, arm=self.azure.arm)
 
 
 @pytest.fixture
@@ -73,14 +77,15 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_a_backend_that_shows_no_locks_is_unlocked_all_the_same_and_its_refusal_is_no_end(bench: Bench) -> None:
     assert bench.recover()
-    assert "by `pulumi cancel`: make sure that nobody deploys this stack now" in "\n".join(bench.told)
-    assert bench.said == [
+    assert "by `pulumi cancel`: make sure that nobody deploys this stack now" in "\n".join(bench.lines)
+    assert bench.commands == [
         "stack export",
-        "whoami --json",
-        "cancel --yes",
+        "whoami",
+        "cancel",
         "stack export",
         "stack import",
-        "refresh --yes --skip-preview --suppress-progress",
+        "refresh",
+        "stack history",
         "stack export",
     ]
     adopted = next(
@@ -92,14 +97,14 @@ def test_a_backend_that_shows_no_locks_is_unlocked_all_the_same_and_its_refusal_
 
 def test_who_says_no_changes_nothing(bench: Bench) -> None:
     before = bench.state
-    assert not bench.recover(agree=lambda _: False)
+    assert not bench.recover(confirm=lambda _: False)
     assert bench.state == before
-    assert bench.said == ["stack export", "whoami --json"]
+    assert bench.commands == ["stack export", "whoami"]
     assert not (bench.folder / ".local").exists()
 
 
 def test_a_state_that_changes_meanwhile_stops_it(bench: Bench) -> None:
-    def somebody_else(plan: Plan) -> bool:
+    def another_run(plan: RecoveryPlan) -> bool:
         del plan
         state = bench.state
         state["deployment"]["resources"].pop()
@@ -107,23 +112,23 @@ def test_a_state_that_changes_meanwhile_stops_it(bench: Bench) -> None:
         return True
 
     with pytest.raises(RecoverError, match=r"^stack dev: its state has changed meanwhile"):
-        bench.recover(somebody_else)
-    assert "stack import" not in bench.said
+        bench.recover(another_run)
+    assert "stack import" not in bench.commands
 
 
 def test_a_refresh_that_fails_names_the_copy_and_can_be_gone_on_with(bench: Bench) -> None:
     (bench.folder / "refresh").write_text("echo 'error: no answer' >&2; exit 1")
     before = bench.state
-    with pytest.raises(RecoverError, match=r"^pulumi refresh: no answer; the state as it was: (.+)$") as caught:
+    with pytest.raises(RecoverError, match=r"^no answer; the state as it was: (.+)$") as caught:
         bench.recover()
     copy = Path(str(caught.value).rpartition(": ")[2])
     assert json.loads(copy.read_text()) == before
     assert copy.stat().st_mode & 0o777 == 0o600
 
     (bench.folder / "refresh").write_text("")
-    bench.told.clear()
+    bench.lines.clear()
     assert bench.recover()
-    assert any("with scoring-registry from a recovery that did not end" in line for line in bench.told)
+    assert any("with scoring-registry from an interrupted recovery" in line for line in bench.lines)
 
 
 def test_what_azure_is_still_at_is_waited_for(bench: Bench) -> None:
@@ -132,7 +137,7 @@ def test_what_azure_is_still_at_is_waited_for(bench: Bench) -> None:
         "GET", ACR, lambda _: (200, {}, {"id": ACR, "properties": {"provisioningState": next(states, "Succeeded")}})
     )
     assert bench.recover()
-    assert "Azure is still at it, which is waited for" in "\n".join(bench.told)
+    assert "Azure still works on it, which is waited for" in "\n".join(bench.lines)
     assert next(states, None) is None
 
 
@@ -140,24 +145,24 @@ def test_what_azure_does_not_tell_is_left(bench: Bench) -> None:
     bench.azure.on("GET", ACR, lambda _: (403, {}, {"error": {"code": "AuthorizationFailed", "message": "no right"}}))
     before = bench.state
     assert not bench.recover()
-    assert any("leave    scoring-registry (Registry): AuthorizationFailed: no right" in line for line in bench.told)
+    assert any("leave    scoring-registry (Registry): AuthorizationFailed: no right" in line for line in bench.lines)
     assert bench.state == before
 
 
 def test_where_no_copy_can_be_kept_nothing_is_done(bench: Bench) -> None:
     (bench.folder / ".local").write_text("a file")
-    with pytest.raises(RecoverError, match=r"the state cannot be kept there \(.+\); say --copies FOLDER$"):
+    with pytest.raises(RecoverError, match=r"the state cannot be saved there \(.+\); add --copies FOLDER$"):
         bench.recover()
-    assert bench.said == ["stack export", "whoami --json"]
+    assert bench.commands == ["stack export", "whoami"]
 
 
 def test_a_lock_of_another_machine_is_for_the_user_to_judge() -> None:
     lock = Lock("me", "elsewhere", 1, "2026-01-01T00:00:00")
-    assert not lock.lives
-    assert str(lock).endswith("elsewhere: make sure that it has ended")
+    assert not lock.is_alive
+    assert str(lock).endswith("on another machine: make sure that it has ended")
 
 
 def test_without_pulumi_it_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(StateError, match=r"^pulumi is not on PATH"):
+    with pytest.raises(EngineError, match=r"^pulumi is not on PATH"):
         bench.recover()

@@ -7,10 +7,10 @@ from datetime import date
 from typing import Any
 
 import pytest
-from azureml_scoring.delivery.changes import Finding, Preview, PreviewError, Risk, read
+from azureml_scoring.delivery.changes import UNKNOWN, Finding, Preview, PreviewError, Risk, read
 from azureml_scoring.delivery.markdown import code
 from azureml_scoring.delivery.redaction import HIDDEN, redacted
-from azureml_scoring.delivery.report import AZURE_DEVOPS, GITHUB, MARKER, graph, render
+from azureml_scoring.delivery.report import LIMITS, MARKER, graph, render
 
 OWN = "azureml-scoring:index:"
 PASSWORD = "abc8Q~ThisIsTheMadeUpPasswordOfNobody.1234"
@@ -204,8 +204,8 @@ def test_user_text_cannot_break_out(evil: str) -> None:
     assert text.encode()
 
 
-@pytest.mark.parametrize("limit", [GITHUB, AZURE_DEVOPS, 2000])
-def test_a_long_report_fits_and_tells_what_it_left_out(limit: int) -> None:
+@pytest.mark.parametrize("limit", [*LIMITS.values(), 2000])
+def test_a_long_report_fits_and_names_what_it_omits(limit: int) -> None:
     steps = [
         _step("update", "azure-native:x:Y", f"n{n}", {"p": "1" * 150}, {"p": "2" * 150}, {"p": {"kind": "update"}})
         for n in range(3000)
@@ -213,7 +213,7 @@ def test_a_long_report_fits_and_tells_what_it_left_out(limit: int) -> None:
     text = render([read(_classic([*_steps(), *steps]))], limit)
     assert len(text) <= limit
     assert text.startswith(MARKER)
-    assert "Left out" in text
+    assert "Omitted" in text
     assert "traffic moves" in text, "the headline must outlive the details"
 
 
@@ -239,7 +239,7 @@ def test_errors_and_policy_violations_are_shown() -> None:
 def test_a_deletion_is_the_riskiest() -> None:
     gone = read(_classic([_step("delete", f"{OWN}OnlineEndpoint", "endpoint", {"a": 1}, None)]))
     assert gone.changes[0].risk is Risk.DESTRUCTIVE
-    assert "the endpoint goes away" in render([gone])
+    assert "the endpoint is deleted" in render([gone])
 
 
 def test_a_bar_in_a_value_is_no_end_of_a_cell() -> None:
@@ -271,7 +271,7 @@ def test_a_new_image_is_explained_by_files_base_and_packages() -> None:
         "packages": {"numpy": "2.0", "scipy": "1.0", "pandas": "any"},
     }
     assert _image_lines(old, new) == [
-        "- files: `my_token`, `new.txt` (new), `old.txt` (gone), `score.py`",
+        "- files: `my_token`, `new.txt` (new), `old.txt` (removed), `score.py`",
         "- base: `python:3.11-slim` → `python:3.12-slim`",
         "- packages: `numpy` `1.0` → `2.0`, `pandas` none → `any`",
     ]
@@ -429,7 +429,7 @@ def test_even_headlines_that_are_too_long_are_cut_between_lines() -> None:
     text = render(previews, 2000)
     assert len(text) <= 2000
     kept = text.partition("\n\n_Cut here")[0].splitlines()
-    assert kept[-1] in render(previews, GITHUB).splitlines()
+    assert kept[-1] in render(previews, LIMITS["github"]).splitlines()
 
 
 def test_the_end_that_azure_chose_is_told_too() -> None:
@@ -450,3 +450,101 @@ def test_what_the_program_refuses_is_an_error_of_the_preview() -> None:
     assert found.messages == (("error", "scoring:location is missing: write it"),)
     assert [(each.rule, each.level) for each in found.findings] == [("AML-IMG-001", "error")]
     assert "### `dev`: the preview failed" in render([found])
+
+
+ENVIRONMENT = f"{OWN}EnvironmentVersion"
+
+
+def test_a_new_environment_version_is_a_matter_of_the_image_not_a_loss() -> None:
+    moved = {"image": {"kind": "update-replace"}}
+    replaced = read(_classic([_step("replace", ENVIRONMENT, "env", {"image": "a"}, {"image": "b"}, moved, ["image"])]))
+    assert replaced.changes[0].risk is Risk.IMAGE
+    deleted = read(_classic([_step("delete", ENVIRONMENT, "env", {"image": "a"}, None)]))
+    assert deleted.changes[0].risk is Risk.DESTRUCTIVE
+
+
+def _policy(name: str, message: str, level: str = "mandatory", rule: str = "required-tags") -> dict[str, Any]:
+    urn = f"urn:pulumi:dev::p::azure-native:x:Y::{name}"
+    policy = {"policyName": rule, "message": message, "enforcementLevel": level, "resourceUrn": urn}
+    return {"sequence": 1, "policyEvent": policy}
+
+
+def _events(*events: dict[str, Any]) -> Preview:
+    return read("\n".join(json.dumps(event) for event in events))
+
+
+def test_one_violation_of_many_resources_is_one_line_with_their_names() -> None:
+    events = [_policy(name, f"Tags are set.\n{name}: tags: team missing") for name in ("vault", "registry", "vault")]
+    preview = _events(*events, _policy("group", "Tags are set.\ngroup: tags: owner missing"))
+    lines = [line for line in render([preview]).splitlines() if "required-tags" in line]
+    assert lines == [
+        "- **mandatory** `required-tags` on `vault`, `registry`: Tags are set. tags: team missing",
+        "- **mandatory** `required-tags` on `group`: Tags are set. tags: owner missing",
+    ]
+
+
+def test_policies_that_cannot_judge_a_preview_are_named_once() -> None:
+    unknown = "can't run policy '{0}' during preview: string value at .image can't be known during preview"
+    events = [_policy(name, unknown.format(rule), "advisory", rule) for name in "abc" for rule in ("digest", "tags")]
+    preview = _events(*events)
+    assert not preview.failed
+    lines = [line for line in render([preview]).splitlines() if "digest" in line]
+    assert lines == ["- **info**: `digest`, `tags` cannot judge before the update, when all values are known"]
+
+
+def _rows(old: object, new: object) -> list[str]:
+    step = _step("update", "azure-native:x:Y", "n", {"p": old}, {"p": new}, {"p": {"kind": "update"}})
+    line = next(line for line in render([read(_classic([step]))]).splitlines() if line.startswith("| `p`"))
+    return [cell.strip(" `") for cell in line.split("|")[2:4]]
+
+
+def test_a_long_id_is_cut_from_the_left() -> None:
+    workspace = f"/subscriptions/{'0' * 36}/resourceGroups/{'g' * 90}/providers/P/workspaces/{'w' * 60}"
+    id_ = f"{workspace}/environments/e/versions/"
+    old, new = _rows(f"{id_}1", f"{id_}2")
+    assert (old[0], old[-1], new[-1]) == ("…", "1", "2")
+    assert old.endswith("/environments/e/versions/1")
+    old, new = _rows(f"{id_}1", UNKNOWN)
+    assert old.endswith("/environments/e/versions/1")
+    assert new == "_known after the update_"
+
+
+def test_of_long_values_the_part_that_differs_is_shown() -> None:
+    long = {f"setting{n}": "x" * 30 for n in range(20)}
+    old, new = _rows({**long, "z": "first"}, {**long, "z": "second"})
+    assert "first" in old
+    assert "second" in new
+
+
+def test_a_secret_that_changes_inside_a_text_is_a_row() -> None:
+    old, new = (f"Endpoint=x;SharedAccessKey={secret};" for secret in ("s3cret-a", "s3cret-b"))
+    assert _rows(old, new) == [f"Endpoint=x;SharedAccessKey={HIDDEN};"] * 2
+
+
+def test_a_document_that_counts_changes_and_lists_none_is_a_failure() -> None:
+    preview = read(json.dumps({"steps": [], "changeSummary": {"update": 2, "same": 5}}))
+    assert preview.failed
+    assert "counts 2 changes and lists none" in render([preview])
+    assert not read(json.dumps({"steps": [], "changeSummary": {"same": 5}})).failed
+
+
+@pytest.mark.parametrize("document", [_classic(_steps()), json.dumps(json.loads(_classic(_steps())), indent=4)])
+def test_what_pulumi_and_shells_print_around_a_document_is_skipped(document: str) -> None:
+    text = f"\ufeffDownloading plugin: random\n{document}\nUpdate plan written to 'plan.json'\n"
+    assert read(text) == read(document)
+    streaming = _streaming(_steps())
+    assert read(f"warning: a policy pack is old\n{streaming}\n[resource plugin x] installing\n") == read(streaming)
+
+
+def test_a_document_that_is_cut_is_refused() -> None:
+    with pytest.raises(PreviewError, match="begins on line 2 is incomplete"):
+        read(f"Previewing\n{_classic(_steps())[:-20]}")
+
+
+def test_imports_have_a_section_with_their_ids() -> None:
+    step = _step("import", "azure-native:keyvault:Vault", "vault", None, {"vaultName": "kv"})
+    step["newState"]["id"] = "/subscriptions/s/vaults/kv"
+    text = render([read(_classic([step]))])
+    assert "1 imported, 0 unchanged" in text
+    assert "**Imported into the stack**" in text
+    assert "- `vault` (Vault) is **imported** from `/subscriptions/s/vaults/kv`" in text

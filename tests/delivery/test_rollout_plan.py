@@ -2,18 +2,18 @@ from typing import Any
 
 import pytest
 from azureml_scoring.delivery.rollout_plan import (
-    Desired,
-    Do,
+    Action,
+    DesiredState,
+    ObservedState,
     RolloutError,
-    Seen,
     Step,
-    back_step,
+    config_changes,
     desired,
     difference,
     next_step,
     read_state,
-    sections,
-    undone,
+    restored,
+    rollback_step,
 )
 
 A, B, C = (f"acr.azurecr.io/scoring/sklearn@sha256:{letter * 64}" for letter in "abc")
@@ -23,8 +23,8 @@ OLD_AND_NEW = {"blue": "2026-01-01T00:00:00Z", "green": "2026-02-01T00:00:00Z"}
 BOTH = ["blue", "green"]
 
 
-def seen(traffic: dict[str, int], **images: str) -> Seen:
-    return Seen(images, traffic, since=OLD_AND_NEW)
+def observed(traffic: dict[str, int], **images: str) -> ObservedState:
+    return ObservedState(images, traffic, since=OLD_AND_NEW)
 
 
 # -- what is next ------------------------------------------------------------------------------------------------------
@@ -33,42 +33,42 @@ def seen(traffic: dict[str, int], **images: str) -> Seen:
 @pytest.mark.parametrize(
     ("state", "step"),
     [
-        (Seen(), Step(Do.CREATE, "blue")),
-        (seen({}, blue=A), Step(Do.CREATE, "blue")),
-        (seen({"blue": 100}, blue=A), Step(Do.DEPLOY, "green", "blue")),
-        (seen({"green": 100}, green=A), Step(Do.DEPLOY, "blue", "green")),
-        (seen({"green": 100}, blue=C, green=A), Step(Do.DEPLOY, "blue", "green")),
-        (seen({"blue": 100}, blue=A, green=B), Step(Do.SHIFT, "green", "blue")),
-        (seen({"blue": 90, "green": 10}, blue=A, green=B), Step(Do.SHIFT, "green", "blue")),
-        (seen({"blue": 10, "green": 90}, blue=A, green=B), Step(Do.SHIFT, "green", "blue")),
-        (seen({"green": 100}, blue=A, green=B), Step(Do.DONE, "green")),
-        # The way back is the same way: a version that stands needs no build.
-        (seen({"green": 100}, blue=B, green=A), Step(Do.SHIFT, "blue", "green")),
+        (ObservedState(), Step(Action.CREATE, "blue")),
+        (observed({}, blue=A), Step(Action.CREATE, "blue")),
+        (observed({"blue": 100}, blue=A), Step(Action.DEPLOY, "green", "blue")),
+        (observed({"green": 100}, green=A), Step(Action.DEPLOY, "blue", "green")),
+        (observed({"green": 100}, blue=C, green=A), Step(Action.DEPLOY, "blue", "green")),
+        (observed({"blue": 100}, blue=A, green=B), Step(Action.SHIFT, "green", "blue")),
+        (observed({"blue": 90, "green": 10}, blue=A, green=B), Step(Action.SHIFT, "green", "blue")),
+        (observed({"blue": 10, "green": 90}, blue=A, green=B), Step(Action.SHIFT, "green", "blue")),
+        (observed({"green": 100}, blue=A, green=B), Step(Action.DONE, "green")),
+        # The way back is the same way: a version that is deployed needs no build.
+        (observed({"green": 100}, blue=B, green=A), Step(Action.SHIFT, "blue", "green")),
         # Killed in the middle of a shift, and another version came meanwhile: the older one is the good one.
-        (seen({"blue": 10, "green": 90}, blue=A, green=C), Step(Do.DEPLOY, "green", "blue")),
+        (observed({"blue": 10, "green": 90}, blue=A, green=C), Step(Action.DEPLOY, "green", "blue")),
     ],
 )
-def test_the_next_step_follows_from_what_stands_alone(state: Seen, step: Step) -> None:
-    deployments = ["blue"] if len(state.images) < 2 and state.live != "green" else BOTH
+def test_the_next_step_follows_from_the_state_alone(state: ObservedState, step: Step) -> None:
+    deployments = ["blue"] if len(state.images) < 2 and state.serving != "green" else BOTH
     assert next_step(state, deployments, NEW) == step
 
 
 def test_a_version_that_is_not_built_yet_is_deployed_beside_the_one_that_serves() -> None:
-    assert next_step(seen({"blue": 100}, blue=A, green=B), BOTH, "") == Step(Do.DEPLOY, "green", "blue")
+    assert next_step(observed({"blue": 100}, blue=A, green=B), BOTH, "") == Step(Action.DEPLOY, "green", "blue")
 
 
-def test_versions_take_turns_in_two_deployments_and_no_more() -> None:
-    with pytest.raises(RolloutError, match="deployments blue, green, red: versions take turns in two"):
-        next_step(Seen(), ["blue", "green", "red"], NEW)
+def test_versions_alternate_between_two_deployments_and_no_more() -> None:
+    with pytest.raises(RolloutError, match="deployments blue, green, red: a rollout alternates between two"):
+        next_step(ObservedState(), ["blue", "green", "red"], NEW)
 
 
 def test_the_way_back_is_the_other_deployment_and_in_the_middle_of_a_shift_the_older() -> None:
-    assert back_step(seen({"green": 100}, blue=A, green=B)) == Step(Do.SHIFT, "blue", "green")
-    assert back_step(seen({"blue": 50, "green": 50}, blue=A, green=B)) == Step(Do.SHIFT, "blue", "green")
-    with pytest.raises(RolloutError, match="blue serves the only version that stands"):
-        back_step(seen({"blue": 100}, blue=A))
+    assert rollback_step(observed({"green": 100}, blue=A, green=B)) == Step(Action.SHIFT, "blue", "green")
+    assert rollback_step(observed({"blue": 50, "green": 50}, blue=A, green=B)) == Step(Action.SHIFT, "blue", "green")
+    with pytest.raises(RolloutError, match="blue serves the only version that is deployed"):
+        rollback_step(observed({"blue": 100}, blue=A))
     with pytest.raises(RolloutError, match="there is nothing to go back to"):
-        back_step(Seen())
+        rollback_step(ObservedState())
 
 
 # -- the state ---------------------------------------------------------------------------------------------------------
@@ -93,10 +93,10 @@ def test_images_and_traffic_are_read_off_the_state() -> None:
         own("OnlineDeployment", outputs={"deploymentName": "red", "environmentId": "/env/1"}, delete=True),
         own("EndpointTraffic", outputs={"traffic": {"blue": 100.0, "green": 0.0}}),
     )
-    assert read_state(export) == Seen(
+    assert read_state(export) == ObservedState(
         {"blue": A, "green": B}, {"blue": 100}, "cafe", B, endpoint_id=ENDPOINT, since=OLD_AND_NEW
     )
-    assert read_state({"deployment": {}}) == Seen()
+    assert read_state({"deployment": {}}) == ObservedState()
 
 
 def test_an_imported_image_is_named_by_its_digest_and_tells_where_it_came_from() -> None:
@@ -127,26 +127,28 @@ CONFIG: dict[str, Any] = {
 
 
 def test_a_new_version_goes_beside_the_one_that_serves_which_is_pinned() -> None:
-    step = Step(Do.DEPLOY, "green", "blue")
-    assert sections(CONFIG, desired(step, seen({"blue": 100}, blue=A), None)) == {
+    step = Step(Action.DEPLOY, "green", "blue")
+    assert config_changes(CONFIG, desired(step, observed({"blue": 100}, blue=A), None)) == {
         "deployments": {"blue": {**BLUE, "image": A}, "green": BLUE}
     }
 
 
 def test_a_promoted_version_is_named_where_the_build_is() -> None:
-    wanted = desired(Step(Do.CREATE, "blue"), Seen(), B)
-    assert sections(CONFIG, wanted) == {"image.promote": B}
+    wanted = desired(Step(Action.CREATE, "blue"), ObservedState(), B)
+    assert config_changes(CONFIG, wanted) == {"image.promote": B}
     promoted = {**CONFIG, "image": {"context": "app", "promote": B}}
-    assert sections(promoted, wanted) == {}
-    assert sections(promoted, desired(Step(Do.CREATE, "blue"), Seen(), None)) == {"image.promote": None}
+    assert config_changes(promoted, wanted) == {}
+    assert config_changes(promoted, desired(Step(Action.CREATE, "blue"), ObservedState(), None)) == {
+        "image.promote": None
+    }
 
 
 def test_a_shift_changes_the_split_alone() -> None:
     config = {**CONFIG, "deployments": {"blue": {**BLUE, "image": A}, "green": {**BLUE, "image": B}}}
-    step = Step(Do.SHIFT, "green", "blue")
-    wanted = desired(step, seen({"blue": 100}, blue=A, green=B), None)
-    assert sections(config, wanted) == {"endpoint": {"auth": "key", "traffic": {"green": 100}}}
-    assert sections({**config, **sections(config, wanted)}, wanted) == {}
+    step = Step(Action.SHIFT, "green", "blue")
+    wanted = desired(step, observed({"blue": 100}, blue=A, green=B), None)
+    assert config_changes(config, wanted) == {"endpoint": {"auth": "key", "traffic": {"green": 100}}}
+    assert config_changes({**config, **config_changes(config, wanted)}, wanted) == {}
 
 
 def test_a_failed_version_leaves_nothing_but_what_served_before() -> None:
@@ -155,7 +157,9 @@ def test_a_failed_version_leaves_nothing_but_what_served_before() -> None:
         "endpoint": {"traffic": {"green": 100}, "mirror": {"green": 10}},
         "deployments": {"blue": {**BLUE, "image": A}, "green": BLUE},
     }
-    assert sections(config, undone(Step(Do.SHIFT, "green", "blue"), seen({"blue": 100}, blue=A, green=B))) == {
+    assert config_changes(
+        config, restored(Step(Action.SHIFT, "green", "blue"), observed({"blue": 100}, blue=A, green=B))
+    ) == {
         "deployments": {"blue": {**BLUE, "image": A}},
         "endpoint": {"traffic": {"blue": 100}},
     }
@@ -163,7 +167,9 @@ def test_a_failed_version_leaves_nothing_but_what_served_before() -> None:
 
 def test_a_lone_deployment_needs_no_split() -> None:
     config = {"image": {}, "deployments": {"blue": BLUE}}
-    assert sections(config, Desired({"blue": A}, {"blue": 100})) == {"deployments": {"blue": {**BLUE, "image": A}}}
+    assert config_changes(config, DesiredState({"blue": A}, {"blue": 100})) == {
+        "deployments": {"blue": {**BLUE, "image": A}}
+    }
 
 
 # -- replies -----------------------------------------------------------------------------------------------------------

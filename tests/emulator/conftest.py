@@ -10,11 +10,14 @@ import pytest
 from emulator.catalogue import TYPES
 from emulator.core.azure import Azure, Request
 from emulator.core.rbac import OWNER, Principal
-from emulator.services import authorization, entra, resources
+from emulator.services.authorization import types as authorization
+from emulator.services.graph import access as entra
+from emulator.services.graph import data as graph
+from emulator.services.resources import types as resources
 
 
 @dataclass(frozen=True)
-class Inner:
+class InProcessAzure:
     """An Azure in this process with its deployer and a resource group `rg`."""
 
     azure: Azure
@@ -30,24 +33,24 @@ class Inner:
         whole = path if path.startswith("/") else f"{self.group}/{path}"
         return self.azure.wait(self.azure.request(Request(method, whole, who or self.deployer, body or {})))
 
-    def somebody(self, name: str = "somebody") -> Principal:
+    def service_principal(self, name: str = "principal") -> Principal:
         """A service principal without any role."""
-        application = entra.create_application(self.azure, {"displayName": name})
-        made = entra.create_service_principal(self.azure, application["appId"])
-        found = entra.find_principal(self.azure, made["id"])
+        application = graph.create_application(self.azure, {"displayName": name})
+        made = graph.create_service_principal(self.azure, application["appId"])
+        found = graph.find_principal(self.azure, made["id"])
         assert found is not None
         return found
 
 
 @pytest.fixture
-def inner(tmp_path: Path) -> Iterator[Inner]:
+def local(tmp_path: Path) -> Iterator[InProcessAzure]:
     """A fresh one for each test."""
     azure = Azure(tmp_path / "state")
     azure.ports.choose("https")
     made = entra.deployer(azure)
     authorization.grant(azure, made.object_id, OWNER, resources.make_subscription(azure))
     azure.serve(TYPES)
-    found = Inner(azure, made.principal)
+    found = InProcessAzure(azure, made.principal)
     found.ask("PUT", found.group, {"location": "westeurope"})
     yield found
     azure.store.close()

@@ -18,7 +18,7 @@ from emulator.catalogue import TYPES
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.store import Document
-from tests.emulator.conftest import Inner
+from tests.emulator.conftest import InProcessAzure
 from tests.ml import (
     CONNECTION,
     ENDPOINT,
@@ -52,55 +52,55 @@ _PROFILE = "properties.profiles.0"
 Body = dict[str, Any]
 
 
-def _assignment(inner: Inner) -> Body:
-    role = f"/subscriptions/{inner.azure.subscription}/providers/Microsoft.Authorization/roleDefinitions/{PULL}"
-    return {"properties": {"principalId": inner.somebody().object_id, "roleDefinitionId": role}}
+def _assignment(local: InProcessAzure) -> Body:
+    role = f"/subscriptions/{local.azure.subscription}/providers/Microsoft.Authorization/roleDefinitions/{PULL}"
+    return {"properties": {"principalId": local.service_principal().object_id, "roleDefinitionId": role}}
 
 
-def _vault(inner: Inner) -> Body:
-    given = {"tenantId": inner.azure.tenant, "sku": {"family": "A", "name": "standard"}}
+def _vault(local: InProcessAzure) -> Body:
+    given = {"tenantId": local.azure.tenant, "sku": {"family": "A", "name": "standard"}}
     return {**PLACE, "properties": {**given, "enableRbacAuthorization": True}}
 
 
-def _secret(inner: Inner) -> Body:
-    inner.ask("PUT", "providers/Microsoft.KeyVault/vaults/kvtest", _vault(inner))
+def _secret(local: InProcessAzure) -> Body:
+    local.ask("PUT", "providers/Microsoft.KeyVault/vaults/kvtest", _vault(local))
     return {"properties": {"value": "x"}}
 
 
-def _insights(inner: Inner) -> Body:
+def _insights(local: InProcessAzure) -> Body:
     logs = "providers/Microsoft.OperationalInsights/workspaces/logs-test"
-    inner.ask("PUT", logs, {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}})
-    given = {"Application_Type": "web", "WorkspaceResourceId": f"{inner.group}/{logs}"}
+    local.ask("PUT", logs, {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}})
+    given = {"Application_Type": "web", "WorkspaceResourceId": f"{local.group}/{logs}"}
     return {**PLACE, "kind": "web", "properties": given}
 
 
-def _in_workspace(body: Body) -> Callable[[Inner], Body]:
-    def make(inner: Inner) -> Body:
-        make_workspace(inner)
+def _in_workspace(body: Body) -> Callable[[InProcessAzure], Body]:
+    def make(local: InProcessAzure) -> Body:
+        make_workspace(local)
         return copy.deepcopy(body)
 
     return make
 
 
-def _with(body: Body) -> Callable[[Inner], Body]:
+def _with(body: Body) -> Callable[[InProcessAzure], Body]:
     return lambda _: copy.deepcopy(body)
 
 
-def _compute(inner: Inner) -> Body:
-    on_kubernetes(inner)
-    cluster = f"{inner.group}/{AKS}"
+def _compute(local: InProcessAzure) -> Body:
+    on_kubernetes(local)
+    cluster = f"{local.group}/{AKS}"
     return {**PLACE, "properties": {"computeType": "Kubernetes", "resourceId": cluster}}
 
 
-def _extension(inner: Inner) -> Body:
-    on_kubernetes(inner)
+def _extension(local: InProcessAzure) -> Body:
+    on_kubernetes(local)
     return {"properties": {"extensionType": "Microsoft.AzureML.Kubernetes"}}
 
 
-def _autoscale(inner: Inner) -> Body:
-    deployment = f"{inner.group}/{ENDPOINT}/deployments/blue"
+def _autoscale(local: InProcessAzure) -> Body:
+    deployment = f"{local.group}/{ENDPOINT}/deployments/blue"
     standing = {"properties": {"endpointComputeType": "Managed"}}
-    inner.azure.store.put(Document(ResourceId.parse(deployment), standing))
+    local.azure.store.put(Document(ResourceId.parse(deployment), standing))
     trigger = {
         "metricName": "CpuUtilizationPercentage",
         "metricResourceUri": deployment,
@@ -117,11 +117,11 @@ def _autoscale(inner: Inner) -> Body:
     return {**PLACE, "properties": {"targetResourceUri": deployment, "profiles": [profile]}}
 
 
-def _diagnostics(inner: Inner) -> Body:
-    make_workspace(inner)
-    inner.azure.store.keep("scoring-port", 0)
-    inner.ask("PUT", ENDPOINT, endpoint_body())
-    logs = f"{inner.group}/providers/Microsoft.OperationalInsights/workspaces/logs-test"
+def _diagnostics(local: InProcessAzure) -> Body:
+    make_workspace(local)
+    local.azure.store.put_fact("scoring-port", 0)
+    local.ask("PUT", ENDPOINT, endpoint_body())
+    logs = f"{local.group}/providers/Microsoft.OperationalInsights/workspaces/logs-test"
     sent = [{"category": "AmlOnlineEndpointConsoleLog", "enabled": True}]
     return {"properties": {"workspaceId": logs, "logs": sent}}
 
@@ -136,7 +136,7 @@ STORAGE = {**PLACE, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
 REGISTRY = {**PLACE, "sku": {"name": "Premium"}}
 LOGS = {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}}
 VERSION = {"properties": {"image": DIGEST, "inferenceConfig": ROUTES}}
-WELL: Mapping[str, tuple[str, Callable[[Inner], Body]]] = {
+WELL: Mapping[str, tuple[str, Callable[[InProcessAzure], Body]]] = {
     "Microsoft.Resources/resourceGroups": ("/subscriptions/{subscription}/resourceGroups/rg2", _with(dict(PLACE))),
     "Microsoft.Authorization/roleAssignments": (
         f"providers/Microsoft.Authorization/roleAssignments/{GUID}",
@@ -417,10 +417,10 @@ WRONG_DEPLOYMENTS: tuple[tuple[str, Any, str], ...] = (
 
 
 @pytest.fixture(autouse=True)
-def ended(inner: Inner) -> Iterator[None]:
+def ended(local: InProcessAzure) -> Iterator[None]:
     """A registry that is taken is a real one."""
     yield
-    inner.azure.suspend()
+    local.azure.suspend()
 
 
 def _changed(body: Body, field: str, value: object) -> Body:
@@ -443,34 +443,34 @@ def test_no_type_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(WRONG))
-def test_a_wrong_field_is_refused_by_its_name_and_a_right_body_is_taken(inner: Inner, kind: str) -> None:
+def test_a_wrong_field_is_refused_by_its_name_and_a_right_body_is_taken(local: InProcessAzure, kind: str) -> None:
     path, make = WELL[kind]
-    path, body = path.format(subscription=inner.azure.subscription), make(inner)
+    path, body = path.format(subscription=local.azure.subscription), make(local)
     missed = [
         f"{field} = {'missing' if value is _MISSING else repr(value)[:40]}: {refusal}"
         for field, value, words in WRONG[kind]
-        if (refusal := _refusal(inner, path, _changed(body, field, value), words))
+        if (refusal := _refusal(local, path, _changed(body, field, value), words))
     ]
     assert missed == []
-    inner.ask("PUT", path, body)
+    local.ask("PUT", path, body)
 
 
-def test_a_wrong_deployment_is_refused_by_its_fields_name(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
-        body = deployment_body(inner)
+def test_a_wrong_deployment_is_refused_by_its_fields_name(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
+        body = deployment_body(local)
         missed = [
             f"{field} = {'missing' if value is _MISSING else repr(value)[:40]}: {refusal}"
             for field, value, words in WRONG_DEPLOYMENTS
-            if (refusal := _refusal(inner, f"{ENDPOINT}/deployments/blue", _changed(body, field, value), words))
+            if (refusal := _refusal(local, f"{ENDPOINT}/deployments/blue", _changed(body, field, value), words))
         ]
         assert missed == []
         assert not found.fleet.pools
 
 
-def _refusal(inner: Inner, path: str, body: Body, words: str) -> str:
+def _refusal(local: InProcessAzure, path: str, body: Body, words: str) -> str:
     """What is wrong with the refusal; empty where it is as it should be."""
     try:
-        inner.ask("PUT", path, body)
+        local.ask("PUT", path, body)
     except AzureError as error:
         if error.status not in {400, 409} or not any(word in str(error) for word in words.split("|")):
             return f"{error.status} {error}"
@@ -523,15 +523,15 @@ MODELLED: tuple[tuple[str, str, type[Enum], frozenset[str]], ...] = (
 
 @pytest.mark.parametrize(("kind", "field", "enumeration", "retired"), MODELLED)
 def test_the_values_are_those_of_the_real_client(
-    inner: Inner, kind: str, field: str, enumeration: type[Enum], retired: frozenset[str]
+    local: InProcessAzure, kind: str, field: str, enumeration: type[Enum], retired: frozenset[str]
 ) -> None:
     path, make = WELL[kind]
-    body = make(inner)
+    body = make(local)
     taken = set()
     for n, value in enumerate(sorted(_values(enumeration))):
         # An environment's version is immutable: each value gets a version of its own.
         place = path.replace("/versions/1", f"/versions/{n + 1}")
         with suppress(AzureError):
-            inner.ask("PUT", place, _changed(body, field, value))
+            local.ask("PUT", place, _changed(body, field, value))
             taken.add(value)
     assert taken == _values(enumeration) - retired

@@ -1,8 +1,8 @@
-"""The local Azure is Azure where that bites: real clients drive it unchanged, and each rule of the design has a test.
+"""The local Azure refuses what Azure refuses: real clients drive it unchanged, and each rule of the design has a test.
 
-Docker's own client with `az acr login`'s token stands in tests/security/test_registry_access.py, the registry's client
-in tests/emulator/services/test_registry.py, Entra's in tests/emulator/faces/test_rest_entra.py; what every type demands
-of its input in tests/emulator/test_inputs.py.
+Docker's client with the token of `az acr login` has its tests in tests/security/test_registry_access.py, the registry's
+in tests/emulator/services/test_registry.py, Entra's in tests/emulator/protocols/test_rest_entra.py; what every type
+demands of its input in tests/emulator/test_inputs.py.
 """
 
 import uuid
@@ -21,9 +21,9 @@ from azure.mgmt.machinelearningservices import models as ml
 from emulator.core.errors import AzureError
 from emulator.core.rbac import ASSIGNMENTS
 from tests.conftest import Cloud
-from tests.emulator.conftest import Inner
+from tests.emulator.conftest import InProcessAzure
 from tests.ml import BLUE, ENDPOINT, Model, scene
-from tests.registries import PULL, Shop, Somebody, somebody
+from tests.registries import PULL, LocalRegistry, ServicePrincipal, service_principal
 from tests.scoring import workspace_body
 
 IMAGE = "team/scorer@sha256:" + "1" * 64
@@ -40,8 +40,8 @@ class Real:
     workspace: str
     client: MachineLearningServicesMgmtClient
     registries: ContainerRegistryManagementClient
-    shop: Shop
-    puller: Somebody
+    registry: LocalRegistry
+    puller: ServicePrincipal
     """Offered by the workspace's connection; has no role."""
 
     @property
@@ -104,7 +104,7 @@ def real(azure: Cloud) -> Iterator[Real]:
             application_insights=linked["applicationInsights"],
         )
         machine_learning.workspaces.begin_create_or_update(name, "work", workspace).result()
-        puller = somebody(azure)
+        puller = service_principal(azure)
         connection = ml.UsernamePasswordAuthTypeWorkspaceConnectionProperties(
             category="ContainerRegistry",
             target=registry.properties.login_server,
@@ -113,8 +113,8 @@ def real(azure: Cloud) -> Iterator[Real]:
         machine_learning.workspace_connections.create(
             name, "work", "registry", ml.WorkspaceConnectionPropertiesV2BasicResource(properties=connection)
         )
-        shop = Shop(azure, registry.id, registry.properties.login_server)
-        yield Real(azure, name, "work", machine_learning, registries, shop, puller)
+        registry = LocalRegistry(azure, registry.id, registry.properties.login_server)
+        yield Real(azure, name, "work", machine_learning, registries, registry, puller)
     azure.finish(azure.ask("DELETE", base))
 
 
@@ -131,7 +131,7 @@ def test_the_client_of_azure_ml_makes_lists_changes_and_deletes(real: Real) -> N
     assert found.as_dict()["properties"] == {
         "auth_type": "UsernamePassword",
         "category": "ContainerRegistry",
-        "target": real.shop.login_server,
+        "target": real.registry.login_server,
     }, "credentials are never shown"
     assert [each.name for each in client.workspace_connections.list(*place)] == ["registry"]
     made: Any = real.endpoint("listed-one")
@@ -159,7 +159,7 @@ def test_the_client_of_key_vault_versions_disables_deletes_and_recovers(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", azure.environment["REQUESTS_CA_BUNDLE"])
     vault = str(real.client.workspaces.get(*real.place).key_vault)
     uri = azure.ask("GET", vault).json()["properties"]["vaultUri"]
-    owner = somebody(azure)
+    owner = service_principal(azure)
     role = {
         "principalId": owner.object_id,
         "principalType": "ServicePrincipal",
@@ -199,10 +199,10 @@ def test_refuses_to_create_what_exists(real: Real) -> None:
     with pytest.raises(HttpResponseError) as refused:
         real.registries.registries.begin_create(other, real.group, body)
     assert (refused.value.status_code, refused.value.error and refused.value.error.code) == (409, "AlreadyInUse")
-    holder = somebody(real.cloud)
-    real.shop.grant(holder, PULL)
+    holder = service_principal(real.cloud)
+    real.registry.grant(holder, PULL)
     with pytest.raises(AssertionError, match="RoleAssignmentExists"):
-        real.shop.grant(holder, PULL)
+        real.registry.grant(holder, PULL)
     real.cloud.finish(real.cloud.ask("DELETE", f"resourceGroups/{other}"))
 
 
@@ -214,8 +214,8 @@ def test_traffic_before_a_deployment_is_refused(real: Real) -> None:
         real.client.online_endpoints.get(*real.place, "too-early")
 
 
-def test_empty_traffic_sends_0_percent_everywhere(inner: Inner) -> None:
-    with scene(inner, Model("blue"), Model("green")) as found:
+def test_empty_traffic_sends_0_percent_everywhere(local: InProcessAzure) -> None:
+    with scene(local, Model("blue"), Model("green")) as found:
         found.deploy("blue")
         found.deploy("green")
         found.send({"blue": 90, "green": 10})
@@ -226,7 +226,7 @@ def test_empty_traffic_sends_0_percent_everywhere(inner: Inner) -> None:
 
 
 def test_an_environment_version_is_immutable(real: Real) -> None:
-    image = f"{real.shop.login_server}/{IMAGE}"
+    image = f"{real.registry.login_server}/{IMAGE}"
     assert real.environment("1", image).properties.image == image
     assert real.environment("1", image).name == "1", "the same content again is no change"
     with pytest.raises(ResourceExistsError, match="already registered with another 'image'") as refused:
@@ -235,33 +235,33 @@ def test_an_environment_version_is_immutable(real: Real) -> None:
     assert real.client.environment_versions.get(*real.place, "scorer", "1").properties.image == image
 
 
-def test_a_deployment_with_traffic_cannot_be_deleted(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
+def test_a_deployment_with_traffic_cannot_be_deleted(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
         found.deploy("blue")
         found.send({"blue": 100})
         with pytest.raises(AzureError, match="Cannot delete deployment 'blue'") as refused:
-            inner.ask("DELETE", BLUE)
+            local.ask("DELETE", BLUE)
         assert refused.value.status == 400
         found.send({"blue": 0})
-        inner.ask("DELETE", BLUE)
-        assert inner.ask("GET", ENDPOINT)["properties"]["traffic"] == {}
+        local.ask("DELETE", BLUE)
+        assert local.ask("GET", ENDPOINT)["properties"]["traffic"] == {}
 
 
 def test_image_pull_without_the_role_fails(real: Real) -> None:
-    environment = real.environment("2", f"{real.shop.login_server}/{IMAGE}")
+    environment = real.environment("2", f"{real.registry.login_server}/{IMAGE}")
     real.endpoint("no-role")
     with pytest.raises(HttpResponseError) as failed:
         real.deploy("no-role", environment.id)
     assert failed.value.error is not None
     assert failed.value.error.code == "ImagePullFailure"
     text = str(failed.value)
-    for part in ("lacks role 'AcrPull'", real.puller.app_id, real.puller.object_id, real.shop.id):
+    for part in ("lacks role 'AcrPull'", real.puller.app_id, real.puller.object_id, real.registry.id):
         assert part in text
     assert real.puller.secret not in text
 
 
 def test_a_failed_first_provisioning_is_unrecoverable(real: Real) -> None:
-    environment = real.environment("3", f"{real.shop.login_server}/{IMAGE}")
+    environment = real.environment("3", f"{real.registry.login_server}/{IMAGE}")
     real.endpoint("broken")
     with pytest.raises(HttpResponseError, match="ImagePullFailure"):
         real.deploy("broken", environment.id)
@@ -276,14 +276,14 @@ def test_a_failed_first_provisioning_is_unrecoverable(real: Real) -> None:
         real.deploy("broken", environment.id)
 
 
-def test_a_fresh_principal_is_unknown_to_rbac_for_a_while(inner: Inner) -> None:
-    inner.azure.fault("principal-replication", 3600)
-    fresh = inner.somebody()
-    role = f"/subscriptions/{inner.azure.subscription}/providers/Microsoft.Authorization/roleDefinitions/{PULL}"
+def test_a_fresh_principal_is_unknown_to_rbac_for_a_while(local: InProcessAzure) -> None:
+    local.azure.fault("principal-replication", 3600)
+    fresh = local.service_principal()
+    role = f"/subscriptions/{local.azure.subscription}/providers/Microsoft.Authorization/roleDefinitions/{PULL}"
     body: dict[str, Any] = {"properties": {"principalId": fresh.object_id, "roleDefinitionId": role}}
     path = f"providers/{ASSIGNMENTS}/{uuid.uuid4()}"
     with pytest.raises(AzureError, match="PrincipalNotFound") as refused:
-        inner.ask("PUT", path, body)
+        local.ask("PUT", path, body)
     assert refused.value.status == 400
-    inner.azure.fault("principal-replication", 0)
-    assert inner.ask("PUT", path, body)["properties"]["principalId"] == fresh.object_id
+    local.azure.fault("principal-replication", 0)
+    assert local.ask("PUT", path, body)["properties"]["principalId"] == fresh.object_id

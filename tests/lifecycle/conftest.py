@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Cloud
-from tests.modes import seen
 from tests.project import LocalAzure
 
 
@@ -17,6 +16,5 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
 
 
 @pytest.fixture(scope="module")
-def cloud(azure: LocalAzure) -> Iterator[Cloud]:
-    with seen(azure) as cloud:
-        yield cloud
+def cloud(azure: LocalAzure) -> Cloud:
+    return azure.cloud

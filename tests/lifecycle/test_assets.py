@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.modes import QUICK, answer, configure
+from tests.modes import answer, configure
 from tests.project import LocalAzure, Project
 from tests.registries import BASE
 
+IMAGE = {"context": "image", "repository": "served"}
 SERVER_PACKAGE = "azureml-inference-server-http==1.5.1"
 # The image knows neither model nor code: it runs whatever Azure mounts.
 SERVER = """import http.server, importlib.util, json, os
@@ -57,19 +58,28 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Proj
     )
     (weights / "words.txt").write_text("first")
     (code / "score.py").write_text(SCORE)
-    configure(
-        copied,
-        registry={"mode": "workspace"},
-        image={"context": "image", "repository": "served"},
-        model={"path": "weights", "name": "words"},
-        code={"path": "code", "entryScript": "score.py"},
-        deployments={
-            "blue": {"instanceType": "Standard_DS3_v2", "livenessProbe": QUICK, "readinessProbe": QUICK},
-        },
-    )
+    _write(copied, image=IMAGE)
     run = copied.up()
     assert run.code == 0, run.text
     return copied
+
+
+def _write(project: Project, **sections: Any) -> None:  # noqa: ANN401 - YAML
+    """Write the stack file: the model and the code, with an image or an environment."""
+    configure(
+        project,
+        **{
+            "registry": {"mode": "workspace"},
+            "image": None,
+            "model": {"path": "weights", "name": "words"},
+            "code": {"path": "code", "entryScript": "score.py"},
+            **sections,
+        },
+    )
+
+
+def _words(project: Project) -> str:
+    return (project.folder / "weights" / "words.txt").read_text()
 
 
 def _version(project: Project) -> str:
@@ -85,7 +95,7 @@ def _writes(azure: LocalAzure) -> dict[str, Any]:
 def test_the_entry_script_finds_model_and_code_where_azure_mounts_them(project: Project) -> None:
     version = _version(project)
     assert answer(project.outputs()) == {
-        "words": "first",
+        "words": _words(project),
         "AZUREML_MODEL_DIR": f"/var/azureml-app/azureml-models/words/{version}",
         "AML_APP_ROOT": "/var/azureml-app/code",
     }
@@ -102,7 +112,7 @@ def test_a_changed_model_file_changes_the_model_version_and_the_deployment_only(
     project: Project, azure: LocalAzure
 ) -> None:
     before = _version(project)
-    (project.folder / "weights" / "words.txt").write_text("second")
+    (project.folder / "weights" / "words.txt").write_text(f"after {_words(project)}")
     preview = project.pulumi("preview", "--json", "--stack", project.stack)
     assert preview.code == 0, preview.text
     steps = json.loads(preview.text[preview.text.index("{") :])["steps"]
@@ -112,7 +122,7 @@ def test_a_changed_model_file_changes_the_model_version_and_the_deployment_only(
     azure.tell("reset-stats")
     run = project.up()
     assert run.code == 0, run.text
-    assert answer(project.outputs())["words"] == "second"
+    assert answer(project.outputs())["words"] == _words(project)
     assert _version(project) != before
     # One file is uploaded; the new version is written, and the old one archived.
     ml = "Microsoft.MachineLearningServices/workspaces"
@@ -124,18 +134,11 @@ def test_azure_ml_builds_an_environment_and_its_own_server_runs_the_entry_script
     project: Project, azure: LocalAzure
 ) -> None:
     (project.folder / "conda.yml").write_text(f"dependencies:\n- python=3.11\n- pip: [{SERVER_PACKAGE}]\n")
-    configure(
-        project,
-        registry={"mode": "workspace"},
-        image=None,
-        environment={"base": BASE, "condaFile": "conda.yml"},
-        model={"path": "weights", "name": "words"},
-        code={"path": "code", "entryScript": "score.py"},
-    )
+    _write(project, environment={"base": BASE, "condaFile": "conda.yml"})
     azure.tell("reset-stats")
     run = project.up()
     assert run.code == 0, run.text
-    assert answer(project.outputs())["words"] == "second"
+    assert answer(project.outputs())["words"] == _words(project)
     assert _writes(azure)["builds"] == 1
     azure.tell("reset-stats")
     again = project.up()

@@ -34,6 +34,7 @@ def test_a_wrong_setting_is_told_in_one_line_before_anything_is_made(
     section, field = path
     stack["config"][f"scoring:{section}"][field] = value
     file.write_text(yaml.safe_dump(stack))
+    project.azure.tell("reset-stats")
     try:
         run = project.up()
     finally:

@@ -119,7 +119,5 @@ def test_destroy_leaves_no_container_no_volume_and_no_document(project: Project,
     assert left == []
     assert {volume.id for volume in client.volumes.list()} - volumes == set()
     client.close()
-    groups = azure.request(
-        "GET", f"/subscriptions/{azure.environment['ARM_SUBSCRIPTION_ID']}/resourcegroups?api-version=2021-04-01"
-    )
+    groups = azure.cloud.ask("GET", f"{azure.cloud.subscription}/resourcegroups")
     assert groups.json()["value"] == []

@@ -52,10 +52,18 @@ def yaml(tmp_path_factory: pytest.TempPathFactory, cloud: Cloud) -> Iterator[Sec
     yield from example("yaml", "yaml", tmp_path_factory.mktemp("yaml"), cloud)
 
 
-def test_a_typescript_program_adds_the_package_and_takes_a_whole_stack_up_that_answers(typescript: Second) -> None:
-    added = typescript.pulumi("package", "add", str(PLUGIN))
-    assert added.returncode == 0, added.stdout
-    assert 'from "azureml-scoring"' in added.stdout
+@pytest.fixture(scope="module")
+def added(typescript: Second) -> str:
+    """What Pulumi says when the TypeScript program adds the package."""
+    done = typescript.pulumi("package", "add", str(PLUGIN))
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_a_typescript_program_adds_the_package_and_takes_a_whole_stack_up_that_answers(
+    typescript: Second, added: str
+) -> None:
+    assert 'from "azureml-scoring"' in added
     typescript.up()
     outputs = typescript.outputs()
     assert re.search(r"/scoring/typescript@sha256:[0-9a-f]{64}$", outputs["image"])
@@ -65,6 +73,7 @@ def test_a_typescript_program_adds_the_package_and_takes_a_whole_stack_up_that_a
     assert reply.json() == REPLY
 
 
+@pytest.mark.usefixtures("added")
 def test_a_misspelt_input_does_not_compile_in_typescript(typescript: Second) -> None:
     program = typescript.folder / "index.ts"
     text = program.read_text()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from azureml_scoring.delivery.pending import Answer, Look
+from azureml_scoring.delivery.pending import Query, Result
 from azureml_scoring.delivery.recover import Azure, RecoverError
 from azureml_scoring.delivery.report import MARKER
 from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
@@ -40,7 +40,7 @@ class Moment:
 
     faults: dict[str, Any]
     writes: dict[str, int]
-    fates: dict[str, str]
+    resolutions: dict[str, str]
 
 
 MOMENTS = {
@@ -88,7 +88,7 @@ def delivery(project: Project, *words: str) -> Run:
 
 
 def pending(project: Project) -> set[str]:
-    """The logical names in the backend's own file: the CLI would take a second for each look."""
+    """The logical names in the backend's own file: the CLI would take a second for each query."""
     file = next((project.folder / ".local/state/.pulumi/stacks").glob(f"*/{project.stack}.json"), None)
     try:
         state = json.loads(file.read_text())["checkpoint"].get("latest") or {} if file else {}
@@ -124,12 +124,12 @@ def begun(project: Project, cloud: Cloud, moment: Moment) -> None:
     running = project.begin("up", "--yes", "--skip-preview", "--stack", project.stack)
 
     def there() -> bool:
-        if running.poll() is not None or not moment.fates.keys() <= pending(project):
+        if running.poll() is not None or not moment.resolutions.keys() <= pending(project):
             return running.poll() is not None
         writes = control(cloud, "GET", "stats")["writes"]
         return all(writes.get(type_, 0) >= count for type_, count in moment.writes.items())
 
-    until(there, f"{sorted(moment.fates)} to be pending")
+    until(there, f"{sorted(moment.resolutions)} to be pending")
     assert running.poll() is None, running.communicate()[0]
     kill(running)
     for name in moment.faults:
@@ -176,9 +176,9 @@ def recovered(project: Project, cloud: Cloud) -> dict[str, Run]:
 def test_recover_says_what_it_will_do_and_does_it(recovered: dict[str, Run], moment: str) -> None:
     done = recovered[moment]
     assert done.code == 0, done.text
-    assert "which no longer runs" in done.text
-    for name, fate in MOMENTS[moment].fates.items():
-        assert re.search(rf"^  {fate} +{name} ", done.text, re.MULTILINE), done.text
+    assert "which has ended" in done.text
+    for name, resolution in MOMENTS[moment].resolutions.items():
+        assert re.search(rf"^  {resolution} +{name} ", done.text, re.MULTILINE), done.text
 
 
 def test_the_docs_show_what_recover_prints(recovered: dict[str, Run]) -> None:
@@ -193,7 +193,9 @@ def test_the_state_is_kept_for_its_owner_alone_with_its_secrets_sealed(project: 
     for copy, moment in zip(copies, MOMENTS.values(), strict=True):
         assert copy.stat().st_mode & 0o777 == 0o600
         kept = json.loads(copy.read_text())["deployment"]
-        assert moment.fates.keys() <= {each["resource"]["urn"].split("::")[3] for each in kept["pending_operations"]}
+        assert moment.resolutions.keys() <= {
+            each["resource"]["urn"].split("::")[3] for each in kept["pending_operations"]
+        }
         assert '"plaintext"' not in copy.read_text()
 
 
@@ -234,7 +236,7 @@ def test_a_run_that_still_works_is_not_disturbed(project: Project, up: Run) -> N
         assert (locks / "lock.json").exists()
         running.kill()
     (locks / "lock.json").unlink()
-    line = f"error: stack {project.stack}: process {running.pid} still works on it; wait for it, or end it\n"
+    line = f"error: stack {project.stack}: process {running.pid} still updates it; wait for it, or end it\n"
     assert (refused.code, refused.text) == (2, line)
 
 
@@ -254,7 +256,7 @@ def test_what_it_does_not_know_is_left_and_nothing_is_changed(project: Project, 
         file.write_text(before)
     assert refused.code == 1
     assert "  leave    odd (Odd): this type is not known here" in refused.text
-    assert "odd: look whether Azure has it, then say --adopt odd=ID or --drop odd" in refused.text
+    assert "odd: check whether Azure has it, then add --adopt odd=ID or --drop odd" in refused.text
     assert refused.text.endswith("Nothing was changed.\n")
 
 
@@ -268,17 +270,17 @@ def entra(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> Azure:
 
 
 def test_an_application_of_the_same_name_that_cannot_be_ours_is_left_to_the_user(cloud: Cloud, entra: Azure) -> None:
-    look = Look(application="somebody's")
-    assert entra.answer(look) == Answer()
+    query = Query(application="somebody's")
+    assert entra.ask(query) == Result()
     first = made(cloud, "somebody's")
-    assert entra.answer(look).id == f"/applications/{first}"
-    assert entra.answer(Look(application="somebody's", known=frozenset({f"/applications/{first}"}))) == Answer()
+    assert entra.ask(query).id == f"/applications/{first}"
+    assert entra.ask(Query(application="somebody's", known=frozenset({f"/applications/{first}"}))) == Result()
     second = made(cloud, "somebody's")
-    both = entra.answer(look).unclear
+    both = entra.ask(query).unclear
     assert f"Entra has 2 applications named somebody's: /applications/{first}, /applications/{second}" in both
     send(cloud, "DELETE", f"applications/{first}")
     send(cloud, "POST", f"applications/{second}/addPassword", {"passwordCredential": {"displayName": "mine"}})
-    assert "whose credentials the killed run cannot have made" in entra.answer(look).unclear
+    assert "whose credentials the killed run cannot have created" in entra.ask(query).unclear
     send(cloud, "DELETE", f"applications/{second}")
 
 
@@ -290,28 +292,28 @@ def test_a_password_whose_value_is_lost_is_taken_away_and_those_that_the_state_k
         send(cloud, "POST", f"applications/{owner}/addPassword", {"passwordCredential": {"displayName": name}})["keyId"]
         for name in ("first", "first", "second")
     ]
-    look = Look(password="first", owner=owner, known=frozenset({f"{owner}/password/{keys[0]}"}))
-    assert entra.answer(look) == Answer(lost=(keys[1],))
+    query = Query(password="first", owner=owner, known=frozenset({f"{owner}/password/{keys[0]}"}))
+    assert entra.ask(query) == Result(lost=(keys[1],))
     entra.remove_password(owner, keys[1])
     left = send(cloud, "GET", f"applications/{owner}")["passwordCredentials"]
     assert [each["keyId"] for each in left] == [keys[0], keys[2]]
     send(cloud, "DELETE", f"applications/{owner}")
-    assert entra.answer(look) == Answer()
+    assert entra.ask(query) == Result()
 
 
 def test_a_service_principal_is_found_by_its_application(cloud: Cloud, entra: Azure) -> None:
     owner = send(cloud, "POST", "applications", {"displayName": "with a principal"})
-    look = Look(principal_of=owner["appId"])
-    assert entra.answer(look) == Answer()
+    query = Query(principal_of=owner["appId"])
+    assert entra.ask(query) == Result()
     principal = send(cloud, "POST", "servicePrincipals", {"appId": owner["appId"]})
-    assert entra.answer(look) == Answer(f"/servicePrincipals/{principal['id']}")
+    assert entra.ask(query) == Result(f"/servicePrincipals/{principal['id']}")
     send(cloud, "DELETE", f"applications/{owner['id']}")
 
 
 def test_a_subscription_that_cannot_be_seen_is_no_reason_to_forget_all(entra: Azure) -> None:
     nowhere = "00000000-0000-0000-0000-000000000001"
-    with pytest.raises(RecoverError, match=f"^ARM_SUBSCRIPTION_ID = {nowhere}: who signs in cannot see it"):
-        entra.demand(nowhere)
+    with pytest.raises(RecoverError, match=f"^ARM_SUBSCRIPTION_ID = {nowhere}: not visible to this identity"):
+        entra.require_access(nowhere)
 
 
 @pytest.fixture(scope="module")

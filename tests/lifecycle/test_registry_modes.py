@@ -15,7 +15,7 @@ from tests.modes import (
     REPLY,
     answer,
     configure,
-    registry,
+    registry_of_its_own,
     served,
     shelve,
     standing,
@@ -24,7 +24,7 @@ from tests.modes import (
     workspace,
 )
 from tests.project import LocalAzure, Project, Run
-from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER, Shop, docker
+from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER, LocalRegistry, docker
 from tests.samples import is_printed
 
 ROLE = "azure-native:authorization:RoleAssignment"
@@ -39,7 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Proj
 
 @pytest.fixture(scope="module")
 def theirs(cloud: Cloud) -> Iterator[str]:
-    """Somebody's workspace, without a registry."""
+    """ServicePrincipal's workspace, without a registry."""
     with workspace(cloud) as id_:
         yield id_
 
@@ -104,7 +104,7 @@ def _the_secret_is_nowhere(project: Project, cloud: Cloud, outputs: dict[str, An
 def test_an_existing_workspace_without_a_registry_is_explained_and_gets_one_on_request(
     project: Project, cloud: Cloud
 ) -> None:
-    with workspace(cloud) as theirs, registry(cloud) as shop, registry(cloud) as other:
+    with workspace(cloud) as theirs, registry_of_its_own(cloud) as registry, registry_of_its_own(cloud) as other:
         configure(project, registry={"mode": "workspace"}, workspace={"id": theirs})
         preview = project.preview()
         assert preview.code != 0
@@ -112,10 +112,10 @@ def test_an_existing_workspace_without_a_registry_is_explained_and_gets_one_on_r
         assert len(why) == 1, preview.text
         assert "name one by registry.id and it is attached" in why[0]
         assert "Traceback" not in preview.text
-        configure(project, registry={"mode": "workspace", "id": shop.id}, workspace={"id": theirs})
+        configure(project, registry={"mode": "workspace", "id": registry.id}, workspace={"id": theirs})
         with standing(project) as outputs:
-            assert outputs["registry"]["id"] == shop.id
-            assert cloud.ask("GET", theirs).json()["properties"]["containerRegistry"] == shop.id
+            assert outputs["registry"]["id"] == registry.id
+            assert cloud.ask("GET", theirs).json()["properties"]["containerRegistry"] == registry.id
         # From now on it is found: no id is needed, and another one is refused.
         configure(project, registry={"mode": "workspace", "id": other.id}, workspace={"id": theirs})
         refused = project.preview()
@@ -123,7 +123,7 @@ def test_an_existing_workspace_without_a_registry_is_explained_and_gets_one_on_r
         assert any(f'registry.id = "{other.id}": the workspace has another registry' in line for line in told(refused))
         configure(project, registry={"mode": "workspace"}, workspace={"id": theirs})
         with standing(project) as outputs:
-            assert outputs["registry"]["id"] == shop.id
+            assert outputs["registry"]["id"] == registry.id
 
 
 def test_a_standalone_registry_of_another_subscription_is_found_by_its_login_server(
@@ -131,22 +131,22 @@ def test_a_standalone_registry_of_another_subscription_is_found_by_its_login_ser
 ) -> None:
     every = [each["id"] for each in cloud.ask("GET", "/subscriptions").json()["value"]]
     (elsewhere,) = [id_ for id_ in every if id_ != cloud.subscription]
-    with registry(cloud, elsewhere) as shop:
+    with registry_of_its_own(cloud, elsewhere) as registry:
         configure(
             project,
-            registry={"mode": "standalone", "loginServer": shop.login_server},
+            registry={"mode": "standalone", "loginServer": registry.login_server},
             workspace={"id": theirs},
         )
         with standing(project) as outputs:
-            assert outputs["registry"]["id"] == shop.id
+            assert outputs["registry"]["id"] == registry.id
             role = project.resource(ROLE, "-role")
-            assert role["outputs"]["scope"] == shop.id
+            assert role["outputs"]["scope"] == registry.id
             assert role["outputs"]["principalId"] == outputs["principal"]["principalId"]
             cloud.tell("reset-stats")
             again = project.up()
             assert again.code == 0, again.text
             assert json.loads(cloud.tell("stats")) == {"writes": {}, "builds": 0, "uploads": 0}
-        assert cloud.ask("GET", shop.id).is_success, "destroy took a registry that it had not made"
+        assert cloud.ask("GET", registry.id).is_success, "destroy took a registry that it had not made"
 
 
 def test_an_unknown_login_server_is_told_in_one_line(project: Project, theirs: str) -> None:
@@ -158,11 +158,11 @@ def test_an_unknown_login_server_is_told_in_one_line(project: Project, theirs: s
 
 
 def test_an_abac_registry_is_read_by_the_repository_reader_role(project: Project, cloud: Cloud, theirs: str) -> None:
-    with registry(cloud, roleAssignmentMode="AbacRepositoryPermissions") as shop:
-        reference = shelve(shop, project, REPOSITORY_WRITER)
+    with registry_of_its_own(cloud, roleAssignmentMode="AbacRepositoryPermissions") as registry:
+        reference = shelve(registry, project, REPOSITORY_WRITER)
         configure(
             project,
-            registry={"mode": "standalone", "id": shop.id, "roleAssignmentMode": "abac"},
+            registry={"mode": "standalone", "id": registry.id, "roleAssignmentMode": "abac"},
             workspace={"id": theirs},
             image={"reference": reference},
         )
@@ -184,13 +184,13 @@ def test_a_user_assigned_identity_pulls_without_any_password(project: Project, t
 
 
 def test_a_public_registry_is_read_by_nobody_in_particular(project: Project, cloud: Cloud, theirs: str) -> None:
-    with registry(cloud, anonymousPullEnabled=True) as shop:
-        reference = shelve(shop, project)
+    with registry_of_its_own(cloud, anonymousPullEnabled=True) as registry:
+        reference = shelve(registry, project)
         configure(
             project,
             registry={"mode": "public"},
             workspace={"id": theirs},
-            image={"reference": f"{shop.login_server}/served:one"},
+            image={"reference": f"{registry.login_server}/served:one"},
         )
         with standing(project) as outputs:
             assert outputs["image"] == reference
@@ -198,12 +198,12 @@ def test_a_public_registry_is_read_by_nobody_in_particular(project: Project, clo
 
 
 def test_any_private_registry_is_read_with_a_secret_password(project: Project, cloud: Cloud, theirs: str) -> None:
-    with registry(cloud, adminUserEnabled=True) as shop:
-        admin = shop.post("listCredentials").json()
+    with registry_of_its_own(cloud, adminUserEnabled=True) as registry:
+        admin = registry.post("listCredentials").json()
         password = admin["passwords"][0]["value"]
-        there = {"mode": "private", "address": shop.login_server, "username": admin["username"]}
-        old = shelve(shop, project, tag="latest")
-        image = f"{shop.login_server}/served"
+        there = {"mode": "private", "address": registry.login_server, "username": admin["username"]}
+        old = shelve(registry, project, tag="latest")
+        image = f"{registry.login_server}/served"
         configure(project, registry=there, workspace={"id": theirs}, image={"reference": image})
         project.edit("Pulumi.local.yaml", "    mode: private", f"    mode: private\n    password: {password}")
         plain = project.preview()
@@ -213,17 +213,17 @@ def test_any_private_registry_is_read_with_a_secret_password(project: Project, c
         _set_password(project, "the-wrong-one")
         refused = project.preview()
         assert refused.code != 0
-        assert any(shop.login_server in line and "check registry.username" in line for line in told(refused))
+        assert any(registry.login_server in line and "check registry.username" in line for line in told(refused))
         assert "the-wrong-one" not in refused.text
         _set_password(project, password)
         with standing(project) as outputs:
             assert outputs["image"] == old
-            assert project.resource(CONNECTION)["outputs"]["properties"]["target"] == shop.login_server
+            assert project.resource(CONNECTION)["outputs"]["properties"]["target"] == registry.login_server
             _nowhere(project, password)
-            new = _a_moved_tag_is_told_and_not_deployed(project, cloud, shop, old)
+            new = _a_moved_tag_is_told_and_not_deployed(project, cloud, registry, old)
             # The digest behind the tag takes the move; the password now comes from a vault, which must let us read it.
             held = _vault(cloud, password)
-            accepted = f"{shop.login_server}/served:latest@{new.rpartition('@')[2]}"
+            accepted = f"{registry.login_server}/served:latest@{new.rpartition('@')[2]}"
             configure(
                 project,
                 registry={**there, "passwordSecret": held},
@@ -243,13 +243,13 @@ def test_any_private_registry_is_read_with_a_secret_password(project: Project, c
             _nowhere(project, password)
 
 
-def _a_moved_tag_is_told_and_not_deployed(project: Project, cloud: Cloud, shop: Shop, old: str) -> str:
+def _a_moved_tag_is_told_and_not_deployed(project: Project, cloud: Cloud, registry: LocalRegistry, old: str) -> str:
     """Move the tag: preview, `up` and refresh tell of it, and the old image stays; the new one's name."""
     project.edit("app/server.py", "{'served': True}", "{'served': 'anew'}")
-    new = shelve(shop, project, tag="latest")
+    new = shelve(registry, project, tag="latest")
     assert new != old
     cloud.tell("reset-stats")
-    name, before, after = f"{shop.login_server}/served:latest", old.rpartition("@")[2], new.rpartition("@")[2]
+    name, before, after = f"{registry.login_server}/served:latest", old.rpartition("@")[2], new.rpartition("@")[2]
     moved = f"{name} was moved from {before} to {after}; {before} stays deployed; to take the new one, write {name}@"
     for run in (project.preview(), project.up()):
         assert run.code == 0, run.text
@@ -266,7 +266,7 @@ def _a_moved_tag_is_told_and_not_deployed(project: Project, cloud: Cloud, shop: 
 
 
 def _vault(cloud: Cloud, password: str) -> str:
-    """Somebody's vault, with the password in it; the secret's id. The deployer may not read it."""
+    """ServicePrincipal's vault, with the password in it; the secret's id. The deployer may not read it."""
     name = f"held{uuid.uuid4().hex[:12]}"
     group = f"{cloud.subscription}/resourceGroups/{name}"
     cloud.put(group, {"location": "westeurope"})

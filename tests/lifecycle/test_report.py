@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from azureml_scoring.delivery.__main__ import main
+from azureml_scoring.cli import main
 from azureml_scoring.delivery.report import MARKER
 
 from tests.modes import QUICK, configure, served

@@ -116,8 +116,8 @@ class Trio:
 
     def split(self, outputs: dict[str, Any]) -> dict[str, int]:
         """The split of a stack's endpoint as Azure has it."""
-        path = f"{outputs['workspaceId']}/onlineEndpoints/{outputs['endpointName']}?api-version=2024-10-01"
-        found: dict[str, int] = self.project.azure.request("GET", path).json()["properties"]["traffic"]
+        path = f"{outputs['workspaceId']}/onlineEndpoints/{outputs['endpointName']}"
+        found: dict[str, int] = self.project.azure.cloud.ask("GET", path).json()["properties"]["traffic"]
         return {name: share for name, share in found.items() if share}
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cloud
-from tests.modes import answer, configure, seen, served, standing, workspace
+from tests.modes import answer, configure, served, standing, workspace
 from tests.project import LocalAzure, Project, until
-from tests.registries import Docker, Shop, docker
+from tests.registries import Docker, LocalRegistry, docker
 
 CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Proj
 class Puller:
     """A client that reads the workspace's connection and pulls with it, again and again, as Azure ML does."""
 
-    shop: Shop
+    registry: LocalRegistry
     connection: str
     image: str
     failed: list[str] = field(default_factory=list)
@@ -37,16 +37,16 @@ class Puller:
 
     def pull(self, client: Docker) -> None:
         """Take the credentials off the connection; pull with them by the registry's protocol and by docker."""
-        kept = self.shop.cloud.ask("POST", f"{self.connection}/listsecrets").json()["properties"]["credentials"]
+        kept = self.registry.cloud.ask("POST", f"{self.connection}/listsecrets").json()["properties"]["credentials"]
         login = (kept["username"], kept["password"])
         if login[1] not in self.passwords:
             self.passwords.append(login[1])
-        repository, _, digest = self.image.removeprefix(f"{self.shop.login_server}/").partition("@")
-        token = self.shop.token(login, f"repository:{repository}:pull")
-        manifest = self.shop.ask("GET", f"{repository}/manifests/{digest}", token.json().get("access_token", ""))
+        repository, _, digest = self.image.removeprefix(f"{self.registry.login_server}/").partition("@")
+        token = self.registry.token(login, f"repository:{repository}:pull")
+        manifest = self.registry.ask("GET", f"{repository}/manifests/{digest}", token.json().get("access_token", ""))
         if not manifest.is_success:
             self.failed.append(f"{token.status_code} {token.text[:200]}; {manifest.status_code} {manifest.text[:200]}")
-        for done in (client.login(self.shop.login_server, login), client.run("pull", self.image)):
+        for done in (client.login(self.registry.login_server, login), client.run("pull", self.image)):
             if done.returncode:
                 self.failed.append(done.stderr)
         self.pulls += 1
@@ -55,8 +55,8 @@ class Puller:
 @contextmanager
 def pulling(cloud: Cloud, project: Project, outputs: dict[str, Any]) -> Iterator[Puller]:
     """Pull all the while."""
-    shop = Shop(cloud, outputs["registry"]["id"], outputs["registry"]["loginServer"])
-    puller = Puller(shop, project.resource(CONNECTION)["id"], outputs["image"])
+    registry = LocalRegistry(cloud, outputs["registry"]["id"], outputs["registry"]["loginServer"])
+    puller = Puller(registry, project.resource(CONNECTION)["id"], outputs["image"])
     stop = threading.Event()
 
     def loop() -> None:
@@ -95,9 +95,9 @@ def _choose(project: Project, theirs: str, passwords: dict[str, Any], current: s
 
 
 def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Project, azure: LocalAzure) -> None:
-    with seen(azure) as cloud, workspace(cloud) as theirs:
+    with workspace(azure.cloud) as theirs:
         _choose(project, theirs, {"first": FIRST}, "first")
-        with standing(project) as outputs, pulling(cloud, project, outputs) as puller:
+        with standing(project) as outputs, pulling(azure.cloud, project, outputs) as puller:
             _choose(project, theirs, {"first": FIRST, "second": SECOND}, "second")
             preview = project.preview()
             assert preview.code == 0, preview.text
@@ -117,10 +117,10 @@ def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Pr
 def test_the_old_password_is_refused_once_it_is_taken_out_and_dies_after_the_connection_has_changed(
     project: Project, azure: LocalAzure
 ) -> None:
-    with seen(azure) as cloud, workspace(cloud) as theirs:
+    with workspace(azure.cloud) as theirs:
         _choose(project, theirs, {"first": FIRST}, "first")
         with standing(project) as outputs:
-            with pulling(cloud, project, outputs) as puller:
+            with pulling(azure.cloud, project, outputs) as puller:
                 pass
             # All at once, in one up: what is listed takes over before what is not listed dies.
             _choose(project, theirs, {"second": SECOND}, "second")
@@ -135,6 +135,6 @@ def test_the_old_password_is_refused_once_it_is_taken_out_and_dies_after_the_con
             assert dead
             assert max(done) < min(dead), run.text
             user = outputs["principal"]["clientId"]
-            repository = outputs["image"].removeprefix(f"{puller.shop.login_server}/").partition("@")[0]
-            refused = puller.shop.token((user, puller.passwords[0]), f"repository:{repository}:pull")
+            repository = outputs["image"].removeprefix(f"{puller.registry.login_server}/").partition("@")[0]
+            refused = puller.registry.token((user, puller.passwords[0]), f"repository:{repository}:pull")
             assert not refused.is_success, refused.text

@@ -68,7 +68,8 @@ def convert(project: Project, inference: object, stack: str, *words: str) -> str
     command = [
         sys.executable,
         "-m",
-        "azureml_scoring.v1",
+        "azureml_scoring",
+        "convert-v1",
         *files,
         "--out",
         str(project.folder / f"Pulumi.{stack}.yaml"),

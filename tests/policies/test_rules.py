@@ -10,18 +10,18 @@ import yaml
 from policy.rules import (
     ONE_ROLE,
     RULES,
-    Exempt,
+    PolicyException,
     Resource,
     Settings,
     SettingsError,
     one_role_per_principal,
-    settings,
+    parse_settings,
     violations,
 )
 
 TODAY = dt.date(2026, 6, 1)
 FILE = Path(__file__).parents[2] / "policy/settings.yaml"
-MEASURES = Settings(frozenset({"prod"}), ("project", "stack"), {"default": 2, "prod": 10})
+SETTINGS = Settings(frozenset({"prod"}), ("project", "stack"), {"default": 2, "prod": 10})
 REGISTRY = "azure-native:containerregistry:Registry"
 ENVIRONMENT = "azureml-scoring:index:EnvironmentVersion"
 BUILD = "azureml-scoring:index:ImageBuild"
@@ -36,11 +36,11 @@ PULL = "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/7f951
 PUSH = "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/8311e382-0749-4cb8-b61a-304f252e45ec"
 
 
-def _found(
-    rule: str, kind: str, props: dict[str, Any], stack: str = "prod", measures: Settings = MEASURES
+def _lines(
+    rule: str, kind: str, props: dict[str, Any], stack: str = "prod", settings: Settings = SETTINGS
 ) -> list[str]:
     one = next(each for each in RULES if each.name == rule)
-    return violations(one, Resource(kind, "it", stack, props), measures, TODAY)
+    return violations(one, Resource(kind, "it", stack, props), settings, TODAY)
 
 
 @pytest.mark.parametrize(
@@ -104,37 +104,37 @@ def _found(
 def test_a_rule_tells_what_breaks_it_and_nothing_else(
     rule: str, kind: str, bad: dict[str, Any], good: dict[str, Any]
 ) -> None:
-    (line,) = _found(rule, kind, bad)
+    (line,) = _lines(rule, kind, bad)
     assert "\n" not in line
-    assert _found(rule, kind, good) == []
-    assert _found(rule, "azure-native:other:Thing", bad) == []
+    assert _lines(rule, kind, good) == []
+    assert _lines(rule, "azure-native:other:Thing", bad) == []
 
 
 @pytest.mark.parametrize("rule", ["no-keys-in-production", "no-public-network-in-production"])
 def test_what_holds_in_production_does_not_hold_in_dev(rule: str) -> None:
-    assert _found(rule, ENDPOINT, {}, "dev") == []
+    assert _lines(rule, ENDPOINT, {}, "dev") == []
 
 
 def test_a_cluster_decides_by_itself_who_reaches_an_endpoint_on_it() -> None:
-    assert _found("no-public-network-in-production", ENDPOINT, {"publicNetworkAccess": "Enabled"})
-    assert not _found("no-public-network-in-production", ENDPOINT, {"compute": "x", "publicNetworkAccess": "Enabled"})
+    assert _lines("no-public-network-in-production", ENDPOINT, {"publicNetworkAccess": "Enabled"})
+    assert not _lines("no-public-network-in-production", ENDPOINT, {"compute": "x", "publicNetworkAccess": "Enabled"})
 
 
 def test_a_ceiling_is_the_stacks_own() -> None:
-    assert _found("instance-ceiling", DEPLOYMENT, {"instanceCount": 3}, "dev")
-    assert not _found("instance-ceiling", DEPLOYMENT, {"instanceCount": 3}, "prod")
+    assert _lines("instance-ceiling", DEPLOYMENT, {"instanceCount": 3}, "dev")
+    assert not _lines("instance-ceiling", DEPLOYMENT, {"instanceCount": 3}, "prod")
 
 
 @pytest.mark.parametrize(("days", "held"), [(1, False), (0, False), (-1, True)])
 def test_an_exception_ends_on_its_date(days: int, *, held: bool) -> None:
     until = TODAY + dt.timedelta(days=days)
     excepted = Settings(
-        MEASURES.production, exceptions=(Exempt("no-keys-in-production", "it", "clients move in June", until),)
+        SETTINGS.production, exceptions=(PolicyException("no-keys-in-production", "it", "clients move in June", until),)
     )
-    found = _found("no-keys-in-production", ENDPOINT, {}, measures=excepted)
+    found = _lines("no-keys-in-production", ENDPOINT, {}, settings=excepted)
     assert bool(found) is held
     assert all("the exception ended on" in line for line in found)
-    assert _found("no-public-network-in-production", ENDPOINT, {}, measures=excepted), "it excepts one rule only"
+    assert _lines("no-public-network-in-production", ENDPOINT, {}, settings=excepted), "it excepts one rule only"
 
 
 def test_a_principal_gets_one_role_on_registries() -> None:
@@ -147,17 +147,17 @@ def test_a_principal_gets_one_role_on_registries() -> None:
             ("d", "/subscriptions/s/resourceGroups/g", "q"),
         )
     ]
-    assert [name for name, _ in one_role_per_principal(roles, MEASURES, TODAY)] == ["b"]
-    excepted = Settings(exceptions=(Exempt(ONE_ROLE, "b", "moves to another registry", TODAY),))
+    assert [name for name, _ in one_role_per_principal(roles, SETTINGS, TODAY)] == ["b"]
+    excepted = Settings(exceptions=(PolicyException(ONE_ROLE, "b", "moves to another registry", TODAY),))
     assert one_role_per_principal(roles, excepted, TODAY) == []
 
 
 @pytest.mark.parametrize("missing", ["rule", "resource", "reason", "until"])
 def test_an_exception_without_reason_or_date_is_refused(missing: str) -> None:
     whole = {"rule": "digest-only", "resource": "it", "reason": "because", "until": TODAY}
-    assert settings({"exceptions": [whole]}).exceptions[0].reason == "because"
+    assert parse_settings({"exceptions": [whole]}).exceptions[0].reason == "because"
     with pytest.raises(SettingsError, match=f"{missing} is missing"):
-        settings({"exceptions": [{name: value for name, value in whole.items() if name != missing}]})
+        parse_settings({"exceptions": [{name: value for name, value in whole.items() if name != missing}]})
 
 
 @pytest.mark.parametrize(
@@ -171,11 +171,11 @@ def test_an_exception_without_reason_or_date_is_refused(missing: str) -> None:
 )
 def test_settings_that_mean_nothing_are_refused_in_one_line(given: object) -> None:
     with pytest.raises(SettingsError) as told:
-        settings(given)
+        parse_settings(given)
     assert "\n" not in str(told.value)
 
 
 def test_the_settings_beside_the_rules_read() -> None:
-    found = settings(yaml.safe_load(FILE.read_text()))
+    found = parse_settings(yaml.safe_load(FILE.read_text()))
     assert "prod" in found.production
     assert found.ceilings["prod"] >= found.ceilings["default"]

@@ -897,6 +897,10 @@ def test_a_bad_config_is_one_line_with_field_value_and_remedy(path: str, value: 
     assert all("\n" not in text and text.startswith("scoring:") for text in told)
 
 
+def test_every_field_of_a_stack_has_a_bad_config() -> None:
+    assert {field.alias for field in StackFile.model_fields.values()} <= {path.partition("/")[0] for path, _, _ in BAD}
+
+
 def test_several_errors_are_several_lines(root: Path) -> None:
     given = changed("registry/modus", "x")
     given["endpoint"] = {"auth": "basic"}

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from azureml_scoring.cli import main
 from azureml_scoring.plan.requirements import before
 from azureml_scoring.plan.stack import plan_file
 from azureml_scoring.settings.stack import StackFile
-from azureml_scoring.v1.__main__ import main, placed
 from azureml_scoring.v1.convert import CONDA_FILE, DOCKERFILE, Converted, convert
+from azureml_scoring.v1.files import with_paths
 from azureml_scoring.v1.reading import V1Error
 from azureml_scoring.v1.sizes import choose
 
@@ -87,7 +88,7 @@ def accepted(found: Converted, root: Path) -> dict[str, Any]:
     (root / "score.py").write_text("def init(): ...\n")
     for name, text in found.files.items():
         (root / name).write_text(text)
-    config = yaml.safe_load(yaml.safe_dump(placed(found.config, Path(), root)))
+    config = yaml.safe_load(yaml.safe_dump(with_paths(found.config, Path(), root)))
     assert problems(config) == [], "an editor would underline it"
     return plan_file(config, root)[0].model_dump(exclude_unset=True)
 
@@ -126,7 +127,7 @@ def test_a_registered_model_or_a_folder_is_mounted(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "w.bin").write_bytes(b"w")
     assert accepted(made(model=str(tmp_path / "weights")), tmp_path)["model"] == {"path": str(tmp_path / "weights")}
-    assert any("say --model NAME:VERSION or a path again" in line for line in lines(made()))
+    assert any("add --model NAME:VERSION or a path" in line for line in lines(made()))
 
 
 def test_what_azure_ml_cannot_build_becomes_a_dockerfile(tmp_path: Path) -> None:
@@ -409,7 +410,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *words: str) -> int:
-    return main([str(folder / "inferenceconfig.json"), str(folder / "deploymentconfig.json"), *words])
+    return main(["convert-v1", str(folder / "inferenceconfig.json"), str(folder / "deploymentconfig.json"), *words])
 
 
 def test_out_writes_a_stack_file_and_the_build_into_the_source(
@@ -451,7 +452,7 @@ def test_without_out_the_config_is_shown_and_nothing_is_written(folder: Path) ->
 def test_a_file_that_cannot_be_read_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "inferenceconfig.json").write_text("{")
     assert run(folder) == 2
-    assert main([str(folder / "gone.json")]) == 2
+    assert main(["convert-v1", str(folder / "gone.json")]) == 2
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2
     assert all(line.startswith("error: ") for line in told)

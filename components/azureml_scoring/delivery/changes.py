@@ -1,31 +1,39 @@
-"""What a preview would change, read from `pulumi preview --json`. Pure; owns no wording.
+"""What a preview would change, read from `pulumi preview --json`. Pure, but for `load`; owns no wording.
 
-Both shapes are read: the classic document and the streaming one (one engine event a line,
+Both formats are read: the classic document and the streaming one (one engine event a line,
 PULUMI_ENABLE_STREAMING_JSON_PREVIEW). https://www.pulumi.com/docs/iac/cli/commands/pulumi_preview/
 """
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
-from azureml_scoring.delivery.redaction import HIDDEN, alike, redacted
+from azureml_scoring.delivery.redaction import HIDDEN, equally_hidden, redacted
+from azureml_scoring.errors import CommandError
 
 QUIET = {
     "same",
     "read",
     "refresh",
     "read-discard",
+    "read-replacement",
+    "discard-replaced",
     "discard",
     "create-replacement",
     "delete-replaced",
     "remove-pending-replace",
 }
-"""Operations that change nothing, or that are told by the `replace` beside them."""
+"""Operations that change nothing, or that the `replace` beside them reports."""
 
+
+IMPORTS = {"import", "import-replacement"}
+"""Operations that take an existing resource into the state."""
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """The engine's mark of a value that is known only after the update."""
@@ -33,12 +41,12 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _PASSWORD = ":ApplicationPassword"  # noqa: S105 - a type's name
 
 
-class PreviewError(ValueError):
-    """The text is no preview; one line that says why."""
+class PreviewError(CommandError):
+    """The text is not a preview; one line that says why."""
 
 
 class Risk(IntEnum):
-    """How a change is ordered: what breaks clients first."""
+    """The order of changes: what breaks clients comes first."""
 
     DESTRUCTIVE = 0
     TRAFFIC = 1
@@ -46,12 +54,13 @@ class Risk(IntEnum):
     IDENTITY = 3
     NETWORK = 4
     SECRET = 5
-    REST = 6
+    IMPORTED = 6
+    REST = 7
 
 
 @dataclass(frozen=True)
 class PropertyChange:
-    """One property that differs; values are already without secrets. `replaces` tells why a replacement happens."""
+    """One property that differs; values are without secrets. `replaces`: it forces a replacement."""
 
     path: str
     old: Any
@@ -68,9 +77,11 @@ class Change:
     properties: tuple[PropertyChange, ...]
     dependencies: tuple[str, ...] = ()
     old: dict[str, Any] = field(default_factory=dict)
-    """What is there now, without secrets; only of the kinds in `EXPLAINED`."""
+    """The current state, without secrets; only of the kinds in `EXPLAINED`."""
     new: dict[str, Any] = field(default_factory=dict)
-    """What there would be, likewise."""
+    """The state after the update, likewise."""
+    imported: str = ""
+    """The id under which an existing resource is imported."""
 
     @property
     def type(self) -> str:
@@ -89,12 +100,16 @@ class Change:
 
     @cached_property
     def risk(self) -> Risk:
-        """Where the change stands among others."""
+        """How risky the change is."""
+        if self.op == "replace" and self.kind in _VERSIONS:
+            return Risk.IMAGE
         if self.op in {"delete", "replace"}:
             return Risk.DESTRUCTIVE
+        if self.op in IMPORTS:
+            return Risk.IMPORTED
         roots = {_root(change.path) for change in self.properties}
-        found = (risk for risk, kinds, names in _RISKS if self.kind in kinds or (self.op == "update" and roots & names))
-        return next(found, Risk.REST)
+        risks = (risk for risk, kinds, names in _RISKS if self.kind in kinds or (self.op == "update" and roots & names))
+        return next(risks, Risk.REST)
 
 
 _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
@@ -119,15 +134,18 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
 """What makes a change risky: the kind of resource, or the property that is updated."""
 
 
+_VERSIONS = {"EnvironmentVersion", "ModelVersion", "CodeVersion"}
+"""Assets whose replacement is a new version beside the old one: nothing that serves goes away."""
+
 EXPLAINED = {"ImageBuild", "ImageImport", "ImagePin", "Image", "EnvironmentVersion", "OnlineDeployment"}
 """Kinds whose whole state the report reads: images and instances."""
 _PLAIN = ("files", "bases", "packages")
-"""What an image is made from: names of files and packages, of which some sound secret, and pieces of hashes."""
+"""What an image is built from: names of files and packages, of which some look like secrets, and parts of hashes."""
 
 
 @dataclass(frozen=True)
 class Credential:
-    """A password that ends: its resource, and the moment as it is written there."""
+    """A password that expires: its resource, and the time as it is written there."""
 
     name: str
     ends: str
@@ -135,12 +153,14 @@ class Credential:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule says: one of the policy pack, or one of the image requirements."""
+    """A violation of the policy pack or of an image requirement."""
 
     rule: str
     level: str
-    """mandatory or advisory of a policy; error, warning or info of an image."""
+    """mandatory or advisory of a policy; error, warning or info of an image requirement."""
     text: str
+    resources: tuple[str, ...] = ()
+    """Names of the resources that violate it, where they are known."""
 
     @property
     def forbids(self) -> bool:
@@ -150,7 +170,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Preview:
-    """One stack's preview: what changes, what stays, and what the engine and the rules said."""
+    """One stack's preview: what changes, what does not, and what the engine, policies and image requirements report."""
 
     stack: str
     changes: tuple[Change, ...]
@@ -158,6 +178,8 @@ class Preview:
     messages: tuple[tuple[str, str], ...] = ()
     credentials: tuple[Credential, ...] = ()
     findings: tuple[Finding, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    """Policies that need values which are known only after the update."""
 
     @property
     def failed(self) -> bool:
@@ -166,239 +188,257 @@ class Preview:
 
 
 def read(text: str, stack: str = "") -> Preview:
-    """Read one preview in either shape; `PreviewError` where the text is neither."""
-    stripped = text.strip()
-    if not stripped:
-        raise PreviewError("the preview is empty: give what `pulumi preview --json` printed")
+    """Read one preview in either format; `PreviewError` where the text is neither."""
     try:
-        return _read(stripped, stack)
+        return _read(text.removeprefix("\ufeff"), stack)
     except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise PreviewError(
-            f"the preview is not as the engine writes it ({error!r}): give what `pulumi preview --json` printed"
+            f"the preview is not as the engine writes it ({error!r}); save the output of `pulumi preview --json`"
         ) from None
 
 
-def with_policies(preview: Preview, events: str) -> Preview:
-    """Add what policies found: the classic shape keeps it to itself, the event log (`--event-log`) tells it."""
-    told = _Told()
+def load(file: str, stack: str = "") -> Preview:
+    """Read a file, or standard input for -, and the event log beside it; a stack without a name takes the file's."""
     try:
-        for event in _lines(events.strip()) if events.strip() else ():
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+        preview = read(text, stack)
+        log = Path(file).with_suffix(".events")
+        if file != "-" and log.is_file():
+            preview = with_policies(preview, log.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PreviewError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except PreviewError as error:
+        raise PreviewError(f"{file}: {error}") from None
+    return preview if preview.stack else replace(preview, stack=Path(file).stem)
+
+
+def with_policies(preview: Preview, events: str) -> Preview:
+    """Add policy violations from an event log (`--event-log`): the classic format has none."""
+    collector = DiagnosticCollector()
+    try:
+        for event in _documents(events):
             if policy := event.get("policyEvent"):
-                told.policy(policy)
+                collector.policy(policy)
     except AttributeError as error:
         raise PreviewError(f"the event log is not as the engine writes it ({error!r})") from None
-    return replace(preview, findings=(*preview.findings, *told.findings.values()))
+    return replace(
+        preview, findings=(*preview.findings, *collector.findings.values()), unjudged=tuple(collector.unjudged)
+    )
 
 
-def _read(stripped: str, stack: str) -> Preview:
-    try:
-        whole = json.loads(stripped)
-    except ValueError:
-        return _read_events(_lines(stripped), stack)
-    if isinstance(whole, dict) and ("steps" in whole or "changeSummary" in whole or "diagnostics" in whole):
-        return _read_classic(whole, stack)
-    if isinstance(whole, dict) and "sequence" in whole:
-        return _read_events(iter([whole]), stack)
-    raise PreviewError("the text is JSON, but no preview: give what `pulumi preview --json` printed")
+def _read(text: str, stack: str) -> Preview:
+    documents = list(_documents(text))
+    for document in documents:
+        if document.keys() & {"steps", "changeSummary", "diagnostics"}:
+            return _read_classic(document, stack)
+    return _read_events(documents, stack)
 
 
-def _lines(text: str) -> Iterator[dict[str, Any]]:
-    # Only line feeds end an event: a JSON text may hold other characters that split lines.
-    for number, line in enumerate(text.split("\n"), 1):
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects that begin a line; what Pulumi, plugins and shells print around them is skipped."""
+    decoder, end = json.JSONDecoder(), 0
+    for match in re.finditer(r"^\{", text, re.MULTILINE):
+        if match.start() < end:
+            continue
         try:
-            event = json.loads(line)
+            document, end = decoder.raw_decode(text, match.start())
         except ValueError:
+            line = text.count("\n", 0, match.start()) + 1
             raise PreviewError(
-                f"line {number} is no JSON ({line[:40]!r}): give what `pulumi preview --json` printed, and nothing else"
+                f"the JSON that begins on line {line} is incomplete; save the output of `pulumi preview --json`"
             ) from None
-        if not isinstance(event, dict):
-            raise PreviewError(f"line {number} is no engine event: give what `pulumi preview --json` printed")
-        yield event
+        yield document
 
 
 def _read_classic(document: dict[str, Any], stack: str) -> Preview:
-    steps = document.get("steps") or []
-    told = _Told()
-    for found in document.get("diagnostics") or []:
-        told.diagnostic(found)
-    if "steps" not in document and not told.messages and not told.findings:
-        # A stack's own step is always there: the engine never came so far.
-        told.messages.append(("error", "the preview ended before its first step; the job's log says why"))
-    for step in steps:
-        told.image(step["urn"], step["op"], step.get("newState") or {}, step.get("oldState") or {})
-    changes = tuple(
-        _change(
+    collector = DiagnosticCollector()
+    for diagnostic in document.get("diagnostics") or []:
+        collector.diagnostic(diagnostic)
+    if "steps" not in document and not collector.messages and not collector.findings:
+        # A preview always has the stack's own step: the engine never came so far.
+        collector.messages.append(("error", "the preview ended before its first step; the job's log says why"))
+    summary = document.get("changeSummary") or {}
+    steps = [
+        _Step(
             step["urn"],
             step["op"],
             step.get("oldState") or {},
             step.get("newState") or {},
             _Diff(step.get("detailedDiff") or {}, step.get("replaceReasons") or [], step.get("diffReasons") or []),
         )
-        for step in steps
-        if step["op"] not in QUIET
-    )
-    return Preview(
-        stack or _stack_of([step["urn"] for step in steps]),
-        changes,
-        # Steps that stay are listed with --show-sames only, but always counted.
-        (document.get("changeSummary") or {}).get("same") or sum(step["op"] == "same" for step in steps),
-        tuple(told.messages),
-        tuple(_credentials((step["urn"], step["op"], step.get("newState"), step.get("oldState")) for step in steps)),
-        tuple(told.findings.values()),
-    )
+        for step in document.get("steps") or []
+    ]
+    counted = sum(number for op, number in summary.items() if op not in QUIET)
+    if counted and all(step.op in QUIET for step in steps):
+        collector.messages.append(("error", f"the preview counts {counted} changes and lists none; the file is cut"))
+    # Unchanged resources are listed with --show-sames only, but always counted.
+    return _preview(steps, collector, stack, summary.get("same"))
 
 
-def _read_events(events: Iterator[dict[str, Any]], stack: str) -> Preview:
-    changes: list[Change] = []
-    told = _Told()
-    urns: list[str] = []
-    ending: list[_Step] = []
-    unchanged = 0
+def _read_events(events: Iterable[dict[str, Any]], stack: str) -> Preview:
+    collector = DiagnosticCollector()
+    steps: list[_Step] = []
     for event in events:
         if step := (event.get("resourcePreEvent") or {}).get("metadata"):
-            urns.append(step["urn"])
-            old, new = step.get("old") or {}, step.get("new") or {}
-            ending.append((step["urn"], step["op"], new, old))
-            unchanged += step["op"] == "same"
-            told.image(step["urn"], step["op"], new, old)
-            if step["op"] not in QUIET:
-                diff = _Diff(step.get("detailedDiff") or {}, step.get("keys") or [], step.get("diffs") or [])
-                changes.append(_change(step["urn"], step["op"], old, new, diff))
-        elif found := event.get("diagnosticEvent"):
-            told.diagnostic(found)
+            diff = _Diff(step.get("detailedDiff") or {}, step.get("keys") or [], step.get("diffs") or [])
+            steps.append(_Step(step["urn"], step["op"], step.get("old") or {}, step.get("new") or {}, diff))
+        elif diagnostic := event.get("diagnosticEvent"):
+            collector.diagnostic(diagnostic)
         elif policy := event.get("policyEvent"):
-            told.policy(policy)
-    if not urns and not told.messages and not told.findings:
-        raise PreviewError("the events hold no step of a preview: give what `pulumi preview --json` printed")
+            collector.policy(policy)
+    if not (steps or collector.messages or collector.findings or collector.unjudged):
+        raise PreviewError("the events hold no step of a preview; save the output of `pulumi preview --json`")
+    return _preview(steps, collector, stack, None)
+
+
+def _preview(steps: list["_Step"], collector: "DiagnosticCollector", stack: str, unchanged: int | None) -> Preview:
+    for step in steps:
+        collector.image(step)
     return Preview(
-        stack or _stack_of(urns),
-        tuple(changes),
-        unchanged,
-        tuple(told.messages),
-        tuple(_credentials(iter(ending))),
-        tuple(told.findings.values()),
+        stack or (steps[0].urn.split("::")[0].removeprefix("urn:pulumi:") if steps else ""),
+        tuple(_change(step) for step in steps if step.op not in QUIET),
+        unchanged or sum(step.op == "same" for step in steps),
+        tuple(collector.messages),
+        tuple(_credentials(steps)),
+        tuple(collector.findings.values()),
+        tuple(collector.unjudged),
     )
-
-
-_COLOUR = re.compile(r"<\{%[^%]*%\}>")
-_REQUIREMENT = re.compile(r"(?:image: |^)(AML-IMG-\d+) (.+)")
-
-
-class _Told:
-    """Collects what the engine, the policies and the image requirements say; the same line once."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, str]] = []
-        self.findings: dict[tuple[str, str], Finding] = {}
-
-    def diagnostic(self, event: dict[str, Any]) -> None:
-        """Take a message of the engine; lines that an image requirement wrote are findings."""
-        severity, text = str(event.get("severity")), _COLOUR.sub("", str(event.get("message") or ""))
-        if severity == "info#err":
-            # What the program writes to its standard error: its refusals, a line each.
-            severity = "error" if text.startswith("error: ") else "info"
-        rest = []
-        for line in text.splitlines():
-            if found := _REQUIREMENT.search(line):
-                self._finding(found[1], severity, found[2])
-            else:
-                rest.append(line)
-        message = " ".join(" ".join(rest).split()).removeprefix(f"{severity}: ")
-        if severity in {"error", "warning"} and message:
-            said = (severity, str(redacted(message)))
-            if said not in self.messages:
-                self.messages.append(said)
-
-    def policy(self, event: dict[str, Any]) -> None:
-        """Take a violation of the policy pack."""
-        text = _COLOUR.sub("", str(event.get("message") or ""))
-        self._finding(str(event.get("policyName") or "policy"), str(event.get("enforcementLevel") or "advisory"), text)
-
-    def image(self, urn: str, op: str, new: dict[str, Any], old: dict[str, Any]) -> None:
-        """Take what was found in the image that is built and stays."""
-        if op != "same" or not _type_of(urn).endswith(":ImageBuild"):
-            return
-        for line in ((new.get("outputs") or {}) or (old.get("outputs") or {})).get("findings") or []:
-            level, _, text = str(line).partition(": ")
-            found = _REQUIREMENT.search(text)
-            # What the Dockerfile shows was said before: the image shows the same once more, in other words.
-            if found and not any(rule == found[1] for rule, _ in self.findings):
-                self._finding(found[1], level, found[2])
-
-    def _finding(self, rule: str, level: str, text: str) -> None:
-        shown = str(redacted(" ".join(text.split())))
-        self.findings.setdefault((rule, shown), Finding(rule, level, shown))
-
-
-_Step = tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]
-"""URN, operation, the state that there would be, and the one that is there."""
-
-
-def _credentials(steps: Iterable[_Step]) -> Iterator[Credential]:
-    """The end of every password that there would be, also of those that do not change."""
-    for urn, op, new, old in steps:
-        if op not in {"delete", "delete-replaced", "create-replacement"} and _type_of(urn).endswith(_PASSWORD):
-            # What stays has its outputs in the old state only: Azure chose the end where the program names none.
-            parts = [(new or {}).get("inputs"), (new or {}).get("outputs")]
-            parts += [(old or {}).get("outputs")] if op in {"same", "update"} else []
-            ends = next((part["endDate"] for part in parts if part and part.get("endDate")), None)
-            if ends:
-                yield Credential(urn.split("::", 3)[3], str(redacted(ends)))
-
-
-def _stack_of(urns: list[str]) -> str:
-    return urns[0].split("::")[0].removeprefix("urn:pulumi:") if urns else ""
 
 
 @dataclass(frozen=True)
 class _Diff:
-    """What the engine says differs: per path, the roots that force a replacement, and the roots that differ."""
+    """The engine's diff: by path, the roots that force a replacement, and the roots that differ."""
 
     detail: dict[str, Any]
     replacing: list[str]
     differing: list[str]
 
     def __iter__(self) -> Iterator[tuple[str, bool]]:
-        """Every path, with whether it forces a replacement; a root counts only where no path tells more."""
+        """Yield each path, and whether it forces a replacement; a root only where no path below it is named."""
         covered = {_root(path) for path in self.detail}
         roots = [name for name in [*self.differing, *self.replacing] if _root(name) not in covered]
         forcing = {_root(name) for name in self.replacing}
         for path in dict.fromkeys([*self.detail, *roots]):
-            found = self.detail.get(path) or {}
-            kind = str(found.get("kind") or found.get("diffKind") or "")
-            yield path, "replace" in kind or (not found and _root(path) in forcing)
+            entry = self.detail.get(path) or {}
+            kind = str(entry.get("kind") or entry.get("diffKind") or "")
+            yield path, "replace" in kind or (not entry and _root(path) in forcing)
 
 
-def _change(urn: str, op: str, old: dict[str, Any], new: dict[str, Any], diff: _Diff) -> Change:
-    before, after = old.get("inputs") or {}, new.get("inputs") or {}
-    if op in {"update", "replace"}:
-        properties = tuple(_property(path, old, new, replaces=replaces) for path, replaces in diff)
-        # Of two hidden values nobody sees that they differ; the engine says so.
-        properties = tuple(each for each in properties if each.old != each.new or each.replaces or each.new == HIDDEN)
+@dataclass(frozen=True)
+class _Step:
+    """One step of a preview, of either format."""
+
+    urn: str
+    op: str
+    old: dict[str, Any]
+    new: dict[str, Any]
+    diff: _Diff
+
+
+COLOUR = re.compile(r"<\{%[^%]*%\}>")
+"""The engine's colour markup in messages."""
+_UNJUDGED = re.compile(r"can't run policy .* during preview: ")
+"""pulumi-policy's message where a rule reads a value that is unknown (sdk/python, `pulumi_policy/policy.py`)."""
+_REQUIREMENT = re.compile(r"(?:image: |^)(AML-IMG-\d+) (.+)")
+
+
+class DiagnosticCollector:
+    """Collects what the engine, policies and image requirements report; the same line once."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, str]] = []
+        self.findings: dict[tuple[str, str], Finding] = {}
+        self.unjudged: dict[str, None] = {}
+
+    def diagnostic(self, event: dict[str, Any]) -> None:
+        """Take a message of the engine; lines of an image requirement are findings."""
+        severity, text = str(event.get("severity")), COLOUR.sub("", str(event.get("message") or ""))
+        if severity == "info#err":
+            # What the program writes to its standard error: its refusals, a line each.
+            severity = "error" if text.startswith("error: ") else "info"
+        rest = []
+        for line in text.splitlines():
+            if match := _REQUIREMENT.search(line):
+                self._finding(match[1], severity, match[2])
+            else:
+                rest.append(line)
+        message = " ".join(" ".join(rest).split()).removeprefix(f"{severity}: ")
+        if severity in {"error", "warning"} and message:
+            entry = (severity, str(redacted(message)))
+            if entry not in self.messages:
+                self.messages.append(entry)
+
+    def policy(self, event: dict[str, Any]) -> None:
+        """Take a violation of the policy pack."""
+        rule, text = str(event.get("policyName") or "policy"), COLOUR.sub("", str(event.get("message") or ""))
+        if _UNJUDGED.search(text):
+            self.unjudged[rule] = None
+            return
+        resource = str(event.get("resourceUrn") or "").rpartition("::")[2]
+        if resource:
+            text = text.replace(f"{resource}: ", "", 1)
+        self._finding(rule, str(event.get("enforcementLevel") or "advisory"), text, resource)
+
+    def image(self, step: _Step) -> None:
+        """Take the findings about an image that is built already and does not change."""
+        if step.op != "same" or not _type_of(step.urn).endswith(":ImageBuild"):
+            return
+        for line in (step.new.get("outputs") or step.old.get("outputs") or {}).get("findings") or []:
+            level, _, text = str(line).partition(": ")
+            match = _REQUIREMENT.search(text)
+            # What the Dockerfile shows is reported already: the image shows it once more, in other words.
+            if match and not any(rule == match[1] for rule, _ in self.findings):
+                self._finding(match[1], level, match[2])
+
+    def _finding(self, rule: str, level: str, text: str, resource: str = "") -> None:
+        """Add a violation; one of several resources is one finding."""
+        line = str(redacted(" ".join(text.split())))
+        finding = self.findings.get((rule, line)) or Finding(rule, level, line)
+        if resource and resource not in finding.resources:
+            finding = replace(finding, resources=(*finding.resources, resource))
+        self.findings[rule, line] = finding
+
+
+def _credentials(steps: Iterable[_Step]) -> Iterator[Credential]:
+    """Return when each password expires, also those that do not change."""
+    for step in steps:
+        if step.op in {"delete", "delete-replaced", "create-replacement"} or not _type_of(step.urn).endswith(_PASSWORD):
+            continue
+        # Without a change the outputs are in the old state only, and Azure chooses the end where the program has none.
+        parts = [step.new.get("inputs"), step.new.get("outputs")]
+        parts += [step.old.get("outputs")] if step.op in {"same", "update"} else []
+        if ends := next((part["endDate"] for part in parts if part and part.get("endDate")), None):
+            yield Credential(step.urn.split("::", 3)[3], str(redacted(ends)))
+
+
+def _change(step: _Step) -> Change:
+    old, new = step.old, step.new
+    if step.op in {"update", "replace"}:
+        properties = tuple(_property(path, old, new, replaces=replaces) for path, replaces in step.diff)
+        # Two hidden values look the same; the engine knows that they differ.
+        properties = tuple(
+            each for each in properties if each.old != each.new or each.replaces or HIDDEN in str(each.new)
+        )
     else:
+        before, after = old.get("inputs") or {}, new.get("inputs") or {}
         properties = tuple(
             PropertyChange(name, redacted(before.get(name), name), redacted(after.get(name), name))
             for name in dict.fromkeys([*before, *after])
             if not name.startswith("__")
         )
-    state = new or old
-    told = _type_of(urn).rsplit(":", 1)[-1] in EXPLAINED
-    return Change(
-        urn,
-        op,
-        properties,
-        tuple(state.get("dependencies") or ()),
-        _facts(old) if told else {},
-        _facts(new) if told else {},
-    )
+    dependencies = tuple((new or old).get("dependencies") or ())
+    imported = str(new.get("id") or "") if step.op in IMPORTS else ""
+    if _type_of(step.urn).rsplit(":", 1)[-1] not in EXPLAINED:
+        return Change(step.urn, step.op, properties, dependencies, imported=imported)
+    return Change(step.urn, step.op, properties, dependencies, _facts(old), _facts(new), imported)
 
 
 def _facts(state: dict[str, Any]) -> dict[str, Any]:
-    """Outputs, and over them what the program says: in a preview the outputs may still be the old ones."""
+    """Merge outputs and inputs; inputs win: in a preview the outputs may still be the old ones."""
     whole = {**(state.get("outputs") or {}), **(state.get("inputs") or {})}
     plain = {name: whole.pop(name) for name in _PLAIN if name in whole}
-    found: dict[str, Any] = redacted(whole)
-    return found | plain
+    facts: dict[str, Any] = redacted(whole)
+    return facts | plain
 
 
 @lru_cache(maxsize=16384)
@@ -411,48 +451,37 @@ def _root(path: str) -> str:
 
 
 def _property(path: str, old: dict[str, Any], new: dict[str, Any], *, replaces: bool) -> PropertyChange:
-    before = _seen(old.get("inputs") or {}, path)
+    before = _redacted_at(old.get("inputs") or {}, path)
     if before is None:
-        before = _seen(old.get("outputs") or {}, path)
-    before, after = alike(before, _seen(new.get("inputs") or {}, path))
+        before = _redacted_at(old.get("outputs") or {}, path)
+    before, after = equally_hidden(before, _redacted_at(new.get("inputs") or {}, path))
     return PropertyChange(path, before, after, replaces)
 
 
-def _seen(properties: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
-    """What stands at a path, without secrets: what is around it tells too, so the whole property is looked at."""
+def _redacted_at(properties: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the value at a path without secrets; the whole property is redacted, as names beside a value count."""
     root = _root(path)
     return _at({root: redacted(properties.get(root), root)}, path) if root in properties else None
 
 
+_PART = re.compile(r'\["(?P<quoted>.*?)(?:"\]|$)|\[(?P<index>[^\]]*)\]?|(?P<name>[^.\[]+)')
+
+
 @lru_cache(maxsize=4096)
 def _parts(path: str) -> tuple[str | int, ...]:
-    """Split an engine's property path: `a.b[0]["c.d"]`."""
-    parts: list[str | int] = []
-    rest = path
-    while rest:
-        if rest.startswith('["'):
-            end = rest.find('"]', 2)
-            end = len(rest) if end < 0 else end
-            parts.append(rest[2:end].replace('\\"', '"'))
-            rest = rest[end + 2 :]
-        elif rest.startswith("["):
-            end = rest.find("]")
-            end = len(rest) if end < 0 else end
-            inner = rest[1:end]
-            parts.append(int(inner) if inner.isdigit() else inner)
-            rest = rest[end + 1 :]
-        else:
-            rest = rest.removeprefix(".")
-            end = next((n for n, letter in enumerate(rest) if letter in ".["), len(rest))
-            parts.append(rest[:end])
-            rest = rest[end:]
-            if end == 0 and not rest.startswith("["):
-                break
-    return tuple(parts) or (path,)
+    """Split a property path of the engine: `a.b[0]["c.d"]`."""
+    return tuple(_part(match) for match in _PART.finditer(path)) or (path,)
+
+
+def _part(match: re.Match[str]) -> str | int:
+    if match["quoted"] is not None:
+        return match["quoted"].replace('\\"', '"')
+    index = match["index"]
+    return match["name"] if index is None else int(index) if index.isdigit() else index
 
 
 def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - JSON
-    """The value at a path; hidden where what holds it is hidden."""
+    """Return the value at a path; hidden where its container is."""
     for part in _parts(path):
         if value == HIDDEN:
             return HIDDEN

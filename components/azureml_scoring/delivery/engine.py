@@ -1,136 +1,252 @@
-"""The Pulumi CLI on a project's stacks: state out, config in, updates.
+"""One stack of a Pulumi project, by Pulumi's Automation API: state, config, updates and locks.
 
-Owns: the calls, the progress that is shown of them, and the one line that says why an update failed. Refuses to own
-what an update is for, and what a killed one has left (`recover.py`).
+Owns the calls, the progress that is shown of them, and the one line that says why one failed. Refuses to own what an
+update is for, and what a killed one has left (`recover.py`).
+
+Three things of the Automation API are kept away (sdk/python, `pulumi/automation/_local_workspace.py`): `export_stack`
+decrypts secrets, `import_stack` drops a state's `features` and leaves its file when it is refused, and project settings
+that are handed over rewrite Pulumi.yaml.
 """
 
 import json
-import re
-import subprocess
+import os
+import socket
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-_ROW: Final = re.compile(
-    r"^ +[+~-]{1,2} +\S+:(?P<kind>\w+) (?P<name>\S+) (?P<state>[a-z]+) \([\d.]+s\)"
-    r"(?: \[diff: [^\]]*\])?;? ?(?P<text>.*)$"
-)
-"""A line of progress about a resource: what becomes of it, how long it has taken, what it says."""
-_HIDDEN: Final = "[hidden]"
-"""Stands for what is sealed in a stack file."""
-_SAID: Final = re.compile(r"\berror: (.+)")
-_NOTHING_NEW: Final = ("update failed", "resource monitor", "an unhandled error", "failed to register new resource")
+import yaml
+from pulumi import automation
+from pulumi.automation.events import EngineEvent, OpType
+
+from azureml_scoring.delivery.changes import COLOUR
+from azureml_scoring.errors import CommandError
+
+Log = Callable[[str], None]
+"""Takes one line for the user."""
+SEALED: Final = "[hidden]"
+"""Stands for an encrypted value of a stack file."""
+_UNINFORMATIVE: Final = ("update failed", "resource monitor", "an unhandled error", "failed to register new resource")
+_RESULTS: Final = {OpType.CREATE: "created", OpType.UPDATE: "updated", OpType.DELETE: "deleted"}
 
 
-class EngineError(Exception):
+class EngineError(CommandError):
     """A run of Pulumi failed: one line that says why."""
 
 
+class _Workspace(automation.LocalWorkspace):
+    def select_stack(self, stack_name: str) -> None:
+        """Leave the user's selection as it is: each command names its stack."""
+
+
+@cache
+def _workspace(project: Path) -> _Workspace:
+    """Return the project's workspace; once, since each asks the CLI for its version."""
+    # An event that the SDK does not know would be printed whole, with the outputs that debug messages hold.
+    warnings.filterwarnings("ignore", message="Failed to parse engine event")
+    return _Workspace(work_dir=str(project))
+
+
 @dataclass(frozen=True)
-class Engine:
-    """Pulumi in the folder of a project; `tell` gets a line at a time."""
+class Lock:
+    """Who holds a stack, as a backend in a folder or bucket records it."""
 
-    root: Path
-    tell: Callable[[str], None]
+    user: str
+    host: str
+    process: int
+    since: str
 
-    def state(self, stack: str) -> dict[str, Any]:
-        """The state of a stack as `pulumi stack export` tells it; secrets stay sealed."""
-        found: dict[str, Any] = json.loads(self._run("stack", "export", "--stack", stack))
-        return found
+    @property
+    def is_local(self) -> bool:
+        """Whether it was taken on this machine."""
+        return self.host == socket.gethostname()
 
-    def write(self, stack: str, changes: Mapping[str, Any]) -> None:
-        """Change a stack's file as its user would: by `pulumi config`, which keeps comments and what is sealed.
+    @property
+    def is_alive(self) -> bool:
+        """Whether that process still runs, as far as this machine can tell."""
+        with suppress(OSError):
+            name = Path(f"/proc/{self.process}/comm").read_text(encoding="utf-8")
+            return self.is_local and name.startswith("pulumi")
+        return False
 
-        Sections are written whole, single fields by their path; None takes a field out.
+    def __str__(self) -> str:
+        """One line for the user."""
+        state = "which has ended" if self.is_local else "on another machine: make sure that it has ended"
+        return f"{self.user}@{self.host}, process {self.process} since {self.since}, {state}"
+
+
+@dataclass(frozen=True)
+class PulumiStack:
+    """One stack; an empty name is the stack that is selected. Failures are EngineErrors."""
+
+    project: Path
+    name: str
+    log: Log = print
+
+    @cached_property
+    def _stack(self) -> automation.Stack:
+        return automation.Stack.select(self.name, _workspace(self.project))
+
+    def export(self) -> dict[str, Any]:
+        """Return the state; secrets stay encrypted."""
+        state: dict[str, Any] = json.loads(self._run("stack", "export"))
+        return state
+
+    def import_(self, state: Mapping[str, Any]) -> None:
+        """Make this the state; the engine checks it first."""
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "state.json"
+            file.write_text(json.dumps(state), encoding="utf-8")
+            self._run("stack", "import", "--file", str(file))
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Change the stack file by `pulumi config`, which keeps comments and encrypted values.
+
+        Sections are written whole, texts by their path; None removes a field.
         """
-        whole: dict[str, Any] = {}
-        for name, value in changes.items():
-            if value is None:
-                self._run("config", "rm", "--stack", stack, "--path", f"scoring:{name}")
-            elif isinstance(value, str):
-                self._run("config", "set", "--stack", stack, "--path", f"scoring:{name}", value)
-            elif _HIDDEN in json.dumps(value):
-                raise EngineError(f"scoring:{name} of stack {stack} has a sealed value, which would be lost; move it")
-            else:
-                whole[f"scoring:{name}"] = {"value": json.dumps(value), "objectValue": value, "secret": False}
-        if whole:
-            self._run("config", "set-all", "--stack", stack, "--json", json.dumps(whole))
+        if names := [name for name, value in changes.items() if SEALED in json.dumps(value)]:
+            raise EngineError(
+                f"scoring:{names[0]} of stack {self.name} has an encrypted value, which would be lost; move it"
+            )
+        sections: dict[str, Any] = {}
+        with _errors():
+            for name, value in changes.items():
+                if value is None:
+                    _workspace(self.project).remove_config(self.name, f"scoring:{name}", path=True)
+                elif isinstance(value, str):
+                    setting = automation.ConfigValue(value)
+                    _workspace(self.project).set_config(self.name, f"scoring:{name}", setting, path=True)
+                else:
+                    sections[f"scoring:{name}"] = {"value": json.dumps(value), "objectValue": value, "secret": False}
+            if sections:
+                _workspace(self.project).set_all_config_json(self.name, json.dumps(sections))
 
-    def up(self, stack: str) -> None:
-        """Update a stack; on failure raise what it said."""
-        code, text = self._update(stack)
-        if code:
-            raise EngineError(why(text))
+    def up(self) -> None:
+        """Update the stack."""
+        progress = Progress(self.log)
+        with _errors(progress):
+            self._stack.up(on_event=progress, show_secrets=False)
 
-    def _update(self, stack: str) -> tuple[int, str]:
-        lines: list[str] = []
-        with subprocess.Popen(
-            ["pulumi", "--non-interactive", "--color=never", "up", "--yes", "--skip-preview", "--stack", stack],
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            said: dict[str, str] = {}
-            for line in process.stdout or ():
-                lines.append(line)
-                if shown := news(line, said):
-                    self.tell(f"    {shown}")
-        return process.returncode, "".join(lines)
+    def refresh(self) -> None:
+        """Read all resources of the state from Azure."""
+        progress = Progress(self.log)
+        with _errors(progress):
+            self._stack.refresh(on_event=progress, show_secrets=False)
+
+    def unlock(self) -> None:
+        """Take the lock of a run that has ended away."""
+        with _errors():
+            self._stack.cancel()
+
+    def locks(self) -> tuple[Lock, ...] | None:
+        """Return who holds the stack; None where the backend does not show it, as it is no folder."""
+        with _errors():
+            url = os.environ.get("PULUMI_BACKEND_URL") or _workspace(self.project).who_am_i().url or ""
+        if not url.startswith("file://"):
+            return None
+        backend = self.project / Path(url.removeprefix("file://")).expanduser()
+        name = yaml.safe_load((self.project / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
+        files = sorted(backend.glob(f".pulumi/locks/*/{name}/{self.name.rpartition('/')[2]}/*.json"))
+        return tuple(_lock(json.loads(file.read_text(encoding="utf-8"))) for file in files)
 
     def _run(self, *words: str) -> str:
-        done = subprocess.run(
-            ["pulumi", "--non-interactive", "--color=never", *words],
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise EngineError(why(done.stderr + done.stdout))
-        return done.stdout
+        """Run a command that the Automation API has no fitting call for."""
+        with _errors():
+            command = _workspace(self.project).pulumi_command
+            return str(command.run([*words, "--stack", self.name], str(self.project), {}).stdout)
 
 
-def news(line: str, said: dict[str, str]) -> str:
-    """Tell what a line of progress has that is new: what a resource says, or that it is done. Empty: nothing.
+def selected_stack(project: Path) -> str:
+    """Return the name of the stack that is selected in a project."""
+    with _errors():
+        if selected := _workspace(project).stack():
+            return str(selected.name)
+    raise EngineError("no stack is selected; name one")
 
-    `said` keeps what each resource said last, since every line repeats it.
+
+def _lock(document: Mapping[str, Any]) -> Lock:
+    return Lock(document["username"], document["hostname"], document["pid"], document["timestamp"].partition(".")[0])
+
+
+@dataclass
+class Progress:
+    """Reads the engine's events: logs what a resource says and when its step is done, and collects errors.
+
+    Debug messages are never read: the Python SDK writes outputs there, secret ones too.
     """
-    found = _ROW.match(line.rstrip())
-    if found is None:
-        return ""
-    name, text = found["name"], found["text"]
-    if text and said.get(name) != text:
-        said[name] = text
-        return f"{name}: {text}"
-    return f"{name}: {found['kind']} {found['state']}" if found["state"].endswith("ed") else ""
+
+    log: Log
+    errors: list[str] = field(default_factory=list)
+    _last: dict[str, str] = field(default_factory=dict)
+    """The last message of each resource: a provider may repeat it."""
+
+    def __call__(self, event: EngineEvent) -> None:
+        """Take one event."""
+        if message := event.diagnostic_event:
+            self._message(message.urn or "", message.severity, COLOUR.sub("", message.message).strip())
+        elif (policy := event.policy_event) and policy.enforcement_level == "mandatory":
+            self.errors.append(f"{policy.policy_name}: {' '.join(COLOUR.sub('', policy.message).split())}")
+        elif done := event.res_outputs_event:
+            step = done.metadata
+            if result := _RESULTS.get(step.op):
+                self.log(f"    {_name(step.urn)}: {step.type.rpartition(':')[2]} {result}")
+
+    def _message(self, urn: str, severity: str, text: str) -> None:
+        line = text.partition("\n")[0]
+        if severity == "error":
+            self.errors.append(line)
+        elif severity == "info#err":
+            # What the program writes to standard error: its refusals, a line each.
+            self.errors += [each.removeprefix("error: ") for each in text.splitlines() if each.startswith("error: ")]
+        elif severity in {"info", "warning"} and urn and line and self._last.get(urn) != line:
+            self._last[urn] = line
+            self.log(f"    {_name(urn)}: {'warning: ' if severity == 'warning' else ''}{line}")
+
+    @property
+    def reason(self) -> str:
+        """The error that says why the run failed; empty where the engine reported none."""
+        informative = [error for error in self.errors if not error.startswith(_UNINFORMATIVE)]
+        return next(iter(informative or self.errors), "")
 
 
-def why(text: str) -> str:
-    """Pick the line of a run's output that says why it failed."""
-    said = [found[1].strip() for found in map(_SAID.search, _diagnostics(text)) if found]
-    telling = [line for line in said if not line.startswith(_NOTHING_NEW)]
-    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
-    return next(iter(telling or said), last)
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
 
 
-def _diagnostics(text: str) -> Iterator[str]:
-    """An update's summary alone, where it has one: rows of progress repeat what stands there, cut short."""
-    yield from (text.partition("Diagnostics:")[2] or text).splitlines()
+@contextmanager
+def _errors(progress: Progress | None = None) -> Iterator[None]:
+    """Turn what the Automation API raises into one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise EngineError("pulumi is not on PATH; install it, or use the shell of `make env`") from None
+    except automation.InvalidVersionError as error:
+        raise EngineError(str(error)) from None
+    except automation.CommandError as error:
+        raise EngineError((progress and progress.reason) or reason_of(str(error))) from None
 
 
-def config_of(text: Mapping[str, Any]) -> dict[str, Any]:
-    """The project's part of a stack file, with secrets hidden."""
-    given = {str(key): value for key, value in (text.get("config") or {}).items()}
-    return {key.removeprefix("scoring:"): _open(value) for key, value in given.items() if key.startswith("scoring:")}
+def reason_of(output: str) -> str:
+    """Return the line of a command's output that says why it failed: the CLI's own errors are no events."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    return next(iter(errors), lines[-1] if lines else "no output")
 
 
-def _open(value: object) -> Any:  # noqa: ANN401 - YAML
+def config_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the project's part of a stack file, with encrypted values replaced by `SEALED`."""
+    config = {str(key): value for key, value in (document.get("config") or {}).items()}
+    return {key.removeprefix("scoring:"): _sealed(value) for key, value in config.items() if key.startswith("scoring:")}
+
+
+def _sealed(value: object) -> Any:  # noqa: ANN401 - YAML
     if isinstance(value, Mapping):
-        return _HIDDEN if set(value) == {"secure"} else {key: _open(inner) for key, inner in value.items()}
+        return SEALED if set(value) == {"secure"} else {key: _sealed(inner) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_open(inner) for inner in value]
+        return [_sealed(inner) for inner in value]
     return value

@@ -1,4 +1,4 @@
-"""Markdown out of texts that nobody vouched for. Pure: what comes out cannot break out of its place."""
+"""Markdown from untrusted texts: escaped, so that they can add no markup, links or mentions. Pure."""
 
 import re
 
@@ -6,21 +6,21 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@])")
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]+"
 )
-"""What has no shape of its own: controls, marks that turn the direction of writing, halves of characters."""
+"""Invisible characters: controls, marks of writing direction, surrogates."""
 _JOINER = "\u2060"
-"""Seen by nobody; keeps a service from making a link or a mention of what it reads after the markup is done."""
+"""Invisible; keeps a service from turning a text into a link or mention after it has parsed the markup."""
 
 
 def text(value: str, longest: int = 200) -> str:
-    """A text as it stands, on one line: no markup, no HTML, no mentions, no links."""
+    """Escape a text, on one line: no markup, no HTML, no mentions, no links."""
     plain = _short(value, longest)
     plain = plain.replace("://", f":{_JOINER}//").replace("www.", f"www{_JOINER}.")
     plain = plain.replace("@", f"@{_JOINER}").replace("#", f"#{_JOINER}")
-    return _SPECIAL.sub(lambda found: f"&#{ord(found.group(1))};", plain)
+    return _SPECIAL.sub(lambda match: f"&#{ord(match.group(1))};", plain)
 
 
 def code(value: str, longest: int = 200) -> str:
-    """A text in code style on one line, also inside a table cell."""
+    """Format a text as code on one line, also inside a table cell."""
     if "|" in value:
         # In a table a bar ends the cell even in code, and before a bar a backslash has several meanings.
         return text(value, longest)
@@ -33,14 +33,14 @@ def code(value: str, longest: int = 200) -> str:
 
 
 def label(value: str) -> str:
-    """A text inside a quoted label of Mermaid."""
+    """Format a text for a quoted label of Mermaid."""
     return (
         "".join(letter if letter.isalnum() or letter in "-_ ." else " " for letter in _short(value, 60)).strip() or "-"
     )
 
 
 def row(*cells: str) -> str:
-    """A table's row of cells that are Markdown already."""
+    """Join cells, which are Markdown already, to a table's row."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -1,8 +1,7 @@
-"""What a killed run left in the state, and what becomes of it. Pure.
+"""Pending operations of a killed run: what Azure is asked about each, how each is resolved, the repaired state. Pure.
 
-An exported state and what Azure answers go in; a plan and the mended state come out. Owns which operations can be
-judged, and the mended state. Refuses to own looking at Azure and running Pulumi (`recover.py`), and to judge what it
-does not know: that is left to whoever runs it.
+Owns which operations can be judged. Refuses to own asking Azure and running Pulumi (`recover.py`), and to judge types
+that it does not know: those are left to the user.
 
 A pending creation has the resource as it would stand in the state, but for id and outputs. Physical names are pure
 functions of the stack (`plan/names.py`), so its inputs say under which id Azure has it, if it has it.
@@ -12,46 +11,40 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from azureml_scoring.errors import CommandError
 
 _GROUP: Final = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
-_ML: Final = _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}"
-
-ARM: Final[Mapping[str, tuple[str, str]]] = {
+_WORKSPACE: Final = "MachineLearningServices/workspaces/{workspaceName}"
+_TYPES: Final = {
+    "storage:StorageAccount": ("Storage/storageAccounts/{accountName}", "2023-05-01"),
+    "keyvault:Vault": ("KeyVault/vaults/{vaultName}", "2023-07-01"),
+    "keyvault:Secret": ("KeyVault/vaults/{vaultName}/secrets/{secretName}", "2023-07-01"),
+    "operationalinsights:Workspace": ("OperationalInsights/workspaces/{workspaceName}", "2023-09-01"),
+    "applicationinsights:Component": ("Insights/components/{resourceName}", "2020-02-02"),
+    "containerregistry:Registry": ("ContainerRegistry/registries/{registryName}", "2023-07-01"),
+    "machinelearningservices:Workspace": (_WORKSPACE, "2024-10-01"),
+    "machinelearningservices:WorkspaceConnection": (f"{_WORKSPACE}/connections/{{connectionName}}", "2024-10-01"),
+    "machinelearningservices:Compute": (f"{_WORKSPACE}/computes/{{computeName}}", "2024-10-01"),
+    "managedidentity:UserAssignedIdentity": ("ManagedIdentity/userAssignedIdentities/{resourceName}", "2023-01-31"),
+    "monitor:AutoscaleSetting": ("Insights/autoscaleSettings/{autoscaleSettingName}", "2022-10-01"),
+}
+_SCOPED: Final = {
     "resources:ResourceGroup": (_GROUP, "2024-03-01"),
-    "storage:StorageAccount": (_GROUP + "/providers/Microsoft.Storage/storageAccounts/{accountName}", "2023-05-01"),
-    "keyvault:Vault": (_GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}", "2023-07-01"),
-    "keyvault:Secret": (_GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}/secrets/{secretName}", "2023-07-01"),
-    "operationalinsights:Workspace": (
-        _GROUP + "/providers/Microsoft.OperationalInsights/workspaces/{workspaceName}",
-        "2023-09-01",
-    ),
-    "applicationinsights:Component": (_GROUP + "/providers/Microsoft.Insights/components/{resourceName}", "2020-02-02"),
-    "containerregistry:Registry": (
-        _GROUP + "/providers/Microsoft.ContainerRegistry/registries/{registryName}",
-        "2023-07-01",
-    ),
-    "machinelearningservices:Workspace": (_ML, "2024-10-01"),
-    "machinelearningservices:WorkspaceConnection": (_ML + "/connections/{connectionName}", "2024-10-01"),
-    "managedidentity:UserAssignedIdentity": (
-        _GROUP + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}",
-        "2023-01-31",
-    ),
     "authorization:RoleAssignment": (
         "{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
         "2022-04-01",
-    ),
-    "machinelearningservices:Compute": (_ML + "/computes/{computeName}", "2024-10-01"),
-    "monitor:AutoscaleSetting": (
-        _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
-        "2022-10-01",
     ),
     "monitor:DiagnosticSetting": (
         "{resourceUri}/providers/Microsoft.Insights/diagnosticSettings/{name}",
         "2021-05-01-preview",
     ),
 }
-"""By azure-native type: where it lives, with the SDK's names of the inputs in braces, and a version to read it by."""
+ARM: Final = _SCOPED | {
+    token: (f"{_GROUP}/providers/Microsoft.{path}", version) for token, (path, version) in _TYPES.items()
+}
+"""Id template, with the SDK's input names in braces, and an API version to read it by; by azure-native type."""
 
 _NATIVE: Final = "azure-native:"
 _OWN: Final = "azureml-scoring:"
@@ -64,14 +57,14 @@ _NOT_CREATING: Final = {
     "reading": "nothing was to be changed",
     "importing": "nothing was to be changed",
 }
-"""Operations on what the state knows already, and why they can be dropped."""
+"""Operations on resources that the state has already, and why they can be dropped."""
 
-REDO: Final = "adopted after a killed run: the next up writes it once more, so that it is as declared"
+UNFINISHED: Final = "adopted after a killed run: the next up writes it once more, so that it is as declared"
 """Why an adopted resource counts as unfinished (the engine's `initErrors`)."""
 
 
-class StateError(ValueError):
-    """The state cannot be read or mended; one line."""
+class StateError(CommandError):
+    """The state cannot be read or repaired; one line."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,7 @@ class Operation:
 
     @property
     def urn(self) -> str:
-        """The resource's name in the whole world of Pulumi."""
+        """The resource's URN."""
         return str(self.resource["urn"])
 
     @property
@@ -99,15 +92,15 @@ class Operation:
 
     def text(self, key: str) -> str:
         """Return an input that is a plain text; raise where it is none, or a secret."""
-        found = (self.resource.get("inputs") or {}).get(key)
-        if not isinstance(found, str) or not found:
+        value = (self.resource.get("inputs") or {}).get(key)
+        if not isinstance(value, str) or not value:
             raise StateError(f"its {key} is not in the state as a text")
-        return found
+        return value
 
 
 @dataclass(frozen=True)
-class Look:
-    """What to look for on Azure, for one operation. One of the first three is set."""
+class Query:
+    """What to ask Azure about one operation. One of `arm_id`, `application`, `principal_of` and `password` is set."""
 
     arm_id: str = ""
     version: str = ""
@@ -117,7 +110,7 @@ class Look:
     principal_of: str = ""
     """A service principal by its application's client id."""
     password: str = ""
-    """With this display name, passwords of `owner` that the state does not know: their values are lost."""
+    """With this display name, passwords of `owner` that the state does not have: their values are lost."""
     owner: str = ""
     """Object id of the application."""
     known: frozenset[str] = frozenset()
@@ -125,8 +118,8 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What Azure says: an id where it is there, the key ids of lost passwords, or why nobody can tell."""
+class Result:
+    """What Azure answers: an id where the resource exists, key ids of lost passwords, or why the answer is unclear."""
 
     id: str = ""
     note: str = ""
@@ -136,193 +129,196 @@ class Answer:
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one operation: `adopt`, `drop`, or `leave` where that is not for us to say."""
+    """How one operation is resolved; `leave`: the user must decide."""
 
     operation: Operation
-    fate: str
-    why: str
+    resolution: Literal["adopt", "drop", "leave"]
+    reason: str
     id: str = ""
     owner: str = ""
     lost: tuple[str, ...] = ()
     """Key ids of passwords of the application `owner`, to be removed."""
 
     def __str__(self) -> str:
-        """One line for whoever is asked."""
-        return f"{self.fate:<8} {self.operation.name} ({self.operation.type.rpartition(':')[2]}): {self.why}"
+        """One line for the user."""
+        return f"{self.resolution:<8} {self.operation.name} ({self.operation.type.rpartition(':')[2]}): {self.reason}"
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What a user has said of operations, by logical name or URN."""
+    """The user's own resolutions, by logical name or URN."""
 
     adopt: Mapping[str, str] = field(default_factory=dict)
-    """The id under which it is there."""
+    """The id under which the resource exists."""
     drop: frozenset[str] = frozenset()
-    """It is not there."""
+    """The resource does not exist."""
 
 
 def operations(state: Mapping[str, Any]) -> list[Operation]:
     """Read the pending operations of an exported state."""
     try:
-        found = state["deployment"].get("pending_operations") or []
-        return [Operation(str(each["type"]), each["resource"]) for each in found]
+        documents = state["deployment"].get("pending_operations") or []
+        return [Operation(str(each["type"]), each["resource"]) for each in documents]
     except (KeyError, TypeError, AttributeError) as error:
         raise StateError(f"the state is not as `pulumi stack export` writes it ({error!r})") from None
 
 
-def judge(state: Mapping[str, Any], operation: Operation, subscription: str) -> Step | Look:
-    """Return what becomes of an operation, or what to look for first. `subscription` is the deployer's default."""
-    if why := _needless(state, operation):
-        return Step(operation, "drop", why)
+def resolve_or_query(state: Mapping[str, Any], operation: Operation, subscription: str) -> Step | Query:
+    """Resolve an operation, or return what to ask Azure first. `subscription` is the deployer's default."""
+    if reason := _reason_to_drop(state, operation):
+        return Step(operation, "drop", reason)
     try:
-        return _look(state, operation, subscription)
+        return _query(state, operation, subscription)
     except StateError as error:
         return Step(operation, "leave", str(error))
 
 
-def _needless(state: Mapping[str, Any], operation: Operation) -> str:
-    """Say why nobody needs to look for what an operation was about; empty where somebody must."""
+def _reason_to_drop(state: Mapping[str, Any], operation: Operation) -> str:
+    """Say why Azure need not be asked; empty where it must be."""
     if operation.kind != "creating":
         return _NOT_CREATING.get(operation.kind, "")
     if not operation.resource.get("custom") or operation.type.startswith("pulumi:"):
         return "it is nothing on Azure"
     if operation.type.startswith(_OWN):
-        return "up finds by itself what is there"
+        return "up finds by itself what exists"
     if operation.type.startswith("docker:"):
         return "up builds and pushes once more, to the same name"
-    live = _live(state, operation.urn)
-    return f"the state has it, as {live['id']}" if live else ""
+    resource = _current(state, operation.urn)
+    return f"the state has it, as {resource['id']}" if resource else ""
 
 
-def _look(state: Mapping[str, Any], operation: Operation, subscription: str) -> Look:
+def _query(state: Mapping[str, Any], operation: Operation, subscription: str) -> Query:
     if operation.kind != "creating":
-        raise StateError(f"an operation of kind {operation.kind!r} is not known here")
+        raise StateError(f"operations of kind {operation.kind!r} are not known here")
     known = frozenset(str(each.get("id")) for each in _resources(state) if each["type"] == operation.type)
     if operation.type == _APPLICATION:
-        return Look(application=operation.text("displayName"), known=known)
+        return Query(application=operation.text("displayName"), known=known)
     if operation.type == _PRINCIPAL:
-        return Look(principal_of=operation.text("clientId"))
+        return Query(principal_of=operation.text("clientId"))
     if operation.type == _PASSWORD:
         owner = operation.text("applicationId").rpartition("/")[2]
-        return Look(password=operation.text("displayName"), owner=owner, known=known)
+        return Query(password=operation.text("displayName"), owner=owner, known=known)
     package, _, token = operation.type.partition(":")
     if f"{package}:" != _NATIVE or token not in ARM:
         raise StateError("this type is not known here")
-    path, version = ARM[token]
+    template, version = ARM[token]
     provider = next((each for each in _resources(state) if each["urn"] == _provider(operation.resource)), {})
-    ours = (provider.get("inputs") or {}).get("subscriptionId") or subscription
+    configured = (provider.get("inputs") or {}).get("subscriptionId") or subscription
 
-    def fill(found: re.Match[str]) -> str:
-        if found[1] != "subscriptionId":
-            return operation.text(found[1]).strip("/")
-        if not ours:
-            raise StateError("nobody says in which subscription; set ARM_SUBSCRIPTION_ID")
-        return str(ours)
+    def fill(match: re.Match[str]) -> str:
+        if match[1] != "subscriptionId":
+            return operation.text(match[1]).strip("/")
+        if not configured:
+            raise StateError("its subscription is unknown; set ARM_SUBSCRIPTION_ID")
+        return str(configured)
 
-    return Look(f"/{re.sub('{([a-zA-Z]+)}', fill, path).strip('/')}", version)
+    return Query(f"/{re.sub('{([a-zA-Z]+)}', fill, template).strip('/')}", version)
 
 
-def conclude(operation: Operation, look: Look, answer: Answer) -> Step:
-    """Return what becomes of an operation, now that Azure has answered."""
-    if answer.unclear:
-        return Step(operation, "leave", answer.unclear)
-    if look.password:
-        lost = f"; removes {len(answer.lost)} whose value nobody knows" if answer.lost else ""
-        return Step(operation, "drop", f"up makes a new password{lost}", owner=look.owner, lost=answer.lost)
-    if answer.id:
-        return Step(operation, "adopt", f"Azure has it, as {answer.id}{answer.note}", id=answer.id)
+def resolve(operation: Operation, query: Query, result: Result) -> Step:
+    """Resolve an operation by Azure's answer."""
+    if result.unclear:
+        return Step(operation, "leave", result.unclear)
+    if query.password:
+        lost = f"; removes {len(result.lost)} whose value is lost" if result.lost else ""
+        return Step(operation, "drop", f"up creates a new password{lost}", owner=query.owner, lost=result.lost)
+    if result.id:
+        return Step(operation, "adopt", f"Azure has it, as {result.id}{result.note}", id=result.id)
     return Step(operation, "drop", "Azure does not have it")
 
 
-def decided(steps: Sequence[Step], decisions: Decisions) -> list[Step]:
-    """Put a user's word in place of ours; raise where it fits no operation, or more than one."""
-    told = {**dict.fromkeys(decisions.drop, ""), **decisions.adopt}
+def with_decisions(steps: Sequence[Step], decisions: Decisions) -> list[Step]:
+    """Put the user's resolutions in place of ours; raise where one fits no operation, or more than one."""
+    ids = {**dict.fromkeys(decisions.drop, ""), **decisions.adopt}
     if both := sorted(decisions.drop & decisions.adopt.keys()):
-        raise StateError(f"{both[0]}: to be adopted and to be dropped; say one of them")
-    for name in told:
-        fitting = [step.operation.urn for step in steps if name in {step.operation.name, step.operation.urn}]
-        if len(fitting) != 1:
+        raise StateError(f"{both[0]}: both --adopt and --drop name it; use one of them")
+    for name in ids:
+        matches = [step.operation.urn for step in steps if name in {step.operation.name, step.operation.urn}]
+        if len(matches) != 1:
             names = ", ".join(step.operation.name for step in steps) or "none"
-            raise StateError(f"{name}: fits {len(fitting)} pending operations of {names}; give a name or URN of one")
-    return [_decided(step, told) for step in steps]
+            raise StateError(f"{name}: fits {len(matches)} pending operations of {names}; give a name or URN of one")
+    return [_with_decision(step, ids) for step in steps]
 
 
-def _decided(step: Step, told: Mapping[str, str]) -> Step:
+def _with_decision(step: Step, ids: Mapping[str, str]) -> Step:
     operation = step.operation
-    name = next((name for name in (operation.urn, operation.name) if name in told), None)
+    name = next((name for name in (operation.urn, operation.name) if name in ids), None)
     if name is None:
         return step
-    if not told[name]:
-        return Step(operation, "drop", "you say so")
+    if not ids[name]:
+        return Step(operation, "drop", "by --drop")
     if operation.type == _PASSWORD:
         raise StateError(f"{operation.name}: a password cannot be read back; it can only be dropped")
-    return Step(operation, "adopt", f"you say that it is {told[name]}", id=told[name])
+    return Step(operation, "adopt", f"by --adopt, as {ids[name]}", id=ids[name])
 
 
-def mended(state: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
-    """Return the state without its pending operations, and with what is adopted. Outputs are the refresh's business."""
-    if left := [step for step in steps if step.fate == "leave"]:
-        raise StateError(f"{left[0].operation.name}: not decided")
+def repaired(state: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
+    """Return the state without its pending operations, and with what is adopted. The refresh reads the outputs."""
+    if undecided := [step for step in steps if step.resolution == "leave"]:
+        raise StateError(f"{undecided[0].operation.name}: not decided")
     result: dict[str, Any] = copy.deepcopy(dict(state))
     resources: list[dict[str, Any]] = result["deployment"].setdefault("resources", [])
     result["deployment"].pop("pending_operations", None)
     for step in steps:
-        if step.fate != "adopt":
+        if step.resolution != "adopt":
             continue
-        adopted = {**copy.deepcopy(dict(step.operation.resource)), "id": step.id, "initErrors": [REDO]}
-        if _live(result, step.operation.urn) is not None:
+        adopted = {**copy.deepcopy(dict(step.operation.resource)), "id": step.id, "initErrors": [UNFINISHED]}
+        if _current(result, step.operation.urn) is not None:
             raise StateError(f"{step.operation.name}: the state has it already; it can only be dropped")
-        # One that was deleted to make room for this is still there, marked.
-        resources[:] = [each for each in resources if not (each["urn"] == adopted["urn"] and _making_room(each))]
-        resources.insert(_place(resources, adopted), adopted)
+        # A resource that was deleted to make room for this one is still in the state, marked.
+        resources[:] = [each for each in resources if not (each["urn"] == adopted["urn"] and _is_replaced(each))]
+        resources.insert(_position(resources, adopted), adopted)
     return result
 
 
-def redone(refreshed: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def marked_unfinished(refreshed: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return a refreshed state in which the next `up` writes once more what was adopted `before`.
 
     A refresh takes all that Azure fills in for inputs, from which no provider can tell what the program wants; so they
-    are put back. And what stands there may be half-made, or not ours: one more PUT of what is declared mends both.
+    are put back. And the resource may be incomplete, or another one: a PUT of what is declared repairs both.
     """
     result: dict[str, Any] = copy.deepcopy(dict(refreshed))
-    inputs = {each["urn"]: each.get("inputs") or {} for each in _resources(before) if _adopted(each)}
+    inputs = {each["urn"]: each.get("inputs") or {} for each in _resources(before) if _is_adopted(each)}
     for each in _resources(result):
         if each["urn"] in inputs and not each.get("delete"):
             each["inputs"] = copy.deepcopy(inputs[each["urn"]])
-            each["initErrors"] = [REDO]
+            each["initErrors"] = [UNFINISHED]
     return result
 
 
-def unread(state: Mapping[str, Any]) -> list[str]:
-    """The names of what was adopted, but not refreshed: a recovery ended in the middle."""
-    return [each["urn"].split("::", 3)[3] for each in _resources(state) if _adopted(each) and not each.get("outputs")]
+def unrefreshed(state: Mapping[str, Any]) -> list[str]:
+    """Return the names of what was adopted, but not refreshed: a recovery that was interrupted."""
+    return [
+        each["urn"].split("::", 3)[3] for each in _resources(state) if _is_adopted(each) and not each.get("outputs")
+    ]
 
 
-def _adopted(resource: Mapping[str, Any]) -> bool:
-    return resource.get("initErrors") == [REDO]
+def _is_adopted(resource: Mapping[str, Any]) -> bool:
+    return resource.get("initErrors") == [UNFINISHED]
+
+
+def _is_replaced(resource: Mapping[str, Any]) -> bool:
+    """Whether it was deleted before its replacement is created."""
+    return bool(resource.get("pendingReplacement"))
 
 
 def _resources(state: Mapping[str, Any]) -> list[dict[str, Any]]:
     return state["deployment"].get("resources") or []
 
 
-def _live(state: Mapping[str, Any], urn: str) -> dict[str, Any] | None:
-    """The resource that the state has under a URN, but for those about to go."""
-    found = (each for each in _resources(state) if each["urn"] == urn)
-    return next((each for each in found if not each.get("delete") and not _making_room(each)), None)
-
-
-def _making_room(resource: Mapping[str, Any]) -> bool:
-    return bool(resource.get("pendingReplacement"))
+def _current(state: Mapping[str, Any], urn: str) -> dict[str, Any] | None:
+    """Return the resource of a URN, but for those that are about to be deleted."""
+    resources = (each for each in _resources(state) if each["urn"] == urn)
+    return next((each for each in resources if not each.get("delete") and not _is_replaced(each)), None)
 
 
 def _provider(resource: Mapping[str, Any]) -> str:
-    """The URN in a reference `URN::ID`."""
+    """Return the URN in a reference `URN::ID`."""
     return str(resource.get("provider") or "").rpartition("::")[0]
 
 
-def _place(resources: Sequence[Mapping[str, Any]], adopted: Mapping[str, Any]) -> int:
-    """Where a resource may stand: behind all that it needs, before all that may need it."""
+def _position(resources: Sequence[Mapping[str, Any]], adopted: Mapping[str, Any]) -> int:
+    """Return where a resource may stand: behind all that it depends on, before all that may depend on it."""
     needs = {adopted.get("parent"), _provider(adopted), *(adopted.get("dependencies") or ())}
     needs |= {urn for urns in (adopted.get("propertyDependencies") or {}).values() for urn in urns or ()}
     return max((n + 1 for n, each in enumerate(resources) if each["urn"] in needs), default=0)

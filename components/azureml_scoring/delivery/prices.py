@@ -1,4 +1,4 @@
-"""What instances cost a month, estimated from a small dated table. Owns the table's shape; knows no discounts."""
+"""Monthly cost of instances, estimated from a small dated table. Owns the table's format; knows no discounts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from azureml_scoring.delivery.changes import Change
+from azureml_scoring.errors import CommandError
 
 TABLE: Final = Path(__file__).with_name("prices.yaml")
-"""The table that is used unless another one is given."""
+"""The built-in table."""
 
 
-class PricesError(ValueError):
-    """A table that cannot be used; one line that says why."""
+class PricesError(CommandError):
+    """The table cannot be used; one line that says why."""
 
 
 class Prices(BaseModel):
@@ -31,11 +32,11 @@ class Prices(BaseModel):
     regions: dict[str, dict[str, Annotated[float, Field(ge=0)]]]
 
     def hour(self, location: str, instance_type: str) -> float | None:
-        """What an hour of one instance costs there, or at the fallback; None where nobody knows."""
+        """Return the price of an hour of one instance, there or in the fallback region; None where neither has one."""
         for region in (location, self.fallback):
-            found = self.regions.get(region, {}).get(instance_type)
-            if found is not None:
-                return found
+            price = self.regions.get(region, {}).get(instance_type)
+            if price is not None:
+                return price
         return None
 
 
@@ -48,7 +49,7 @@ def load(path: Path = TABLE) -> Prices:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise PricesError(f"{path}: {where or 'the whole'}: {first['msg']}; see delivery/prices.yaml") from None
+        raise PricesError(f"{path}: {where or 'the table'}: {first['msg']}; see delivery/prices.yaml") from None
 
 
 @dataclass(frozen=True)
@@ -57,47 +58,42 @@ class Cost:
 
     difference: float
     instances: int
-    """By how many instances."""
+    """How many instances are added."""
     unknown: tuple[str, ...] = ()
     """Instance types without a price."""
     elsewhere: tuple[str, ...] = ()
-    """Regions that took the fallback's price."""
+    """Regions without prices of their own: the fallback's are used."""
 
 
 def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
-    """How the cost changes; None where no deployment gets other instances."""
-    total, instances = 0.0, 0
-    unknown: list[str] = []
-    elsewhere: list[str] = []
-    touched = False
-    for change in changes:
-        if change.kind != "OnlineDeployment":
-            continue
-        before = _instances(change.old) if change.op != "create" else None
-        after = _instances(change.new) if change.op != "delete" else None
-        if before == after:
-            continue
-        touched = True
-        for sign, found in ((-1, before), (1, after)):
-            if found is None:
-                continue
-            location, instance_type, number = found
-            hour = prices.hour(location, instance_type)
-            instances += sign * number
-            if hour is None:
-                unknown.append(instance_type)
-                continue
-            if instance_type not in prices.regions.get(location, {}):
-                elsewhere.append(location)
-            total += sign * number * hour * prices.hours_per_month
-    if not touched:
+    """Return how the cost changes; None where no instances change."""
+    deployments = [change for change in changes if change.kind == "OnlineDeployment"]
+    removed = [_instances(change.old) if change.op != "create" else None for change in deployments]
+    added = [_instances(change.new) if change.op != "delete" else None for change in deployments]
+    pairs = [pair for pair in zip(removed, added, strict=True) if pair[0] != pair[1]]
+    if not pairs:
         return None
-    return Cost(total, instances, tuple(dict.fromkeys(unknown)), tuple(dict.fromkeys(elsewhere)))
+    total, instances = 0.0, 0
+    unknown: dict[str, None] = {}
+    elsewhere: dict[str, None] = {}
+    for sign, each in [*((-1, old) for old, _ in pairs), *((1, new) for _, new in pairs)]:
+        if each is None:
+            continue
+        location, instance_type, number = each
+        instances += sign * number
+        hour = prices.hour(location, instance_type)
+        if hour is None:
+            unknown[instance_type] = None
+            continue
+        if instance_type not in prices.regions.get(location, {}):
+            elsewhere[location] = None
+        total += sign * number * hour * prices.hours_per_month
+    return Cost(total, instances, tuple(unknown), tuple(elsewhere))
 
 
 def _instances(facts: dict[str, Any]) -> tuple[str, str, int] | None:
     if facts.get("kind") == "Kubernetes":
-        return None  # the cluster's nodes are paid for, whatever runs there
+        return None  # a cluster's nodes cost the same, whatever runs on them
     try:
         number = int(facts.get("instanceCount") or 1)
     except ValueError:  # known only after the update

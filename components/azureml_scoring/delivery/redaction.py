@@ -1,7 +1,7 @@
-"""Takes secrets out of values before anybody sees them. Pure; owns no output format.
+"""Removes secrets from values before they are shown. Pure; owns no output format.
 
-The engine marks what it knows to be secret; this module also hides what nobody marked: credentials in URLs and
-connection strings, values under names that tell, tokens by their shape, and all of these inside JSON texts.
+The engine marks what it knows to be secret; this module also hides what is not marked: credentials in URLs and
+connection strings, values under names such as `password`, tokens by their format, and all of these inside JSON texts.
 """
 
 import json
@@ -20,9 +20,9 @@ _WORDS = (
 _NAMES = re.compile(rf"(?:{_WORDS})(s|value)?$", re.IGNORECASE)
 _HARMLESS = re.compile(r"(secret|token|key|password)_?(name|id|version|uri|expir\w*|policy)s?$", re.IGNORECASE)
 _PAIRS = ("name", "key", "Name", "Key")
-"""What the name is called in lists of names with values."""
-_SHAPES = (
-    # All before the host: user, password or a token alone. A password may hold what an address may not.
+"""Keys of the name in lists of objects with a name and a value."""
+_PATTERNS = (
+    # All before the host: user and password, or a token alone. A password may hold characters that an address may not.
     re.compile(r"(?<=://)[^\s/?#]+(?=@)"),
     re.compile(r"(?<=://)[^\s/?#@:]{0,200}:[^\s@]{1,500}(?=@)"),
     re.compile(
@@ -38,43 +38,43 @@ _SHAPES = (
     re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
 )
 _ANY = re.compile(r"://|[=:]|--|bearer|basic|eyJ|Q~|-----BEGIN|gh[pousr]_|github_pat_", re.IGNORECASE)
-"""What every shape has some of: most texts have nothing of it, and need no closer look."""
+"""Each pattern needs one of these: most texts have none, and are not searched further."""
 
 
 def redacted(value: Any, name: str = "") -> Any:  # noqa: ANN401 - JSON
     """Return a JSON value without its secrets; `name` is the property that holds it."""
-    if _tells(name) and value not in (None, "", [], {}) and not isinstance(value, bool):
+    if _is_secret_name(name) and value not in (None, "", [], {}) and not isinstance(value, bool):
         return HIDDEN
     if isinstance(value, dict):
         if value.get(_SECRET_KEY) == _SECRET_SIGNATURE:
             return HIDDEN
-        found = {key: redacted(inner, str(key)) for key, inner in value.items()}
-        if any(isinstance(value.get(pair), str) and _tells(value[pair]) for pair in _PAIRS):
-            found |= {name: HIDDEN for name in ("value", "Value") if value.get(name) not in (None, "")}
-        return found
+        result = {key: redacted(inner, str(key)) for key, inner in value.items()}
+        if any(isinstance(value.get(pair), str) and _is_secret_name(value[pair]) for pair in _PAIRS):
+            result |= {name: HIDDEN for name in ("value", "Value") if value.get(name) not in (None, "")}
+        return result
     if isinstance(value, list):
         return [redacted(inner, name) for inner in value]
     return _text(value) if isinstance(value, str) else value
 
 
-def alike(old: Any, new: Any) -> tuple[Any, Any]:  # noqa: ANN401 - JSON
+def equally_hidden(old: Any, new: Any) -> tuple[Any, Any]:  # noqa: ANN401 - JSON
     """Hide in both values what is hidden in one of them: a secret that lost its mark, or has none yet."""
     if HIDDEN in (old, new):
         return (None if old is None else HIDDEN), (None if new is None else HIDDEN)
     if isinstance(old, dict) and isinstance(new, dict):
-        both = {name: alike(old[name], new[name]) for name in old.keys() & new.keys()}
+        both = {name: equally_hidden(old[name], new[name]) for name in old.keys() & new.keys()}
         return (
             {name: both[name][0] if name in both else inner for name, inner in old.items()},
             {name: both[name][1] if name in both else inner for name, inner in new.items()},
         )
     if isinstance(old, list) and isinstance(new, list):
-        pairs = [alike(*pair) for pair in zip(old, new, strict=False)]
+        pairs = [equally_hidden(*pair) for pair in zip(old, new, strict=False)]
         return [left for left, _ in pairs] + old[len(pairs) :], [right for _, right in pairs] + new[len(pairs) :]
     return old, new
 
 
 @lru_cache(maxsize=4096)
-def _tells(name: str) -> bool:
+def _is_secret_name(name: str) -> bool:
     bare = re.sub(r"[\[\]\"'.-]", "_", name).strip("_")
     return bool(_NAMES.search(bare)) and not _HARMLESS.search(bare)
 
@@ -85,9 +85,9 @@ def _text(text: str) -> str:
         try:
             return json.dumps(redacted(json.loads(stripped)))
         except (ValueError, RecursionError):
-            pass  # no JSON after all: a text like any other
+            pass  # not JSON after all
     if not _ANY.search(text):
         return text
-    for shape in _SHAPES:
-        text = shape.sub(lambda found: (found.group(1) if found.re.groups else "") + HIDDEN, text)
+    for pattern in _PATTERNS:
+        text = pattern.sub(lambda match: (match.group(1) if match.re.groups else "") + HIDDEN, text)
     return text

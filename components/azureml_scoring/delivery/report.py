@@ -1,7 +1,7 @@
-"""The reviewer's comment: one Markdown text for one or many previews. Pure; owns wording and length, no reading.
+"""The report for reviewers: one Markdown text of one or more previews. Pure; owns wording and length, no reading.
 
-Fits a pull request: what clients of the endpoint will notice first, then changes by risk, only what differs. The least
-important is left out first, and what was left out is said.
+Fits a pull request: what the endpoint's clients notice, then changes by risk, with only what differs. The least
+important parts are omitted first, and the last line names them.
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import takewhile
 from typing import Any
 
 from azureml_scoring.delivery import image_diff
@@ -17,16 +18,18 @@ from azureml_scoring.delivery.markdown import code, label, row, text
 from azureml_scoring.delivery.prices import Prices, difference
 
 MARKER = "<!-- azureml-scoring preview -->"
-"""By this the comment is found again, to be edited in place."""
+"""Identifies the comment, so that it is edited in place."""
 
-GITHUB = 64_000
-AZURE_DEVOPS = 150_000
+LIMITS = {"github": 64_000, "azure-devops": 150_000}
+"""Longest comment in characters; GitHub takes 65,536."""
 _MOST_NODES = 30
 _SOON = 30
-"""Days before its end from which on a password is told as ending soon."""
+"""Days before its end at which a password's end is urgent."""
 _MOST_PROPERTIES = 12
 _MOST_NAMES = 8
 _LONGEST_VALUE = 160
+_CONTEXT = 40
+"""Characters of a common start that are left."""
 
 _TITLES = {
     Risk.DESTRUCTIVE: "Replaced or deleted",
@@ -35,6 +38,7 @@ _TITLES = {
     Risk.IDENTITY: "Identity and roles",
     Risk.NETWORK: "Network exposure",
     Risk.SECRET: "Secrets",
+    Risk.IMPORTED: "Imported into the stack",
     Risk.REST: "The rest",
 }
 _OPERATIONS = {
@@ -43,12 +47,13 @@ _OPERATIONS = {
     "update": "updated",
     "create": "created",
     "import": "imported",
+    "import-replacement": "imported",
 }
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A piece of the comment; of two, the one with the higher `rank` is left out first."""
+    """A part of the report; parts with a higher `rank` are omitted first."""
 
     rank: int
     name: str
@@ -64,42 +69,42 @@ TITLE = "What this change would do"
 
 def render(
     previews: Sequence[Preview],
-    limit: int = GITHUB,
+    limit: int = LIMITS["github"],
     prices: Prices | None = None,
     title: str = TITLE,
     today: date | None = None,
 ) -> str:
-    """Return the comment, at most `limit` characters long; with prices, it estimates what instances cost."""
+    """Return the report, at most `limit` characters long; with prices, it estimates the cost of instances."""
     parts = [_Part(0, "", (MARKER, f"## {text(title)}"))]
     for preview in previews:
         parts += _stack_parts(preview, prices, today or datetime.now(UTC).date())
-    note = 500  # what the last line may take
+    note = 500  # longest last line
     size = sum(len(part.text) + 1 for part in parts)
-    gone: set[int] = set()
+    omitted: set[int] = set()
     if size > limit:
         for position in sorted(range(len(parts)), key=lambda n: (parts[n].rank, n), reverse=True):
             if size + note <= limit or not parts[position].rank:
                 break
-            gone.add(position)
+            omitted.add(position)
             size -= len(parts[position].text) + 1
     whole = _joined(
-        [part for position, part in enumerate(parts) if position not in gone],
-        [part.name for position, part in enumerate(parts) if position in gone],
+        [part for position, part in enumerate(parts) if position not in omitted],
+        [part.name for position, part in enumerate(parts) if position in omitted],
     )
     if len(whole) <= limit:
         return whole
-    told = "\n\n_Cut here: the headlines alone are longer than a comment may be._\n"
-    # Between lines: half a line could be half of a code style, and what follows markup.
-    return whole[: limit - len(told)].rpartition("\n")[0] + told
+    note_of_cut = "\n\n_Cut here: the headlines alone are longer than a comment may be._\n"
+    # Whole lines only: part of a line could leave markup open.
+    return whole[: limit - len(note_of_cut)].rpartition("\n")[0] + note_of_cut
 
 
-def _joined(parts: Iterable[_Part], left_out: list[str]) -> str:
+def _joined(parts: Iterable[_Part], omitted: list[str]) -> str:
     body = re.sub(r"\n{3,}", "\n\n", "\n".join(part.text for part in parts))
-    if not left_out:
+    if not omitted:
         return body
-    named = ", ".join(dict.fromkeys(left_out))
-    shown = named if len(named) <= 400 else f"{len(left_out)} lines and tables"  # noqa: PLR2004 - a line's length
-    return f"{body}\n_Left out, since a comment has a limit: {shown}. The job's log has the preview in full._\n"
+    names = ", ".join(dict.fromkeys(omitted))
+    shown = names if len(names) <= 400 else f"{len(omitted)} lines and tables"  # noqa: PLR2004 - a line's length
+    return f"{body}\n_Omitted, since a comment has a limit: {shown}. The job's log has the whole preview._\n"
 
 
 def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_Part]:
@@ -108,7 +113,7 @@ def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_
     for n, (severity, message) in enumerate(_by_severity(preview.messages)):
         rank = 0 if severity == "error" and n < 5 else 30  # noqa: PLR2004 - the first errors always stay
         parts.append(_Part(rank, f"messages of {stack}", (f"- **{severity}**: {text(message, 500)}",)))
-    parts += _finding_parts(stack, preview.findings)
+    parts += _finding_parts(stack, preview)
     explained = [
         (f"images of {stack}", images(preview.changes)),
         (f"costs of {stack}", costs(preview.changes, prices) if prices else []),
@@ -117,9 +122,8 @@ def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_
     parts += [_Part(9, name, ("", *lines)) for name, lines in explained if lines]
     replaced = {change.urn: change.name for change in preview.changes if change.op == "replace"}
     for risk in Risk:
-        found = [change for change in preview.changes if change.risk is risk]
-        if found:
-            parts += _risk_parts(preview.stack, risk, found, replaced)
+        if changes := [change for change in preview.changes if change.risk is risk]:
+            parts += _risk_parts(preview.stack, risk, changes, replaced)
     if len(preview.changes) > 1:
         parts.append(_Part(100, f"graph of {stack}", tuple(graph(preview.changes))))
     return parts
@@ -128,32 +132,39 @@ def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_
 _LEVELS = ("mandatory", "error", "advisory", "warning", "info")
 
 
-def _finding_parts(stack: str, findings: Iterable[Finding]) -> list[_Part]:
-    """What policies and image requirements say, the worst first."""
+def _finding_parts(stack: str, preview: Preview) -> list[_Part]:
+    """Return the violations of policies and image requirements, the worst first."""
     parts = []
-    for n, found in enumerate(sorted(findings, key=_level)):
-        rank = 0 if found.forbids and n < 5 else 9 if found.forbids else 30 + _level(found)  # noqa: PLR2004 - as above
-        line = f"- **{text(found.level)}** {code(found.rule)}: {text(found.text, 500)}"
+    for n, finding in enumerate(sorted(preview.findings, key=_level)):
+        rank = 0 if finding.forbids and n < 5 else 9 if finding.forbids else 30 + _level(finding)  # noqa: PLR2004 - as above
+        on = f" on {_several(list(finding.resources))}" if finding.resources else ""
+        line = f"- **{text(finding.level)}** {code(finding.rule)}{on}: {text(finding.text, 500)}"
         parts.append(_Part(rank, f"findings of {stack}", (line,)))
+    if preview.unjudged:
+        line = (
+            f"- **info**: {_several(list(preview.unjudged))} cannot judge before the update, when all values are known"
+        )
+        parts.append(_Part(40, f"findings of {stack}", (line,)))
     return parts
 
 
-def _level(found: Finding) -> int:
-    return _LEVELS.index(found.level) if found.level in _LEVELS else len(_LEVELS)
+def _level(finding: Finding) -> int:
+    return _LEVELS.index(finding.level) if finding.level in _LEVELS else len(_LEVELS)
 
 
 def _by_severity(messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(messages, key=lambda message: message[0] != "error")
 
 
-def _risk_parts(stack: str, risk: Risk, found: list[Change], replaced: dict[str, str]) -> list[_Part]:
+def _risk_parts(stack: str, risk: Risk, changes: list[Change], replaced: dict[str, str]) -> list[_Part]:
     title = _TITLES[risk]
     name = f"{title.lower()} of {text(stack)}"
     parts = [_Part(10 + risk, name, (f"**{title}**", ""))]
-    for change in found:
+    for change in changes:
         done = text(_OPERATIONS.get(change.op, change.op))
-        head = f"- {code(change.name)} ({text(change.kind)}) is **{done}**{_why(change, replaced)}"
-        # A change's own line outlives its details, and the details of what is risky those of the rest.
+        origin = f" from {_value(change.imported)}" if change.imported else ""
+        head = f"- {code(change.name)} ({text(change.kind)}) is **{done}**{origin}{_why(change, replaced)}"
+        # Details are omitted before the changes themselves, the least risky first.
         parts.append(_Part(20 + risk, f"changes: {name}", (head,)))
         lines = _property_lines(change)
         if lines:
@@ -162,8 +173,8 @@ def _risk_parts(stack: str, risk: Risk, found: list[Change], replaced: dict[str,
 
 
 def _why(change: Change, replaced: dict[str, str]) -> str:
-    """Why a replacement happens: its own properties, or what it depends on."""
-    reasons = [found.path for found in change.properties if found.replaces]
+    """Say why a replacement happens: its own properties, or its dependencies."""
+    reasons = [each.path for each in change.properties if each.replaces]
     if reasons:
         return f" because {_several(reasons)} cannot change in place"
     if change.op != "replace":
@@ -183,58 +194,77 @@ def _property_lines(change: Change) -> list[str]:
         return []
     shown = change.properties[:_MOST_PROPERTIES]
     lines = ["", row("property", "old", "new"), row("---", "---", "---")]
-    lines += [row(code(found.path), _value(found.old), _value(found.new)) for found in shown]
+    lines += [row(code(each.path), *_values(each.old, each.new)) for each in shown]
     if len(change.properties) > len(shown):
         lines.append(row(f"and {len(change.properties) - len(shown)} more", "", ""))
     return [*lines, ""]
 
 
+def _values(old: Any, new: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
+    """Format two values; of long ones, the common start is cut off."""
+    before, after = _plain(old), _plain(new)
+    if max(len(before), len(after)) <= _LONGEST_VALUE or UNKNOWN in (old, new) or None in (old, new):
+        return _value(old), _value(new)
+    common = takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
+    start = sum(1 for _ in common) - _CONTEXT
+    if start > 0:
+        before, after = f"…{before[start:]}", f"…{after[start:]}"
+    return code(before, _LONGEST_VALUE), code(after, _LONGEST_VALUE)
+
+
 def _value(value: Any) -> str:  # noqa: ANN401 - JSON
     if value is None:
         return "none"
-    shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    if shown == UNKNOWN:
+    if value == UNKNOWN:
         return "_known after the update_"
-    return code(shown.replace(UNKNOWN, "known after the update"), _LONGEST_VALUE)
+    shown = _plain(value)
+    if shown.startswith("/") and len(shown) > _LONGEST_VALUE:
+        shown = f"…{shown[1 - _LONGEST_VALUE :]}"  # the end of an id names the resource
+    return code(shown, _LONGEST_VALUE)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
+    shown = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return shown.replace(UNKNOWN, "known after the update")
 
 
 def counts(preview: Preview) -> str:
-    """The line of numbers under a headline."""
+    """Return the line of numbers below a headline."""
     numbers = dict.fromkeys(_OPERATIONS.values(), 0)
     for change in preview.changes:
         word = _OPERATIONS.get(change.op, change.op)
         numbers[word] = numbers.get(word, 0) + 1
-    told = [f"{number} {word}" for word, number in numbers.items() if number]
-    return ", ".join([*told, f"{preview.unchanged} unchanged"])
+    changed = [f"{number} {word}" for word, number in numbers.items() if number]
+    return ", ".join([*changed, f"{preview.unchanged} unchanged"])
 
 
 def headline(preview: Preview) -> str:
-    """What the endpoint's clients will notice."""
+    """Return what the endpoint's clients notice."""
     if any(severity == "error" for severity, _ in preview.messages):
         return "the preview failed"
     if preview.failed:
         return "a rule forbids it"
     kinds = {(change.kind, change.op) for change in preview.changes}
-    told = [words for wanted, words in _HEADLINES if kinds & wanted]
-    # A deployment that is pinned serves on, whatever is built.
+    effects = [effect for causes, effect in _HEADLINES if kinds & causes]
+    # A pinned deployment serves on, whatever is built.
     served = any(change.risk is Risk.IMAGE and change.kind == "OnlineDeployment" for change in preview.changes)
-    if served and not any("endpoint" in words for words in told):
-        told.append("clients get answers of another image")
-    told += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
-    if told:
-        return "; ".join(told)
+    if served and not any("endpoint" in effect for effect in effects):
+        effects.append("clients get answers of another image")
+    effects += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
+    if effects:
+        return "; ".join(effects)
     return "nothing changes" if not preview.changes else "clients notice nothing"
 
 
 _HEADLINES: tuple[tuple[set[tuple[str, str]], str], ...] = (
     ({("OnlineEndpoint", "replace")}, "the endpoint is replaced: its URL and keys change"),
-    ({("OnlineEndpoint", "delete")}, "the endpoint goes away"),
+    ({("OnlineEndpoint", "delete")}, "the endpoint is deleted"),
     ({("OnlineEndpoint", "create")}, "a new endpoint"),
 )
 
 
 def images(changes: Iterable[Change]) -> list[str]:
-    """Which image goes and which comes, by tag and digest, and what it is made from that differs."""
+    """Return the old and the new image, by tag and digest, and how their files and packages differ."""
     lines = []
     for change in changes:
         if change.kind == "ImageBuild" and change.op in {"create", "update", "replace"}:
@@ -253,7 +283,7 @@ def images(changes: Iterable[Change]) -> list[str]:
 
 
 _NAMED = {"Image": ("imageName", "repoDigest"), "ImageImport": ("source", ""), "ImagePin": ("reference", "digest")}
-"""By kind: where an image that is not built by ACR says which it is, and which digest it has now."""
+"""Properties with the reference and the current digest of images that ACR does not build, by kind."""
 
 
 def _built(change: Change) -> list[str]:
@@ -262,8 +292,8 @@ def _built(change: Change) -> list[str]:
         return []
     digest = change.old.get("digest")
     known = f" ({code(str(digest))})" if old and digest else ""
-    came = f"{code(old)}{known} → {code(new)}" if old else code(new)
-    lines = [f"- Image {code(str(change.new.get('repository', change.name)))}: {came}, built by the update"]
+    tags = f"{code(old)}{known} → {code(new)}" if old else code(new)
+    lines = [f"- Image {code(str(change.new.get('repository', change.name)))}: {tags}, built by the update"]
     if not change.old:
         return lines
     differing = [name for name in _BUILT_FROM if change.old.get(name) != change.new.get(name)]
@@ -280,12 +310,12 @@ _BUILT_FROM = {
 
 
 def _tagged(facts: dict[str, Any]) -> str:
-    """The tag of a build's image: the start of the hash of all that it is made from."""
+    """Return the tag of a build's image: the start of the hash of its content."""
     return str(facts.get("contentKey") or "")[:12]
 
 
 def costs(changes: Iterable[Change], prices: Prices) -> list[str]:
-    """What the instances would cost more or less in a month, said to be an estimate."""
+    """Return how the monthly cost of instances changes, as an estimate."""
     cost = difference(changes, prices)
     if cost is None:
         return []
@@ -300,11 +330,11 @@ def costs(changes: Iterable[Change], prices: Prices) -> list[str]:
     return [f"{line}."]
 
 
-def credentials(found: Iterable[Credential], today: date) -> list[str]:
-    """When passwords end, the first one first; which of them ended, or will soon."""
+def credentials(passwords: Iterable[Credential], today: date) -> list[str]:
+    """Return when passwords end, the earliest first, and which have ended or end soon."""
     return [
         f"- Password {code(each.name)} ends {code(each.ends[:10])}{_urgency(each.ends, today)}"
-        for each in sorted(found, key=lambda each: (each.ends, each.name))
+        for each in sorted(passwords, key=lambda each: (each.ends, each.name))
     ]
 
 
@@ -319,24 +349,24 @@ def _urgency(ends: str, today: date) -> str:
 
 
 def _traffic(change: Change) -> str:
-    split = [found for found in change.properties if found.path.split(".")[0].split("[")[0] == "traffic"]
+    split = [each for each in change.properties if each.path.split(".")[0].split("[")[0] == "traffic"]
     if not split:
-        return "the way traffic moves changes"
+        return "the settings of traffic shifts change"
     moved = []
-    for found in split:
-        if isinstance(found.old, dict) and isinstance(found.new, dict):  # the engine names the whole split
+    for each in split:
+        if isinstance(each.old, dict) and isinstance(each.new, dict):  # the engine names the whole split
             moved += [
-                f"{text(name)} {_percent(found.old.get(name))} → {_percent(found.new.get(name))}"
-                for name in sorted({*found.old, *found.new})
-                if found.old.get(name) != found.new.get(name)
+                f"{text(name)} {_percent(each.old.get(name))} → {_percent(each.new.get(name))}"
+                for name in sorted({*each.old, *each.new})
+                if each.old.get(name) != each.new.get(name)
             ]
         else:
-            moved.append(f"{_last(found)} {_percent(found.old)} → {_percent(found.new)}")
+            moved.append(f"{_deployment(each)} {_percent(each.old)} → {_percent(each.new)}")
     return f"traffic moves ({', '.join(moved)})"
 
 
-def _last(found: PropertyChange) -> str:
-    return text(found.path.removeprefix("traffic").strip('.[]"') or "split")
+def _deployment(change: PropertyChange) -> str:
+    return text(change.path.removeprefix("traffic").strip('.[]"') or "split")
 
 
 def _percent(value: Any) -> str:  # noqa: ANN401 - JSON
@@ -346,7 +376,7 @@ def _percent(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def graph(changes: Sequence[Change]) -> list[str]:
-    """The dependencies among what changes, as Mermaid: at most 30 nodes, the riskiest kept, and no arrow twice."""
+    """Return the dependencies of changes as Mermaid: the 30 riskiest, without arrows that follow from others."""
     shown = sorted(changes, key=lambda change: change.risk)[:_MOST_NODES]
     number = {change.urn: f"n{position}" for position, change in enumerate(shown)}
     lines = ["", "```mermaid", "graph LR"]
@@ -356,21 +386,21 @@ def graph(changes: Sequence[Change]) -> list[str]:
     needs = {change.urn: [urn for urn in dict.fromkeys(change.dependencies) if urn in number] for change in shown}
     for change in shown:
         direct = needs[change.urn]
-        # What a dependency depends on is told by its own arrows.
-        below = set().union(*(_below(urn, needs) for urn in direct))
-        lines += [f"  {number[source]} --> {number[change.urn]}" for source in direct if source not in below]
+        # Indirect dependencies follow from the arrows of the direct ones.
+        indirect = set().union(*(_dependencies(urn, needs) for urn in direct))
+        lines += [f"  {number[source]} --> {number[change.urn]}" for source in direct if source not in indirect]
     lines.append("```")
     if len(changes) > len(shown):
-        lines.append(f"_The picture leaves out {len(changes) - len(shown)} less risky changes._")
+        lines.append(f"_The graph omits {len(changes) - len(shown)} less risky changes._")
     return lines
 
 
-def _below(urn: str, needs: dict[str, list[str]]) -> set[str]:
-    """All that a resource depends on, itself not counted."""
-    found: set[str] = set()
+def _dependencies(urn: str, needs: dict[str, list[str]]) -> set[str]:
+    """Return all that a resource depends on, also indirectly."""
+    seen: set[str] = set()
     waiting = [urn]
     while waiting:
-        new = [each for each in needs[waiting.pop()] if each not in found]
-        found.update(new)
+        new = [each for each in needs[waiting.pop()] if each not in seen]
+        seen.update(new)
         waiting += new
-    return found
+    return seen

@@ -23,7 +23,7 @@ from azureml_scoring.settings.rules import RULES, TAG_LENGTH
 
 SERVER: Final = "azureml-inference-server-http"
 _DEFAULTS: Final = "azureml-defaults"
-_LEAST: Final = ".".join(map(str, support.DEFAULTS_LEAST))
+_LEAST: Final = support.DEFAULTS_LEAST
 _OPTION: Final = re.compile(r"-(r|c|e|-requirement|-constraint|-editable)\b")
 
 

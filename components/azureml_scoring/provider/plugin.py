@@ -32,7 +32,6 @@ from pulumi.provider import ConstructResult, Provider
 from pulumi.provider.experimental.property_value import Computed, PropertyValue
 from pulumi.provider.server import ComponentInitError, ProviderServicer
 from pulumi.resource import DependencyResource
-from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 from pulumi.runtime.rpc import UNKNOWN as MARKER
 
@@ -50,6 +49,11 @@ _T = TypeVar("_T")
 _WORKERS = 32
 _ADDRESS = re.compile(r"^\S+:\d+$")
 _LOG_SECONDS = 5.0
+_CHANNEL = [
+    ("grpc.max_receive_message_length", 400 * 1024**2),
+    ("grpc.server_max_unrequested_time_in_server", 30 * 60),
+]
+"""Bytes and seconds of `pulumi/runtime/_grpc_settings.py`, which is private and younger than the oldest SDK here."""
 _WATCH_SECONDS = 1.0
 _REFUSALS = 5
 """How many times in a row the engine's port must refuse before the engine counts as gone."""
@@ -110,7 +114,7 @@ class Engine:
     def attach(self, address: str) -> None:
         """Talk to this engine from now on."""
         if address:
-            self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address, options=_GRPC_CHANNEL_OPTIONS))
+            self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address, options=_CHANNEL))
 
     def log(self, urn: str, text: str, severity: "engine_pb2.LogSeverity.ValueType" = engine_pb2.INFO) -> None:
         """Write one line; an engine that does not listen any more is no reason to fail."""
@@ -434,7 +438,7 @@ def watch(address: str, leave: Callable[[], None], pause: float = _WATCH_SECONDS
 
 
 async def _serve(plugin: Plugin, tell: Callable[[int], None]) -> None:
-    server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
+    server = grpc.aio.server(options=_CHANNEL)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(plugin, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

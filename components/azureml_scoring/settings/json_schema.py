@@ -6,7 +6,6 @@ https://www.pulumi.com/docs/iac/concepts/projects/stack-settings-file
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,14 +94,6 @@ def stack_schema() -> dict[str, Any]:
 def text() -> str:
     """Return the file's text."""
     return json.dumps(stack_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-def write(root: Path) -> int:
-    """Write the schema into a project."""
-    (root / FILE).parent.mkdir(exist_ok=True)
-    (root / FILE).write_text(text())
-    sys.stderr.write(f"{root / FILE} is written\n")
-    return 0
 
 
 def _sections(model: type[Section]) -> set[type[Section]]:

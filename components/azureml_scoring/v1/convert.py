@@ -1,6 +1,6 @@
-"""Turns v1's objects into a stack's config, a Dockerfile and lines about what is done otherwise or not at all.
+"""Turns v1's objects into a stack's config, a Dockerfile, and notes about what v2 does otherwise or not at all.
 
-Owns what each field of v1 becomes. Refuses to own files, arguments and output (`__main__.py`). Pure.
+Owns what each field of v1 becomes. Refuses to own files and paths (`files.py`). Pure.
 https://learn.microsoft.com/azure/machine-learning/v1/reference-azure-machine-learning-cli (schemas) and
 https://learn.microsoft.com/azure/machine-learning/migrate-to-v2-deploy-endpoints
 """
@@ -38,17 +38,17 @@ _OWN_CONTAINER: Final = "a managed endpoint starts the container itself and take
 _NETWORK: Final = "a managed endpoint has its own address and certificate; put your own name on a gateway before it"
 
 Texts = Callable[[str], str]
-"""Reads a text file that v1's files name, seen from the source directory; raises OSError."""
+"""Reads a text file by its path in the source directory; raises OSError."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What comes out."""
+    """The result of a conversion."""
 
     config: Mapping[str, Any]
-    """Sections of `scoring:`, without the build context's place."""
+    """Sections of `scoring:`, without the build context."""
     source: str
-    """The source directory, seen from the inference config."""
+    """The source directory, relative to the inference config."""
     files: Mapping[str, str]
     """Files for the source directory, by name."""
     notes: tuple[Note, ...]
@@ -56,11 +56,11 @@ class Converted:
 
 @dataclass
 class _Recipe:
-    """The image, as it comes together."""
+    """The image, as far as it is read."""
 
     base: str = ""
     dockerfile: str = ""
-    """What stands before our own steps, instead of a FROM."""
+    """The first part of the Dockerfile, instead of a FROM."""
     conda: Mapping[str, Any] | None = None
     clone: str = ""
     python: str = ""
@@ -71,7 +71,7 @@ class _Recipe:
 
     @property
     def is_environment(self) -> bool:
-        """Whether Azure ML can build it by itself, as v1 did: a base image and packages, and nothing else."""
+        """Whether Azure ML can build it: a base image and packages, and nothing else."""
         return self.conda is not None and not (self.dockerfile or self.steps or self.clone or self.platform)
 
 
@@ -84,7 +84,7 @@ def convert(  # noqa: PLR0913 - what v1's command took
     location: str = "",
     model: str = "",
 ) -> Converted:
-    """Turn both objects into config; V1Error where a file is none of v1's. `model` is NAME:VERSION or a path."""
+    """Turn both objects into config; V1Error where a file is not of v1. `model` is NAME:VERSION or a path."""
     notes: list[Note] = []
     top = Part.of("", inference, notes)
     script = top.text("entryScript")
@@ -99,11 +99,11 @@ def convert(  # noqa: PLR0913 - what v1's command took
     top.end()
 
     serving, endpoint, tags = _deployment(Part.of("", deployment, notes), gpu=gpu)
-    place = tags.pop("", "") or location
-    if not place:
-        place = "westeurope"
+    region = tags.pop("", "") or location
+    if not region:
+        region = "westeurope"
         notes.append(
-            Note("changed", "location", f"v1 took the workspace's; {place} is written, --location says another")
+            Note("changed", "location", f"v1 took the workspace's; {region} is written, --location changes it")
         )
     if description:
         endpoint.setdefault("description", description)
@@ -111,11 +111,11 @@ def convert(  # noqa: PLR0913 - what v1's command took
         endpoint["name"] = name
     if recipe.variables:
         serving["environmentVariables"] = recipe.variables
-    config: dict[str, Any] = {"location": place, "registry": {"mode": "workspace"}}
+    config: dict[str, Any] = {"location": region, "registry": {"mode": "workspace"}}
     if recipe.is_environment:
         files = {CONDA_FILE: _yaml(_with_server(recipe.conda, notes))}
-        named = re.sub("[^A-Za-z0-9._-]+", "-", recipe.name or name).strip("-._")
-        config["environment"] = {"base": recipe.base, "condaFile": CONDA_FILE, **({"name": named} if named else {})}
+        label = re.sub("[^A-Za-z0-9._-]+", "-", recipe.name or name).strip("-._")
+        config["environment"] = {"base": recipe.base, "condaFile": CONDA_FILE, **({"name": label} if label else {})}
         config["code"] = {"entryScript": str(PurePosixPath(script))}
     else:
         files = _files(recipe, script, notes)
@@ -123,7 +123,7 @@ def convert(  # noqa: PLR0913 - what v1's command took
     config |= _model(model, notes, here="" if recipe.is_environment else source or ".")
     config |= {"endpoint": endpoint, "deployments": {DEPLOYMENT: serving}}
     if "compute" in endpoint:
-        # The compute lies in a workspace, which is then there, with its registry.
+        # A compute belongs to a workspace, which exists then, with its registry.
         config["workspace"] = {"id": endpoint["compute"].rpartition("/computes/")[0]}
     if tags:
         config["tags"] = tags
@@ -131,7 +131,7 @@ def convert(  # noqa: PLR0913 - what v1's command took
 
 
 def _image(recipe: _Recipe, name: str) -> dict[str, Any]:
-    """Write the section of an image that is built from our Dockerfile."""
+    """Return the section of an image that is built from our Dockerfile."""
     image: dict[str, Any] = {
         "dockerfile": DOCKERFILE,
         "repository": _repository(recipe.name or name),
@@ -145,10 +145,10 @@ def _image(recipe: _Recipe, name: str) -> dict[str, Any]:
 
 
 def _model(model: str, notes: list[Note], here: str) -> dict[str, Any]:
-    """Write the section of the model that `-m` named; say where it stands when nobody repeats it."""
+    """Return the section of the model that `-m` named; a note where it is not named again."""
     if not model:
         baked = f", or put it into {here}/azureml-models, to which AZUREML_MODEL_DIR points" if here else ""
-        text = f"`az ml model deploy` named the model, no file does; say --model NAME:VERSION or a path again{baked}"
+        text = f"`az ml model deploy` named the model, the files do not; add --model NAME:VERSION or a path{baked}"
         notes.append(Note("changed", "-m NAME:VERSION", text))
         return {}
     if not re.fullmatch(r"[\w-]+:\d+", model):
@@ -158,8 +158,8 @@ def _model(model: str, notes: list[Note], here: str) -> dict[str, Any]:
     return {"model": {"reference": f"azureml:{model}"}}
 
 
-def _yaml(given: Mapping[str, Any] | None) -> str:
-    return str(yaml.safe_dump(given, sort_keys=False, allow_unicode=True))
+def _yaml(document: Mapping[str, Any] | None) -> str:
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 
 def _none(path: str) -> str:
@@ -185,20 +185,20 @@ def _older(top: Part, recipe: _Recipe, read: Texts) -> None:
         recipe.steps = _read(top, "extraDockerfileSteps", path, read)
     recipe.base = top.text("baseImage")
     _base_registry(top.part("baseImageRegistry"))
-    top.drop("cudaVersion", "CUDA comes with the base image; image.buildArguments.BASE names one that has it")
+    top.drop("cudaVersion", reason="CUDA comes with the base image; image.buildArguments.BASE names one that has it")
 
 
 def _environment(part: Part, recipe: _Recipe, read: Texts) -> None:
-    given = bool(part.rest)
+    is_present = bool(part.rest)
     recipe.name = part.text("name")
     if version := part.text("version"):
-        part.note("changed", "version", "versions are made from the content, so that none is overwritten", version)
+        part.note("changed", "version", "versions follow from the content, so that none is overwritten", version)
     variables = part.part("environmentVariables")
     recipe.variables = {key: variables.text(key) for key in list(variables.rest)}
     docker, python = part.part("docker"), part.part("python")
-    if given and not docker.rest and not python.rest:
-        remedy = "`az ml environment download` writes it out; name its folder's content here, else the default is used"
-        part.note("changed", "name", f"the environment lies in the workspace; {remedy}", recipe.name)
+    if is_present and not docker.rest and not python.rest:
+        remedy = "`az ml environment download` saves it; name its files here, else the default is used"
+        part.note("changed", "name", f"the environment is in the workspace; {remedy}", recipe.name)
     _docker(docker, recipe, read)
     _python(python, recipe, read)
     if part.text("inferencingStackVersion"):
@@ -219,19 +219,19 @@ def _docker(part: Part, recipe: _Recipe, read: Texts) -> None:
     if text := part.text("baseDockerfile"):
         recipe.dockerfile = text if "\n" in text or " " in text else _read(part, "baseDockerfile", text, read)
         if recipe.base:
-            part.note("dropped", "baseImage", "baseDockerfile stands beside it and counts", recipe.base)
+            part.note("dropped", "baseImage", "baseDockerfile is set as well, and is used", recipe.base)
     if not recipe.base and not recipe.dockerfile:
         recipe.base = DEFAULT_BASE
         part.note("changed", "baseImage", f"v1's default image is retired; {DEFAULT_BASE} takes its place")
-    if recipe.base and not recipe.dockerfile and (found := public_images.finding(recipe.base)):
-        part.note("changed", "baseImage", f"{found[1]}; the stack file says which one is used")
+    if recipe.base and not recipe.dockerfile and (finding := public_images.finding(recipe.base)):
+        part.note("changed", "baseImage", f"{finding[1]}; the stack file says which one is used")
     enabled = part.flag("enabled")
     if enabled is False:
         part.note("changed", "enabled", "v2 serves from containers only", "false")
-    part.drop("arguments", _OWN_CONTAINER)
+    part.drop("arguments", reason=_OWN_CONTAINER)
     if part.flag("sharedVolumes") is False:
         part.note("dropped", "sharedVolumes", _OWN_CONTAINER, "false")
-    part.drop("shmSize", f"{_OWN_CONTAINER}; shared memory is the machine's")
+    part.drop("shmSize", reason=f"{_OWN_CONTAINER}; shared memory is the machine's")
     _base_registry(part.part("baseImageRegistry"))
     _base_registry(part.part("registry"))
     platform = part.part("platform")
@@ -259,9 +259,9 @@ def _python(part: Part, recipe: _Recipe, read: Texts) -> None:
     inline, path = part.take("condaDependencies"), part.text("condaDependenciesFile")
     if inline is not None and not isinstance(inline, Mapping):
         raise V1Error(f"{part.name('condaDependencies')} is a {type(inline).__name__}, not an object; correct it")
-    given = inline or (_conda_file(part, "condaDependenciesFile", path, read) if path else None) or recipe.conda
-    recipe.conda = None if managed_by_user else given
-    if managed_by_user and given:
+    dependencies = inline or (_conda_file(part, "condaDependenciesFile", path, read) if path else None) or recipe.conda
+    recipe.conda = None if managed_by_user else dependencies
+    if managed_by_user and dependencies:
         part.note(
             "dropped", "condaDependencies", "userManagedDependencies is true, so the image brings its own packages"
         )
@@ -277,20 +277,20 @@ def _read(part: Part, key: str, path: str, read: Texts) -> str:
 
 def _conda_file(part: Part, key: str, path: str, read: Texts) -> Mapping[str, Any]:
     try:
-        found = yaml.safe_load(_read(part, key, path, read))
+        document = yaml.safe_load(_read(part, key, path, read))
     except yaml.YAMLError:
-        found = None
-    if not isinstance(found, Mapping):
-        raise V1Error(f"{part.name(key)} = {path} is no conda environment; correct the file")
-    return found
+        document = None
+    if not isinstance(document, Mapping):
+        raise V1Error(f"{part.name(key)} = {path} is not a conda environment; correct the file")
+    return document
 
 
 # -- image -----------------------------------------------------------------------------------------------------------
 
 
 def _files(recipe: _Recipe, script: str, notes: list[Note]) -> dict[str, str]:
-    """Write the Dockerfile, and the conda environment beside it."""
-    lines = ["# Made from the inference config of Azure ML v1 by `azureml-scoring convert-v1`; yours to change."]
+    """Return the Dockerfile, and the conda environment beside it."""
+    lines = ["# Written by `azureml-scoring convert-v1` from an inference config of Azure ML v1; edit it freely."]
     if recipe.dockerfile:
         lines += [recipe.dockerfile.strip()]
     else:
@@ -300,7 +300,7 @@ def _files(recipe: _Recipe, script: str, notes: list[Note]) -> dict[str, str]:
     conda = _with_server(recipe.conda, notes)
     if conda is not None:
         files[CONDA_FILE] = _yaml(conda)
-        # v1 made an environment of its own beside the base's; PATH is what activating one comes to.
+        # v1 created an environment beside the base's; PATH does what activating it would.
         clone = f"conda create --yes --prefix {_PREFIX} --clone {json.dumps(recipe.clone)} && " if recipe.clone else ""
         verb = "update" if recipe.clone else "create"
         install = f"conda env {verb} --prefix {_PREFIX} --file /tmp/{CONDA_FILE}"
@@ -336,22 +336,22 @@ def _files(recipe: _Recipe, script: str, notes: list[Note]) -> dict[str, str]:
 
 
 def _with_server(conda: Mapping[str, Any] | None, notes: list[Note]) -> dict[str, Any] | None:
-    """Make sure that the environment has a server, as v1 demanded."""
+    """Return the environment with a server, which v1 required."""
     if conda is None:
         return None
-    asked = {package.name: package.version for package in packages.of_conda(conda)}
-    place = "environment.python.condaDependencies"
-    text = asked.get("azureml-defaults", "")
+    versions = {package.name: package.version for package in packages.of_conda(conda)}
+    path = "environment.python.condaDependencies"
+    text = versions.get("azureml-defaults", "")
     if text and support.version(text) < support.DEFAULTS_LEAST:
-        raise V1Error(f"{place}: azureml-defaults {text} cannot serve; write 1.0.45 or later")
-    if any(name in asked for name in _SERVERS):
+        raise V1Error(f"{path}: azureml-defaults {text} cannot serve; write 1.0.45 or later")
+    if any(name in versions for name in _SERVERS):
         return dict(conda)
     remedy = "azureml-inference-server-http is added; v1 asked for azureml-defaults, which brings it"
-    notes.append(Note("changed", place, f"no server is among the packages; {remedy}"))
+    notes.append(Note("changed", path, f"no server is among the packages; {remedy}"))
     dependencies = list(conda.get("dependencies") or [])
-    for place_, entry in enumerate(dependencies):
+    for index, entry in enumerate(dependencies):
         if isinstance(entry, Mapping) and isinstance(entry.get("pip"), list):
-            dependencies[place_] = {"pip": [*entry["pip"], _SERVERS[0]]}
+            dependencies[index] = {"pip": [*entry["pip"], _SERVERS[0]]}
             return {**conda, "dependencies": dependencies}
     return {**conda, "dependencies": [*dependencies, "pip", {"pip": [_SERVERS[0]]}]}
 
@@ -402,41 +402,38 @@ def _compute(part: Part) -> str:
         name = compute.rpartition("/")[2]
         part.note("changed", "computeType", f"it runs on Kubernetes, on the attached compute {name}", kind or "none")
     elif kind.startswith("aks"):
-        remedy = "it runs on a managed endpoint, whose machines Azure looks after; --compute names an attached cluster"
-        part.note("changed", "computeType", f"--ct named the cluster, no file does; {remedy}", kind)
+        remedy = "it runs on a managed endpoint, without a cluster; --compute names an attached one"
+        part.note("changed", "computeType", f"--ct named the cluster, the files do not; {remedy}", kind)
     elif kind.startswith("aci"):
         part.note("changed", "computeType", "v2 has no container instances; it runs on a managed endpoint", kind)
     return compute
 
 
 def _dropped(part: Part, compute: str) -> None:
-    """Take what has no successor."""
+    """Drop the fields that have no successor."""
     collection = part.part("dataCollection")
-    collection.drop(
-        "storageEnabled",
-        "deployments.blue.dataCollector keeps payloads, and what the entry script collects by azureml-ai-monitoring",
-    )
+    successor = "deployments.blue.dataCollector keeps payloads, and what azureml-ai-monitoring collects"
+    collection.drop("storageEnabled", reason=successor)
     collection.end()
-    part.drop("keys", "Azure makes an endpoint's keys; `pulumi stack output endpointKey` shows them", secret=True)
-    for key in ("primaryKey", "secondaryKey", "sslKey", "sslKeyPemFile"):
-        part.drop(key, "Azure makes keys and certificates of an endpoint", secret=True)
     if part.flag("sslEnabled") is False:
         part.note("changed", "sslEnabled", "a managed endpoint always speaks https", "false")
-    for key in ("sslCertificate", "sslCertPemFile", "sslCname", "cname", "dnsNameLabel", "leafDomainLabel"):
-        part.drop(key, _NETWORK)
-    for key in ("vnetName", "subnetName", "vnet_name", "subnet_name"):
-        part.drop(key, "a managed endpoint is shut off by endpoint.publicNetworkAccess and private endpoints")
-    part.drop("cmkVaultBaseUrl", "encryption is the workspace's")
-    for key in ("cmkKeyName", "cmkKeyVersion"):
-        part.drop(key, "encryption is the workspace's")
+    reason = "Azure creates an endpoint's keys; `pulumi stack output endpointKey` shows them"
+    part.drop("keys", reason=reason, secret=True)
+    reason = "Azure creates an endpoint's keys and certificates"
+    part.drop("primaryKey", "secondaryKey", "sslKey", "sslKeyPemFile", reason=reason, secret=True)
+    names = ("sslCertificate", "sslCertPemFile", "sslCname", "cname", "dnsNameLabel", "leafDomainLabel")
+    part.drop(*names, reason=_NETWORK)
+    reason = "a managed endpoint is closed by endpoint.publicNetworkAccess and private endpoints"
+    part.drop("vnetName", "subnetName", "vnet_name", "subnet_name", reason=reason)
+    part.drop("cmkVaultBaseUrl", "cmkKeyName", "cmkKeyVersion", reason="encryption is the workspace's")
     reason = (
         f"the compute {compute} is attached in one" if compute else "a managed endpoint has no Kubernetes namespace"
     )
-    part.drop("namespace", reason)
-    for key in ("isDefault", "trafficPercentile", "versionName", "versionDescription", "versionType"):
-        part.drop(key, "several versions are several deployments; endpoint.traffic shares the requests")
-    part.drop("properties", "v2 keeps properties for itself; tags are yours")
-    part.drop("blobfuseEnabled", "models are mounted by Azure ML itself")
+    part.drop("namespace", reason=reason)
+    reason = "several versions are several deployments; endpoint.traffic shares the requests"
+    part.drop("isDefault", "trafficPercentile", "versionName", "versionDescription", "versionType", reason=reason)
+    part.drop("properties", reason="v2 reserves properties for itself; use tags")
+    part.drop("blobfuseEnabled", reason="models are mounted by Azure ML itself")
 
 
 def _auth(part: Part) -> str:
@@ -444,7 +441,7 @@ def _auth(part: Part) -> str:
     if token:
         return "aml-token"
     if key is False:
-        part.note("changed", "authEnabled", "a managed endpoint always asks who calls; it has keys now", "false")
+        part.note("changed", "authEnabled", "a managed endpoint always authenticates; it has keys now", "false")
     return "key"
 
 

@@ -1,4 +1,4 @@
-"""Where a service of v1 runs in v2, and how many of it: a managed machine, or a share of an attached cluster.
+"""Instance type and count of a managed deployment, or resources and replicas of one on Kubernetes.
 
 Owns `containerResourceRequirements`, `gpuCores`, `numReplicas` and `autoScaler`. Refuses to own the rest of the
 deployment config (`convert.py`). Pure.
@@ -14,25 +14,24 @@ from azureml_scoring.v1.sizes import choose
 INSTANCES: Final = 50
 """Azure's limit for one managed deployment."""
 _CPU, _MEMORY = 0.1, 0.5
-"""What v1 gave a container where nobody said."""
+"""v1's defaults of a container."""
 _LEAST, _MOST, _TARGET = 1, 10, 70
-"""v1's own autoscaler."""
+"""v1's defaults of the autoscaler."""
 
 
 def managed(part: Part, *, gpu: bool) -> dict[str, Any]:
-    """Return the machine and the count of a managed deployment."""
-    asked = part.part("containerResourceRequirements")
-    cpu, memory = asked.number("cpu"), asked.number("memoryInGB")
-    gpus = int(asked.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
-    for key in ("cpuLimit", "memoryInGBLimit"):
-        asked.drop(key, "the machine is the limit")
-    asked.end()
+    """Return the instance type and count of a managed deployment."""
+    container = part.part("containerResourceRequirements")
+    cpu, memory = container.number("cpu"), container.number("memoryInGB")
+    gpus = int(container.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
+    container.drop("cpuLimit", "memoryInGBLimit", reason="the instance type is the limit")
+    container.end()
     size = choose(cpu or _CPU, memory or _MEMORY, gpus)
-    told = f"{size.cpu:g} cores, {size.memory:g} GB" + (f", {size.gpus} GPU" if size.gpus else "")
+    offered = f"{size.cpu:g} cores, {size.memory:g} GB" + (f", {size.gpus} GPU" if size.gpus else "")
     wanted = f"{cpu or _CPU:g} cores, {memory or _MEMORY:g} GB" + (f", {gpus} GPU" if gpus else "")
-    text = f"{wanted} a container; v2 is sized by machine, one container each: {size.name} ({told})"
+    text = f"{wanted} a container; v2 is sized by instance type, one container each: {size.name} ({offered})"
     if size.cpu < (cpu or 0) or size.memory < (memory or 0) or size.gpus < gpus:
-        text += ", the largest; it has less than was asked"
+        text += ", the largest, which has less"
     part.note("changed", "containerResourceRequirements", text)
     return {"instanceType": size.name, **_managed_count(part)}
 
@@ -41,11 +40,11 @@ def _managed_count(part: Part) -> dict[str, Any]:
     replicas, scale = _replicas(part), _scale(part)
     if scale is None:
         if replicas > INSTANCES:
-            remedy = f"a deployment takes {INSTANCES} at most; share over two deployments"
+            remedy = f"a deployment has {INSTANCES} at most; use two deployments"
             part.note("changed", "numReplicas", remedy, replicas)
         return {"instanceCount": min(replicas, INSTANCES)}
     least, most, target, _ = scale
-    text = "Azure Monitor scales by the use of processors, v1 did by busy containers"
+    text = "Azure Monitor scales by CPU, v1 did by busy containers"
     part.note("changed", "autoScaler", text + (f"; {INSTANCES} at most" if most > INSTANCES else ""))
     autoscale: dict[str, Any] = {"min": min(least, INSTANCES), "max": min(most, INSTANCES)}
     if target != _TARGET:
@@ -58,12 +57,12 @@ def _managed_count(part: Part) -> dict[str, Any]:
 
 
 def on_cluster(part: Part, *, gpu: bool) -> dict[str, Any]:
-    """Return the share and the count of a deployment on Kubernetes: as v1 had them."""
-    asked = part.part("containerResourceRequirements")
-    cpu, memory = asked.number("cpu"), asked.number("memoryInGB")
-    most_cpu, most_memory = asked.number("cpuLimit"), asked.number("memoryInGBLimit")
-    gpus = int(asked.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
-    asked.end()
+    """Return the resources and the count of a deployment on Kubernetes: as v1 had them."""
+    container = part.part("containerResourceRequirements")
+    cpu, memory = container.number("cpu"), container.number("memoryInGB")
+    most_cpu, most_memory = container.number("cpuLimit"), container.number("memoryInGBLimit")
+    gpus = int(container.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
+    container.end()
     requests = {"cpu": f"{cpu or _CPU:g}", "memory": _gigabytes(memory or _MEMORY)}
     limits: dict[str, Any] = {}
     if most_cpu:
@@ -82,7 +81,7 @@ def on_cluster(part: Part, *, gpu: bool) -> dict[str, Any]:
 
 
 def _gigabytes(amount: float) -> str:
-    """Write gigabytes as whole mebibytes: Kubernetes has no decimal point there in our config."""
+    """Write gigabytes as whole units: the stack file takes no fractions."""
     return f"{amount:g}Gi" if amount == int(amount) else f"{math.ceil(amount * 1024)}Mi"
 
 
@@ -93,13 +92,13 @@ def _replicas(part: Part) -> int:
 def _scale(part: Part) -> tuple[int, int, int, int] | None:
     """Return least, most, target and period of the autoscaler; None where there is none."""
     scale = part.part("autoScaler")
-    given = bool(scale.rest)
+    is_present = bool(scale.rest)
     on = scale.flag("autoscaleEnabled")
     least, most = scale.number("minReplicas"), scale.number("maxReplicas")
     period = scale.number("refreshPeriodInSeconds") or scale.number("refreshSeconds")
     target = scale.number("targetUtilization")
     scale.end()
-    if not given or on is False or not (on or least or most or target):
+    if not is_present or on is False or not (on or least or most or target):
         return None
     bottom = int(least or _LEAST)
     return bottom, max(bottom, int(most or _MOST)), int(target or _TARGET), max(1, math.ceil(period or 1))

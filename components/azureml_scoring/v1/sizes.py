@@ -1,4 +1,4 @@
-"""Which machine does what v1 asked of CPU, memory and GPUs: v2's managed endpoints are sized by the machine.
+"""Instance types by CPU, memory and GPUs: v2's managed endpoints are sized by instance type.
 
 Owns the short list and the choice. Refuses to own quotas and prices. Pure.
 https://learn.microsoft.com/azure/machine-learning/reference-managed-online-endpoints-vm-sku-list
@@ -10,7 +10,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Size:
-    """A machine."""
+    """An instance type."""
 
     name: str
     cpu: float
@@ -34,11 +34,11 @@ SIZES: Final = (
     Size("Standard_NC64as_T4_v3", 64, 440, 4),
     Size("Standard_ND96asr_v4", 96, 900, 8),
 )
-"""Smallest first. One core and one gigabyte less are too small for a container and what Azure runs beside it."""
+"""The smallest first. Smaller ones have no room for what Azure runs beside a container."""
 
 
 def choose(cpu: float, memory: float, gpus: int) -> Size:
-    """Choose the smallest machine that has it all; the largest with or without GPUs where none has."""
-    kind = [size for size in SIZES if bool(size.gpus) == bool(gpus)]
-    enough = (size for size in kind if size.cpu >= cpu and size.memory >= memory and size.gpus >= gpus)
-    return next(enough, kind[-1])
+    """Choose the smallest instance type that suffices; else the largest with or without GPUs."""
+    candidates = [size for size in SIZES if bool(size.gpus) == bool(gpus)]
+    enough = (size for size in candidates if size.cpu >= cpu and size.memory >= memory and size.gpus >= gpus)
+    return next(enough, candidates[-1])

@@ -8,8 +8,9 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import OWNER
 from emulator.core.store import Document
-from emulator.services import authorization, entra
-from emulator.services.resources import ResourceGroup, Subscription, make_subscription
+from emulator.services.authorization import types as authorization
+from emulator.services.graph import access as entra
+from emulator.services.resources.types import ResourceGroup, Subscription, make_subscription
 
 
 class Slow(ResourceType):
@@ -28,7 +29,7 @@ class Slow(ResourceType):
             raise AzureError(400, "Broken", self.broken)
         return new.having(made=True)
 
-    def guard(self, document: Document) -> None:
+    def check_delete(self, document: Document) -> None:
         if document.properties.get("guarded"):
             raise AzureError(409, "Guarded", document.id.name)
 
@@ -170,11 +171,11 @@ def test_writes_are_counted_by_type_and_reads_are_not(azure: Azure) -> None:
 
 
 def test_what_a_fault_holds_back_goes_on_when_the_fault_is_ended(azure: Azure) -> None:
-    azure.hold("answer-delay", "x:Thing")
+    azure.delay("answer-delay", "x:Thing")
     azure.fault("answer-delay", {"x:Thing": 3600})
-    azure.hold("answer-delay", "x:Other")
-    azure.hold("endpoint-delay")
-    held = threading.Thread(target=azure.hold, args=("answer-delay", "x:Thing"), daemon=True)
+    azure.delay("answer-delay", "x:Other")
+    azure.delay("endpoint-delay")
+    held = threading.Thread(target=azure.delay, args=("answer-delay", "x:Thing"), daemon=True)
     held.start()
     assert held.is_alive()
     azure.fault("answer-delay", None)

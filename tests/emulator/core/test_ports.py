@@ -39,7 +39,7 @@ def test_two_names_get_two_ports(store: Store) -> None:
 
 
 def test_a_port_that_was_told_to_clients_is_not_swapped_for_another(store: Store, listener: socket.socket) -> None:
-    store.keep("ports", {"https": listener.getsockname()[1]})
+    store.put_fact("ports", {"https": listener.getsockname()[1]})
     with pytest.raises(PortInUseError, match=f"port {listener.getsockname()[1]} .https. is in use"):
         Ports(store).bind("https")
 

@@ -7,7 +7,7 @@ from emulator.core.store import Document, Store
 
 GROUP = ResourceId.parse("/subscriptions/s/resourceGroups/rg")
 REGISTRY = GROUP.child("providers/Microsoft.ContainerRegistry/registries", "acr")
-SOMEBODY = Principal("who", "somebody", "app")
+SOMEBODY = Principal("who", "principal", "app")
 PULL = "Microsoft.ContainerRegistry/registries/pull/read"
 PUSH = "Microsoft.ContainerRegistry/registries/push/write"
 _IDS = {role.name: id_ for id_, role in ROLES.items()}

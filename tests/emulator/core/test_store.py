@@ -16,7 +16,7 @@ def _document(id_: ResourceId, **private: str) -> Document:
 def test_private_values_and_facts_are_not_in_any_file_in_plain_text(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put(_document(VAULT, value=SECRET))
-    store.keep("fact", {"value": SECRET})
+    store.put_fact("fact", {"value": SECRET})
     assert store.fact("fact") == {"value": SECRET}
     found = store.get(VAULT)
     assert found is not None
@@ -34,7 +34,7 @@ def test_the_sealing_key_is_readable_by_its_owner_only(tmp_path: Path) -> None:
 def test_documents_and_facts_survive_a_restart(tmp_path: Path) -> None:
     before = Store(tmp_path)
     before.put(_document(VAULT, value=SECRET))
-    before.keep("fact", [1, 2])
+    before.put_fact("fact", [1, 2])
     before.close()
     after = Store(tmp_path)
     assert [each.id.path for each in after.everything()] == [VAULT.path]

@@ -6,18 +6,21 @@ from typing import Any
 
 import pytest
 
+from emulator.backends.fleet import DeploymentMetrics, Sample
 from emulator.core.azure import Azure, Request
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import ASSIGNMENTS, Principal
 from emulator.core.store import Document
-from emulator.services import endpoint_metrics
-from emulator.services.containers import Answer, Metrics
-from emulator.services.ml_endpoints import OnlineDeployment, OnlineEndpoint, deployments
+from emulator.services.insights import data as endpoint_metrics
+from emulator.services.machinelearningservices.onlineendpoints.types import (
+    OnlineDeployment,
+    OnlineEndpoint,
+)
 
 NOW = 1_800_000_030.0  # half a minute past
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
-SOMEBODY = Principal("somebody", "somebody")
+SOMEBODY = Principal("principal", "principal")
 SPAN = "2027-01-15T08:00:00Z/2027-01-15T08:02:00Z"
 
 
@@ -28,17 +31,17 @@ def azure(tmp_path: Path) -> Iterator[Azure]:
     endpoint = ResourceId.parse(_endpoint(made))
     made.store.put(Document(endpoint, {"location": "westeurope", "properties": {}}))
     told = {
-        "blue": [Answer(NOW - 20, 0.010, 200), Answer(NOW, 0.020, 200), Answer(NOW + 60, 0.030, 200)],
-        "green": [Answer(NOW, 0.100, 200), Answer(NOW, 0.300, 424)],
+        "blue": [Sample(NOW - 20, 0.010, 200), Sample(NOW, 0.020, 200), Sample(NOW + 60, 0.030, 200)],
+        "green": [Sample(NOW, 0.100, 200), Sample(NOW, 0.300, 424)],
     }
-    for name, answers in told.items():
-        fleet = deployments(made).fleet
-        metrics = fleet.metrics.setdefault(f"{endpoint.key}/deployments/{name}", Metrics())
-        metrics.answers.extend(answers)
+    for name, samples in told.items():
+        fleet = made.serving(OnlineDeployment).fleet
+        metrics = fleet.metrics.setdefault(f"{endpoint.key}/deployments/{name}", DeploymentMetrics())
+        metrics.samples.extend(samples)
     scope = f"/subscriptions/{made.subscription}"
     role = f"{scope}/providers/Microsoft.Authorization/roleDefinitions/{OWNER}"
     assignment = ResourceId.parse(f"{scope}/providers/{ASSIGNMENTS}/a")
-    given = {"roleDefinitionId": role, "principalId": "somebody", "scope": scope}
+    given = {"roleDefinitionId": role, "principalId": "principal", "scope": scope}
     made.store.put(Document(assignment, {"properties": given}))
     yield made
     made.store.close()

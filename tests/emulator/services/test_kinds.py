@@ -9,9 +9,11 @@ from pulumi_azure_native import machinelearningservices
 from pulumi_azure_native import monitor as native_monitor
 
 from emulator.core.errors import AzureError
-from emulator.services import ml_computes, ml_kinds, monitor
-from emulator.services.clusters import ML_EXTENSION
-from tests.emulator.conftest import Inner
+from emulator.services.insights import rules as monitor
+from emulator.services.kubernetes.types import ML_EXTENSION
+from emulator.services.machinelearningservices.computes import types as computes
+from emulator.services.machinelearningservices.onlineendpoints import rules as endpoint_rules
+from tests.emulator.conftest import InProcessAzure
 from tests.ml import (
     BLUE,
     ENDPOINT,
@@ -39,14 +41,14 @@ def cluster_body(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     return {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": given}
 
 
-def compute_body(inner: Inner, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    given = {"computeType": "Kubernetes", "resourceId": f"{inner.group}/{CLUSTER}", **properties}
+def compute_body(local: InProcessAzure, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    given = {"computeType": "Kubernetes", "resourceId": f"{local.group}/{CLUSTER}", **properties}
     return {**PLACE, "properties": given}
 
 
-def refused(inner: Inner, path: str, body: dict[str, Any]) -> str:
+def refused(local: InProcessAzure, path: str, body: dict[str, Any]) -> str:
     with pytest.raises(AzureError) as told:
-        inner.ask("PUT", path, body)
+        local.ask("PUT", path, body)
     assert "\n" not in told.value.message
     return str(told.value)
 
@@ -54,58 +56,58 @@ def refused(inner: Inner, path: str, body: dict[str, Any]) -> str:
 # -- clusters and computes ---------------------------------------------------------------------------------------------
 
 
-def test_a_cluster_without_the_extension_cannot_be_attached(inner: Inner) -> None:
-    make_workspace(inner)
-    inner.ask("PUT", CLUSTER, cluster_body())
-    assert f"has no extension '{ML_EXTENSION}'" in refused(inner, COMPUTE, compute_body(inner))
-    inner.ask("PUT", EXTENSION, {"properties": {"extensionType": ML_EXTENSION}})
-    made = inner.ask("PUT", COMPUTE, compute_body(inner))
+def test_a_cluster_without_the_extension_cannot_be_attached(local: InProcessAzure) -> None:
+    make_workspace(local)
+    local.ask("PUT", CLUSTER, cluster_body())
+    assert f"has no extension '{ML_EXTENSION}'" in refused(local, COMPUTE, compute_body(local))
+    local.ask("PUT", EXTENSION, {"properties": {"extensionType": ML_EXTENSION}})
+    made = local.ask("PUT", COMPUTE, compute_body(local))
     assert made["properties"]["isAttachedCompute"] is True
     assert made["properties"]["properties"]["namespace"] == "default"
     assert "defaultinstancetype" in made["properties"]["properties"]["instanceTypes"]
 
 
-def test_an_attachment_keeps_its_cluster_and_namespace(inner: Inner) -> None:
-    on_kubernetes(inner)
-    said = refused(inner, COMPUTE, compute_body(inner, properties={"namespace": "other"}))
+def test_an_attachment_keeps_its_cluster_and_namespace(local: InProcessAzure) -> None:
+    on_kubernetes(local)
+    said = refused(local, COMPUTE, compute_body(local, properties={"namespace": "other"}))
     assert "'namespace' of compute 'aks' cannot be changed" in said
-    assert "Compute name 'a' is invalid" in refused(inner, f"{WORKSPACE}/computes/a", compute_body(inner))
+    assert "Compute name 'a' is invalid" in refused(local, f"{WORKSPACE}/computes/a", compute_body(local))
 
 
 # -- endpoints ---------------------------------------------------------------------------------------------------------
 
 
-def _on_cluster(inner: Inner, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    given = {"compute": f"{inner.group}/{COMPUTE}", **properties}
+def _on_cluster(local: InProcessAzure, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    given = {"compute": f"{local.group}/{COMPUTE}", **properties}
     return {**endpoint_body(**given), "kind": "Kubernetes"}
 
 
-def test_an_endpoint_on_kubernetes_needs_a_compute_of_its_workspace(inner: Inner) -> None:
-    on_kubernetes(inner)
-    for wrong in ("", f"{inner.group}/{WORKSPACE}/computes/gone", f"{inner.group}/{CLUSTER}"):
+def test_an_endpoint_on_kubernetes_needs_a_compute_of_its_workspace(local: InProcessAzure) -> None:
+    on_kubernetes(local)
+    for wrong in ("", f"{local.group}/{WORKSPACE}/computes/gone", f"{local.group}/{CLUSTER}"):
         assert "is none that is attached to the workspace" in refused(
-            inner, ENDPOINT, _on_cluster(inner, compute=wrong)
+            local, ENDPOINT, _on_cluster(local, compute=wrong)
         )
-    assert "is none of Managed, Kubernetes" in refused(inner, ENDPOINT, {**endpoint_body(), "kind": "AKS"})
-    managed = endpoint_body(compute=f"{inner.group}/{COMPUTE}")
-    assert "is managed, so it has no compute" in refused(inner, ENDPOINT, managed)
+    assert "is none of Managed, Kubernetes" in refused(local, ENDPOINT, {**endpoint_body(), "kind": "AKS"})
+    managed = endpoint_body(compute=f"{local.group}/{COMPUTE}")
+    assert "is managed, so it has no compute" in refused(local, ENDPOINT, managed)
 
 
-def test_entra_tokens_and_mirrors_are_for_managed_endpoints(inner: Inner) -> None:
-    on_kubernetes(inner)
-    said = refused(inner, ENDPOINT, _on_cluster(inner, authMode="AADToken"))
+def test_entra_tokens_and_mirrors_are_for_managed_endpoints(local: InProcessAzure) -> None:
+    on_kubernetes(local)
+    said = refused(local, ENDPOINT, _on_cluster(local, authMode="AADToken"))
     assert "authMode 'AADToken' of endpoint 'score' is for managed online endpoints only" in said
-    with scene(inner, kind="Kubernetes", listen=False, compute=f"{inner.group}/{COMPUTE}") as found:
+    with scene(local, kind="Kubernetes", listen=False, compute=f"{local.group}/{COMPUTE}") as found:
         found.deploy("blue", **KUBERNETES)
         with pytest.raises(AzureError, match="mirrorTraffic of endpoint 'score' is not supported for Kubernetes"):
-            inner.ask("PUT", ENDPOINT, _on_cluster(inner, mirrorTraffic={"blue": 10}))
+            local.ask("PUT", ENDPOINT, _on_cluster(local, mirrorTraffic={"blue": 10}))
 
 
-def test_an_endpoints_kind_never_changes(inner: Inner) -> None:
-    on_kubernetes(inner)
-    inner.ask("PUT", ENDPOINT, _on_cluster(inner))
+def test_an_endpoints_kind_never_changes(local: InProcessAzure) -> None:
+    on_kubernetes(local)
+    local.ask("PUT", ENDPOINT, _on_cluster(local))
     assert "The kind of endpoint 'score' cannot be changed from 'Kubernetes'" in refused(
-        inner, ENDPOINT, endpoint_body()
+        local, ENDPOINT, endpoint_body()
     )
 
 
@@ -113,14 +115,14 @@ KUBERNETES: dict[str, Any] = {"endpointComputeType": "Kubernetes", "instanceType
 
 
 @pytest.mark.parametrize("mode", ["Key", "AMLToken"])
-def test_each_way_to_sign_in_that_kubernetes_has_opens_its_endpoint(inner: Inner, mode: str) -> None:
-    on_kubernetes(inner)
-    place: dict[str, Any] = {"compute": f"{inner.group}/{COMPUTE}", "authMode": mode}
-    with scene(inner, Model("blue"), kind="Kubernetes", **place) as found:
+def test_each_way_to_sign_in_that_kubernetes_has_opens_its_endpoint(local: InProcessAzure, mode: str) -> None:
+    on_kubernetes(local)
+    place: dict[str, Any] = {"compute": f"{local.group}/{COMPUTE}", "authMode": mode}
+    with scene(local, Model("blue"), kind="Kubernetes", **place) as found:
         found.deploy("blue", **KUBERNETES)
-        inner.ask("PUT", ENDPOINT, _on_cluster(inner, authMode=mode, traffic={"blue": 100}))
+        local.ask("PUT", ENDPOINT, _on_cluster(local, authMode=mode, traffic={"blue": 100}))
         action, field = ("listKeys", "primaryKey") if mode == "Key" else ("token", "accessToken")
-        credential = str(inner.ask("POST", f"{ENDPOINT}/{action}")[field])
+        credential = str(local.ask("POST", f"{ENDPOINT}/{action}")[field])
         assert found.score(credential).status_code == 200
         assert found.score("wrong").status_code == 401
 
@@ -129,23 +131,23 @@ def test_each_way_to_sign_in_that_kubernetes_has_opens_its_endpoint(inner: Inner
 
 
 @pytest.fixture
-def cluster(inner: Inner) -> Any:  # noqa: ANN401 - a generator
-    on_kubernetes(inner)
-    with scene(inner, kind="Kubernetes", listen=False, compute=f"{inner.group}/{COMPUTE}") as found:
+def cluster(local: InProcessAzure) -> Any:  # noqa: ANN401 - a generator
+    on_kubernetes(local)
+    with scene(local, kind="Kubernetes", listen=False, compute=f"{local.group}/{COMPUTE}") as found:
         yield found
 
 
 def test_a_container_gets_the_limits_of_its_instance_type_or_its_own(cluster: Scene) -> None:
     cluster.deploy("blue", **KUBERNETES)
-    plan = cluster.fleet.pools[cluster.key("blue")].plan
-    assert (plan.cpu, plan.memory, plan.gpus) == (2, 2 * 1024**3, 0)
+    spec = cluster.fleet.pools[cluster.key("blue")].spec
+    assert (spec.cpu, spec.memory, spec.gpus) == (2, 2 * 1024**3, 0)
     wanted = {
         "containerResourceRequests": {"cpu": "100m"},
         "containerResourceLimits": {"cpu": "500m", "memory": "1Gi", "gpu": "1"},
     }
     cluster.deploy("blue", **KUBERNETES, containerResourceRequirements=wanted)
-    plan = cluster.fleet.pools[cluster.key("blue")].plan
-    assert (plan.cpu, plan.memory, plan.gpus) == (0.5, 1024**3, 1)
+    spec = cluster.fleet.pools[cluster.key("blue")].spec
+    assert (spec.cpu, spec.memory, spec.gpus) == (0.5, 1024**3, 1)
 
 
 def test_a_cluster_that_scales_starts_with_the_least(cluster: Scene) -> None:
@@ -154,7 +156,7 @@ def test_a_cluster_that_scales_starts_with_the_least(cluster: Scene) -> None:
     )
     assert made["sku"]["capacity"] == 2
     assert made["properties"]["scaleSettings"]["targetUtilizationPercentage"] == 70
-    assert cluster.fleet.pools[cluster.key("blue")].plan.instances == 2
+    assert cluster.fleet.pools[cluster.key("blue")].spec.instances == 2
 
 
 def test_a_busy_deployment_gets_more_containers_and_an_idle_one_fewer_one_by_one(cluster: Scene) -> None:
@@ -170,16 +172,16 @@ def test_a_busy_deployment_gets_more_containers_and_an_idle_one_fewer_one_by_one
     pool = cluster.fleet.pools[key]
     pool.replicas[0].ready = True
     inside = [pool.enter() for _ in range(3)]
-    assert pool.plan.wanted(pool.inside) == 3
+    assert pool.spec.wanted(pool.inside) == 3
     cluster.fleet.scale()
-    until(lambda: cluster.fleet.pools[key].plan.instances == 3, "the deployment to grow")
+    until(lambda: cluster.fleet.pools[key].spec.instances == 3, "the deployment to grow")
     for replica in inside:
         pool.leave(replica)
     for count in (2, 1):
         cluster.fleet.scale()
-        until(lambda count=count: cluster.fleet.pools[key].plan.instances == count, "it to shrink")  # type: ignore[misc]
+        until(lambda count=count: cluster.fleet.pools[key].spec.instances == count, "it to shrink")  # type: ignore[misc]
     cluster.fleet.scale()
-    assert cluster.fleet.pools[key].plan.instances == 1
+    assert cluster.fleet.pools[key].spec.instances == 1
 
 
 @pytest.mark.parametrize(
@@ -220,42 +222,42 @@ def test_five_minutes_are_not_too_long_on_kubernetes(cluster: Scene) -> None:
     cluster.deploy("blue", **KUBERNETES, requestSettings={"requestTimeout": "PT5M"})
 
 
-def test_a_managed_deployment_has_fifty_instances_at_most(inner: Inner) -> None:
-    with scene(inner, listen=False):
-        body = {**deployment_body(inner), "sku": {"name": "Default", "capacity": 51}}
-        assert "OutOfQuota" in refused(inner, BLUE, body)
+def test_a_managed_deployment_has_fifty_instances_at_most(local: InProcessAzure) -> None:
+    with scene(local, listen=False):
+        body = {**deployment_body(local), "sku": {"name": "Default", "capacity": 51}}
+        assert "OutOfQuota" in refused(local, BLUE, body)
 
 
-def test_egress_cannot_be_shut_twice(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
+def test_egress_cannot_be_shut_twice(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
         assert found.deploy("blue", egressPublicNetworkAccess="Disabled")
-        inner.ask("PATCH", WORKSPACE, {"properties": {"managedNetwork": {"isolationMode": "AllowInternetOutbound"}}})
+        local.ask("PATCH", WORKSPACE, {"properties": {"managedNetwork": {"isolationMode": "AllowInternetOutbound"}}})
         with pytest.raises(AzureError, match="the workspace has a managed network"):
             found.deploy("blue", egressPublicNetworkAccess="Disabled")
 
 
 def test_a_gpu_machine_without_a_gpu_says_that_it_runs_on_the_processor(
-    inner: Inner, monkeypatch: pytest.MonkeyPatch
+    local: InProcessAzure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ml_kinds.has_gpu("Standard_NC4as_T4_v3")
-    assert not ml_kinds.has_gpu("Standard_DS3_v2")
-    with scene(inner, listen=False) as found:
+    assert endpoint_rules.has_gpu("Standard_NC4as_T4_v3")
+    assert not endpoint_rules.has_gpu("Standard_DS3_v2")
+    with scene(local, listen=False) as found:
         found.deploy("blue", instanceType="Standard_NC4as_T4_v3")
-        assert found.fleet.pools[found.key("blue")].plan.gpus == 1
+        assert found.fleet.pools[found.key("blue")].spec.gpus == 1
         monkeypatch.setattr(found.fleet, "log", lambda *_: "the model speaks")
         for gpus, said in ((False, "it runs on the processor\nthe model speaks"), (True, "the model speaks")):
-            monkeypatch.setattr(type(found.fleet.docker), "has_gpus", gpus)
-            assert str(inner.ask("POST", f"{BLUE}/getLogs")["content"]).endswith(said)
+            monkeypatch.setattr(type(found.fleet.containers), "has_gpus", gpus)
+            assert str(local.ask("POST", f"{BLUE}/getLogs")["content"]).endswith(said)
 
 
 # -- autoscale ---------------------------------------------------------------------------------------------------------
 
 
-def _setting(inner: Inner, trigger: dict[str, Any] | None = None, **capacity: str) -> dict[str, Any]:
+def _setting(local: InProcessAzure, trigger: dict[str, Any] | None = None, **capacity: str) -> dict[str, Any]:
     rule = {
         "metricTrigger": {
             "metricName": "CpuUtilizationPercentage",
-            "metricResourceUri": f"{inner.group}/{BLUE}",
+            "metricResourceUri": f"{local.group}/{BLUE}",
             "timeGrain": "PT1M",
             "statistic": "Average",
             "timeWindow": "PT5M",
@@ -268,35 +270,35 @@ def _setting(inner: Inner, trigger: dict[str, Any] | None = None, **capacity: st
     }
     limits = {"minimum": "1", "maximum": "4", "default": "2", **capacity}
     profile = {"name": "default", "capacity": limits, "rules": [rule]}
-    return {**PLACE, "properties": {"targetResourceUri": f"{inner.group}/{BLUE}", "profiles": [profile]}}
+    return {**PLACE, "properties": {"targetResourceUri": f"{local.group}/{BLUE}", "profiles": [profile]}}
 
 
-def test_azure_monitor_scales_a_managed_deployment_once(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
-        assert "names no online deployment here" in refused(inner, SETTING, _setting(inner))
+def test_azure_monitor_scales_a_managed_deployment_once(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
+        assert "names no online deployment here" in refused(local, SETTING, _setting(local))
         found.deploy("blue")
-        made = inner.ask("PUT", SETTING, _setting(inner))
+        made = local.ask("PUT", SETTING, _setting(local))
         assert made["properties"]["profiles"][0]["capacity"]["default"] == "2"
         assert "provisioningState" not in made["properties"]
         other = SETTING.replace("/blue", "/other")
-        assert "Conflict" in refused(inner, other, _setting(inner))
+        assert "Conflict" in refused(local, other, _setting(local))
         # What Azure Monitor then does:
-        changed = inner.ask("PATCH", BLUE, {"sku": {"name": "Default", "capacity": 3}})
+        changed = local.ask("PATCH", BLUE, {"sku": {"name": "Default", "capacity": 3}})
         assert changed["sku"]["capacity"] == 3
-        assert found.fleet.pools[found.key("blue")].plan.instances == 3
+        assert found.fleet.pools[found.key("blue")].spec.instances == 3
 
 
-def test_azure_monitor_scales_nothing_on_kubernetes(inner: Inner, cluster: Scene) -> None:
+def test_azure_monitor_scales_nothing_on_kubernetes(local: InProcessAzure, cluster: Scene) -> None:
     cluster.deploy("blue", **KUBERNETES)
-    assert "is on Kubernetes, which scales itself" in refused(inner, SETTING, _setting(inner))
+    assert "is on Kubernetes, which scales itself" in refused(local, SETTING, _setting(local))
 
 
 # -- diagnostics -------------------------------------------------------------------------------------------------------
 
 
-def test_an_endpoints_logs_go_to_log_analytics_once(inner: Inner) -> None:
-    with scene(inner, listen=False):
-        place = f"{inner.group}/providers/Microsoft.OperationalInsights/workspaces/logs-test"
+def test_an_endpoints_logs_go_to_log_analytics_once(local: InProcessAzure) -> None:
+    with scene(local, listen=False):
+        place = f"{local.group}/providers/Microsoft.OperationalInsights/workspaces/logs-test"
         logs = [{"category": "AmlOnlineEndpointConsoleLog", "enabled": True}]
         for properties, said in (
             ({"logs": logs}, "has no destination"),
@@ -304,14 +306,14 @@ def test_an_endpoints_logs_go_to_log_analytics_once(inner: Inner) -> None:
             ({"workspaceId": f"{place}-gone", "logs": logs}, "is no Log Analytics workspace"),
             ({"workspaceId": place, "logs": [{"category": "AuditEvent", "enabled": True}]}, "is not supported"),
         ):
-            assert said in refused(inner, LOGS, {"properties": properties})
-        inner.ask("PUT", LOGS, {"properties": {"workspaceId": place, "logs": logs}})
+            assert said in refused(local, LOGS, {"properties": properties})
+        local.ask("PUT", LOGS, {"properties": {"workspaceId": place, "logs": logs}})
         again = LOGS.replace("/scoring", "/again")
         body = {"properties": {"workspaceId": place, "logs": [{"categoryGroup": "allLogs", "enabled": True}]}}
-        assert "Data sinks can't be reused" in refused(inner, again, body)
-        inner.ask("DELETE", ENDPOINT)
+        assert "Data sinks can't be reused" in refused(local, again, body)
+        local.ask("DELETE", ENDPOINT)
         with pytest.raises(AzureError, match="was not found"):
-            inner.ask("GET", LOGS)
+            local.ask("GET", LOGS)
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -320,15 +322,15 @@ def test_an_endpoints_logs_go_to_log_analytics_once(inner: Inner) -> None:
 @pytest.mark.parametrize(
     ("known", "enumeration"),
     [
-        (ml_computes._TYPES, ml.ComputeType),
-        (ml_kinds._SCALES["Kubernetes"], ml.ScaleType),
-        (ml_kinds._ROLLING, machinelearningservices.RollingRateType),
-        (ml_kinds._MODES, machinelearningservices.DataCollectionMode),
-        (monitor._STATISTICS, native_monitor.MetricStatisticType),
-        (monitor._AGGREGATIONS, native_monitor.TimeAggregationType),
+        (computes._TYPES, ml.ComputeType),
+        (endpoint_rules._SCALES["Kubernetes"], ml.ScaleType),
+        (endpoint_rules._ROLLING, machinelearningservices.RollingRateType),
+        (endpoint_rules._MODES, machinelearningservices.DataCollectionMode),
+        (monitor.STATISTICS, native_monitor.MetricStatisticType),
+        (monitor.AGGREGATIONS, native_monitor.TimeAggregationType),
         (monitor._DIRECTIONS, native_monitor.ScaleDirection),
         (monitor._CHANGES, native_monitor.ScaleType),
-        (monitor._OPERATORS, native_monitor.ComparisonOperationType),
+        (monitor.OPERATORS, native_monitor.ComparisonOperationType),
     ],
 )
 def test_the_values_are_those_of_the_real_clients(known: tuple[str, ...], enumeration: type[Enum]) -> None:

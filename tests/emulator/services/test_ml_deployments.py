@@ -19,7 +19,7 @@ import pytest
 from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 
 from tests.conftest import PATIENCE, ROOT, Cloud
-from tests.registries import PULL, Somebody
+from tests.registries import PULL, ServicePrincipal
 from tests.scoring import Endpoint, Stage, make_image, stage, until
 
 
@@ -61,7 +61,7 @@ def test_a_deployment_answers_once_traffic_is_sent_to_it_and_leaves_nothing(scen
 def test_a_pull_without_the_role_fails_and_names_principal_and_role(scene: Stage) -> None:
     with scene.endpoint() as endpoint:
         cloud = scene.cloud
-        assignments = f"{scene.shop.id}/providers/Microsoft.Authorization/roleAssignments"
+        assignments = f"{scene.registry.id}/providers/Microsoft.Authorization/roleAssignments"
         held = [
             each["id"]
             for each in cloud.ask("GET", assignments).json()["value"]
@@ -72,9 +72,9 @@ def test_a_pull_without_the_role_fails_and_names_principal_and_role(scene: Stage
         try:
             text = _error(endpoint.deploy())
         finally:
-            scene.shop.grant(scene.puller, PULL)
+            scene.registry.grant(scene.puller, PULL)
         assert text.startswith("ImagePullFailure: Deployment 'blue'")
-        for part in (scene.puller.app_id, scene.puller.object_id, "lacks role 'AcrPull'", scene.shop.id):
+        for part in (scene.puller.app_id, scene.puller.object_id, "lacks role 'AcrPull'", scene.registry.id):
             assert part in text
         assert scene.puller.secret not in text
         refused = endpoint.ask_deploy()
@@ -99,7 +99,7 @@ def test_a_user_assigned_identity_with_the_role_pulls(scene: Stage) -> None:
             assert made["clientId"] in text
             assert "lacks role 'AcrPull'" in text
             cloud.finish(cloud.ask("DELETE", f"{endpoint.id}/deployments/blue"))
-            scene.shop.grant(Somebody(made["principalId"], made["clientId"], ""), PULL)
+            scene.registry.grant(ServicePrincipal(made["principalId"], made["clientId"], ""), PULL)
             assert endpoint.deploy()["status"] == "Succeeded"
     finally:
         cloud.put(connection, {"properties": kept})

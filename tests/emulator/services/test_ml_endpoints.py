@@ -5,30 +5,32 @@ from typing import Any
 
 import pytest
 
+from emulator.backends.containers import Containers, CrashError, ServingSpec
+from emulator.backends.image_names import registry_host
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.store import Document
-from emulator.services import entra, registry_tokens
-from emulator.services.containers import CrashError, Docker, Plan
-from emulator.services.ml_endpoints import INSTANCE_TYPES, registry_host, seconds
-from tests.emulator.conftest import Inner
+from emulator.services.containerregistry import access as registry_access
+from emulator.services.graph import data as graph
+from emulator.services.machinelearningservices.onlineendpoints.rules import INSTANCE_TYPES, seconds
+from tests.emulator.conftest import InProcessAzure
 from tests.ml import BLUE, ENDPOINT, ENVIRONMENT, WORKSPACE, deployment_body, endpoint_body, make_workspace, scene
 
 
 @pytest.mark.parametrize("name", ["ab", "1endpoint", "with_underscore", "ends-", "x" * 33])
-def test_an_endpoints_name_follows_azures_rule(inner: Inner, name: str) -> None:
-    make_workspace(inner)
+def test_an_endpoints_name_follows_azures_rule(local: InProcessAzure, name: str) -> None:
+    make_workspace(local)
     with pytest.raises(AzureError, match=f"Endpoint name '{name}' is invalid"):
-        inner.ask("PUT", f"{WORKSPACE}/onlineEndpoints/{name}", endpoint_body())
+        local.ask("PUT", f"{WORKSPACE}/onlineEndpoints/{name}", endpoint_body())
 
 
-def test_an_endpoints_name_is_taken_in_its_whole_region(inner: Inner) -> None:
-    with scene(inner, listen=False):
-        body = inner.ask("GET", WORKSPACE)
+def test_an_endpoints_name_is_taken_in_its_whole_region(local: InProcessAzure) -> None:
+    with scene(local, listen=False):
+        body = local.ask("GET", WORKSPACE)
         other = WORKSPACE.replace("ml-test", "ml-other")
-        inner.ask("PUT", other, {name: body[name] for name in ("location", "identity", "properties")})
+        local.ask("PUT", other, {name: body[name] for name in ("location", "identity", "properties")})
         with pytest.raises(AzureError, match="endpoint name needs to be unique within a region"):
-            inner.ask("PUT", f"{other}/onlineEndpoints/score", endpoint_body())
+            local.ask("PUT", f"{other}/onlineEndpoints/score", endpoint_body())
 
 
 @pytest.mark.parametrize(
@@ -44,79 +46,81 @@ def test_an_endpoints_name_is_taken_in_its_whole_region(inner: Inner) -> None:
         ({"mirrorTraffic": {"blue": 10, "green": 10}}, "only one can be mirrored to"),
     ],
 )
-def test_a_wrong_endpoint_is_refused_by_the_fields_name(inner: Inner, change: dict[str, Any], said: str) -> None:
-    make_workspace(inner)
+def test_a_wrong_endpoint_is_refused_by_the_fields_name(
+    local: InProcessAzure, change: dict[str, Any], said: str
+) -> None:
+    make_workspace(local)
     with pytest.raises(AzureError, match=said):
-        inner.ask("PUT", ENDPOINT, endpoint_body(**change))
+        local.ask("PUT", ENDPOINT, endpoint_body(**change))
 
 
-def test_an_endpoint_has_an_identity_that_goes_with_it(inner: Inner) -> None:
-    with scene(inner, listen=False):
-        made = inner.ask("GET", ENDPOINT)
+def test_an_endpoint_has_an_identity_that_goes_with_it(local: InProcessAzure) -> None:
+    with scene(local, listen=False):
+        made = local.ask("GET", ENDPOINT)
         assert made["identity"]["type"] == "SystemAssigned"
         assert made["properties"]["provisioningState"] == "Succeeded"
         assert made["properties"]["scoringUri"].endswith("/score")
         assert "primaryKey" not in str(made)
-        inner.ask("DELETE", ENDPOINT)
-        assert entra.find_principal(inner.azure, made["identity"]["principalId"]) is None
+        local.ask("DELETE", ENDPOINT)
+        assert graph.find_principal(local.azure, made["identity"]["principalId"]) is None
 
 
-def test_an_endpoints_own_identity_may_pull_from_the_workspaces_registry(inner: Inner) -> None:
-    make_workspace(inner)
-    registry = ResourceId.parse(f"{inner.group}/providers/Microsoft.ContainerRegistry/registries/shop")
-    document = inner.azure.store.put(Document(registry, {"properties": {"loginServer": "shop.azurecr.io"}}))
-    inner.ask("PATCH", WORKSPACE, {"properties": {"containerRegistry": registry.path}})
-    made = inner.ask("PUT", ENDPOINT, endpoint_body())
-    principal = entra.find_principal(inner.azure, made["identity"]["principalId"])
+def test_an_endpoints_own_identity_may_pull_from_the_workspaces_registry(local: InProcessAzure) -> None:
+    make_workspace(local)
+    registry = ResourceId.parse(f"{local.group}/providers/Microsoft.ContainerRegistry/registries/shop")
+    document = local.azure.store.put(Document(registry, {"properties": {"loginServer": "shop.azurecr.io"}}))
+    local.ask("PATCH", WORKSPACE, {"properties": {"containerRegistry": registry.path}})
+    made = local.ask("PUT", ENDPOINT, endpoint_body())
+    principal = graph.find_principal(local.azure, made["identity"]["principalId"])
     assert principal is not None
-    assert registry_tokens.may(inner.azure, document, principal, "pull")
-    assert not registry_tokens.may(inner.azure, document, principal, "push")
-    inner.ask("DELETE", ENDPOINT)
-    assert not registry_tokens.may(inner.azure, document, principal, "pull")
+    assert registry_access.may(local.azure, document, principal, "pull")
+    assert not registry_access.may(local.azure, document, principal, "push")
+    local.ask("DELETE", ENDPOINT)
+    assert not registry_access.may(local.azure, document, principal, "pull")
 
 
-def test_an_endpoint_without_keys_has_none_to_list(inner: Inner) -> None:
-    with scene(inner, listen=False, authMode="AADToken"):
+def test_an_endpoint_without_keys_has_none_to_list(local: InProcessAzure) -> None:
+    with scene(local, listen=False, authMode="AADToken"):
         with pytest.raises(AzureError, match="has no keys: its authMode is AADToken"):
-            inner.ask("POST", f"{ENDPOINT}/listKeys")
+            local.ask("POST", f"{ENDPOINT}/listKeys")
         with pytest.raises(AzureError, match="issues no tokens: its authMode is AADToken"):
-            inner.ask("POST", f"{ENDPOINT}/token")
+            local.ask("POST", f"{ENDPOINT}/token")
 
 
-def test_mirrored_traffic_goes_only_to_a_deployment_without_live_traffic(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
+def test_mirrored_traffic_goes_only_to_a_deployment_without_live_traffic(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
         found.deploy("blue")
         with pytest.raises(AzureError, match="'blue' cannot get mirrored traffic while it gets live traffic"):
             found.send({"blue": 100}, mirrorTraffic={"blue": 10})
 
 
-def test_a_deployment_with_traffic_cannot_be_deleted(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
+def test_a_deployment_with_traffic_cannot_be_deleted(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
         found.deploy("blue")
         found.send({"blue": 100})
         with pytest.raises(AzureError, match="Cannot delete deployment 'blue' of endpoint 'score': 100 %"):
-            inner.ask("DELETE", BLUE)
+            local.ask("DELETE", BLUE)
         found.deploy("green")
         found.send({"blue": 100}, mirrorTraffic={"green": 10})
         with pytest.raises(AzureError, match="10 % of its mirrorTraffic goes there"):
-            inner.ask("DELETE", f"{ENDPOINT}/deployments/green")
+            local.ask("DELETE", f"{ENDPOINT}/deployments/green")
         found.send({"blue": 0, "green": 100})
-        inner.ask("DELETE", BLUE)
-        assert inner.ask("GET", ENDPOINT)["properties"]["traffic"] == {"green": 100}
+        local.ask("DELETE", BLUE)
+        assert local.ask("GET", ENDPOINT)["properties"]["traffic"] == {"green": 100}
 
 
-def test_an_endpoint_takes_its_deployments_along_whatever_their_traffic(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
+def test_an_endpoint_takes_its_deployments_along_whatever_their_traffic(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
         found.deploy("blue")
         found.send({"blue": 100})
-        inner.ask("DELETE", ENDPOINT)
+        local.ask("DELETE", ENDPOINT)
         with pytest.raises(AzureError, match="was not found"):
-            inner.ask("GET", BLUE)
+            local.ask("GET", BLUE)
         assert not found.fleet.pools
 
 
-def test_a_deployment_gets_azures_defaults(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
+def test_a_deployment_gets_azures_defaults(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
         made = found.deploy("blue", requestSettings=None, livenessProbe={"period": "PT20S"})
         given = made["properties"]
         assert given["requestSettings"]["maxConcurrentRequestsPerInstance"] == 1
@@ -147,44 +151,48 @@ def test_a_deployment_gets_azures_defaults(inner: Inner) -> None:
         ({"model": "azureml:iris:1"}, "model 'azureml:iris:1' of deployment 'blue' was not found"),
     ],
 )
-def test_a_wrong_deployment_is_refused_by_the_fields_name(inner: Inner, change: dict[str, Any], said: str) -> None:
-    with scene(inner, listen=False) as found, pytest.raises(AzureError, match=said):
+def test_a_wrong_deployment_is_refused_by_the_fields_name(
+    local: InProcessAzure, change: dict[str, Any], said: str
+) -> None:
+    with scene(local, listen=False) as found, pytest.raises(AzureError, match=said):
         found.deploy("blue", **change)
 
 
 @pytest.mark.parametrize("capacity", [0, 1.5, "2"])
-def test_a_deployments_capacity_is_a_whole_number(inner: Inner, capacity: object) -> None:
-    with scene(inner, listen=False), pytest.raises(AzureError, match="is not a whole number of at least 1"):
-        inner.ask("PUT", BLUE, {**deployment_body(inner), "sku": {"name": "Default", "capacity": capacity}})
+def test_a_deployments_capacity_is_a_whole_number(local: InProcessAzure, capacity: object) -> None:
+    with scene(local, listen=False), pytest.raises(AzureError, match="is not a whole number of at least 1"):
+        local.ask("PUT", BLUE, {**deployment_body(local), "sku": {"name": "Default", "capacity": capacity}})
 
 
-def test_a_deployment_stands_where_its_endpoint_stands(inner: Inner) -> None:
-    with scene(inner, listen=False), pytest.raises(AzureError, match="give both the same"):
-        inner.ask("PUT", BLUE, {**deployment_body(inner), "location": "northeurope"})
+def test_a_deployment_stands_where_its_endpoint_stands(local: InProcessAzure) -> None:
+    with scene(local, listen=False), pytest.raises(AzureError, match="give both the same"):
+        local.ask("PUT", BLUE, {**deployment_body(local), "location": "northeurope"})
 
 
-def test_a_failed_first_provisioning_is_unrecoverable_and_gets_no_traffic(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
-        inner.azure.fault("deployment-fails", "blue")
+def test_a_failed_first_provisioning_is_unrecoverable_and_gets_no_traffic(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
+        local.azure.fault("deployment-fails", "blue")
         with pytest.raises(AzureError, match="ResourceNotReady"):
             found.deploy("blue")
-        inner.azure.fault("deployment-fails", None)
-        assert inner.ask("GET", BLUE)["properties"]["provisioningState"] == "Failed"
+        local.azure.fault("deployment-fails", None)
+        assert local.ask("GET", BLUE)["properties"]["provisioningState"] == "Failed"
         with pytest.raises(AzureError, match=r"unrecoverable state\. Delete and re-create\."):
             found.deploy("blue")
         with pytest.raises(AzureError, match="only one that has succeeded can get traffic"):
             found.send({"blue": 100})
-        inner.ask("DELETE", BLUE)
+        local.ask("DELETE", BLUE)
         assert found.deploy("blue")["properties"]["provisioningState"] == "Succeeded"
 
 
-def test_a_failed_update_can_be_repeated_and_keeps_its_traffic(inner: Inner, monkeypatch: pytest.MonkeyPatch) -> None:
-    with scene(inner, listen=False) as found:
+def test_a_failed_update_can_be_repeated_and_keeps_its_traffic(
+    local: InProcessAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scene(local, listen=False) as found:
         found.deploy("blue")
         found.send({"blue": 100})
 
-        def crash(key: str, plan: Plan, **_: bool) -> None:
-            raise CrashError(f"User container has crashed ({key} {plan.image})", "")
+        def crash(key: str, spec: ServingSpec, **_: bool) -> None:
+            raise CrashError(f"User container has crashed ({key} {spec.image})", "")
 
         with monkeypatch.context() as patched:
             patched.setattr(found.fleet, "deploy", crash)
@@ -192,7 +200,7 @@ def test_a_failed_update_can_be_repeated_and_keeps_its_traffic(inner: Inner, mon
                 AzureError, match="ResourceNotReady: Deployment 'blue' of endpoint 'score': User contai"
             ):
                 found.deploy("blue", environmentVariables={"A": "1"})
-        assert inner.ask("GET", BLUE)["properties"]["provisioningState"] == "Failed"
+        assert local.ask("GET", BLUE)["properties"]["provisioningState"] == "Failed"
         found.send({"blue": 100})
         assert found.deploy("blue")["properties"]["provisioningState"] == "Succeeded"
 
@@ -229,9 +237,8 @@ def test_the_common_instance_types_are_known() -> None:
 
 def test_a_docker_engine_that_is_away_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    engine = Docker(tmp_path, lambda _: {})
-    with pytest.raises(AzureError, match="DockerUnavailable: The Docker engine does not do its work: ") as refused:
-        engine.running()
-    engine.close()
+    containers = Containers(tmp_path, lambda _: {})
+    with pytest.raises(AzureError, match="DockerEngineUnavailable: The Docker engine does not answer at ") as refused:
+        containers.running()
     assert "\n" not in str(refused.value)
     assert refused.value.status == 503

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from emulator.core.errors import AzureError
-from tests.emulator.conftest import Inner
+from tests.emulator.conftest import InProcessAzure
 from tests.ml import ENVIRONMENT, WORKSPACE, make_workspace
 from tests.scoring import ROUTES
 
@@ -13,31 +13,31 @@ IMAGE = "shop.azurecr.io/team/scorer@sha256:" + "1" * 64
 BODY = {"properties": {"image": IMAGE, "inferenceConfig": ROUTES}}
 
 
-def test_a_first_version_brings_its_environment_along(inner: Inner) -> None:
-    make_workspace(inner)
-    made = inner.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
+def test_a_first_version_brings_its_environment_along(local: InProcessAzure) -> None:
+    make_workspace(local)
+    made = local.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
     assert made["properties"]["image"] == IMAGE
     assert made["properties"]["osType"] == "Linux"
-    inner.ask("PUT", f"{ENVIRONMENT}/versions/2", BODY)
-    shown = inner.ask("GET", ENVIRONMENT)["properties"]
+    local.ask("PUT", f"{ENVIRONMENT}/versions/2", BODY)
+    shown = local.ask("GET", ENVIRONMENT)["properties"]
     assert (shown["latestVersion"], shown["nextVersion"]) == ("2", "3")
 
 
-def test_a_version_needs_its_workspace(inner: Inner) -> None:
+def test_a_version_needs_its_workspace(local: InProcessAzure) -> None:
     with pytest.raises(AzureError, match="was not found") as refused:
-        inner.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
+        local.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
     assert refused.value.status == 404
 
 
-def test_a_version_is_immutable_but_for_words_and_archiving(inner: Inner) -> None:
-    make_workspace(inner)
-    inner.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
+def test_a_version_is_immutable_but_for_words_and_archiving(local: InProcessAzure) -> None:
+    make_workspace(local)
+    local.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
     same = {**BODY["properties"], "tags": {"a": "b"}, "description": "text", "isArchived": True}
-    assert inner.ask("PUT", f"{ENVIRONMENT}/versions/1", {"properties": same})["properties"]["isArchived"]
-    assert inner.ask("GET", ENVIRONMENT)["properties"]["latestVersion"] is None
+    assert local.ask("PUT", f"{ENVIRONMENT}/versions/1", {"properties": same})["properties"]["isArchived"]
+    assert local.ask("GET", ENVIRONMENT)["properties"]["latestVersion"] is None
     other = {"properties": {**BODY["properties"], "image": IMAGE.replace("1", "2")}}
     with pytest.raises(AzureError, match=r"'scorer:1' is already registered with another 'image'") as refused:
-        inner.ask("PUT", f"{ENVIRONMENT}/versions/1", other)
+        local.ask("PUT", f"{ENVIRONMENT}/versions/1", other)
     assert refused.value.status == 409
 
 
@@ -52,18 +52,20 @@ def test_a_version_is_immutable_but_for_words_and_archiving(inner: Inner) -> Non
         ({"inferenceConfig": {**ROUTES, "scoringRoute": {"path": "/", "port": 70000}}}, "'70000' is not a port"),
     ],
 )
-def test_a_wrong_version_is_refused_and_leaves_nothing(inner: Inner, change: dict[str, Any], said: str) -> None:
-    make_workspace(inner)
+def test_a_wrong_version_is_refused_and_leaves_nothing(
+    local: InProcessAzure, change: dict[str, Any], said: str
+) -> None:
+    make_workspace(local)
     with pytest.raises(AzureError, match=said):
-        inner.ask("PUT", f"{ENVIRONMENT}/versions/1", {"properties": {**BODY["properties"], **change}})
+        local.ask("PUT", f"{ENVIRONMENT}/versions/1", {"properties": {**BODY["properties"], **change}})
     with pytest.raises(AzureError, match="was not found"):
-        inner.ask("GET", ENVIRONMENT)
+        local.ask("GET", ENVIRONMENT)
 
 
-def test_a_workspace_takes_its_environments_along(inner: Inner) -> None:
-    make_workspace(inner)
-    inner.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
-    inner.ask("DELETE", WORKSPACE)
-    make_workspace(inner)
+def test_a_workspace_takes_its_environments_along(local: InProcessAzure) -> None:
+    make_workspace(local)
+    local.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
+    local.ask("DELETE", WORKSPACE)
+    make_workspace(local)
     with pytest.raises(AzureError, match="was not found"):
-        inner.ask("GET", f"{ENVIRONMENT}/versions/1")
+        local.ask("GET", f"{ENVIRONMENT}/versions/1")

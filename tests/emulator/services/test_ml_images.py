@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from emulator.core.errors import AzureError
-from emulator.services.ml_images import RecipeError, name, recipe
+from emulator.services.machinelearningservices.assets.jobs import RecipeError, name, recipe
 from tests.conftest import Cloud
-from tests.emulator.conftest import Inner
+from tests.emulator.conftest import InProcessAzure
 from tests.ml import ENVIRONMENT, scene
 from tests.registries import BASE
 from tests.scoring import ROUTES, Stage, stage
@@ -46,23 +46,23 @@ def test_a_conda_file_that_cannot_serve_is_refused(conda: str, said: str) -> Non
         recipe({**GIVEN, "condaFile": conda})
 
 
-def test_an_environment_that_needs_a_build_needs_a_registry_and_code(inner: Inner) -> None:
-    with scene(inner, listen=False) as found:
+def test_an_environment_that_needs_a_build_needs_a_registry_and_code(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found:
         path = f"{ENVIRONMENT}/versions/2"
-        inner.ask("PUT", path, {"properties": GIVEN})
+        local.ask("PUT", path, {"properties": GIVEN})
         with pytest.raises(AzureError, match="lacks 'codeConfiguration'"):
-            found.deploy("blue", environmentId=f"{inner.group}/{path}")
-        inner.ask("PUT", f"{ENVIRONMENT}/versions/3", {"properties": {**GIVEN, "inferenceConfig": ROUTES}})
+            found.deploy("blue", environmentId=f"{local.group}/{path}")
+        local.ask("PUT", f"{ENVIRONMENT}/versions/3", {"properties": {**GIVEN, "inferenceConfig": ROUTES}})
         with pytest.raises(AzureError, match=r"ImageBuildFailure: .*scorer:3.* has no container registry"):
-            found.deploy("blue", environmentId=f"{inner.group}/{ENVIRONMENT}/versions/3")
+            found.deploy("blue", environmentId=f"{local.group}/{ENVIRONMENT}/versions/3")
 
 
 @pytest.fixture(scope="module")
 def built(azure: Cloud) -> Iterator[Stage]:
-    """A workspace whose own registry is the shop."""
+    """A workspace whose own registry is the registry."""
     with stage(azure) as made:
         body = azure.ask("GET", made.workspace).json()
-        body["properties"]["containerRegistry"] = made.shop.id
+        body["properties"]["containerRegistry"] = made.registry.id
         azure.put(made.workspace, body)
         yield made
 

@@ -6,88 +6,96 @@ import pytest
 
 from emulator.core.azure import Request
 from emulator.core.errors import AzureError
-from emulator.services import entra
-from tests.emulator.conftest import Inner
+from emulator.services.graph import data as graph
+from tests.emulator.conftest import InProcessAzure
 from tests.ml import CONNECTION, WORKSPACE, make_workspace, workspace_body
 
 
-def test_a_workspace_gets_its_uris_and_an_identity_of_its_own(inner: Inner) -> None:
-    made = make_workspace(inner)
+def test_a_workspace_gets_its_uris_and_an_identity_of_its_own(local: InProcessAzure) -> None:
+    made = make_workspace(local)
     given = made["properties"]
     assert given["mlFlowTrackingUri"].startswith("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/")
     assert given["discoveryUrl"] == "https://westeurope.api.azureml.ms/discovery"
     assert given["publicNetworkAccess"] == "Enabled"
     assert given["provisioningState"] == "Succeeded"
-    assert entra.find_principal(inner.azure, made["identity"]["principalId"]) is not None
-    again = inner.ask("PUT", WORKSPACE, {**workspace_body(inner), "tags": {"a": "b"}})
+    assert graph.find_principal(local.azure, made["identity"]["principalId"]) is not None
+    again = local.ask("PUT", WORKSPACE, {**workspace_body(local), "tags": {"a": "b"}})
     assert again["properties"]["workspaceId"] == given["workspaceId"]
     assert again["identity"]["principalId"] == made["identity"]["principalId"]
 
 
-def test_a_workspaces_principal_goes_with_it(inner: Inner) -> None:
-    made = make_workspace(inner)
-    inner.ask("DELETE", WORKSPACE)
-    assert entra.find_principal(inner.azure, made["identity"]["principalId"]) is None
+def test_a_workspaces_principal_goes_with_it(local: InProcessAzure) -> None:
+    made = make_workspace(local)
+    local.ask("DELETE", WORKSPACE)
+    assert graph.find_principal(local.azure, made["identity"]["principalId"]) is None
 
 
 @pytest.mark.parametrize("name", ["storageAccount", "keyVault", "applicationInsights"])
-def test_a_workspace_without_what_it_depends_on_is_refused_in_azures_words(inner: Inner, name: str) -> None:
-    body = workspace_body(inner)
+def test_a_workspace_without_what_it_depends_on_is_refused_in_azures_words(local: InProcessAzure, name: str) -> None:
+    body = workspace_body(local)
     del body["properties"][name]
     with pytest.raises(AzureError, match=r"^ValidationError: Missing dependent resources in workspace json$"):
-        inner.ask("PUT", WORKSPACE, body)
+        local.ask("PUT", WORKSPACE, body)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"storageAccount": "{group}/providers/Microsoft.Storage/storageAccounts/none"}, "does not exist; make it"),
-        ({"storageAccount": "{group}/providers/Microsoft.KeyVault/vaults/kvtest"}, "not the id of a resource of type"),
-        ({"containerRegistry": "shop.azurecr.io"}, "'containerRegistry' is 'shop.azurecr.io', which is not the id"),
+        (
+            {"storageAccount": "{group}/providers/Microsoft.Storage/storageAccounts/none"},
+            "existing resource of type Microsoft.Storage",
+        ),
+        (
+            {"storageAccount": "{group}/providers/Microsoft.KeyVault/vaults/kvtest"},
+            "existing resource of type Microsoft.Storage",
+        ),
+        ({"containerRegistry": "shop.azurecr.io"}, "'containerRegistry' of the workspace is 'shop.azurecr.io', which"),
         ({"publicNetworkAccess": "enabled?"}, "neither 'Enabled' nor 'Disabled'"),
     ],
 )
-def test_a_wrong_workspace_is_refused_by_the_fields_name(inner: Inner, change: dict[str, str], said: str) -> None:
-    body = workspace_body(inner)
-    body["properties"].update({name: text.format(group=inner.group) for name, text in change.items()})
+def test_a_wrong_workspace_is_refused_by_the_fields_name(
+    local: InProcessAzure, change: dict[str, str], said: str
+) -> None:
+    body = workspace_body(local)
+    body["properties"].update({name: text.format(group=local.group) for name, text in change.items()})
     with pytest.raises(AzureError, match=said):
-        inner.ask("PUT", WORKSPACE, body)
+        local.ask("PUT", WORKSPACE, body)
 
 
-def test_a_workspace_without_an_identity_is_refused(inner: Inner) -> None:
-    body = workspace_body(inner)
+def test_a_workspace_without_an_identity_is_refused(local: InProcessAzure) -> None:
+    body = workspace_body(local)
     del body["identity"]
     with pytest.raises(AzureError, match="lacks 'identity'"):
-        inner.ask("PUT", WORKSPACE, body)
+        local.ask("PUT", WORKSPACE, body)
 
 
-def test_a_workspaces_storage_cannot_be_changed(inner: Inner) -> None:
-    make_workspace(inner)
+def test_a_workspaces_storage_cannot_be_changed(local: InProcessAzure) -> None:
+    make_workspace(local)
     other = "providers/Microsoft.Storage/storageAccounts/stother"
-    inner.ask("PUT", other, {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"})
-    body = workspace_body(inner)
-    body["properties"]["storageAccount"] = f"{inner.group}/{other}"
+    local.ask("PUT", other, {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"})
+    body = workspace_body(local)
+    body["properties"]["storageAccount"] = f"{local.group}/{other}"
     with pytest.raises(AzureError, match="Changing 'storageAccount' of workspace 'ml-test'"):
-        inner.ask("PUT", WORKSPACE, body)
+        local.ask("PUT", WORKSPACE, body)
 
 
-def test_a_workspaces_keys_are_told_by_an_action_only(inner: Inner) -> None:
-    made = make_workspace(inner)
-    keys = inner.ask("POST", f"{WORKSPACE}/listKeys")
+def test_a_workspaces_keys_are_told_by_an_action_only(local: InProcessAzure) -> None:
+    made = make_workspace(local)
+    keys = local.ask("POST", f"{WORKSPACE}/listKeys")
     assert keys["userStorageKey"]
     assert keys["userStorageKey"] not in str(made)
 
 
-def test_a_connections_password_is_written_and_never_shown(inner: Inner) -> None:
-    make_workspace(inner)
-    made = inner.ask("PUT", f"{WORKSPACE}/connections/registry", {"properties": CONNECTION})
+def test_a_connections_password_is_written_and_never_shown(local: InProcessAzure) -> None:
+    make_workspace(local)
+    made = local.ask("PUT", f"{WORKSPACE}/connections/registry", {"properties": CONNECTION})
     assert made["properties"]["target"] == "shop.azurecr.io"
-    seen = inner.ask("GET", f"{WORKSPACE}/connections/registry")
-    listed = inner.azure.request(Request("GET", f"{inner.group}/{WORKSPACE}/connections", inner.deployer)).body
-    patched = inner.ask("PATCH", f"{WORKSPACE}/connections/registry", {"properties": {"metadata": {"a": "b"}}})
+    seen = local.ask("GET", f"{WORKSPACE}/connections/registry")
+    listed = local.azure.request(Request("GET", f"{local.group}/{WORKSPACE}/connections", local.deployer)).body
+    patched = local.ask("PATCH", f"{WORKSPACE}/connections/registry", {"properties": {"metadata": {"a": "b"}}})
     for shown in (made, seen, listed, patched):
         assert "pass-word" not in str(shown)
-    told = inner.ask("POST", f"{WORKSPACE}/connections/registry/listsecrets")
+    told = local.ask("POST", f"{WORKSPACE}/connections/registry/listsecrets")
     assert told["properties"]["credentials"] == CONNECTION["credentials"]
     assert told["properties"]["metadata"] == {"a": "b"}
 
@@ -102,8 +110,10 @@ def test_a_connections_password_is_written_and_never_shown(inner: Inner) -> None
         ({"authType": "ManagedIdentity"}, r"lacks 'credentials\.clientId'"),
     ],
 )
-def test_a_wrong_connection_is_refused_by_the_fields_name(inner: Inner, change: dict[str, Any], said: str) -> None:
-    make_workspace(inner)
+def test_a_wrong_connection_is_refused_by_the_fields_name(
+    local: InProcessAzure, change: dict[str, Any], said: str
+) -> None:
+    make_workspace(local)
     with pytest.raises(AzureError, match=said) as refused:
-        inner.ask("PUT", f"{WORKSPACE}/connections/registry", {"properties": {**CONNECTION, **change}})
+        local.ask("PUT", f"{WORKSPACE}/connections/registry", {"properties": {**CONNECTION, **change}})
     assert "pass-word" not in str(refused.value)

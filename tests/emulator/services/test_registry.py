@@ -27,7 +27,7 @@ from azure.mgmt.containerregistry.models import (
 
 from tests import registries
 from tests.conftest import PATIENCE, ROOT, Cloud, local_azure
-from tests.registries import Shop, opened, somebody, stock
+from tests.registries import LocalRegistry, push_base_image, registry_in_group, service_principal
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def _registry(sku: str = "Basic", **properties: Any) -> Registry:  # noqa: ANN40
 
 
 def test_the_sdk_creates_changes_and_deletes_a_registry(sdk: ContainerRegistryManagementClient, group: str) -> None:
-    name = f"shop{group}"
+    name = f"registry{group}"
     made = sdk.registries.begin_create(group, name, _registry("Standard")).result()
     assert made.properties is not None
     assert made.properties.provisioning_state == "Succeeded"
@@ -104,8 +104,8 @@ def test_what_a_tier_does_not_have_is_refused(
 
 
 def test_a_name_is_taken_in_all_of_azure(azure: Cloud, group: str) -> None:
-    with opened(azure) as shop:
-        name = shop.id.rsplit("/", 1)[1]
+    with registry_in_group(azure) as registry:
+        name = registry.id.rsplit("/", 1)[1]
         path = f"resourceGroups/{group}/providers/Microsoft.ContainerRegistry/registries/{name}"
         refused = azure.ask("PUT", path, {"location": "westeurope", "sku": {"name": "Basic"}})
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "AlreadyInUse")
@@ -114,7 +114,7 @@ def test_a_name_is_taken_in_all_of_azure(azure: Cloud, group: str) -> None:
 def test_credentials_are_refused_while_the_admin_user_is_off(
     sdk: ContainerRegistryManagementClient, group: str
 ) -> None:
-    name = f"shop{group}"
+    name = f"registry{group}"
     sdk.registries.begin_create(group, name, _registry()).result()
     with pytest.raises(HttpResponseError, match="as admin user is disabled") as refused:
         sdk.registries.list_credentials(group, name)
@@ -122,21 +122,21 @@ def test_credentials_are_refused_while_the_admin_user_is_off(
 
 
 def test_an_image_is_imported_with_the_same_digest(sdk: ContainerRegistryManagementClient, azure: Cloud) -> None:
-    with opened(azure) as source, opened(azure) as target:
-        stock(source)
-        reader = somebody(azure)
-        for shop in (source, target):
-            shop.grant(reader, registries.PULL)
+    with registry_in_group(azure) as source, registry_in_group(azure) as target:
+        push_base_image(source)
+        reader = service_principal(azure)
+        for registry in (source, target):
+            registry.grant(reader, registries.PULL)
         group, name = target.id.split("/")[4], target.id.split("/")[-1]
         told = ImportImageParameters(
-            source=ImportSource(resource_id=source.id, source_image="shelf:one"), target_tags=["copy:two"]
+            source=ImportSource(resource_id=source.id, source_image="scorer:one"), target_tags=["copy:two"]
         )
         sdk.registries.begin_import_image(group, name, told).result()
         digests = {
-            shop.ask(
-                "HEAD", path, shop.token(reader.login, f"repository:{path.split('/')[0]}:pull").json()["token"]
+            registry.ask(
+                "HEAD", path, registry.token(reader.login, f"repository:{path.split('/')[0]}:pull").json()["token"]
             ).headers["docker-content-digest"]
-            for shop, path in ((source, "shelf/manifests/one"), (target, "copy/manifests/two"))
+            for registry, path in ((source, "scorer/manifests/one"), (target, "copy/manifests/two"))
         }
         assert len(digests) == 1
         with pytest.raises(HttpResponseError, match="already exists"):
@@ -145,16 +145,16 @@ def test_an_image_is_imported_with_the_same_digest(sdk: ContainerRegistryManagem
 
 def test_images_and_the_address_survive_a_restart(tmp_path: Path) -> None:
     with local_azure(tmp_path / "state") as azure:
-        shop = _open_one(azure)
-        stock(shop)
+        registry = _open_one(azure)
+        push_base_image(registry)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://{shop.login_server}/v2/", trust_env=False)
+        httpx.get(f"http://{registry.login_server}/v2/", trust_env=False)
     with local_azure(tmp_path / "state") as azure:
-        again = Shop(azure, shop.id, azure.ask("GET", shop.id).json()["properties"]["loginServer"])
-        assert again.login_server == shop.login_server
+        again = LocalRegistry(azure, registry.id, azure.ask("GET", registry.id).json()["properties"]["loginServer"])
+        assert again.login_server == registry.login_server
         owner = azure.environment["ARM_CLIENT_ID"], azure.environment["ARM_CLIENT_SECRET"]
-        token = again.token(owner, "repository:shelf:pull").json()["token"]
-        assert again.ask("HEAD", "shelf/manifests/one", token).status_code == 200
+        token = again.token(owner, "repository:scorer:pull").json()["token"]
+        assert again.ask("HEAD", "scorer/manifests/one", token).status_code == 200
 
 
 def test_a_killed_local_azure_comes_back_with_its_registry(tmp_path: Path) -> None:
@@ -162,29 +162,29 @@ def test_a_killed_local_azure_comes_back_with_its_registry(tmp_path: Path) -> No
     running = _start(folder)
     try:
         cloud = Cloud(folder, _ready(folder, running))
-        shop = _open_one(cloud)
+        registry = _open_one(cloud)
         cloud.http.close()
     finally:
         running.kill()
         running.wait(PATIENCE)
     (folder / "ready.json").unlink()
     with local_azure(folder) as azure:
-        assert azure.ask("GET", shop.id).json()["properties"]["provisioningState"] == "Succeeded"
-        assert httpx.get(f"http://{shop.login_server}/v2/", trust_env=False).status_code == 401
+        assert azure.ask("GET", registry.id).json()["properties"]["provisioningState"] == "Succeeded"
+        assert httpx.get(f"http://{registry.login_server}/v2/", trust_env=False).status_code == 401
 
 
 def test_a_server_that_was_left_behind_is_ended(tmp_path: Path) -> None:
     with local_azure(tmp_path / "state") as azure:
-        shop = _open_one(azure)
+        registry = _open_one(azure)
     folder = tmp_path / "state" / "registries" / "solitary"
     left = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], cwd=folder)
     (folder / "pid").write_text(str(left.pid))
     try:
-        _until_it_answers(shop.login_server)
+        _until_it_answers(registry.login_server)
         with local_azure(tmp_path / "state") as azure:
             assert left.wait(PATIENCE) is not None
-            assert azure.ask("GET", shop.id).is_success
-            assert httpx.get(f"http://{shop.login_server}/v2/", trust_env=False).status_code == 401
+            assert azure.ask("GET", registry.id).is_success
+            assert httpx.get(f"http://{registry.login_server}/v2/", trust_env=False).status_code == 401
     finally:
         left.kill()
         left.wait()
@@ -192,22 +192,22 @@ def test_a_server_that_was_left_behind_is_ended(tmp_path: Path) -> None:
 
 def test_a_stranger_on_a_registrys_port_does_not_keep_the_rest_from_coming_back(tmp_path: Path) -> None:
     with local_azure(tmp_path / "state") as azure:
-        shop = _open_one(azure)
-    port = int(shop.login_server.rpartition(":")[2])
+        registry = _open_one(azure)
+    port = int(registry.login_server.rpartition(":")[2])
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         stranger.bind(("127.0.0.1", port))
         stranger.listen()
         with local_azure(tmp_path / "state") as azure:
-            assert azure.ask("GET", shop.id).is_success
+            assert azure.ask("GET", registry.id).is_success
             assert f"port {port} is in use" in (tmp_path / "state" / "emulator.log").read_text()
 
 
-def _open_one(cloud: Cloud) -> Shop:
+def _open_one(cloud: Cloud) -> LocalRegistry:
     cloud.put("resourceGroups/solitary", {"location": "westeurope"})
     path = f"{cloud.subscription}/resourceGroups/solitary/providers/Microsoft.ContainerRegistry/registries/solitary"
     made = cloud.put(path, {"location": "westeurope", "sku": {"name": "Basic"}})
-    return Shop(cloud, path, made["properties"]["loginServer"])
+    return LocalRegistry(cloud, path, made["properties"]["loginServer"])
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from emulator.core.errors import AzureError
-from emulator.services import entra, identity
-from tests.emulator.conftest import Inner
+from emulator.services.graph import data as graph
+from tests.emulator.conftest import InProcessAzure
 
 STORAGE = "providers/Microsoft.Storage/storageAccounts"
 LOGS = "providers/Microsoft.OperationalInsights/workspaces/logs-test"
@@ -15,21 +15,21 @@ USER = "providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller"
 ACCOUNT = {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
 
 
-def test_a_storage_account_gets_endpoints_and_two_keys_that_can_be_renewed(inner: Inner) -> None:
-    made = inner.ask("PUT", f"{STORAGE}/sttest", ACCOUNT)
-    assert made["properties"]["primaryEndpoints"]["blob"] == f"{inner.azure.url}/storage/sttest/"
-    keys = inner.ask("POST", f"{STORAGE}/sttest/listKeys")["keys"]
+def test_a_storage_account_gets_endpoints_and_two_keys_that_can_be_renewed(local: InProcessAzure) -> None:
+    made = local.ask("PUT", f"{STORAGE}/sttest", ACCOUNT)
+    assert made["properties"]["primaryEndpoints"]["blob"] == f"{local.azure.url}/storage/sttest/"
+    keys = local.ask("POST", f"{STORAGE}/sttest/listKeys")["keys"]
     assert [key["keyName"] for key in keys] == ["key1", "key2"]
     assert keys[0]["value"] not in str(made)
-    renewed = inner.ask("POST", f"{STORAGE}/sttest/regenerateKey", {"keyName": "key1"})["keys"]
+    renewed = local.ask("POST", f"{STORAGE}/sttest/regenerateKey", {"keyName": "key1"})["keys"]
     assert renewed[0]["value"] != keys[0]["value"]
     assert renewed[1]["value"] == keys[1]["value"]
 
 
 @pytest.mark.parametrize("name", ["st", "st-test", "StTest", "s" * 25])
-def test_a_storage_accounts_name_follows_azures_rule(inner: Inner, name: str) -> None:
+def test_a_storage_accounts_name_follows_azures_rule(local: InProcessAzure, name: str) -> None:
     with pytest.raises(AzureError, match=f"AccountNameInvalid: {name} is not a valid storage account name"):
-        inner.ask("PUT", f"{STORAGE}/{name}", ACCOUNT)
+        local.ask("PUT", f"{STORAGE}/{name}", ACCOUNT)
 
 
 @pytest.mark.parametrize(
@@ -42,65 +42,64 @@ def test_a_storage_accounts_name_follows_azures_rule(inner: Inner, name: str) ->
         ({"properties": {"minimumTlsVersion": "TLS9"}}, "minimumTlsVersion"),
     ],
 )
-def test_a_wrong_storage_account_is_refused_by_the_fields_name(inner: Inner, change: dict[str, Any], said: str) -> None:
+def test_a_wrong_storage_account_is_refused_by_the_fields_name(
+    local: InProcessAzure, change: dict[str, Any], said: str
+) -> None:
     with pytest.raises(AzureError, match=said):
-        inner.ask("PUT", f"{STORAGE}/sttest", {**ACCOUNT, **change})
+        local.ask("PUT", f"{STORAGE}/sttest", {**ACCOUNT, **change})
 
 
-def test_insights_need_a_log_workspace_that_exists(inner: Inner) -> None:
+def test_insights_need_a_log_workspace_that_exists(local: InProcessAzure) -> None:
     body: dict[str, Any] = {
         "location": "westeurope",
         "kind": "web",
-        "properties": {"Application_Type": "web", "WorkspaceResourceId": f"{inner.group}/{LOGS}"},
+        "properties": {"Application_Type": "web", "WorkspaceResourceId": f"{local.group}/{LOGS}"},
     }
     with pytest.raises(AzureError, match="must name a Log Analytics workspace that exists"):
-        inner.ask("PUT", INSIGHTS, body)
-    inner.ask("PUT", LOGS, {"location": "westeurope", "properties": {"sku": {"name": "PerGB2018"}}})
-    made = inner.ask("PUT", INSIGHTS, body)["properties"]
+        local.ask("PUT", INSIGHTS, body)
+    local.ask("PUT", LOGS, {"location": "westeurope", "properties": {"sku": {"name": "PerGB2018"}}})
+    made = local.ask("PUT", INSIGHTS, body)["properties"]
     assert made["ConnectionString"].startswith(
         f"InstrumentationKey={made['InstrumentationKey']};IngestionEndpoint=https://"
     )
-    assert inner.ask("PUT", INSIGHTS, body)["properties"]["InstrumentationKey"] == made["InstrumentationKey"]
+    assert local.ask("PUT", INSIGHTS, body)["properties"]["InstrumentationKey"] == made["InstrumentationKey"]
 
 
-def test_a_log_workspaces_keys_are_told_by_an_action_only(inner: Inner) -> None:
-    made = inner.ask("PUT", LOGS, {"location": "westeurope", "properties": {"retentionInDays": 30}})
-    key = inner.ask("POST", f"{LOGS}/sharedKeys")["primarySharedKey"]
+def test_a_log_workspaces_keys_are_told_by_an_action_only(local: InProcessAzure) -> None:
+    made = local.ask("PUT", LOGS, {"location": "westeurope", "properties": {"retentionInDays": 30}})
+    key = local.ask("POST", f"{LOGS}/sharedKeys")["primarySharedKey"]
     assert key
     assert key not in str(made)
     with pytest.raises(AzureError, match=r"'7' of 'properties.retentionInDays'"):
-        inner.ask("PUT", LOGS, {"location": "westeurope", "properties": {"retentionInDays": 7}})
+        local.ask("PUT", LOGS, {"location": "westeurope", "properties": {"retentionInDays": 7}})
 
 
-def test_a_user_assigned_identity_keeps_its_principal_until_it_is_deleted(inner: Inner) -> None:
-    made = inner.ask("PUT", USER, {"location": "westeurope"})["properties"]
-    again = inner.ask("PUT", USER, {"location": "westeurope", "tags": {"a": "b"}})["properties"]
+def test_a_user_assigned_identity_keeps_its_principal_until_it_is_deleted(local: InProcessAzure) -> None:
+    made = local.ask("PUT", USER, {"location": "westeurope"})["properties"]
+    again = local.ask("PUT", USER, {"location": "westeurope", "tags": {"a": "b"}})["properties"]
     assert made == again
-    found = entra.find_principal(inner.azure, made["principalId"])
+    found = graph.find_principal(local.azure, made["principalId"])
     assert found is not None
     assert found.app_id == made["clientId"]
-    inner.ask("DELETE", USER)
-    assert entra.find_principal(inner.azure, made["principalId"]) is None
+    local.ask("DELETE", USER)
+    assert graph.find_principal(local.azure, made["principalId"]) is None
 
 
-def test_an_identity_of_ones_own_comes_stays_and_goes_with_the_resource(inner: Inner) -> None:
+def test_an_identity_of_ones_own_comes_stays_and_goes_with_the_resource(local: InProcessAzure) -> None:
     body = {**ACCOUNT, "identity": {"type": "SystemAssigned"}}
-    first = inner.ask("PUT", f"{STORAGE}/sttest", body)["identity"]
-    assert first["tenantId"] == inner.azure.tenant
-    assert inner.ask("PUT", f"{STORAGE}/sttest", body)["identity"] == first
-    inner.ask("DELETE", f"{STORAGE}/sttest")
-    assert entra.find_principal(inner.azure, first["principalId"]) is None
+    first = local.ask("PUT", f"{STORAGE}/sttest", body)["identity"]
+    assert first["tenantId"] == local.azure.tenant
+    assert local.ask("PUT", f"{STORAGE}/sttest", body)["identity"] == first
+    local.ask("DELETE", f"{STORAGE}/sttest")
+    assert graph.find_principal(local.azure, first["principalId"]) is None
 
 
-def test_a_resource_acts_as_the_identity_it_was_given(inner: Inner) -> None:
-    user = inner.ask("PUT", USER, {"location": "westeurope"})["properties"]
-    wanted = {"type": "UserAssigned", "userAssignedIdentities": {f"{inner.group}/{USER}": {}}}
-    inner.ask("PUT", f"{STORAGE}/sttest", {**ACCOUNT, "identity": wanted})
-    document = inner.azure.find(f"{inner.group}/{STORAGE}/sttest")
-    found = identity.principal_of(inner.azure, document)
-    assert found is not None
-    assert found.object_id == user["principalId"]
-    assert identity.principal_of(inner.azure, document, "another client id") is None
+def test_a_resource_shows_the_principal_of_the_identity_it_was_given(local: InProcessAzure) -> None:
+    user = local.ask("PUT", USER, {"location": "westeurope"})["properties"]
+    wanted = {"type": "UserAssigned", "userAssignedIdentities": {f"{local.group}/{USER}": {}}}
+    local.ask("PUT", f"{STORAGE}/sttest", {**ACCOUNT, "identity": wanted})
+    shown = local.ask("GET", f"{STORAGE}/sttest")["identity"]["userAssignedIdentities"]
+    assert [each["principalId"] for each in shown.values()] == [user["principalId"]]
 
 
 @pytest.mark.parametrize(
@@ -114,25 +113,25 @@ def test_a_resource_acts_as_the_identity_it_was_given(inner: Inner) -> None:
         ),
     ],
 )
-def test_a_wrong_identity_is_refused(inner: Inner, wanted: dict[str, Any], code: str) -> None:
+def test_a_wrong_identity_is_refused(local: InProcessAzure, wanted: dict[str, Any], code: str) -> None:
     with pytest.raises(AzureError, match=code):
-        inner.ask("PUT", f"{STORAGE}/sttest", {**ACCOUNT, "identity": wanted})
+        local.ask("PUT", f"{STORAGE}/sttest", {**ACCOUNT, "identity": wanted})
 
 
 @pytest.mark.parametrize("name", ["rg.", "r" * 91, "r g", "r!"])
-def test_a_groups_name_follows_azures_rule(inner: Inner, name: str) -> None:
+def test_a_groups_name_follows_azures_rule(local: InProcessAzure, name: str) -> None:
     with pytest.raises(AzureError, match="InvalidResourceGroup"):
-        inner.ask("PUT", f"/subscriptions/{inner.azure.subscription}/resourceGroups/{name}", {"location": "westeurope"})
+        local.ask("PUT", f"/subscriptions/{local.azure.subscription}/resourceGroups/{name}", {"location": "westeurope"})
 
 
-def test_a_group_does_not_move(inner: Inner) -> None:
+def test_a_group_does_not_move(local: InProcessAzure) -> None:
     with pytest.raises(AzureError, match="already exists in location 'westeurope'"):
-        inner.ask("PUT", inner.group, {"location": "northeurope"})
+        local.ask("PUT", local.group, {"location": "northeurope"})
 
 
-def test_the_subscription_cannot_be_written_or_deleted(inner: Inner) -> None:
-    subscription = f"/subscriptions/{inner.azure.subscription}"
+def test_the_subscription_cannot_be_written_or_deleted(local: InProcessAzure) -> None:
+    subscription = f"/subscriptions/{local.azure.subscription}"
     for method in ("PUT", "DELETE"):
         with pytest.raises(AzureError, match="MethodNotAllowed"):
-            inner.ask(method, subscription, {})
-    assert inner.ask("GET", subscription)["state"] == "Enabled"
+            local.ask(method, subscription, {})
+    assert local.ask("GET", subscription)["state"] == "Enabled"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from emulator.backends.task_file import Build, Push, Run, Task, read
 from emulator.core.errors import AzureError
-from emulator.services.task_file import Build, Push, Run, Task, read
 
 RUN = Run("ca7", "localhost:5000", "shop", "20260101-000000z")
 

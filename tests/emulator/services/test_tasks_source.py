@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from emulator.backends.archive import extract, inside
 from emulator.core.errors import AzureError
-from emulator.services.build_source import extract, inside
 
 
 def _file(name: str, content: bytes = b"x", mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:

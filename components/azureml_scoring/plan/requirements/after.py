@@ -47,7 +47,7 @@ def after(probe: ImageInspection, checks: Checks | None = None) -> list[Finding]
     return levelled(_findings(probe, checks.today), checks.levels)
 
 
-def _findings(probe: ImageInspection, today: date) -> support.Found:
+def _findings(probe: ImageInspection, today: date) -> support.Findings:
     yield from support.system_findings(probe.system, probe.system_version, today)
     yield from support.python_findings(probe.python, today)
     yield from support.conda_findings(probe.conda)

@@ -66,7 +66,7 @@ def reference(name: str, levels: Mapping[str, str] | None = None) -> list[Findin
     return levelled(_existing(name), levels)
 
 
-def _existing(name: str) -> support.Found:
+def _existing(name: str) -> support.Findings:
     retired = public_images.finding(name)
     if retired:
         yield retired
@@ -139,7 +139,7 @@ def _all(asked: Iterable[Package], files: Mapping[str, str]) -> Iterator[Package
             waiting += packages.listed(path, text)
 
 
-def _findings(stages: list[reader.Stage], files: Mapping[str, str], checks: Checks) -> support.Found:
+def _findings(stages: list[reader.Stage], files: Mapping[str, str], checks: Checks) -> support.Findings:
     base = stages[0].base
     asked = list(_all((package for stage in stages for package in _asked(stage)), files))
     yield from _base(base, checks.today)
@@ -195,7 +195,7 @@ def python_of(base: str) -> str:
     return f"{short[1]}.{short[2]}" if short else ""
 
 
-def _base(base: str, today: date) -> support.Found:
+def _base(base: str, today: date) -> support.Findings:
     if not base or base == "scratch":
         return
     retired = public_images.finding(base)
@@ -207,10 +207,10 @@ def _base(base: str, today: date) -> support.Found:
     yield from support.system_findings(*system_of(base), today)
 
 
-def _versions(stages: list[reader.Stage], asked: list[Package], today: date) -> support.Found:
+def _versions(stages: list[reader.Stage], asked: list[Package], today: date) -> support.Findings:
     """Judge Python and conda: the last version that somebody asks for, else the base's."""
     pythons = [package.version for package in asked if package.kind == "conda" and package.name == "python"]
-    chosen = next((text for text in reversed(pythons) if support.version(text)), "")
+    chosen = next((text for text in reversed(pythons) if support.version(text) != support.UNKNOWN), "")
     yield from support.python_findings(chosen or python_of(stages[0].base), today)
     condas = [package.version for package in asked if package.kind == "conda" and package.name == "conda"]
     for stage in stages:
@@ -223,7 +223,7 @@ def _versions(stages: list[reader.Stage], asked: list[Package], today: date) -> 
             yield from support.defaults_findings(package.version)
 
 
-def _pins(asked: list[Package]) -> support.Found:
+def _pins(asked: list[Package]) -> support.Findings:
     loose = sorted({package.name for package in asked if not package.pinned and package.kind in {"pip", "conda"}})
     if loose:
         remedy = "write NAME==VERSION (pip) or NAME=VERSION (conda)"
@@ -244,7 +244,7 @@ def _last(stages: list[reader.Stage], name: str) -> reader.Instruction | None:
     )
 
 
-def _user(stages: list[reader.Stage], *, bare: bool) -> support.Found:
+def _user(stages: list[reader.Stage], *, bare: bool) -> support.Findings:
     step = _last(stages, "USER")
     if is_root(step.text) if step else bare:
         said = f"USER {step.text}" if step else f"no USER after FROM {stages[0].base}"
@@ -256,7 +256,7 @@ def is_root(user: str) -> bool:
     return user.partition(":")[0].strip() in {"", "0", "root"}
 
 
-def _serving(stages: list[reader.Stage], names: set[str], *, bare: bool, empty: bool) -> support.Found:
+def _serving(stages: list[reader.Stage], names: set[str], *, bare: bool, empty: bool) -> support.Findings:
     steps = [step for stage in stages for step in stage.instructions]
     start = Start()
     ports: list[str] = []

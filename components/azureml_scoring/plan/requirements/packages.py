@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 import yaml
+from packaging.utils import canonicalize_name
 
 Kind = Literal["pip", "conda", "apt", "file"]
 
@@ -106,7 +107,7 @@ def one(spec: str, kind: Kind) -> Package | None:
     spec = spec.strip().strip("\"'")
     direct = re.match(r"([\w.-]+)(\[[^\]]*\])?\s*@\s*\S", spec)
     if direct:
-        return Package(kind, _normal(direct[1]), pinned=True)
+        return Package(kind, canonicalize_name(direct[1]), pinned=True)
     if not spec or re.match(r"[./~$]|\w+[:+]//|git\+", spec) or spec.endswith((".whl", ".tar.gz", ".zip", ".deb")):
         return None
     if kind == "conda":
@@ -116,11 +117,7 @@ def one(spec: str, kind: Kind) -> Package | None:
         return None
     name, rest = found[1], found[2].strip()
     exact = re.match(r"={1,3}\s*([^\s,*=]+)", rest) if kind != "pip" else re.match(r"={2,3}\s*([^\s,*]+)$", rest)
-    return Package(kind, _normal(name), exact[1] if exact else "", pinned=exact is not None)
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return Package(kind, canonicalize_name(name), exact[1] if exact else "", pinned=exact is not None)
 
 
 def listed(name: str, text: str) -> Iterator[Package]:

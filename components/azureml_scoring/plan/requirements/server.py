@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from azureml_scoring.plan.requirements.support import Found
+from azureml_scoring.plan.requirements.support import Findings
 
 PORT: Final = 5001
 """Where Azure ML asks unless `routes.port` says otherwise."""
@@ -49,7 +49,7 @@ class Start:
         return int(found[1]) if found else None
 
 
-def judge_start(start: Start, exposed: Iterable[str], *, known: bool = True) -> Found:
+def judge_start(start: Start, exposed: Iterable[str], *, known: bool = True) -> Findings:
     """Judge what is started; `known` is false while a base image may still say it."""
     remedy = 'add CMD ["azmlinfsrv", "--entry_script", "score.py", "--port", "5001"], or start a server of your own'
     if known and start.is_bare:

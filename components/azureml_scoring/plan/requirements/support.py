@@ -1,6 +1,6 @@
-"""How long operating systems and Pythons are looked after, and what Azure ML asks at least.
+"""How long operating systems and Pythons are supported, and the oldest versions that Azure ML takes.
 
-Owns dates and minimums, and the words about them. Refuses to own where a version was found. Pure; the day is given.
+Owns dates and minimums, and the words about them. Refuses to own where a version was read. Pure: the day is given.
 https://ubuntu.com/about/release-cycle, https://www.debian.org/releases, https://devguide.python.org/versions and
 https://learn.microsoft.com/azure/machine-learning/v1/how-to-deploy-custom-container (image requirements)
 """
@@ -10,66 +10,61 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Final
 
-Version = tuple[int, ...]
+from packaging.version import Version
 
-UBUNTU_LEAST: Final[Version] = (16, 4)
-DEBIAN_LEAST: Final[Version] = (9,)
-"""Debian 9 is what Ubuntu 16.04's age corresponds to."""
-PYTHON_LEAST: Final[Version] = (3, 6)
-CONDA_LEAST: Final[Version] = (4, 5)
-DEFAULTS_LEAST: Final[Version] = (1, 0, 45)
+UNKNOWN: Final = Version("0")
+"""Stands for a text without a version."""
+UBUNTU_LEAST: Final = Version("16.04")
+DEBIAN_LEAST: Final = Version("9")
+"""Debian 9 is as old as Ubuntu 16.04."""
+PYTHON_LEAST: Final = Version("3.6")
+CONDA_LEAST: Final = Version("4.5")
+DEFAULTS_LEAST: Final = Version("1.0.45")
 
-UBUNTU: Final[Mapping[Version, date]] = {
-    (16, 4): date(2021, 4, 30),
-    (18, 4): date(2023, 5, 31),
-    (20, 4): date(2025, 5, 31),
-    (22, 4): date(2027, 6, 30),
-    (24, 4): date(2029, 5, 31),
-    (26, 4): date(2031, 5, 31),
+UBUNTU: Final[Mapping[str, date]] = {
+    "16.04": date(2021, 4, 30),
+    "18.04": date(2023, 5, 31),
+    "20.04": date(2025, 5, 31),
+    "22.04": date(2027, 6, 30),
+    "24.04": date(2029, 5, 31),
+    "26.04": date(2031, 5, 31),
 }
 """End of standard support of the LTS releases; others live nine months and are not for servers."""
-DEBIAN: Final[Mapping[Version, date]] = {
-    (9,): date(2022, 6, 30),
-    (10,): date(2024, 6, 30),
-    (11,): date(2026, 8, 31),
-    (12,): date(2028, 6, 30),
-    (13,): date(2030, 6, 30),
+DEBIAN: Final[Mapping[str, date]] = {
+    "9": date(2022, 6, 30),
+    "10": date(2024, 6, 30),
+    "11": date(2026, 8, 31),
+    "12": date(2028, 6, 30),
+    "13": date(2030, 6, 30),
 }
 """End of LTS."""
-PYTHON: Final[Mapping[Version, date]] = {
-    (3, 6): date(2021, 12, 23),
-    (3, 7): date(2023, 6, 27),
-    (3, 8): date(2024, 10, 7),
-    (3, 9): date(2025, 10, 31),
-    (3, 10): date(2026, 10, 31),
-    (3, 11): date(2027, 10, 31),
-    (3, 12): date(2028, 10, 31),
-    (3, 13): date(2029, 10, 31),
-    (3, 14): date(2030, 10, 31),
+PYTHON: Final[Mapping[str, date]] = {
+    "3.6": date(2021, 12, 23),
+    "3.7": date(2023, 6, 27),
+    "3.8": date(2024, 10, 7),
+    "3.9": date(2025, 10, 31),
+    "3.10": date(2026, 10, 31),
+    "3.11": date(2027, 10, 31),
+    "3.12": date(2028, 10, 31),
+    "3.13": date(2029, 10, 31),
+    "3.14": date(2030, 10, 31),
 }
 """End of security fixes."""
 
 UBUNTU_NAMES: Final = {"xenial": "16.04", "bionic": "18.04", "focal": "20.04", "jammy": "22.04", "noble": "24.04"}
 DEBIAN_NAMES: Final = {"stretch": "9", "buster": "10", "bullseye": "11", "bookworm": "12", "trixie": "13"}
 
-Found = Iterator[tuple[str, str]]
+Findings = Iterator[tuple[str, str]]
 """(id, text) of what is wrong."""
 
 
 def version(text: str) -> Version:
-    """Read the leading numbers of a version."""
-    found = re.match(r"\D{0,2}(\d+(?:\.\d+)*)", text)
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    """Read the leading number of a version or tag, such as 22.04-slim; UNKNOWN where there is none."""
+    match = re.match(r"\D{0,2}(\d+(?:\.\d+)*)", text)
+    return Version(match[1]) if match else UNKNOWN
 
 
-def shown(found: Version, system: str = "") -> str:
-    """Write a version as people do."""
-    if system == "Ubuntu" and len(found) > 1:
-        return f"{found[0]}.{found[1]:02}"
-    return ".".join(map(str, found))
-
-
-def system_findings(name: str, text: str, today: date) -> Found:
+def system_findings(name: str, text: str, today: date) -> Findings:
     """Judge an operating system by its os-release id (ubuntu, debian, …) and version."""
     family = {"ubuntu": "Ubuntu", "debian": "Debian"}.get(name.lower())
     current = f"use one of {current_systems(today)}"
@@ -77,56 +72,55 @@ def system_findings(name: str, text: str, today: date) -> Found:
         if name:
             yield "AML-IMG-001", f"{name} {text}: Azure ML supports Ubuntu and Debian images only; {current}"
         return
-    found = version(text)[: 2 if family == "Ubuntu" else 1]
-    if not found:
+    release = version(text)
+    if release == UNKNOWN:
         return
-    told = f"{family} {shown(found, family)}"
-    if found < (UBUNTU_LEAST if family == "Ubuntu" else DEBIAN_LEAST):
-        yield "AML-IMG-001", f"{told} is older than Azure ML supports (Ubuntu 16.04, Debian 9); {current}"
+    short = f"{release.major}.{release.minor:02}" if family == "Ubuntu" else str(release.major)
+    if release < (UBUNTU_LEAST if family == "Ubuntu" else DEBIAN_LEAST):
+        remedy = f"older than Azure ML supports (Ubuntu 16.04, Debian 9); {current}"
+        yield "AML-IMG-001", f"{family} {short} is {remedy}"
         return
-    end = (UBUNTU if family == "Ubuntu" else DEBIAN).get(found)
+    end = (UBUNTU if family == "Ubuntu" else DEBIAN).get(short)
     if end is not None and end < today:
-        yield "AML-IMG-002", f"{told} gets no security fixes since {end}; {current}"
+        yield "AML-IMG-002", f"{family} {short} gets no security fixes since {end}; {current}"
 
 
-def python_findings(text: str, today: date) -> Found:
+def python_findings(text: str, today: date) -> Findings:
     """Judge a version of Python."""
-    found = version(text)[:2]
-    if not found:
+    release = version(text)
+    if release == UNKNOWN:
         return
-    told = f"Python {shown(found)}"
+    short = f"{release.major}.{release.minor}"
     current = f"use one of {current_pythons(today)}"
-    if found < PYTHON_LEAST:
-        yield "AML-IMG-003", f"{told} is older than Azure ML supports (3.6); {current}"
+    if release < PYTHON_LEAST:
+        yield "AML-IMG-003", f"Python {short} is older than Azure ML supports (3.6); {current}"
         return
-    end = PYTHON.get(found)
+    end = PYTHON.get(short)
     if end is not None and end < today:
-        yield "AML-IMG-004", f"{told} gets no security fixes since {end}; {current}"
+        yield "AML-IMG-004", f"Python {short} gets no security fixes since {end}; {current}"
 
 
-def conda_findings(text: str) -> Found:
+def conda_findings(text: str) -> Findings:
     """Judge a version of conda."""
-    found = version(text)
     # Miniconda's installers carried conda's version until 4.12; since then py311_23.1.0 and the like.
-    if found and found[:2] < CONDA_LEAST:
-        yield "AML-IMG-005", f"conda {shown(found)} is older than Azure ML supports (4.5); install a current one"
+    if UNKNOWN != version(text) < CONDA_LEAST:
+        yield "AML-IMG-005", f"conda {version(text)} is older than Azure ML supports (4.5); install a current one"
 
 
-def defaults_findings(text: str) -> Found:
+def defaults_findings(text: str) -> Findings:
     """Judge a version of azureml-defaults."""
-    found = version(text)
-    if found and found < DEFAULTS_LEAST:
+    if UNKNOWN != version(text) < DEFAULTS_LEAST:
         remedy = "take azureml-inference-server-http, or azureml-defaults 1.0.45 or later"
-        yield "AML-IMG-015", f"azureml-defaults {shown(found)} cannot serve; {remedy}"
+        yield "AML-IMG-015", f"azureml-defaults {version(text)} cannot serve; {remedy}"
 
 
 def current_systems(today: date) -> str:
-    """Name what is supported on a day."""
-    ubuntu = [f"Ubuntu {shown(found, 'Ubuntu')}" for found, end in UBUNTU.items() if end >= today]
-    debian = [f"Debian {shown(found)}" for found, end in DEBIAN.items() if end >= today]
+    """Name the systems that are supported on a day."""
+    ubuntu = [f"Ubuntu {release}" for release, end in UBUNTU.items() if end >= today]
+    debian = [f"Debian {release}" for release, end in DEBIAN.items() if end >= today]
     return ", ".join([*ubuntu, *debian])
 
 
 def current_pythons(today: date) -> str:
-    """Name what is supported on a day."""
-    return ", ".join(shown(found) for found, end in PYTHON.items() if end >= today)
+    """Name the Pythons that are supported on a day."""
+    return ", ".join(release for release, end in PYTHON.items() if end >= today)

@@ -1,0 +1,21 @@
+"""What a command of `azureml-scoring` returns and reports."""
+
+from enum import IntEnum
+
+
+class CommandError(Exception):
+    """A command cannot be carried out: one line that names the thing, the value and the remedy, and holds no secret."""
+
+
+class ExitCode(IntEnum):
+    """How a command ends."""
+
+    OK = 0
+    FAILED = 1
+    """A step failed, or a question was answered with no."""
+    USAGE = 2
+    """Arguments or files are wrong; nothing was done."""
+    WAITING = 3
+    """A stack of a rollout waits for approval."""
+    INTERRUPTED = 130
+    """128 + SIGINT, as shells have it."""

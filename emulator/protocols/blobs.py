@@ -1,0 +1,189 @@
+"""Blobs over https, as far as uploads and the reading of logs need: put, put by blocks, get, get by range.
+
+Serves both kinds: those of Azure's own services (`services/blobs.py`) and those in storage accounts
+(`services/storage_data.py`), which differ in what their signatures sign.
+
+https://learn.microsoft.com/rest/api/storageservices/put-blob
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import BinaryIO
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from emulator.backends import signed_blobs
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.services.storage import access as storage_access
+from emulator.services.storage import data as storage_data
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_META = "x-ms-meta-"
+_CHUNK = 1 << 20
+_VERSION = {"x-ms-version": "2023-11-03"}
+
+
+def routes(azure: Azure) -> list[BaseRoute]:
+    """/blob/NAME and /storage/ACCOUNT/CONTAINER/NAME, with a shared access signature in the query."""
+
+    def find(request: Request) -> tuple[Path, dict[str, str]]:
+        """Where a blob lies, and its metadata; refused where the signature does not allow the request."""
+        permission = "w" if request.method == "PUT" else "r"
+        parameters, query = request.path_params, dict(request.query_params)
+        if "account" in parameters:
+            address = (azure, parameters["account"], parameters["container"], parameters["name"])
+            storage_access.demand(*address, query, permission)
+            return storage_data.blob_path(*address), {}
+        signed_blobs.demand(azure, parameters["name"], query, permission)
+        described = {key[len(_META) :]: value for key, value in request.headers.items() if key.startswith(_META)}
+        if request.method == "PUT" and described:
+            signed_blobs.describe(azure, parameters["name"], described)
+        return signed_blobs.blob_path(azure, parameters["name"]), signed_blobs.metadata(azure, parameters["name"])
+
+    async def answer(request: Request) -> Response:
+        try:
+            path, metadata = await run_in_threadpool(find, request)
+            return await _write(azure, request, path) if request.method == "PUT" else _read(request, path, metadata)
+        except AzureError as error:
+            text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+            return Response(
+                f'<?xml version="1.0" encoding="utf-8"?>{text}',
+                error.status,
+                {"x-ms-error-code": error.code, **_VERSION},
+                "application/xml",
+            )
+
+    methods = ["GET", "HEAD", "PUT"]
+    return [
+        Route("/blob/{name:path}", answer, methods=methods),
+        Route("/storage/{account}/{container}/{name:path}", answer, methods=methods),
+    ]
+
+
+async def _write(azure: Azure, request: Request, path: Path) -> Response:
+    part = request.query_params.get("comp", "")
+    if part == "block":
+        await _receive(request, _block(path, request.query_params.get("blockid", "")))
+    elif part == "blocklist":
+        if int(request.headers.get("content-length") or 0) > _CHUNK:
+            raise AzureError(413, "RequestBodyTooLarge", "The block list is longer than 1 MiB.")
+        await run_in_threadpool(_join, path, _blocks(await request.body()))
+        azure.count("uploads")
+    elif part:
+        raise AzureError(400, "InvalidQueryParameterValue", f"comp={part} is not served here")
+    else:
+        if request.headers.get("x-ms-blob-type", "").lower() != "blockblob":
+            raise AzureError(400, "MissingRequiredHeader", "The header x-ms-blob-type must be BlockBlob.")
+        await _receive(request, path)
+        azure.count("uploads")
+    return Response(status_code=201, headers={**_VERSION, **(_about(path) if part != "block" else {})})
+
+
+async def _receive(request: Request, path: Path) -> None:
+    """Stream a body to a file that appears only when it is whole."""
+    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with draft.open("wb") as file:
+            async for chunk in request.stream():
+                digest.update(chunk)
+                await run_in_threadpool(file.write, chunk)
+        expected = request.headers.get("content-md5")
+        if expected and expected != base64.b64encode(digest.digest()).decode():
+            raise AzureError(
+                400, "Md5Mismatch", "The MD5 value specified in the request did not match the one calculated."
+            )
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _block(path: Path, block_id: str) -> Path:
+    try:
+        decoded = base64.b64decode(block_id, validate=True)
+    except binascii.Error as error:
+        raise AzureError(400, "InvalidQueryParameterValue", "blockid is not base64") from error
+    if not decoded:
+        raise AzureError(400, "InvalidQueryParameterValue", "blockid is missing")
+    folder = path.with_name(path.name + ".blocks")
+    folder.mkdir(exist_ok=True)
+    return folder / decoded.hex()
+
+
+def _blocks(body: bytes) -> list[str]:
+    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+        raise AzureError(400, "InvalidXmlDocument", "XML specified is not syntactically valid.")
+    try:
+        return [(each.text or "").strip() for each in ET.fromstring(body)]  # noqa: S314 - no DTD, see above
+    except ET.ParseError as error:
+        raise AzureError(400, "InvalidXmlDocument", "XML specified is not syntactically valid.") from error
+
+
+def _join(path: Path, ids: list[str]) -> None:
+    parts = [_block(path, each) for each in ids]
+    if not all(part.is_file() for part in parts):
+        raise AzureError(400, "InvalidBlockList", "The specified block list is invalid.")
+    draft = path.with_name(path.name + ".part")
+    with draft.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, file, _CHUNK)
+    draft.replace(path)
+    shutil.rmtree(path.with_name(path.name + ".blocks"), ignore_errors=True)
+
+
+def _read(request: Request, path: Path, metadata: dict[str, str]) -> Response:
+    if not path.is_file():
+        raise AzureError(404, "BlobNotFound", "The specified blob does not exist.")
+    # A growing log may get longer meanwhile: this length is announced and sent.
+    size = path.stat().st_size
+    start, end, status = 0, size - 1, 200
+    headers = {**_about(path), **_VERSION, "Accept-Ranges": "bytes", "x-ms-blob-type": "BlockBlob"}
+    headers |= {_META + key: value for key, value in metadata.items()}
+    range_ = _RANGE.fullmatch(request.headers.get("x-ms-range") or request.headers.get("range") or "")
+    if range_:
+        start = int(range_[1])
+        end = min(int(range_[2]), end) if range_[2] else end
+        if start >= size or start > end:
+            raise AzureError(
+                416, "InvalidRange", "The range specified is invalid for the current size of the resource."
+            )
+        status = 206
+        headers["Content-Range"] = f"bytes {start}-{end}/{size}"
+    headers["Content-Length"] = str(end - start + 1)
+    if request.method == "HEAD":
+        return Response(None, status, headers, "application/octet-stream")
+    file = path.open("rb")
+    return StreamingResponse(_send(file, start, end - start + 1), status, headers, "application/octet-stream")
+
+
+async def _send(file: BinaryIO, start: int, length: int) -> AsyncIterator[bytes]:
+    with file:
+        file.seek(start)
+        while length > 0:
+            chunk = await run_in_threadpool(file.read, min(_CHUNK, length))
+            if not chunk:
+                return
+            length -= len(chunk)
+            yield chunk
+
+
+def _about(path: Path) -> dict[str, str]:
+    status = path.stat()
+    return {
+        "ETag": f'"0x{status.st_mtime_ns:X}{status.st_size:X}"',
+        "Last-Modified": formatdate(status.st_mtime, usegmt=True),
+    }

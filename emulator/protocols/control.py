@@ -1,0 +1,88 @@
+"""What only a local Azure has: counts of writes, faults, logs. Not part of any Azure.
+
+Guarded by the deployer's secret, which stands in ready.json (mode 600) and nowhere else in plain text.
+"""
+
+import hmac
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.protocols.web import bearer, json_body
+from emulator.services.graph import access as entra
+from emulator.services.machinelearningservices.onlineendpoints import types as onlineendpoints
+
+#: Counts that are not writes of a type.
+_OTHERS = ("builds", "uploads")
+
+
+def stats(azure: Azure) -> dict[str, Any]:
+    """How often what was written since the start or the last reset."""
+    counts = dict(azure.counts)
+    writes = {name: count for name, count in sorted(counts.items()) if name not in _OTHERS}
+    return {"writes": writes, **{name: counts.get(name, 0) for name in _OTHERS}}
+
+
+def log_of(azure: Azure, name: str) -> str:
+    """The log of a run or a deployment, by its name, ENDPOINT/NAME or its ARM id (404 where there is none)."""
+    for document in reversed(azure.store.everything()):
+        try:
+            kind = azure.service(document.id.type)
+        except AzureError:
+            continue  # an Entra object
+        above = document.id.parent
+        longer = f"{above.name}/{document.id.name}" if above else document.id.name
+        named = name.lower().strip("/") in {document.id.name.lower(), longer.lower(), document.id.key.strip("/")}
+        if named and (text := kind.log(document)) is not None:
+            return text
+    raise AzureError(404, "NotFound", f"no run or deployment '{name}' has a log here")
+
+
+def routes(azure: Azure) -> list[BaseRoute]:
+    """All paths below /_local/."""
+    secret = entra.deployer(azure).secret
+
+    def guard(request: Request) -> None:
+        if not hmac.compare_digest(bearer(request).encode(), secret.encode()):
+            raise AzureError(403, "Forbidden", "The control paths take the deployer's secret, which ready.json holds.")
+
+    async def stats_(request: Request) -> Response:
+        guard(request)
+        result = stats(azure)
+        if request.method == "DELETE":
+            azure.counts.clear()
+        return JSONResponse(result)
+
+    async def faults(request: Request) -> Response:
+        guard(request)
+        if request.method == "PUT":
+            body = await json_body(request)
+            await run_in_threadpool(azure.fault, str(body["name"]), body.get("value"))
+        return JSONResponse(azure.faults)
+
+    async def logs(request: Request) -> Response:
+        guard(request)
+        text = await run_in_threadpool(log_of, azure, request.path_params["name"])
+        return Response(text, media_type="text/plain")
+
+    async def deployments(request: Request) -> Response:
+        guard(request)
+        return JSONResponse(await run_in_threadpool(onlineendpoints.serving, azure))
+
+    async def resources(request: Request) -> Response:
+        guard(request)
+        result = await run_in_threadpool(azure.store.everything)
+        return JSONResponse([{"id": each.id.path, "type": each.id.type} for each in result])
+
+    return [
+        Route("/_local/stats", stats_, methods=["GET", "DELETE"]),
+        Route("/_local/faults", faults, methods=["GET", "PUT"]),
+        Route("/_local/logs/{name:path}", logs),
+        Route("/_local/resources", resources),
+        Route("/_local/deployments", deployments),
+    ]

@@ -1,0 +1,406 @@
+"""The gateway before online endpoints: one port on 127.0.0.1 for each, in front of the deployments' containers.
+
+Owns who may come in (keys, AML tokens, Entra tokens), the traffic split, mirroring, limits and the errors that Azure's
+own gateway answers. What runs behind it is `emulator/services/containers.py`; the rules come from `ml_endpoints`.
+https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#http-status-codes
+"""
+
+import asyncio
+import hmac
+import logging
+import re
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as Path
+
+from emulator.backends.containers import Replica
+from emulator.backends.fleet import AbsentError, FullError, Pool, RetiredError
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.core.ids import ResourceId
+from emulator.services.graph import access as entra
+from emulator.services.machinelearningservices.onlineendpoints.access import SCORE, Route, token_is_valid
+from emulator.services.machinelearningservices.onlineendpoints.data import Collector, Exchange
+from emulator.services.machinelearningservices.onlineendpoints.rules import ENDPOINTS
+from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment, OnlineEndpoint, port_name
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+DEPLOYMENT = "azureml-model-deployment"
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
+_SCORING_PATH = "/score"
+_WHOLE = 100
+_ATTEMPTS = 20
+_PAUSE = 0.05
+_PATIENCE = 30.0
+_HOP_BY_HOP = {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+_NOT_FORWARDED = _HOP_BY_HOP | {"authorization", "host", "proxy-authorization", "x-request-id", DEPLOYMENT}
+# httpx has decoded the content.
+_NOT_RETURNED = _HOP_BY_HOP | {"content-encoding", "date", "server", "x-request-id", DEPLOYMENT}
+_TRACE = re.compile(r"[\w-]{1,40}")
+_log = logging.getLogger(__name__)
+
+
+class Shares:
+    """A split that is exact over any hundred requests, and even within: smooth weighted round robin."""
+
+    def __init__(self, weights: Mapping[str, int]) -> None:
+        self.weights = dict(weights)
+        self._due = dict.fromkeys(self.weights, 0)
+
+    def next(self) -> str | None:
+        """The deployment whose turn it is; None where none has a weight."""
+        total = sum(self.weights.values())
+        if total == 0:
+            return None
+        for name, weight in self.weights.items():
+            self._due[name] += weight
+        chosen = max(self._due, key=lambda name: self._due[name])
+        self._due[chosen] -= total
+        return chosen
+
+
+@dataclass
+class _TrafficSplit:
+    """The shares of an endpoint's present traffic rules."""
+
+    traffic: Shares = field(default_factory=lambda: Shares({}))
+    mirror: Shares = field(default_factory=lambda: Shares({}))
+
+    def follow(self, route: Route) -> None:
+        """Begin anew where the rules have changed."""
+        if self.traffic.weights != route.traffic:
+            self.traffic = Shares(route.traffic)
+        rest = {"": _WHOLE - sum(route.mirror.values()), **route.mirror}
+        if self.mirror.weights != rest:
+            self.mirror = Shares(rest)
+
+
+class _RefusedError(Exception):
+    """An answer of the gateway itself."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+
+class Gateway:
+    """Listens for all endpoints of a local Azure, from `start` until `stop`, in one thread with one event loop."""
+
+    def __init__(self, azure: Azure) -> None:
+        self._azure = azure
+        self._endpoints = azure.serving(OnlineEndpoint)
+        self._fleet = azure.serving(OnlineDeployment).fleet
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
+        self._servers: dict[str, tuple[uvicorn.Server, Future[None]]] = {}
+        self._splits: dict[str, _TrafficSplit] = {}
+        self._mirrored: set[asyncio.Task[Response | None]] = set()
+        self._collector = Collector(azure)
+        self._collecting: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()
+        self._client: httpx.AsyncClient | None = None
+
+    def start(self) -> None:
+        """Open the ports of all endpoints. Call after the types are served; `PortInUseError` where one is taken."""
+        self._thread.start()
+        self._client = asyncio.run_coroutine_threadsafe(_new_client(), self._loop).result(_PATIENCE)
+        try:
+            for document in self._azure.store.of_type(ENDPOINTS):
+                self.open(document.id)
+        except BaseException:
+            self.stop()
+            raise
+        self._endpoints.opened, self._endpoints.closed = self.open, self.close
+        self._fleet.watch()
+        try:
+            self._azure.serving(OnlineDeployment).sweep()
+        except AzureError as error:
+            _log.warning("%s", error)
+
+    def stop(self) -> None:
+        """Close all ports; requests that are inside get their answers first."""
+        self._endpoints.opened = self._endpoints.closed = lambda _: None
+        for key in list(self._servers):
+            self._end(key)
+        if self._client is not None:
+            asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(_PATIENCE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_PATIENCE)
+
+    def open(self, endpoint: ResourceId) -> None:
+        """Listen for an endpoint at the port that `azure.ports` keeps for it."""
+        with self._lock:
+            if endpoint.key in self._servers:
+                return
+            listening = self._azure.ports.bind(port_name(endpoint))
+
+            async def answer(request: Request) -> Response:
+                return await self._answer(endpoint, request)
+
+            config = uvicorn.Config(
+                Starlette(routes=[Path("/{path:path}", answer, methods=_METHODS)]),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=5,
+            )
+            server = uvicorn.Server(config)
+            ended = asyncio.run_coroutine_threadsafe(_serve(server, listening), self._loop)
+            self._servers[endpoint.key] = (server, ended)
+
+    def close(self, endpoint: ResourceId) -> None:
+        """Listen for an endpoint no more."""
+        self._end(endpoint.key)
+        self._splits.pop(endpoint.key, None)
+
+    def _end(self, key: str) -> None:
+        with self._lock:
+            entry = self._servers.pop(key, None)
+        if entry is not None:
+            server, ended = entry
+            server.should_exit = True
+            try:
+                ended.result(_PATIENCE)
+            except Exception:  # noqa: BLE001 - it is logged, and the other ports close
+                _log.warning("the port of %s does not close cleanly", key, exc_info=True)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    async def _answer(self, endpoint: ResourceId, request: Request) -> Response:
+        number = str(uuid.uuid4())
+        trace = request.headers.get("x-ms-client-request-id", "")
+        headers = {"x-request-id": number}
+        if _TRACE.fullmatch(trace):
+            headers["x-ms-client-request-id"] = trace
+        try:
+            route = self._route(endpoint)
+            await self._admit(route, request)
+            response = await self._forward(route, request, await request.body(), headers)
+        except _RefusedError as error:
+            response = _error(error.status, error.code, str(error))
+        response.headers.update(headers)
+        return response
+
+    def _route(self, endpoint: ResourceId) -> Route:
+        route = self._endpoints.routes.get(endpoint.key)
+        if route is None:
+            raise _RefusedError(404, "NotFound", f"The endpoint '{endpoint.name}' does not exist (any more).")
+        return route
+
+    async def _admit(self, route: Route, request: Request) -> None:
+        if not route.public:
+            raise _RefusedError(
+                403,
+                "Forbidden",
+                f"Public network access is disabled for endpoint '{route.id.name}': use its private endpoint.",
+            )
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise _RefusedError(
+                401, "Unauthorized", f"The request lacks the header 'Authorization: Bearer …' ({route.auth_mode})."
+            )
+        token = token.strip()
+        if route.auth_mode == "AADToken":
+            await run_in_threadpool(self._admit_principal, route, token)
+        elif route.auth_mode == "AMLToken":
+            if not token_is_valid(route, token):
+                raise _RefusedError(
+                    401, "Unauthorized", f"The token is not one of endpoint '{route.id.name}', or has expired."
+                )
+        elif not any(hmac.compare_digest(token.encode(), key.encode()) for key in route.keys):
+            raise _RefusedError(401, "Unauthorized", f"The key is not one of endpoint '{route.id.name}'.")
+
+    def _admit_principal(self, route: Route, token: str) -> None:
+        try:
+            principal = entra.verify_token(self._azure, token, entra.ML_AUDIENCES)
+        except AzureError as error:
+            raise _RefusedError(401, error.code, error.message) from error
+        try:
+            self._azure.access.demand(principal, SCORE, route.id)
+        except AzureError as error:
+            raise _RefusedError(403, error.code, error.message) from error
+
+    async def _forward(self, route: Route, request: Request, body: bytes, headers: dict[str, str]) -> Response:
+        """Send a request to a container of the deployment whose turn it is."""
+        requested = request.headers.get(DEPLOYMENT)
+        split = self._splits.setdefault(route.id.key, _TrafficSplit())
+        split.follow(route)
+        name = requested or split.traffic.next()
+        for attempt in range(_ATTEMPTS):
+            if name is None:
+                text = "The endpoint doesn't have any valid deployment with positive weight."
+                raise _RefusedError(404, "NotFound", text)
+            slot = self._take_slot(route, name)
+            if slot is not None:
+                forwarded = _Forwarded(request, body, headers)
+                if attempt == 0 and not requested:
+                    self._mirror(route, split, forwarded)
+                response = await self._exchange(route, name, slot, forwarded)
+                if response is not None:
+                    return response
+            elif requested:
+                self._demand_known(route, name)
+            # It is being removed or changed: try again by the present rules.
+            await asyncio.sleep(_PAUSE)
+            route = self._route(route.id)
+            split.follow(route)
+            if not requested and not route.traffic.get(name):
+                name = split.traffic.next()
+        self._fleet.record(route.deployment(str(name)), 0, httpx.codes.SERVICE_UNAVAILABLE)
+        text = f"Deployment '{name}' has no container that is ready; try again later."
+        raise _RefusedError(503, "ServiceUnavailable", text)
+
+    def _take_slot(self, route: Route, name: str) -> "_Slot | None":
+        """A slot in a container of a deployment; None where there is none now. Refused where too many are inside."""
+        key = route.deployment(name)
+        pool = self._fleet.pools.get(key)
+        if pool is None:
+            return None
+        try:
+            return _Slot(pool, pool.enter())
+        except (AbsentError, RetiredError):
+            return None
+        except FullError:
+            self._fleet.record(key, 0, httpx.codes.TOO_MANY_REQUESTS)
+            text = f"Deployment '{name}' has too many pending requests (at most {pool.spec.limit})."
+            raise _RefusedError(429, "TooManyRequests", text) from None
+
+    def _demand_known(self, route: Route, name: str) -> None:
+        if self._azure.store.get(route.id.child("deployments", name)) is None:
+            raise _RefusedError(404, "NotFound", f"Deployment '{name}' does not exist in endpoint '{route.id.name}'.")
+
+    async def _exchange(self, route: Route, name: str, slot: "_Slot", forwarded: "_Forwarded") -> Response | None:
+        """One request to one container; None where it could not be reached, so that another may be tried."""
+        key, start, spec = route.deployment(name), time.monotonic(), slot.pool.spec
+        try:
+            async with asyncio.timeout(spec.timeout):
+                reply = await self._send(slot.replica.ports[spec.port], spec.scoring, forwarded)
+        except (httpx.ConnectError, KeyError):
+            return None
+        except TimeoutError:
+            response = _error(408, "RequestTimeout", f"Deployment '{name}' took longer than {spec.timeout:g} s.")
+        except httpx.HTTPError as error:
+            text = f"Deployment '{name}' broke the connection off: {type(error).__name__}."
+            response = _error(502, "BadGateway", text)
+        else:
+            failing = self._azure.faults.get("scoring-fails")
+            response = _returned(reply, failing=failing is True or failing == name)
+        finally:
+            slot.pool.leave(slot.replica)
+        if spec.collector:
+            self._collect(route.id.child("deployments", name), spec.collector, forwarded, response)
+        seconds = time.monotonic() - start
+        self._fleet.record(key, seconds, response.status_code)
+        response.headers.update({DEPLOYMENT: name, "ms-azureml-model-time": str(round(1000 * seconds))})
+        return response
+
+    def _collect(
+        self, deployment: ResourceId, settings: dict[str, Any], forwarded: "_Forwarded", response: Response
+    ) -> None:
+        """Store payloads in the background."""
+        source = forwarded.request
+        number = forwarded.headers.get("x-request-id", "")
+        headers = dict(source.headers)
+        exchange = Exchange(
+            number, source.url.path, source.method, headers, forwarded.body, response.status_code, bytes(response.body)
+        )
+        task = asyncio.get_running_loop().create_task(
+            run_in_threadpool(self._collector.collect, deployment, settings, exchange)
+        )
+        self._collecting.add(task)
+        task.add_done_callback(self._collecting.discard)
+
+    async def _send(self, port: int, scoring: str, forwarded: "_Forwarded") -> httpx.Response:
+        if self._client is None:
+            raise httpx.ConnectError("the gateway stops")
+        source = forwarded.request
+        # The scoring URI leads to the environment's scoring route; any other path is the container's own.
+        path = scoring if source.url.path == _SCORING_PATH else source.url.path
+        query = f"?{source.url.query}" if source.url.query else ""
+        headers = [(name, value) for name, value in source.headers.items() if name.lower() not in _NOT_FORWARDED]
+        return await self._client.request(
+            source.method,
+            f"http://127.0.0.1:{port}{path}{query}",
+            content=forwarded.body,
+            headers=[*headers, *forwarded.headers.items()],
+        )
+
+    def _mirror(self, route: Route, split: _TrafficSplit, forwarded: "_Forwarded") -> None:
+        """Send a copy to the deployment that traffic is mirrored to, if it is its turn; the answer is dropped."""
+        name = split.mirror.next()
+        if not name:
+            return
+        try:
+            slot = self._take_slot(route, name)
+        except _RefusedError:
+            return
+        if slot is not None:
+            task = asyncio.get_running_loop().create_task(self._exchange(route, name, slot, forwarded))
+            self._mirrored.add(task)
+            task.add_done_callback(self._mirrored.discard)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A slot in a container, until `pool.leave(replica)`."""
+
+    pool: Pool
+    replica: Replica
+
+
+@dataclass(frozen=True)
+class _Forwarded:
+    """What is forwarded."""
+
+    request: Request
+    body: bytes
+    headers: dict[str, str]
+
+
+def _error(status: int, code: str, text: str) -> Response:
+    return JSONResponse({"error": {"code": code, "message": text}}, status)
+
+
+def _returned(reply: httpx.Response, *, failing: bool) -> Response:
+    """A container's answer as Azure hands it on: a failure of the model becomes 424."""
+    status = httpx.codes.INTERNAL_SERVER_ERROR if failing else reply.status_code
+    broken = status >= httpx.codes.BAD_REQUEST
+    response = Response(reply.content, 424 if broken else status)
+    for name, value in reply.headers.multi_items():
+        if name.lower() not in _NOT_RETURNED:
+            response.headers.append(name, value)
+    if broken:
+        response.headers["ms-azureml-model-error-statuscode"] = str(int(status))
+        response.headers["ms-azureml-model-error-reason"] = "model_error"
+    return response
+
+
+async def _new_client() -> httpx.AsyncClient:
+    # No keep-alive: a connection that the container closes just then would fail a request, which must not be repeated.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncClient(trust_env=False, timeout=None, limits=limits)  # noqa: S113 - each exchange has its own
+
+
+async def _serve(server: uvicorn.Server, listening: Any) -> None:  # noqa: ANN401 - a socket
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        listening.close()

@@ -1,0 +1,512 @@
+"""The azure-native provider's fake: a table of resource types over the local Azure's ARM dispatcher.
+
+Owns how each type's properties travel between the SDK and ARM: path parameters, what stays at the envelope, flattening.
+What a type demands and does is the service's (emulator/services). Where a type is missing here, add a row to `TYPES`.
+https://www.pulumi.com/registry/packages/azure-native/ - checked against the provider's source where behaviour matters.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from emulator.core.azure import Azure, Request, Response
+from emulator.core.errors import AzureError
+from emulator.core.rbac import Principal
+from emulator.protocols.providers.base import (
+    UNKNOWN,
+    Change,
+    CheckFailure,
+    FakeProvider,
+    Function,
+    InitFailed,
+    Path,
+    Properties,
+    ProviderError,
+    ResourceHandler,
+    Step,
+    Values,
+    error_text,
+)
+
+_NOT_FOUND = 404
+_HALF_MADE = "it exists but its provisioning failed"
+_COMMON = frozenset({"id", "name", "type", "systemData", "azureApiVersion"})
+_RANDOM_DIGITS = 8
+_WHOLE_IDS = frozenset({"scope", "resourceUri"})
+"""Path parameters that are ids of their own."""
+
+
+@dataclass(frozen=True)
+class ResourceSpec:
+    """One azure-native type: where it lives in ARM, and how its properties travel."""
+
+    token: str
+    path: str
+    """The id, with the SDK's names of the path parameters in braces."""
+    version: str
+    """The API version that the SDK's default module uses."""
+    envelope: frozenset[str] = frozenset({"location", "tags"})
+    """Inputs that are siblings of `properties` in ARM."""
+    flat: bool = True
+    """Whether the SDK lifts ARM's `properties` to the top."""
+    computed: frozenset[str] = frozenset()
+    """Outputs that are no inputs, besides those that every type has."""
+    replaces: frozenset[str] = frozenset()
+    """Inputs, besides the path parameters and the location, whose change replaces the resource."""
+    secret: frozenset[Path] = frozenset()
+    private: frozenset[str] = frozenset()
+    """Inputs at the top of `properties` that Azure takes and never gives back."""
+    spelled: tuple[str, ...] = ()
+    """Properties that ARM spells `Like_This`, where the SDK says `likeThis`."""
+    getter: str = ""
+    """The function that reads it, such as `getRegistry`; derived from the token by default."""
+    parameters: tuple[str, ...] = field(init=False)
+
+    @property
+    def arm_names(self) -> dict[str, str]:
+        """ARM's spelling by the SDK's."""
+        return {name[0].lower() + name[1:].replace("_", ""): name for name in self.spelled}
+
+    def __post_init__(self) -> None:
+        """Find the path's parameters."""
+        object.__setattr__(self, "parameters", tuple(re.findall(r"{(\w+)}", self.path)))
+
+
+_GROUP = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
+_WORKSPACE = _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}"
+
+
+def _spec(token: str, path: str, version: str, **more: Any) -> ResourceSpec:  # noqa: ANN401 - the fields of ResourceSpec
+    sets: dict[str, Any] = {key: frozenset(value) if isinstance(value, set) else value for key, value in more.items()}
+    return ResourceSpec(f"azure-native:{token}", path, version, **sets)
+
+
+TYPES = (
+    _spec(
+        "resources:ResourceGroup",
+        _GROUP,
+        "2024-03-01",
+        envelope={"location", "tags", "managedBy"},
+        flat=False,
+        computed={"properties"},
+        replaces={"managedBy"},
+    ),
+    _spec(
+        "storage:StorageAccount",
+        _GROUP + "/providers/Microsoft.Storage/storageAccounts/{accountName}",
+        "2024-01-01",
+        envelope={"location", "tags", "sku", "kind", "identity", "extendedLocation"},
+        computed={
+            "creationTime",
+            "keyCreationTime",
+            "primaryEndpoints",
+            "primaryLocation",
+            "privateEndpointConnections",
+            "provisioningState",
+            "statusOfPrimary",
+        },
+        replaces={"isHnsEnabled", "enableNfsV3"},
+    ),
+    _spec(
+        "keyvault:Vault",
+        _GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}",
+        "2024-11-01",
+        flat=False,
+    ),
+    _spec(
+        "keyvault:Secret",
+        _GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}/secrets/{secretName}",
+        "2024-11-01",
+        envelope={"tags"},
+        flat=False,
+        computed={"location"},
+        secret={("properties", "value")},
+        private={"value"},
+    ),
+    _spec(
+        "operationalinsights:Workspace",
+        _GROUP + "/providers/Microsoft.OperationalInsights/workspaces/{workspaceName}",
+        "2023-09-01",
+        envelope={"location", "tags", "identity"},
+        computed={
+            "createdDate",
+            "customerId",
+            "etag",
+            "modifiedDate",
+            "privateLinkScopedResources",
+            "provisioningState",
+        },
+    ),
+    _spec(
+        "applicationinsights:Component",
+        _GROUP + "/providers/Microsoft.Insights/components/{resourceName}",
+        "2020-02-02",
+        envelope={"location", "tags", "kind"},
+        computed={
+            "appId",
+            "applicationId",
+            "connectionString",
+            "creationDate",
+            "etag",
+            "hockeyAppToken",
+            "instrumentationKey",
+            "laMigrationDate",
+            "privateLinkScopedResources",
+            "provisioningState",
+            "tenantId",
+        },
+        spelled=(
+            *("AppId", "ApplicationId", "Application_Type", "ConnectionString", "CreationDate", "DisableIpMasking"),
+            *("DisableLocalAuth", "Flow_Type", "ForceCustomerStorageForProfiler", "HockeyAppId", "HockeyAppToken"),
+            *("ImmediatePurgeDataOn30Days", "IngestionMode", "InstrumentationKey", "LaMigrationDate"),
+            *("PrivateLinkScopedResources", "Request_Source", "RetentionInDays", "SamplingPercentage", "TenantId"),
+            "WorkspaceResourceId",
+        ),
+    ),
+    _spec(
+        "containerregistry:Registry",
+        _GROUP + "/providers/Microsoft.ContainerRegistry/registries/{registryName}",
+        "2023-01-01-preview",
+        envelope={"location", "tags", "sku", "identity"},
+        computed={
+            "creationDate",
+            "dataEndpointHostNames",
+            "loginServer",
+            "privateEndpointConnections",
+            "provisioningState",
+            "status",
+        },
+    ),
+    _spec(
+        "machinelearningservices:Workspace",
+        _WORKSPACE,
+        "2025-12-01",
+        envelope={"location", "tags", "sku", "kind", "identity"},
+        computed={
+            "mlFlowTrackingUri",
+            "notebookInfo",
+            "privateEndpointConnections",
+            "privateLinkCount",
+            "provisioningState",
+            "serviceProvisionedResourceGroup",
+            "storageHnsEnabled",
+            "tenantId",
+            "workspaceId",
+        },
+        replaces={"keyVault", "storageAccount", "hbiWorkspace"},
+    ),
+    _spec(
+        "machinelearningservices:WorkspaceConnection",
+        _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}/connections/{connectionName}",
+        "2025-12-01",
+        envelope=set(),
+        flat=False,
+        secret={("properties", "credentials")},
+        private={"credentials"},
+    ),
+    _spec(
+        "machinelearningservices:EnvironmentVersion",
+        _WORKSPACE + "/environments/{name}/versions/{version}",
+        "2025-12-01",
+        envelope=set(),
+        flat=False,
+    ),
+    _spec(
+        "machinelearningservices:OnlineEndpoint",
+        _WORKSPACE + "/onlineEndpoints/{endpointName}",
+        "2025-12-01",
+        envelope={"location", "tags", "sku", "kind", "identity"},
+        flat=False,
+    ),
+    _spec(
+        "machinelearningservices:OnlineDeployment",
+        _WORKSPACE + "/onlineEndpoints/{endpointName}/deployments/{deploymentName}",
+        "2025-12-01",
+        envelope={"location", "tags", "sku", "kind", "identity"},
+        flat=False,
+    ),
+    _spec(
+        "machinelearningservices:Compute",
+        _WORKSPACE + "/computes/{computeName}",
+        "2025-12-01",
+        envelope={"location", "tags", "sku", "identity"},
+        flat=False,
+    ),
+    _spec(
+        "monitor:AutoscaleSetting",
+        _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
+        "2021-05-01-preview",
+    ),
+    _spec(
+        "monitor:DiagnosticSetting",
+        "/{resourceUri}/providers/Microsoft.Insights/diagnosticSettings/{name}",
+        "2021-05-01-preview",
+        envelope=set(),
+    ),
+    _spec(
+        "managedidentity:UserAssignedIdentity",
+        _GROUP + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}",
+        "2023-01-31",
+        computed={"clientId", "principalId", "tenantId"},
+    ),
+    _spec(
+        "authorization:RoleAssignment",
+        "/{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
+        "2022-04-01",
+        envelope=set(),
+        computed={"createdBy", "createdOn", "updatedBy", "updatedOn"},
+        replaces={"principalId", "principalType", "roleDefinitionId", "delegatedManagedIdentityResourceId"},
+    ),
+)
+
+
+class ArmHandler(ResourceHandler):
+    """A row of the table at work, on behalf of the principal that deploys."""
+
+    def __init__(self, azure: Azure, principal: Principal, spec: ResourceSpec, settings: Mapping[str, Any]) -> None:
+        self._azure = azure
+        self._principal = principal
+        self._settings = settings
+        self.spec = spec
+        self.computed = _COMMON - {"id"} | spec.computed | (frozenset() if spec.flat else {"properties"})
+        self.replaces = frozenset({*spec.parameters, *spec.replaces, "location"})
+        self.secret = spec.secret
+
+    # -- what the engine asks ------------------------------------------------------------------------------------------
+
+    def check(self, step: Step, old: Values, new: Values) -> Values:
+        """Name what has no name, as the real provider does; the location may come from its config or the group."""
+        inputs = dict(new)
+        *parents, own = (name for name in self.spec.parameters if name != "subscriptionId")
+        for name in parents:
+            if not inputs.get(name):
+                raise CheckFailure(name, f"missing required property '{name}'")
+        if not inputs.get(own):
+            inputs[own] = old.get(own) or step.name + step.seed.hex()[:_RANDOM_DIGITS]
+        if "location" in self.spec.envelope and not inputs.get("location"):
+            location = old.get("location") or self._settings.get("location") or self._group_location(inputs)
+            inputs |= {"location": location} if location else {}
+        return inputs
+
+    def ignored(self, change: Change, old: Values, new: Values) -> bool:
+        """Letter case and spaces say nothing in a location."""
+        if change.path != "location" or change.kind != "UPDATE":
+            return False
+        return _location(old["location"]) == _location(new["location"])
+
+    def preview(self, new: Values, old: Values | None) -> Values:
+        """What Azure may fill in is unknown; path parameters are no outputs."""
+        outputs = {**dict.fromkeys(self.spec.envelope, UNKNOWN), **super().preview(self._without_path(new), old)}
+        if not self.spec.flat:
+            outputs["properties"] = UNKNOWN
+        if isinstance(outputs.get("identity"), dict):
+            outputs["identity"] = {**outputs["identity"], "principalId": UNKNOWN, "tenantId": UNKNOWN}
+        return outputs
+
+    def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
+        """PUT, after a GET that must answer 404."""
+        id_ = self._id(new)
+        if self._get(id_) is not None:
+            raise ProviderError(f"cannot create already existing resource '{id_}'")
+        body = self._put(id_, new)
+        return str(body["id"]), self._outputs(body)
+
+    def read(self, id_: str, outputs: Values) -> Values | None:  # noqa: ARG002
+        """GET."""
+        body = self._get(id_)
+        return None if body is None else self._outputs(body)
+
+    def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
+        """PUT: what is left out returns to Azure's default."""
+        return self._outputs(self._put(id_, new))
+
+    def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
+        """DELETE; gone already is fine."""
+        try:
+            self._wait(self._ask("DELETE", id_))
+        except AzureError as error:
+            if error.status != _NOT_FOUND:
+                raise
+
+    def inputs(self, id_: str, outputs: Values) -> Values:
+        """The inputs as far as Azure shows them: the path's parts, and the outputs that are not read-only."""
+        writable = {name: value for name, value in outputs.items() if name not in self.computed - {"properties"}}
+        writable.pop("id", None)
+        if self.spec.token.endswith(":ResourceGroup"):
+            writable.pop("properties", None)
+        identity = writable.get("identity")
+        if isinstance(identity, dict):
+            assignable = {name: value for name, value in identity.items() if name not in {"principalId", "tenantId"}}
+            if isinstance(assignable.get("userAssignedIdentities"), dict):
+                assignable["userAssignedIdentities"] = sorted(assignable["userAssignedIdentities"])
+            writable["identity"] = assignable
+        return {**writable, **self._parts(id_)}
+
+    # -- invokes -------------------------------------------------------------------------------------------------------
+
+    def get(self, arguments: Values) -> Properties:
+        """`getThing`: its outputs, by its path parameters."""
+        id_ = self._id(arguments)
+        body = self._ask("GET", id_).body or {}
+        return Properties(self._outputs(body), self.spec.secret)
+
+    def post(self, action: str, arguments: Values) -> Values:
+        """An action of a resource, such as `listCredentials`."""
+        body = {name: value for name, value in arguments.items() if name not in self.spec.parameters}
+        return self._wait(self._ask("POST", f"{self._id(arguments)}/{action}", body)) or {}
+
+    # -- ARM -----------------------------------------------------------------------------------------------------------
+
+    def _ask(self, method: str, path: str, body: Values | None = None) -> Response:
+        query = {"api-version": self.spec.version}
+        return self._azure.request(Request(method, path, self._principal, body or {}, query))
+
+    def _wait(self, response: Response) -> Values | None:
+        return self._azure.wait(response)
+
+    def _get(self, id_: str) -> Values | None:
+        try:
+            return self._ask("GET", id_).body
+        except AzureError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
+    def _put(self, id_: str, new: Values) -> Values:
+        accepted = self._ask("PUT", id_, self._body(new))
+        try:
+            return self._wait(accepted) or self._get(id_) or {}
+        except AzureError as error:
+            # Azure took the request, so the resource is there: the engine must know of it, or the next update
+            # would try to create what exists.
+            left = self._get(id_)
+            if left is None:
+                raise
+            raise InitFailed(str(left["id"]), self._outputs(left), f"{_HALF_MADE}: {error_text(error)}") from error
+
+    def _id(self, values: Values) -> str:
+        parts = {"subscriptionId": self._azure.subscription, **values}
+        if missing := [name for name in self.spec.parameters if not parts.get(name)]:
+            raise AzureError(400, "MissingRequiredParameter", f"{self.spec.token} lacks '{missing[0]}'")
+        filled = {name: str(parts[name]).strip("/") for name in self.spec.parameters}
+        return self.spec.path.format_map(filled)
+
+    def _parts(self, id_: str) -> Values:
+        pattern = re.sub(r"{(\w+)}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] in _WHOLE_IDS else '[^/]+'})", self.spec.path)
+        match = re.fullmatch(pattern, id_, re.IGNORECASE)
+        if match is None:
+            raise AzureError(400, "InvalidResourceId", f"'{id_}' is not the id of a {self.spec.token}")
+        return {
+            name: f"/{value}" if name in _WHOLE_IDS else value
+            for name, value in match.groupdict().items()
+            if name != "subscriptionId"
+        }
+
+    def _without_path(self, values: Values) -> Values:
+        return {name: value for name, value in values.items() if name not in self.spec.parameters or name == "scope"}
+
+    def _body(self, new: Values) -> Values:
+        inputs = {name: value for name, value in new.items() if name not in self.spec.parameters}
+        envelope = {name: value for name, value in inputs.items() if name in self.spec.envelope}
+        identity = envelope.get("identity")
+        if isinstance(identity, dict) and isinstance(identity.get("userAssignedIdentities"), list):
+            # The SDK takes a list of ids; ARM wants a map.
+            assigned: Values = {id_: {} for id_ in identity["userAssignedIdentities"]}
+            envelope["identity"] = {**identity, "userAssignedIdentities": assigned}
+        if not self.spec.flat:
+            return {**envelope, "properties": inputs.get("properties") or {}}
+        names = self.spec.arm_names
+        return {
+            **envelope,
+            "properties": {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope},
+        }
+
+    def _outputs(self, body: Values) -> Values:
+        names = {arm: sdk for sdk, arm in self.spec.arm_names.items()}
+        properties = {
+            names.get(name, name): value
+            for name, value in (body.get("properties") or {}).items()
+            if name not in self.spec.private
+        }
+        outer = {name: value for name, value in body.items() if name not in {"properties", "id"} and value is not None}
+        inner = properties if self.spec.flat else {"properties": properties}
+        # `id` is the resource's own; the engine keeps it apart from the outputs.
+        return {**inner, **outer, "id": body["id"], "azureApiVersion": self.spec.version}
+
+    def _group_location(self, inputs: Values) -> str:
+        name = inputs.get("resourceGroupName")
+        if not name or name == UNKNOWN:
+            return ""
+        id_ = _GROUP.format(subscriptionId=self._azure.subscription, resourceGroupName=name)
+        try:
+            group = self._azure.request(Request("GET", id_, self._principal)).body or {}
+        except AzureError:
+            return ""
+        return str(group.get("location", ""))
+
+
+def _location(value: object) -> str:
+    return str(value).replace(" ", "").lower()
+
+
+class AzureNative(FakeProvider):
+    """azure-native on the local Azure."""
+
+    name: ClassVar[str] = "azure-native"
+    module: ClassVar[str] = "pulumi_azure_native"
+
+    def __init__(self, azure: Azure, principal: Principal) -> None:
+        super().__init__(azure)
+        self._principal = principal
+        rows = {spec.token: ArmHandler(azure, principal, spec, self.settings) for spec in TYPES}
+        self.handlers = rows
+        self.functions = {
+            "azure-native:authorization:getClientConfig": self._client_config,
+            **dict(_getters(rows.values())),
+            **_actions(rows),
+        }
+
+    def _client_config(self, arguments: Values) -> Properties:  # noqa: ARG002
+        return Properties(
+            {
+                "clientId": self._principal.app_id,
+                "objectId": self._principal.object_id,
+                "subscriptionId": self._azure.subscription,
+                "tenantId": self._azure.tenant,
+            }
+        )
+
+
+def _getters(handlers: Iterable[ArmHandler]) -> Iterable[tuple[str, Function]]:
+    for handler in handlers:
+        head, _, own = handler.spec.token.rpartition(":")
+        yield f"{head}:{handler.spec.getter or 'get' + own}", handler.get
+
+
+def _actions(rows: Mapping[str, ArmHandler]) -> dict[str, Function]:
+    registry = rows["azure-native:containerregistry:Registry"]
+    workspace = rows["azure-native:machinelearningservices:Workspace"]
+    endpoint = rows["azure-native:machinelearningservices:OnlineEndpoint"]
+    storage = rows["azure-native:storage:StorageAccount"]
+    return {
+        "azure-native:containerregistry:listRegistryCredentials": lambda arguments: Properties(
+            registry.post("listCredentials", arguments), frozenset({("passwords",)})
+        ),
+        "azure-native:machinelearningservices:listOnlineEndpointKeys": lambda arguments: _all_secret(
+            endpoint.post("listKeys", arguments)
+        ),
+        "azure-native:machinelearningservices:getOnlineEndpointToken": lambda arguments: _all_secret(
+            endpoint.post("token", arguments)
+        ),
+        "azure-native:machinelearningservices:listWorkspaceKeys": lambda arguments: _all_secret(
+            workspace.post("listKeys", arguments)
+        ),
+        "azure-native:storage:listStorageAccountKeys": lambda arguments: Properties(
+            storage.post("listKeys", arguments), frozenset({("keys",)})
+        ),
+    }
+
+
+def _all_secret(values: Values) -> Properties:
+    return Properties(values, frozenset((name,) for name in values))

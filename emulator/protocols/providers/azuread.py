@@ -1,0 +1,310 @@
+"""The azuread provider's fake: applications, service principals and passwords of the local Entra.
+
+Owns how their properties travel between the SDK and Graph; who exists and who has proved what is the Entra service's.
+https://www.pulumi.com/registry/packages/azuread/
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.core.rbac import Principal
+from emulator.protocols.providers.base import (
+    FakeProvider,
+    Path,
+    Properties,
+    ResourceHandler,
+    Step,
+    Values,
+)
+from emulator.services.graph import access as entra
+from emulator.services.graph import data as graph
+
+_NOT_FOUND = 404
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([hms])")
+
+
+class _Graph(ResourceHandler):
+    """What the directory's types share: ids with a leading path, and outputs that an update leaves alone."""
+
+    delete_first = False
+
+    def __init__(self, azure: Azure, principal: Principal) -> None:
+        self._azure = azure
+        self._principal = principal
+
+    def _demand(self) -> None:
+        """Writing in the directory takes a right there; ARM's roles do not count."""
+        if not entra.may_use_graph(self._azure, self._principal):
+            raise AzureError(
+                403,
+                "Authorization_RequestDenied",
+                "Insufficient privileges to complete the operation in the directory.",
+            )
+
+
+class Application(_Graph):
+    """`azuread.Application`; its id is `/applications/OBJECT_ID`."""
+
+    required = ("displayName",)
+    computed = frozenset(
+        {
+            "appRoleIds",
+            "clientId",
+            "disabledByMicrosoft",
+            "logoUrl",
+            "oauth2PermissionScopeIds",
+            "objectId",
+            "publisherDomain",
+        }
+    )
+    stable = frozenset({"clientId", "objectId", "publisherDomain"})
+    replaces = frozenset({"templateId"})
+
+    def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
+        """POST /applications."""
+        self._demand()
+        if new.get("preventDuplicateNames") and any(
+            other["displayName"] == new["displayName"] for other in graph.list_applications(self._azure)
+        ):
+            raise AzureError(409, "ImportAsExistsError", f"an application named '{new['displayName']}' exists already")
+        body = graph.create_application(self._azure, new)
+        return f"/applications/{body['id']}", self._outputs(body, new)
+
+    def read(self, id_: str, outputs: Values) -> Values | None:
+        """GET /applications/{id}."""
+        body = _found(graph.get_application, self._azure, id_)
+        return None if body is None else self._outputs(body, outputs)
+
+    def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
+        """PATCH /applications/{id}."""
+        self._demand()
+        return self._outputs(graph.update_application(self._azure, _own(id_), new), new)
+
+    def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
+        """DELETE /applications/{id}."""
+        self._demand()
+        _gone(lambda: graph.delete_application(self._azure, _own(id_)))
+
+    @staticmethod
+    def _outputs(body: Values, inputs: Values) -> Values:
+        words = {name: body[name] for name in ("displayName", "description", "notes") if body.get(name) is not None}
+        return {
+            **inputs,
+            **words,
+            "id": f"/applications/{body['id']}",
+            "objectId": body["id"],
+            "clientId": body["appId"],
+            "signInAudience": body["signInAudience"],
+            "publisherDomain": body["publisherDomain"],
+            "appRoleIds": {},
+            "oauth2PermissionScopeIds": {},
+            "disabledByMicrosoft": "",
+            "logoUrl": "",
+        }
+
+
+class ServicePrincipal(_Graph):
+    """`azuread.ServicePrincipal`; its id is `/servicePrincipals/OBJECT_ID`."""
+
+    required = ("clientId",)
+    computed = frozenset(
+        {
+            "appRoleIds",
+            "appRoles",
+            "applicationTenantId",
+            "displayName",
+            "homepageUrl",
+            "logoutUrl",
+            "oauth2PermissionScopeIds",
+            "oauth2PermissionScopes",
+            "objectId",
+            "redirectUris",
+            "samlMetadataUrl",
+            "servicePrincipalNames",
+            "signInAudience",
+            "type",
+        }
+    )
+    stable = frozenset({"objectId", "applicationTenantId", "type"})
+    replaces = frozenset({"clientId"})
+
+    def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
+        """POST /servicePrincipals."""
+        self._demand()
+        existing = graph.find_by_app(self._azure, new["clientId"]) if new.get("useExisting") else None
+        if existing is not None:
+            body = graph.update_service_principal(self._azure, existing.object_id, new)
+        else:
+            body = graph.create_service_principal(self._azure, new["clientId"], new)
+        return f"/servicePrincipals/{body['id']}", self._outputs(body, new)
+
+    def read(self, id_: str, outputs: Values) -> Values | None:
+        """GET /servicePrincipals/{id}."""
+        body = _found(graph.get_service_principal, self._azure, id_)
+        return None if body is None else self._outputs(body, outputs)
+
+    def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
+        """PATCH /servicePrincipals/{id}."""
+        self._demand()
+        return self._outputs(graph.update_service_principal(self._azure, _own(id_), new), new)
+
+    def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
+        """DELETE /servicePrincipals/{id}."""
+        self._demand()
+        _gone(lambda: graph.delete_service_principal(self._azure, _own(id_)))
+
+    @staticmethod
+    def _outputs(body: Values, inputs: Values) -> Values:
+        return {
+            **inputs,
+            "id": f"/servicePrincipals/{body['id']}",
+            "objectId": body["id"],
+            "clientId": body["appId"],
+            "displayName": body["displayName"],
+            "accountEnabled": body["accountEnabled"],
+            "applicationTenantId": body["appOwnerOrganizationId"],
+            "servicePrincipalNames": body["servicePrincipalNames"],
+            "type": body["servicePrincipalType"],
+            "signInAudience": "AzureADMyOrg",
+            "appRoleIds": {},
+            "appRoles": [],
+            "homepageUrl": "",
+            "logoutUrl": "",
+            "oauth2PermissionScopeIds": {},
+            "oauth2PermissionScopes": [],
+            "redirectUris": [],
+            "samlMetadataUrl": "",
+        }
+
+
+class ApplicationPassword(_Graph):
+    """`azuread.ApplicationPassword`; its id is `OBJECT_ID/password/KEY_ID`. Every change makes a new one."""
+
+    required = ("applicationId",)
+    computed = frozenset({"keyId", "value"})
+    stable = frozenset({"keyId", "value"})
+    secret: frozenset[Path] = frozenset({("value",)})
+    replaces = frozenset(
+        {"applicationId", "displayName", "endDate", "endDateRelative", "rotateWhenChanged", "startDate"}
+    )
+
+    def preview(self, new: Values, old: Values | None) -> Values:
+        """Dates that are not set are Azure's."""
+        return {"startDate": "", "endDate": "", **super().preview(new, old)} if old else super().preview(new, old)
+
+    def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
+        """POST /applications/{id}/addPassword."""
+        self._demand()
+        owner, end = _own(new["applicationId"]), new.get("endDate")
+        if not end and new.get("endDateRelative"):
+            end = _after(str(new["endDateRelative"]))
+        key, value = graph.add_password(self._azure, owner, new.get("displayName"), end, new.get("startDate"))
+        credential = self._credential(owner, key) or {}
+        return f"{owner}/password/{key}", {**self._outputs(credential, new), "value": value}
+
+    def read(self, id_: str, outputs: Values) -> Values | None:
+        """Graph never shows a password again: the state's value stays."""
+        owner, _, key = id_.partition("/password/")
+        credential = self._credential(owner, key)
+        if credential is None:
+            return None
+        return self._outputs(credential, {"applicationId": f"/applications/{owner}", **outputs})
+
+    def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
+        """Nothing can be changed in place."""
+        return {**old, **new}
+
+    def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
+        """POST /applications/{id}/removePassword."""
+        self._demand()
+        owner, _, key = id_.partition("/password/")
+        if self._credential(owner, key) is not None:
+            _gone(lambda: graph.remove_password(self._azure, owner, key))
+
+    def inputs(self, id_: str, outputs: Values) -> Values:
+        """Azure's dates are no inputs."""
+        inputs = super().inputs(id_, outputs)
+        return {name: value for name, value in inputs.items() if name not in {"startDate", "endDate"}}
+
+    def _credential(self, owner: str, key: str) -> Values | None:
+        body = _found(graph.get_application, self._azure, owner)
+        credentials = (body or {}).get("passwordCredentials", [])
+        return next((each for each in credentials if each["keyId"] == key), None)
+
+    @staticmethod
+    def _outputs(credential: Values, inputs: Values) -> Values:
+        return {
+            **inputs,
+            "keyId": credential["keyId"],
+            "displayName": credential.get("displayName") or "",
+            "startDate": credential["startDateTime"],
+            "endDate": credential["endDateTime"],
+        }
+
+
+class AzureAd(FakeProvider):
+    """azuread on the local Entra."""
+
+    name: ClassVar[str] = "azuread"
+    module: ClassVar[str] = "pulumi_azuread"
+
+    def __init__(self, azure: Azure, principal: Principal) -> None:
+        super().__init__(azure)
+        self._principal = principal
+        self.handlers = {
+            "azuread:index/application:Application": Application(azure, principal),
+            "azuread:index/servicePrincipal:ServicePrincipal": ServicePrincipal(azure, principal),
+            "azuread:index/applicationPassword:ApplicationPassword": ApplicationPassword(azure, principal),
+        }
+        self.functions = {
+            "azuread:index/getClientConfig:getClientConfig": self._client_config,
+            "azuread:index/getServicePrincipal:getServicePrincipal": self._service_principal,
+        }
+
+    def _client_config(self, arguments: Values) -> Properties:  # noqa: ARG002
+        ids = {"clientId": self._principal.app_id, "objectId": self._principal.object_id}
+        return Properties({**ids, "tenantId": self._azure.tenant, "id": "-".join(ids.values())})
+
+    def _service_principal(self, arguments: Values) -> Properties:
+        fields = {"clientId": "appId", "objectId": "id", "displayName": "displayName"}
+        for body in graph.list_principals(self._azure):
+            if any(arguments.get(name) == body[field] for name, field in fields.items() if arguments.get(name)):
+                return Properties(ServicePrincipal._outputs(body, {}))  # noqa: SLF001 - the same module
+        criterion = next((f"{name} '{arguments[name]}'" for name in fields if arguments.get(name)), "no name")
+        raise AzureError(404, "Request_ResourceNotFound", f"No service principal found matching {criterion}")
+
+
+def _own(id_: str) -> str:
+    """The object id at the end of `/applications/OBJECT_ID`."""
+    return id_.rsplit("/", 1)[-1]
+
+
+def _found(get: Any, azure: Azure, id_: str) -> Values | None:  # noqa: ANN401 - one of entra's getters
+    try:
+        body: Values = get(azure, _own(id_))
+    except AzureError as error:
+        if error.status == _NOT_FOUND:
+            return None
+        raise
+    return body
+
+
+def _gone(remove: Any) -> None:  # noqa: ANN401 - a call without arguments
+    try:
+        remove()
+    except AzureError as error:
+        if error.status != _NOT_FOUND:
+            raise
+
+
+def _after(duration: str) -> str:
+    """The moment a Go duration (`240h30m`) from now, as RFC 3339."""
+    parts = _PART.findall(duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise AzureError(400, "Request_BadRequest", f"endDateRelative '{duration}' is no duration such as 240h or 30m")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")

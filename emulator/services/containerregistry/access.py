@@ -1,0 +1,282 @@
+"""Who may do what in a registry, and the tokens that say so.
+
+Owns: proving who somebody is at a registry's door, the decision by role assignments, and the signed tokens (refresh
+tokens, which are an identity for one registry, and access tokens, which the registry server reads). The protocol is a
+face's.
+https://learn.microsoft.com/azure/container-registry/container-registry-roles
+https://learn.microsoft.com/azure/container-registry/container-registry-rbac-abac-repository-permissions
+"""
+
+import base64
+import hmac
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import jwt
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.core.rbac import Principal
+from emulator.core.store import Document
+from emulator.services.graph import access as entra
+from emulator.services.graph import data as graph
+
+REGISTRIES = "Microsoft.ContainerRegistry/registries"
+ABAC = "AbacRepositoryPermissions"
+#: The user name that goes with a refresh token as password.
+TOKEN_USER = "00000000-0000-0000-0000-000000000000"  # noqa: S105 - a public constant of Azure
+#: The name under which `azure.ports` keeps the port of the plain-http listener that serves /oauth2/.
+PORT = "http"
+ACCESS_LIFETIME = 900
+REFRESH_LIFETIME = 3 * 3600
+_ISSUER = "Azure Container Registry"
+_KEY = "registry-token-key"
+_LEEWAY = 60
+
+# The actions of the control plane count in legacy mode, the data actions in ABAC mode.
+_LEGACY = {
+    "pull": f"{REGISTRIES}/pull/read",
+    "push": f"{REGISTRIES}/push/write",
+    "delete": f"{REGISTRIES}/artifacts/delete",
+    "catalog": f"{REGISTRIES}/pull/read",
+}
+_DATA = {
+    "pull": f"{REGISTRIES}/repositories/content/read",
+    "push": f"{REGISTRIES}/repositories/content/write",
+    "delete": f"{REGISTRIES}/repositories/content/delete",
+    "catalog": f"{REGISTRIES}/catalog/read",
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody at a registry's door: a principal, who gets what roles give, or a bearer of fixed `rights`."""
+
+    name: str
+    principal: Principal | None = None
+    rights: frozenset[str] = frozenset()
+    #: A service of Azure, which a firewall may let pass.
+    trusted: bool = False
+
+
+ANONYMOUS = Caller("anonymous", rights=frozenset({"pull"}))
+
+
+class DeniedError(AzureError):
+    """The door stays shut."""
+
+    def __init__(self, text: str, status: int = 401, code: str = "UNAUTHORIZED") -> None:
+        super().__init__(status, code, text)
+
+
+# Finding registries
+
+
+def find(azure: Azure, login_server: str) -> Document | None:
+    """The registry behind a login server."""
+    host = login_server.lower()
+    registries = azure.store.of_type(REGISTRIES)
+    return next(
+        (registry for registry in registries if registry.properties.get("loginServer", "").lower() == host), None
+    )
+
+
+def realm(azure: Azure) -> str:
+    """Where tokens are to be had. The port is chosen here if the listener has not been bound yet."""
+    return f"http://localhost:{azure.ports.choose(PORT)}/oauth2/token"
+
+
+# Decisions
+
+
+def may(azure: Azure, registry: Document, principal: Principal, action: str = "pull") -> bool:
+    """Whether a principal may pull, push, delete or read the catalog, by role assignments."""
+    abac = registry.properties.get("roleAssignmentMode") == ABAC
+    wanted_action = (_DATA if abac else _LEGACY).get(action)
+    return wanted_action is not None and azure.access.allows(principal, wanted_action, registry.id, data=abac)
+
+
+def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[str]) -> list[dict[str, object]]:
+    """The granted part of scopes such as `repository:NAME:pull,push` or `registry:catalog:*`: a token's `access`."""
+
+    def allowed(action: str) -> bool:
+        assigned = caller.principal is not None and may(azure, registry, caller.principal, action)
+        return action in caller.rights or assigned
+
+    access: list[dict[str, object]] = []
+    for scope in scopes:
+        kind, _, rest = scope.partition(":")
+        name, _, requested = rest.rpartition(":")
+        actions: list[str] = []
+        if kind == "repository" and name:
+            actions = [
+                action for action in requested.split(",") if action in {"pull", "push", "delete"} and allowed(action)
+            ]
+        elif scope == "registry:catalog:*" and allowed("catalog"):
+            actions = ["*"]
+        if actions:
+            access.append({"type": kind, "name": name, "actions": actions})
+    return access
+
+
+def pass_firewall(registry: Document, caller: Caller) -> None:
+    """Refuse a caller whom the registry's network settings exclude."""
+    properties = registry.properties
+    if properties.get("publicNetworkAccess", "Enabled") == "Enabled":
+        return
+    if caller.trusted and properties.get("networkRuleBypassOptions", "AzureServices") == "AzureServices":
+        return
+    raise DeniedError(
+        f"client with IP '127.0.0.1' is not allowed access, refer https://aka.ms/acr/firewall to grant access to"
+        f" '{properties['loginServer']}'",
+        403,
+        "DENIED",
+    )
+
+
+# Proof
+
+
+def login(azure: Azure, registry: Document, principal: Principal) -> tuple[str, str]:
+    """A user name and a password (a refresh token) with which one of Azure's services acts as an identity here.
+
+    For pulls by managed identities. Says nothing of what the identity may do: the registry decides, at each token.
+    """
+    return TOKEN_USER, refresh_token(azure, registry, Caller(principal.name, principal, trusted=True))
+
+
+def by_password(azure: Azure, registry: Document, user: str, password: str) -> Caller:
+    """Prove a user name and a password: a refresh token, the admin user, or a service principal (401 otherwise)."""
+    if user == TOKEN_USER:
+        return by_refresh_token(azure, registry, password)
+    if registry.properties.get("adminUserEnabled") and user.lower() == registry.id.name.lower():
+        passwords = registry.private.get("passwords") or {}
+        if any(hmac.compare_digest(password.encode(), value.encode()) for value in passwords.values()):
+            return Caller(registry.id.name, rights=frozenset({"pull", "push", "delete", "catalog"}))
+    principal = entra.verify_secret(azure, user, password)
+    if principal is None:
+        raise DeniedError("authentication required, visit https://aka.ms/acr/authorization for more information.")
+    return Caller(principal.app_id, principal)
+
+
+def by_entra_token(azure: Azure, registry: Document, token: str) -> Caller:
+    """Prove an Entra access token: for the registry service, or for ARM where the registry's policy takes those."""
+    policies = registry.properties.get("policies") or {}
+    as_arm = (policies.get("azureADAuthenticationAsArmPolicy") or {}).get("status", "enabled") == "enabled"
+    audiences = [*entra.REGISTRY_AUDIENCES, *([*entra.ARM_AUDIENCES, azure.url] if as_arm else [])]
+    try:
+        principal = entra.verify_token(azure, token, audiences)
+    except AzureError as error:
+        raise DeniedError(f"{error.message} visit https://aka.ms/acr/authorization for more information.") from error
+    return Caller(principal.app_id, principal)
+
+
+def by_refresh_token(azure: Azure, registry: Document, token: str) -> Caller:
+    """Prove a refresh token of this registry (401 otherwise)."""
+    try:
+        claims = jwt.decode(
+            token,
+            _signer(azure).key.public_key(),
+            ["RS256"],
+            audience=registry.properties["loginServer"],
+            issuer=_ISSUER,
+            leeway=_LEEWAY,
+        )
+    except jwt.InvalidTokenError as error:
+        raise DeniedError("the refresh token is invalid, expired, or of another registry") from error
+    if claims.get("grant_type") != "refresh_token":
+        raise DeniedError("the token is no refresh token")
+    principal = graph.find_principal(azure, claims["sub"]) if claims.get("principal") else None
+    if claims.get("principal") and principal is None:
+        raise DeniedError("the principal of the refresh token does not exist any more")
+    return Caller(claims["name"], principal, frozenset(claims["rights"]), bool(claims.get("trusted")))
+
+
+# Tokens
+
+
+def refresh_token(azure: Azure, registry: Document, caller: Caller, lifetime: float = REFRESH_LIFETIME) -> str:
+    """An identity for one registry, good for a few hours; it holds no right of a principal, only who it is."""
+    return _sign(
+        azure,
+        {
+            **_times(lifetime),
+            "aud": registry.properties["loginServer"],
+            "sub": caller.principal.object_id if caller.principal else caller.name,
+            "name": caller.name,
+            "principal": caller.principal is not None,
+            "rights": sorted(caller.rights),
+            "trusted": caller.trusted,
+            "grant_type": "refresh_token",
+        },
+    )
+
+
+def access_token(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[str]) -> str:
+    """What the registry server takes: the rights themselves, good for a quarter of an hour."""
+    return _sign(
+        azure,
+        {
+            **_times(ACCESS_LIFETIME),
+            "aud": registry.properties["loginServer"],
+            "sub": caller.name,
+            "grant_type": "access_token",
+            "access": granted(azure, registry, caller, scopes),
+        },
+    )
+
+
+def issuer() -> str:
+    """Who signs the tokens."""
+    return _ISSUER
+
+
+def certificate(azure: Azure) -> str:
+    """The certificate (PEM) by which a registry server knows our tokens."""
+    return _signer(azure).certificate
+
+
+def _times(lifetime: float) -> dict[str, object]:
+    now = int(time.time())
+    return {"iss": _ISSUER, "iat": now, "nbf": now - _LEEWAY, "exp": now + int(lifetime), "jti": str(uuid.uuid4())}
+
+
+@dataclass(frozen=True)
+class _Signer:
+    key: rsa.RSAPrivateKey
+    certificate: str
+
+    @property
+    def chain(self) -> list[str]:
+        encoded = x509.load_pem_x509_certificate(self.certificate.encode()).public_bytes(serialization.Encoding.DER)
+        return [base64.b64encode(encoded).decode()]
+
+
+def _sign(azure: Azure, claims: dict[str, object]) -> str:
+    signer = _signer(azure)
+    return jwt.encode(claims, signer.key, "RS256", {"x5c": signer.chain})
+
+
+#: Signers by tenant: reading a key takes longer than signing with it.
+_SIGNERS: dict[str, _Signer] = {}
+
+
+def _signer(azure: Azure) -> _Signer:
+    if azure.tenant not in _SIGNERS:
+        stored: dict[str, str] = azure.store.fact_or_create(_KEY, _new_key)
+        key = serialization.load_pem_private_key(stored["key"].encode(), None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise TypeError("the registry token key in the state is of another kind")
+        _SIGNERS[azure.tenant] = _Signer(key, stored["certificate"])
+    return _SIGNERS[azure.tenant]
+
+
+def _new_key() -> dict[str, str]:
+    authority = trustme.CA(organization_name="Local Azure, registry tokens", key_type=trustme.KeyType.RSA)
+    return {"key": authority.private_key_pem.bytes().decode(), "certificate": authority.cert_pem.bytes().decode()}

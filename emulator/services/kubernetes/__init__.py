@@ -1,0 +1,1 @@
+"""Kubernetes clusters: Microsoft.ContainerService, Microsoft.Kubernetes, Microsoft.KubernetesConfiguration."""

@@ -1,0 +1,1 @@
+"""Environments, models and codes, and their versions."""

@@ -1,0 +1,1 @@
+"""Workspaces, their connections and datastores."""

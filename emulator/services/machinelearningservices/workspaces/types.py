@@ -1,0 +1,248 @@
+"""Azure Machine Learning workspaces, their connections, and the default datastore that comes with each.
+
+Owns Microsoft.MachineLearningServices/workspaces, .../connections and .../datastores. A workspace gets no registry on
+demand, which Azure does: an image build that needs one is refused (`assets.jobs`).
+https://learn.microsoft.com/rest/api/azureml/workspaces
+https://learn.microsoft.com/rest/api/azureml/workspace-connections
+"""
+
+import re
+import secrets
+import uuid
+from typing import Any, ClassVar
+
+from emulator.core.azure import Azure, Request, ResourceType, Response
+from emulator.core.errors import AzureError
+from emulator.core.ids import ResourceId
+from emulator.core.store import Document
+from emulator.services.managedidentity import access as identity
+
+WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
+CONNECTIONS = f"{WORKSPACES}/connections"
+DATASTORES = f"{WORKSPACES}/datastores"
+DATASTORE = "workspaceblobstore"
+_NAME = re.compile(r"[a-zA-Z0-9][\w-]{1,254}")
+_CONNECTION_NAME = re.compile(r"[a-zA-Z0-9][\w-]{2,32}")
+_LINKED = {
+    "storageAccount": "Microsoft.Storage/storageAccounts",
+    "keyVault": "Microsoft.KeyVault/vaults",
+    "applicationInsights": "Microsoft.Insights/components",
+    "containerRegistry": "Microsoft.ContainerRegistry/registries",
+}
+_REQUIRED = ("storageAccount", "keyVault", "applicationInsights")
+_FIXED = ("storageAccount", "keyVault")
+_KEPT = ("workspaceId", "mlFlowTrackingUri", "discoveryUrl", "notebookInfo")
+_AUTH_TYPES = {
+    "AAD": (),
+    "AccessKey": ("accessKeyId", "secretAccessKey"),
+    "AccountKey": ("key",),
+    "ApiKey": ("key",),
+    "CustomKeys": ("keys",),
+    "ManagedIdentity": ("clientId", "resourceId"),
+    "None": (),
+    "PAT": ("pat",),
+    "SAS": ("sas",),
+    "ServicePrincipal": ("clientId", "clientSecret", "tenantId"),
+    "UsernamePassword": ("username", "password"),
+}
+"""Credentials that each needs. OAuth2 is not served."""
+_CATEGORIES = frozenset({"ContainerRegistry", "Git", "PythonFeed", "AzureBlob", "CustomKeys", "ApiKey"})
+_SETTABLE = (
+    *("category", "authType", "target", "isSharedToAll", "sharedUserList", "metadata", "expiryTime", "error"),
+    *("peRequirement", "peStatus", "useWorkspaceManagedIdentity"),
+)
+
+
+class Workspace(ResourceType):
+    """Microsoft.MachineLearningServices/workspaces."""
+
+    type = WORKSPACES
+    required: ClassVar[tuple[str, ...]] = ("location",)
+    long = True
+    created = 202
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        """Demand what Azure does: storage, vault and insights that exist, an identity, no change of what is fixed."""
+        if not _NAME.fullmatch(new.id.name):
+            raise _invalid(f"Workspace name '{new.id.name}' is invalid: 2 to 255 letters, digits, '-' and '_'")
+        properties = new.properties
+        if any(not properties.get(name) for name in _REQUIRED):
+            raise AzureError(400, "ValidationError", "Missing dependent resources in workspace json")
+        linked = {name: self._linked(name, str(properties[name])) for name in _LINKED if properties.get(name)}
+        for name in _FIXED:
+            if old is not None and old.properties[name].lower() != linked[name].lower():
+                raise _invalid(
+                    f"Changing '{name}' of workspace '{new.id.name}' from '{old.properties[name]}' to '{linked[name]}'"
+                    " is not supported: make another workspace"
+                )
+        if old is not None and old.body["location"] != new.body["location"]:
+            raise AzureError(
+                409,
+                "InvalidResourceLocation",
+                f"The resource '{new.id.name}' already exists in location '{old.body['location']}'. A resource with the"
+                f" same name cannot be created in location '{new.body['location']}'.",
+            )
+        access = properties.get("publicNetworkAccess", "Enabled")
+        if access not in {"Enabled", "Disabled"}:
+            raise _invalid(f"publicNetworkAccess '{access}' is neither 'Enabled' nor 'Disabled'")
+        if not (new.body.get("identity") or {}).get("type"):
+            raise _invalid(f"Workspace '{new.id.name}' lacks 'identity': give it one of type 'SystemAssigned'")
+        return self._filled(Document(new.id, identity.assign(self.azure, new.body, old), new.private), old, linked)
+
+    def _filled(self, new: Document, old: Document | None, linked: dict[str, str]) -> Document:
+        region = str(new.body["location"])
+        if old is not None:
+            fixed = {name: old.properties[name] for name in _KEPT}
+        else:
+            fixed = {
+                "workspaceId": str(uuid.uuid4()),
+                "mlFlowTrackingUri": f"azureml://{region}.api.azureml.ms/mlflow/v1.0{new.id.path}",
+                "discoveryUrl": f"https://{region}.api.azureml.ms/discovery",
+                "notebookInfo": None,
+            }
+        private = {} if old else {"storageKey": secrets.token_urlsafe(64)}
+        defaults = {
+            "friendlyName": new.id.name,
+            "publicNetworkAccess": "Enabled",
+            "hbiWorkspace": False,
+            "v1LegacyMode": False,
+            "enableDataIsolation": False,
+            "storageHnsEnabled": False,
+        }
+        properties = {**defaults, **new.properties, **linked, **fixed, "tenantId": self.azure.tenant}
+        body = {**new.body, "sku": new.body.get("sku") or {"name": "Basic", "tier": "Basic"}}
+        body["kind"] = body.get("kind") or "Default"
+        return Document(new.id, body, new.private).having(private, **properties)
+
+    def _linked(self, name: str, path: str) -> str:
+        document = self.azure.linked(path, _LINKED[name])
+        if document is None:
+            raise _invalid(
+                f"'{name}' of the workspace is '{path}', which is not the id of an existing resource of type"
+                f" {_LINKED[name]}: create it first"
+            )
+        return document.id.path
+
+    def provision(self, new: Document, old: Document | None) -> Document:
+        """Its default datastore comes with it."""
+        if old is None:
+            self.azure.store.put(_datastore(new))
+        return new
+
+    def remove(self, document: Document) -> None:
+        """The workspace's own principal goes too."""
+        identity.release(self.azure, document)
+
+    def action(self, document: Document, name: str, request: Request) -> Response:
+        """`listKeys`."""
+        if name.lower() != "listkeys":
+            return super().action(document, name, request)
+        insights = self.azure.store.get(ResourceId.parse(document.properties["applicationInsights"]))
+        body = {
+            "userStorageKey": document.private["storageKey"],
+            "userStorageResourceId": document.properties["storageAccount"],
+            "appInsightsInstrumentationKey": insights.properties.get("InstrumentationKey") if insights else None,
+            "containerRegistryCredentials": None,
+            "notebookAccessKeys": None,
+        }
+        return Response(200, body)
+
+
+class Connection(ResourceType):
+    """Microsoft.MachineLearningServices/workspaces/connections: credentials are shown by `listsecrets` only."""
+
+    type = CONNECTIONS
+    stateless = True
+    created = 200
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        """Move the credentials out of sight. A change that names none keeps those that are there."""
+        if not _CONNECTION_NAME.fullmatch(new.id.name):
+            raise _invalid(f"Connection name '{new.id.name}' is invalid: 3 to 33 letters, digits, '-' and '_'")
+        properties = new.properties
+        for name in ("category", "authType", "target"):
+            if not properties.get(name):
+                raise _invalid(f"Connection '{new.id.name}' lacks '{name}'")
+        if properties["category"] not in _CATEGORIES:
+            raise _invalid(f"category '{properties['category']}' is none of {', '.join(sorted(_CATEGORIES))}")
+        fields = _AUTH_TYPES.get(properties["authType"])
+        if fields is None:
+            raise _invalid(f"authType '{properties['authType']}' is none of {', '.join(_AUTH_TYPES)}")
+        credentials = properties.get("credentials") or (old.private.get("credentials") if old else None) or {}
+        missing = [name for name in fields if not credentials.get(name)]
+        if missing:
+            raise _invalid(
+                f"Connection '{new.id.name}' of authType {properties['authType']} lacks 'credentials.{missing[0]}'"
+            )
+        settable = {name: properties[name] for name in _SETTABLE if properties.get(name) is not None}
+        # Read-only ones as the examples of Get-AzMLWorkspaceConnection show them.
+        fixed = {"group": "Azure", "createdByWorkspaceArmId": new.id.path.rpartition("/connections/")[0]}
+        body = {**new.body, "properties": {"isSharedToAll": False, **settable, **fixed}}
+        return Document(new.id, body, {"credentials": {name: credentials[name] for name in fields}})
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """Without credentials."""
+        body = super().show(document)
+        return {**body, "properties": {**body["properties"], "credentials": None}}
+
+    def action(self, document: Document, name: str, request: Request) -> Response:
+        """`listsecrets`."""
+        if name.lower() != "listsecrets":
+            return super().action(document, name, request)
+        body = self.show(document)
+        return Response(200, {**body, "properties": {**body["properties"], **document.private}})
+
+
+def _datastore(workspace: Document) -> Document:
+    """The default datastore: a container of the workspace's storage account.
+
+    https://learn.microsoft.com/rest/api/azureml/datastores
+    """
+    account = ResourceId.parse(str(workspace.properties["storageAccount"]))
+    id_ = workspace.id.child("datastores", DATASTORE)
+    properties = {
+        "datastoreType": "AzureBlob",
+        "accountName": account.name,
+        "containerName": f"azureml-blobstore-{workspace.properties['workspaceId']}",
+        "endpoint": "core.windows.net",
+        "protocol": "https",
+        "isDefault": True,
+        "credentials": {"credentialsType": "AccountKey"},
+        "serviceDataAccessAuthIdentity": "None",
+        "tags": {},
+    }
+    body = {"id": id_.path, "name": DATASTORE, "type": DATASTORES, "properties": properties}
+    return Document(id_, {**body, "systemData": workspace.body["systemData"]})
+
+
+def _invalid(text: str) -> AzureError:
+    return AzureError(400, "ValidationError", text)
+
+
+class Datastore(ResourceType):
+    """Microsoft.MachineLearningServices/workspaces/datastores: the default one, which comes with its workspace."""
+
+    type = DATASTORES
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        """Nobody writes here: the local Azure has no other datastores."""
+        del old
+        raise AzureError(
+            400, "UserError", f"Datastore '{new.id.name}' cannot be written: the local Azure has '{DATASTORE}' only"
+        )
+
+    def action(self, document: Document, name: str, request: Request) -> Response:
+        """`listSecrets`: the account's key, where the account lets keys in."""
+        if name.lower() != "listsecrets":
+            return super().action(document, name, request)
+        account = account_of(self.azure, document)
+        if account.properties.get("allowSharedKeyAccess") is False:
+            return Response(200, {"secretsType": "None"})
+        return Response(200, {"secretsType": "AccountKey", "key": account.private["keys"][0]})
+
+
+def account_of(azure: Azure, datastore: Document) -> Document:
+    """The storage account of a datastore's workspace."""
+    parent = datastore.id.parent
+    workspace = azure.find(parent.path if parent is not None else "")
+    return azure.find(str(workspace.properties["storageAccount"]))

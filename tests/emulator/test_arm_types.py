@@ -1,0 +1,96 @@
+"""The local Azure held against Microsoft's published ARM types (bicep-types-az), which lie beside the repository.
+
+Skipped where they are absent; `ARM_TYPES` names another folder.
+"""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.emulator.conftest import InProcessAzure
+from tests.emulator.test_inputs import WELL
+
+TYPES = Path(os.environ.get("ARM_TYPES") or ROOT.parent / "shared" / "arm-types")
+pytestmark = pytest.mark.skipif(not TYPES.is_dir(), reason=f"{TYPES} has no ARM types: set ARM_TYPES to their folder")
+READ_ONLY = 2
+SAMPLES: dict[str, Any] = {"StringType": "x", "BooleanType": True, "IntegerType": 1, "ArrayType": [], "AnyType": {}}
+#: Values within ranges that the published types leave out.
+VALUES = {
+    "softDeleteRetentionInDays": 90,
+    "retentionInDays": 30,
+    "modelType": "custom_model",
+    "RetentionInDays": 90,
+} | {f"publicNetworkAccess{use}": "Enabled" for use in ("", "ForIngestion", "ForQuery")}
+#: Properties that are Azure's own whatever the type says, or that need more than a value of the type.
+EXCEPTIONS = {
+    "Microsoft.MachineLearningServices/workspaces/environments/versions": {"build", "condaFile"},
+    "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": {"compute", "keys"},
+    "Microsoft.MachineLearningServices/workspaces/computes": {"computeLocation"},
+    "Microsoft.MachineLearningServices/workspaces": {"containerRegistry", "discoveryUrl"},
+    "Microsoft.KeyVault/vaults": {"provisioningState", "createMode", "vaultUri"},
+}
+
+
+@cache
+def _published(type_name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The newest published types that know a resource type, and that one's own."""
+    for version in sorted((TYPES / type_name.partition("/")[0].lower()).iterdir(), reverse=True):
+        types: list[dict[str, Any]] = json.loads((version / "types.json").read_text())
+        for each in types:
+            if each["$type"] == "ResourceType" and each["name"].split("@")[0] == type_name:
+                return types, each
+    raise KeyError(type_name)
+
+
+def _is_published(type_name: str) -> bool:
+    try:
+        types, resource = _published(type_name)
+    except (KeyError, OSError):
+        return False
+    return "properties" in _at(types, resource["body"])["properties"]
+
+
+def _at(types: list[dict[str, Any]], reference: dict[str, str]) -> dict[str, Any]:
+    return types[int(reference["$ref"].rpartition("/")[2])]
+
+
+def _sample(types: list[dict[str, Any]], type_: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    if type_["$type"] == "UnionType":
+        literals = [_at(types, each) for each in type_["elements"]]
+        return next((each["value"] for each in literals if "value" in each), "x")
+    if type_["$type"] == "StringLiteralType":
+        return type_["value"]
+    return SAMPLES.get(type_["$type"])
+
+
+def _writable(type_name: str) -> dict[str, Any]:
+    """Sample values of the writable members of `properties`, where they need no members of their own."""
+    types, resource = _published(type_name)
+    properties = _at(types, _at(types, resource["body"])["properties"]["properties"]["type"])
+    members = {**properties.get("baseProperties", {}), **properties.get("properties", {})}
+    samples = {
+        name: VALUES.get(name, _sample(types, _at(types, member["type"])))
+        for name, member in members.items()
+        if not member["flags"] & READ_ONLY and name not in EXCEPTIONS.get(type_name, set())
+    }
+    return {name: value for name, value in samples.items() if value is not None}
+
+
+@pytest.mark.parametrize("type_name", [name for name in WELL if _is_published(name)])
+def test_every_writable_property_of_the_published_type_is_accepted_and_shown(
+    local: InProcessAzure, type_name: str
+) -> None:
+    path, body_of = WELL[type_name]
+    body = body_of(local)
+    for name, value in _writable(type_name).items():
+        if name in body["properties" if "properties" in body else "location"]:
+            continue
+        changed = {**body, "properties": {**body.get("properties", {}), name: value}}
+        shown = local.ask("PUT", path.format(subscription=local.azure.subscription), changed)["properties"]
+        assert shown.get(name) == value, name
+        local.ask("DELETE", path.format(subscription=local.azure.subscription))

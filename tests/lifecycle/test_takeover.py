@@ -1,0 +1,170 @@
+"""A stack of version 0.1.0 goes through `up` of this version: no replacement, no write, no build.
+
+`states/` has, for each of two stacks, its stack file and what version 0.1.0 left: the state (`pulumi stack export`,
+secrets sealed with the passphrase `local`) and the documents that its own resources wrote to Azure. Left out are the
+positions in the source and the times. Azure gives out other ids, ports and digests each time, so this version first
+takes an equal stack up; then the old state, with the ids of this Azure, takes the place of its state.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Cloud
+from tests.modes import kubernetes_cluster
+from tests.project import LocalAzure, Project
+
+STATES = Path(__file__).parent / "states"
+RENAMED = {"environment": "environment", "probe": "probe"}
+"""Fields of a stack file whose name changed since, by the old name."""
+GIVEN_OUT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|localhost:\d+")
+"""Ids, and the addresses of registries, vaults and endpoints."""
+STACKS = ("managed", "kubernetes")
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=STACKS)
+def project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure, cloud: Cloud
+) -> Iterator[Project]:
+    """An equal stack, taken up by this version."""
+    stack: str = request.param
+    project = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure, stack)
+    shutil.copytree(STATES / "files", project.folder, dirs_exist_ok=True)
+    file = yaml.safe_load((STATES / f"{stack}.yaml").read_text())
+    _rename(file["config"])
+    if stack == "kubernetes":
+        file["config"]["scoring:endpoint"]["cluster"]["id"] = kubernetes_cluster(cloud)
+    (project.folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(file))
+    run = project.up()
+    assert run.code == 0, run.text
+    yield project
+    gone = project.destroy()
+    assert gone.code == 0, gone.text
+
+
+def test_the_documents_of_azure_are_those_of_the_version_before(project: Project, cloud: Cloud) -> None:
+    documents = _old(project, project.state())["documents"]
+    assert any("/deployments/" in id_ for id_ in documents)
+    for id_, document in documents.items():
+        ours = {**cloud.ask("GET", id_).json(), "systemData": None}
+        assert _without_uploads(ours) == _without_uploads({**document, "systemData": None})
+
+
+def test_an_old_stack_is_taken_over_without_a_replacement_a_write_or_a_build(project: Project) -> None:
+    ours = project.state()
+    old = _old(project, ours)["state"]
+    (project.folder / "old.json").write_text(json.dumps(old))
+    imported = project.pulumi("stack", "import", "--file", "old.json", "--stack", project.stack)
+    assert imported.code == 0, imported.text
+    project.azure.tell("reset-stats")
+    run = project.up("--json")
+    assert run.code == 0, run.text
+    assert _changes(run.text) == []
+    assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+    assert _inputs(project.state()) == _inputs(ours)
+    refreshed = project.up("--refresh", "--expect-no-changes")
+    assert refreshed.code == 0, refreshed.text
+    assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def _rename(config: Json) -> None:
+    """Give fields of a stack file the names that they have now."""
+    sections = [config["scoring:endpoint"], *config["scoring:deployments"].values()]
+    for section in sections:
+        for before, now in RENAMED.items():
+            if before in section:
+                section[now] = section.pop(before)
+
+
+def _old(project: Project, ours: Json) -> Json:
+    """What version 0.1.0 left, with the ids, ports and digests of this Azure."""
+    text = (STATES / f"{project.stack}.json").read_text()
+    names = _names(json.loads(text)["state"], ours)
+    names["/project"] = str(project.folder)
+    old: Json = json.loads(re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], text))
+    resources = _resources(ours)
+    for key, resource in _resources(old["state"]).items():
+        if key[0] == "azure-native:keyvault:Secret":
+            resource["outputs"] = resources[key]["outputs"]  # its version and its times
+    return old
+
+
+def _names(old: Json, ours: Json) -> dict[str, str]:
+    """What this Azure, and not the program, calls otherwise."""
+    before, after = _resources(old), _resources(ours)
+    names: dict[str, str] = {}
+    for key in before.keys() & after.keys():
+        for one, other in zip(_given_out(before[key]), _given_out(after[key]), strict=True):
+            assert names.setdefault(one, other) == other, f"{key} has two names for {one}"
+    return names
+
+
+def _given_out(resource: Json) -> list[str]:
+    """The names in a resource that Azure gives out, or that follow from them."""
+    outputs = resource.get("outputs") or {}
+    names = GIVEN_OUT.findall(json.dumps([resource.get("id"), outputs]))
+    match resource["type"]:
+        case "azureml-scoring:index:ImageBuild":
+            repository = f"{outputs['loginServer']}/{outputs['repository']}"
+            names += [outputs["digest"], *_environment_version(repository, outputs["digest"])]
+        case "azuread:index/applicationPassword:ApplicationPassword":
+            names += [outputs["endDate"]]  # two years from its creation unless said otherwise
+        case _:
+            pass
+    return names
+
+
+def _environment_version(repository: str, digest: str) -> tuple[str, str]:
+    """The parts of an environment's version: of the digest, and of the repository."""
+    return digest.removeprefix("sha256:")[:12], hashlib.sha256(repository.encode()).hexdigest()[:6]
+
+
+def _resources(state: Json) -> dict[tuple[str, str], Json]:
+    """What Azure has of a state, by type and logical name."""
+    return {
+        (resource["type"], resource["urn"].rpartition("::")[2]): resource
+        for resource in state["deployment"]["resources"]
+        if resource.get("custom") and not resource["type"].startswith("pulumi:")
+    }
+
+
+def _inputs(state: Json) -> dict[tuple[str, str], Json]:
+    """The inputs of all resources, without what is sealed."""
+    found: dict[tuple[str, str], Json] = _unsealed(
+        {key: resource["inputs"] for key, resource in _resources(state).items()}
+    )
+    return found
+
+
+def _unsealed(value: Any) -> Any:  # noqa: ANN401 - JSON
+    match value:
+        case {"ciphertext": _}:
+            return "[secret]"
+        case Mapping():
+            return {name: _unsealed(part) for name, part in value.items()}
+        case list():
+            return [_unsealed(part) for part in value]
+        case _:
+            return value
+
+
+def _without_uploads(document: Json) -> Any:  # noqa: ANN401 - JSON
+    """A document without the address that an upload got."""
+    return json.loads(re.sub(r"https://localhost:\d+/storage/[a-z0-9]+/[0-9a-f]{32}", "", json.dumps(document)))
+
+
+def _changes(text: str) -> list[tuple[str, str, Any]]:
+    """What an update changed, by the engine's events: each step with its resource and properties."""
+    events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    steps = [event["resourcePreEvent"]["metadata"] for event in events if "resourcePreEvent" in event]
+    assert steps, text
+    return [(step["op"], step["urn"], step.get("detailedDiff")) for step in steps if step["op"] != "same"]
