@@ -58,7 +58,10 @@ def resolved(version: str, resolution: str, *others: str) -> Path:
 
 
 def python(version: str) -> str:
-    """An interpreter of this version on this machine; empty without one."""
+    """An interpreter of this version on this machine, pyenv's included; empty without one."""
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    if found := sorted(versions.glob(f"{version}.*/bin/python")):
+        return str(found[-1])
     done = subprocess.run(
         ["uv", "python", "find", "--no-project", "--system", version],
         capture_output=True,
