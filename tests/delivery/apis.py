@@ -23,7 +23,7 @@ class Double(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.comments: list[dict[str, Any]] = []
         self.threads: list[dict[str, Any]] = []
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.faults: list[tuple[str, int, dict[str, str]]] = []
         """Method, status and headers of refusals that come first, one each."""
         self.lose_answer = False
@@ -37,16 +37,16 @@ class Double(ThreadingHTTPServer):
 
     def add(self, body: str, login: str = "somebody") -> dict[str, Any]:
         """A comment on GitHub."""
-        found = {"id": 1000 + len(self.comments), "body": body, "user": {"login": login}}
-        self.comments.append(found)
-        return found
+        created = {"id": 1000 + len(self.comments), "body": body, "user": {"login": login}}
+        self.comments.append(created)
+        return created
 
     def add_thread(self, content: str, author: str = "somebody", *, deleted: bool = False) -> dict[str, Any]:
         """A thread in Azure Repos."""
         comment = {"id": 1, "content": content, "author": {"id": author}, "commentType": "text", "isDeleted": deleted}
-        found = {"id": 500 + len(self.threads), "comments": [comment], "isDeleted": False, "status": "active"}
-        self.threads.append(found)
-        return found
+        created = {"id": 500 + len(self.threads), "comments": [comment], "isDeleted": False, "status": "active"}
+        self.threads.append(created)
+        return created
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
         double, parts = self.server, urlsplit(self.path)
-        double.asked.append(f"{self.command} {parts.path}")
+        double.requests.append(f"{self.command} {parts.path}")
         for fault in double.faults:
             if fault[0] == self.command:
                 double.faults.remove(fault)
@@ -86,10 +86,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(403, {"message": "Resource not accessible by integration"})
         if path == "/repos/owner/name/issues/7/comments" and self.command == "GET":
             size, page = min(PAGE, int(query.get("per_page", ["30"])[0])), int(query.get("page", ["1"])[0])
-            found = double.comments[(page - 1) * size : page * size]
+            comments = double.comments[(page - 1) * size : page * size]
             host = double.next_host or double.url
             links = {"Link": f'<{host}{path}?per_page={size}&page={page + 1}>; rel="next"'}
-            return self._answer(200, found, links if page * size < len(double.comments) else {})
+            return self._answer(200, comments, links if page * size < len(double.comments) else {})
         if path == "/repos/owner/name/issues/7/comments":
             made = double.add(body["body"], BOT)
             lost, double.lose_answer = double.lose_answer, False

@@ -69,7 +69,7 @@ def test_the_comment_is_found_on_the_third_page(double: Double, github: PullRequ
         double.add(f"more talk {n}")
     assert post(github, SECOND) == "edited"
     assert ours["body"] == SECOND
-    assert double.asked.count("GET /repos/owner/name/issues/7/comments") == 3
+    assert double.requests.count("GET /repos/owner/name/issues/7/comments") == 3
     assert sum(comment["body"].startswith(MARKER) for comment in double.comments) == 1
 
 
@@ -145,7 +145,7 @@ def test_the_token_is_not_sent_to_another_host_that_a_page_names(double: Double,
 def test_what_no_service_takes_is_not_sent(double: Double, github: PullRequest, body: str) -> None:
     with pytest.raises(CommentError, match=r"azureml-scoring report|--limit github"):
         post(github, body)
-    assert not double.asked
+    assert not double.requests
 
 
 @pytest.mark.parametrize(

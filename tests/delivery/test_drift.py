@@ -21,34 +21,34 @@ def preview(*steps: dict[str, Any]) -> Preview:
     return read(json.dumps({"steps": steps, "changeSummary": {"same": 3}}))
 
 
-def names(found: Preview) -> list[str]:
-    return [change.name for change in found.changes]
+def names(result: Preview) -> list[str]:
+    return [change.name for change in result.changes]
 
 
 def test_a_difference_to_what_is_declared_is_drift() -> None:
-    found = drift.drifted(
+    result = drift.drifted(
         preview(
             step("update", "registry", {"admin": True}, {"admin": False}, "admin"),
             step("create", "role", {}, {"scope": UNKNOWN}),
             step("delete", "stray", {"a": 1}, {}),
         )
     )
-    assert names(found) == ["registry", "role", "stray"]
-    assert found.messages == ()
+    assert names(result) == ["registry", "role", "stray"]
+    assert result.messages == ()
 
 
 def test_a_difference_to_what_nobody_knows_yet_is_named_as_what_follows() -> None:
-    found = drift.drifted(
+    result = drift.drifted(
         preview(
             step("update", "registry", {"admin": True}, {"admin": False}, "admin"),
             step("replace", "build", {"server": "a"}, {"server": UNKNOWN}, "server"),
             step("update", "connection", {"to": {"hosts": ["a"]}}, {"to": {"hosts": [UNKNOWN]}}, "to"),
         )
     )
-    assert names(found) == ["registry"]
-    told = report.render([found], title=drift.TITLE)
-    assert "## Drift that an update would correct" in told
-    assert "known after the update: build, connection" in told
+    assert names(result) == ["registry"]
+    text = report.render([result], title=drift.TITLE)
+    assert "## Drift that an update would correct" in text
+    assert "known after the update: build, connection" in text
 
 
 def test_one_known_difference_is_enough() -> None:
@@ -57,5 +57,5 @@ def test_one_known_difference_is_enough() -> None:
 
 
 def test_without_drift_nothing_is_said() -> None:
-    found = drift.drifted(preview())
-    assert report.headline(found) == "nothing changes"
+    result = drift.drifted(preview())
+    assert report.headline(result) == "nothing changes"

@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from azureml_scoring.delivery.engine import (
 )
 from pulumi.automation.events import EngineEvent
 
+from tests.project import until
 from tools import azure
 
 URN = "urn:pulumi:dev::azureml-scoring::azureml-scoring:index:ScoringStack$azureml-scoring:index:{}::{}"
@@ -183,3 +186,30 @@ def test_an_event_that_cannot_be_read_is_not_printed(project: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.warn(f"Failed to parse engine event\nEvent: {SECRET}\n", stacklevel=1)
     assert caught == []
+
+
+ENGINE = """#!/bin/sh
+case "$*" in
+  version) echo v3.259.0 ;;
+  *refresh*)
+    trap 'sleep 1; touch cancelled; exit 1' INT
+    touch started
+    while true; do sleep 0.1; done ;;
+esac
+"""
+REFRESH = """from pathlib import Path
+from azureml_scoring.delivery.engine import PulumiStack
+PulumiStack(Path.cwd(), "dev").refresh()
+"""
+
+
+def test_an_interrupt_reaches_the_engine_which_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "pulumi").write_text(ENGINE)
+    (tmp_path / "pulumi").chmod(0o755)
+    variables = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-c", REFRESH]
+    with subprocess.Popen(command, cwd=tmp_path, env=variables, start_new_session=True) as process:
+        until((tmp_path / "started").exists, "the engine to start")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) != 0
+        assert (tmp_path / "cancelled").exists()

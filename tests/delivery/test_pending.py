@@ -33,8 +33,8 @@ ACR = f"{GROUP}/providers/Microsoft.ContainerRegistry/registries/azuremlscoringl
 
 
 def state(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((STATES / f"{name}.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((STATES / f"{name}.json").read_text())
+    return result
 
 
 def queries(state_: dict[str, Any], subscription: str = SUBSCRIPTION) -> dict[str, Step | Query]:
@@ -43,12 +43,12 @@ def queries(state_: dict[str, Any], subscription: str = SUBSCRIPTION) -> dict[st
 
 def steps(state_: dict[str, Any], **results: Result) -> list[Step]:
     """All steps, where Azure answers so, by the last word of the names; what is not mentioned is not there."""
-    found = []
+    steps = []
     for operation in operations(state_):
-        judged = resolve_or_query(state_, operation, SUBSCRIPTION)
+        query = resolve_or_query(state_, operation, SUBSCRIPTION)
         result = results.get(operation.name.rpartition("-")[2], Result())
-        found.append(resolve(operation, judged, result) if isinstance(judged, Query) else judged)
-    return found
+        steps.append(resolve(operation, query, result) if isinstance(query, Query) else query)
+    return steps
 
 
 def edited(state_: dict[str, Any], name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -135,8 +135,8 @@ def test_one_that_was_deleted_to_make_room_gives_way_to_the_adopted() -> None:
     old = copy.deepcopy(next(each.resource for each in operations(state_) if each.name == "scoring-registry"))
     state_["deployment"]["resources"].append({**old, "id": ACR, "pendingReplacement": True, "outputs": {"old": True}})
     after = repaired(state_, steps(state_, registry=Result(ACR)))
-    found = [each for each in after["deployment"]["resources"] if each["urn"] == old["urn"]]
-    assert [each.get("outputs") for each in found] == [None]
+    result = [each for each in after["deployment"]["resources"] if each["urn"] == old["urn"]]
+    assert [each.get("outputs") for each in result] == [None]
 
 
 def test_what_the_state_has_already_is_not_adopted_a_second_time() -> None:
@@ -282,8 +282,8 @@ def test_secrets_stay_sealed_on_their_way() -> None:
     state_ = steps(before, secret=Result("/secret"))
     adopted = repaired(before, state_)
     for after in (adopted, marked_unfinished(adopted, adopted)):
-        kept = next(each for each in after["deployment"]["resources"] if each["urn"].endswith("::scoring-secret"))
-        assert kept["inputs"] == sealed
+        secret = next(each for each in after["deployment"]["resources"] if each["urn"].endswith("::scoring-secret"))
+        assert secret["inputs"] == sealed
 
 
 @pytest.mark.parametrize("broken", [{}, {"deployment": None}, {"deployment": {"pending_operations": [{"x": 1}]}}])

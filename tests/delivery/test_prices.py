@@ -65,10 +65,10 @@ def test_the_table_beside_the_code_reads() -> None:
 def test_a_table_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     table = tmp_path / "prices.yaml"
     table.write_text(text)
-    with pytest.raises(PricesError) as told:
+    with pytest.raises(PricesError) as error:
         load(table)
-    assert "\n" not in str(told.value)
-    assert str(table) in str(told.value)
+    assert "\n" not in str(error.value)
+    assert str(table) in str(error.value)
 
 
 def test_what_runs_on_a_cluster_costs_what_the_cluster_costs() -> None:

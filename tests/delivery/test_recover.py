@@ -43,8 +43,8 @@ class Bench:
 
     @property
     def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "state.json").read_text())
-        return found
+        result: dict[str, Any] = json.loads((self.folder / "state.json").read_text())
+        return result
 
     @property
     def commands(self) -> list[str]:

@@ -106,7 +106,7 @@ def _streaming(steps: list[dict[str, Any]]) -> str:
                     "old": step["oldState"],
                     "new": step["newState"],
                     "detailedDiff": {
-                        path: {"diffKind": found["kind"]} for path, found in (step["detailedDiff"] or {}).items()
+                        path: {"diffKind": entry["kind"]} for path, entry in (step["detailedDiff"] or {}).items()
                     },
                     "keys": step["replaceReasons"],
                 },
@@ -193,7 +193,7 @@ def test_what_only_sounds_secret_stays(name: str) -> None:
 def test_user_text_cannot_break_out(evil: str) -> None:
     step = _step("update", "azure-native:x:Y", evil, {"p": "1"}, {"p": evil}, {"p": {"kind": "update"}})
     plain = _step("update", "azure-native:x:Y", "name", {"p": "1"}, {"p": "value"}, {"p": {"kind": "update"}})
-    text, usual = (render([read(_classic([found], diagnostics=[]))]) for found in (step, plain))
+    text, usual = (render([read(_classic([each], diagnostics=[]))]) for each in (step, plain))
     assert len(text.splitlines()) == len(usual.splitlines())
     message = Preview("dev", (), 0, (("warning", evil),), findings=(Finding(evil, "advisory", evil),))
     for begin in ("- **warning**", "- **advisory**"):
@@ -219,10 +219,10 @@ def test_a_long_report_fits_and_names_what_it_omits(limit: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "   ", "{}", "no json", '{"sequence": 1}\nnot json', "[1]"])
 def test_what_is_no_preview_is_told_in_one_line(text: str) -> None:
-    with pytest.raises(PreviewError) as told:
+    with pytest.raises(PreviewError) as error:
         read(text)
-    assert "pulumi preview --json" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "pulumi preview --json" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_errors_and_policy_violations_are_shown() -> None:
@@ -394,11 +394,11 @@ def test_a_password_that_ends_soon_is_told_as_urgent() -> None:
     step = _step(
         "same", "azuread:index/applicationPassword:ApplicationPassword", "p", {}, {"endDate": "2026-12-20T00:00:00Z"}
     )
-    told = {
+    texts = {
         day: render([read(_classic([step]))], today=day)
         for day in (date(2026, 1, 1), date(2026, 12, 1), date(2027, 1, 1))
     }
-    ends = [next(line for line in text.splitlines() if "ends" in line) for text in told.values()]
+    ends = [next(line for line in text.splitlines() if "ends" in line) for text in texts.values()]
     assert ends == [
         "- Password `p` ends `2026-12-20`",
         "- Password `p` ends `2026-12-20`: **in 19 days**",
@@ -428,8 +428,8 @@ def test_even_headlines_that_are_too_long_are_cut_between_lines() -> None:
     previews = [Preview(f"`{n}" * 60, ()) for n in range(100)]
     text = render(previews, 2000)
     assert len(text) <= 2000
-    kept = text.partition("\n\n_Cut here")[0].splitlines()
-    assert kept[-1] in render(previews, LIMITS["github"]).splitlines()
+    lines = text.partition("\n\n_Cut here")[0].splitlines()
+    assert lines[-1] in render(previews, LIMITS["github"]).splitlines()
 
 
 def test_the_end_that_azure_chose_is_told_too() -> None:
@@ -446,10 +446,10 @@ def test_what_the_program_refuses_is_an_error_of_the_preview() -> None:
         "a remark",
     ]
     text = json.dumps({"diagnostics": [{"severity": "info#err", "message": f"{line}\n\n"} for line in lines]})
-    found = read(text, "dev")
-    assert found.messages == (("error", "scoring:location is missing: write it"),)
-    assert [(each.rule, each.level) for each in found.findings] == [("AML-IMG-001", "error")]
-    assert "### `dev`: the preview failed" in render([found])
+    preview = read(text, "dev")
+    assert preview.messages == (("error", "scoring:location is missing: write it"),)
+    assert [(each.rule, each.level) for each in preview.findings] == [("AML-IMG-001", "error")]
+    assert "### `dev`: the preview failed" in render([preview])
 
 
 ENVIRONMENT = f"{OWN}EnvironmentVersion"

@@ -100,8 +100,8 @@ def test_images_and_traffic_are_read_off_the_state() -> None:
 
 
 def test_an_imported_image_is_named_by_its_digest_and_tells_where_it_came_from() -> None:
-    found = read_state(state(own("ImageImport", outputs={"image": B, "source": A})))
-    assert (found.tag, found.image, found.source) == ("b" * 12, B, A)
+    result = read_state(state(own("ImageImport", outputs={"image": B, "source": A})))
+    assert (result.tag, result.image, result.source) == ("b" * 12, B, A)
 
 
 def test_a_build_by_docker_is_named_by_its_tag() -> None:
@@ -112,8 +112,8 @@ def test_a_build_by_docker_is_named_by_its_tag() -> None:
 def test_an_image_that_is_named_is_known_by_its_reference_and_not_taken_for_a_deployments() -> None:
     ours = own("ImagePin", urn="urn::scoring-image-pin", outputs={"reference": "mcr/x:v1", "image": B})
     theirs = own("ImagePin", urn="urn::scoring-blue-image-pin", outputs={"reference": "mcr/y:v1", "image": A})
-    found = read_state(state(theirs, ours))
-    assert (found.tag, found.image) == ("mcr/x:v1", B)
+    result = read_state(state(theirs, ours))
+    assert (result.tag, result.image) == ("mcr/x:v1", B)
 
 
 # -- the config --------------------------------------------------------------------------------------------------------

@@ -141,14 +141,14 @@ def send(cloud: Cloud, method: str, path: str, body: dict[str, Any] | None = Non
     headers = {"Authorization": f"Bearer {cloud.token(f'{cloud.url}/graph')}"}
     reply = cloud.http.request(method, f"/graph/v1.0/{path}", json=body, headers=headers)
     assert reply.is_success, reply.text
-    found: dict[str, Any] = reply.json() if reply.content else {}
-    return found
+    result: dict[str, Any] = reply.json() if reply.content else {}
+    return result
 
 
 def graph(cloud: Cloud, kind: str) -> list[dict[str, Any]]:
     """All that Entra has of a kind."""
-    found: list[dict[str, Any]] = send(cloud, "GET", kind)["value"]
-    return found
+    result: list[dict[str, Any]] = send(cloud, "GET", kind)["value"]
+    return result
 
 
 def made(cloud: Cloud, name: str) -> str:
@@ -165,11 +165,11 @@ def sleeper(program: Path) -> Path:
 @pytest.fixture(scope="module")
 def recovered(project: Project, cloud: Cloud) -> dict[str, Run]:
     """What `recover` said after each moment."""
-    found = {}
+    runs = {}
     for name, moment in MOMENTS.items():
         begun(project, cloud, moment)
-        found[name] = delivery(project, "recover", "--yes")
-    return found
+        runs[name] = delivery(project, "recover", "--yes")
+    return runs
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -192,9 +192,9 @@ def test_the_state_is_kept_for_its_owner_alone_with_its_secrets_sealed(project: 
     assert len(copies) == len(MOMENTS)
     for copy, moment in zip(copies, MOMENTS.values(), strict=True):
         assert copy.stat().st_mode & 0o777 == 0o600
-        kept = json.loads(copy.read_text())["deployment"]
+        saved = json.loads(copy.read_text())["deployment"]
         assert moment.resolutions.keys() <= {
-            each["resource"]["urn"].split("::")[3] for each in kept["pending_operations"]
+            each["resource"]["urn"].split("::")[3] for each in saved["pending_operations"]
         }
         assert '"plaintext"' not in copy.read_text()
 
@@ -215,8 +215,8 @@ def test_the_next_up_finishes_with_one_of_each(project: Project, cloud: Cloud, u
     assert [each["displayName"] for each in ours[0]["passwordCredentials"]] == ["first"]
     principals = [each["id"] for each in entra["servicePrincipals"] if each["appId"] == ours[0]["appId"]]
     assert len(principals) == 1
-    found = cloud.ask("GET", f"{cloud.subscription}/providers/Microsoft.Authorization/roleAssignments").json()
-    roles = [each for each in found["value"] if each["properties"]["principalId"] == principals[0]]
+    result = cloud.ask("GET", f"{cloud.subscription}/providers/Microsoft.Authorization/roleAssignments").json()
+    roles = [each for each in result["value"] if each["properties"]["principalId"] == principals[0]]
     assert [each["properties"]["scope"] for each in roles] == [project.resource(REGISTRY, "::scoring-registry")["id"]]
 
 
@@ -356,13 +356,13 @@ def test_after_a_recovery_the_scheduled_job_finds_no_difference(drift: tuple[Run
 
 
 def test_the_scheduled_job_fails_and_tells_what_drifted(project: Project, drift: tuple[Run, Run]) -> None:
-    _, found = drift
-    assert found.code != 0
-    assert found.text.startswith(MARKER), found.text
-    told = found.text.splitlines()
-    assert f"### `{project.stack}`: traffic moves (blue 0 % → 100 %)" in told
-    assert any(re.fullmatch(r"2 updated, 1 created, \d+ unchanged", line) for line in told), found.text
-    assert "- `scoring-role` (RoleAssignment) is **created**" in told
-    assert "| `adminUserEnabled` | `true` | `false` |" in told
-    assert "| `tags.team` | none | `scoring` |" in told
-    assert is_printed("drift.md", found.text)
+    _, result = drift
+    assert result.code != 0
+    assert result.text.startswith(MARKER), result.text
+    lines = result.text.splitlines()
+    assert f"### `{project.stack}`: traffic moves (blue 0 % → 100 %)" in lines
+    assert any(re.fullmatch(r"2 updated, 1 created, \d+ unchanged", line) for line in lines), result.text
+    assert "- `scoring-role` (RoleAssignment) is **created**" in lines
+    assert "| `adminUserEnabled` | `true` | `false` |" in lines
+    assert "| `tags.team` | none | `scoring` |" in lines
+    assert is_printed("drift.md", result.text)

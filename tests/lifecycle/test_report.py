@@ -21,18 +21,18 @@ def stacks(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> list[
     """Three stacks that stand: one with a split of traffic. They end with their local Azure."""
     dev = served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure, "dev"))
     usual = (dev.folder / "Pulumi.dev.yaml").read_text()
-    found = [dev, Project(dev.folder, azure, "staging"), Project(dev.folder, azure, "prod")]
-    for each in found[1:]:
+    projects = [dev, Project(dev.folder, azure, "staging"), Project(dev.folder, azure, "prod")]
+    for each in projects[1:]:
         (each.folder / f"Pulumi.{each.stack}.yaml").write_text(usual)
         assert each.pulumi("stack", "init", each.stack).code == 0
-    configure(found[0])
-    configure(found[1], deployments=SPLIT, endpoint={"traffic": {"blue": 90, "green": 10}})
-    configure(found[2])
-    running = [each.begin("up", "--yes", "--skip-preview", "--stack", each.stack) for each in found]
+    configure(projects[0])
+    configure(projects[1], deployments=SPLIT, endpoint={"traffic": {"blue": 90, "green": 10}})
+    configure(projects[2])
+    running = [each.begin("up", "--yes", "--skip-preview", "--stack", each.stack) for each in projects]
     for process in running:
         text, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, text
-    return found
+    return projects
 
 
 def _preview(project: Project, *, streaming: bool) -> Path:
@@ -88,5 +88,5 @@ def test_one_report_tells_three_stacks_of_a_script_a_split_and_an_identity(
     assert report.count("- Password `scoring-password-first` ends") == 2, "prod has no password any more"
     passwords = _passwords(prod)
     assert len(passwords) == 1
-    told = [*(path.read_text() for path in previews), report]
-    assert not any(password in text for password in passwords for text in told)
+    texts = [*(path.read_text() for path in previews), report]
+    assert not any(password in text for password in passwords for text in texts)

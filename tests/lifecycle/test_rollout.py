@@ -77,9 +77,9 @@ class Trio:
                 },
             }
             file = self.project.folder / f"Pulumi.{stack}.yaml"
-            kept = {key: value for key, value in yaml.safe_load(file.read_text()).items() if key != "config"}
-            told = {f"scoring:{name}": section for name, section in config.items()}
-            file.write_text(yaml.safe_dump({**kept, "config": told}))
+            rest = {key: value for key, value in yaml.safe_load(file.read_text()).items() if key != "config"}
+            sections = {f"scoring:{name}": section for name, section in config.items()}
+            file.write_text(yaml.safe_dump({**rest, "config": sections}))
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start the command line in a session of its own, as CI would: nobody at the terminal."""
@@ -102,9 +102,9 @@ class Trio:
 
     def outputs(self, stack: str) -> dict[str, Any]:
         """A stack's outputs."""
-        told = self.project.pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack)
-        found: dict[str, Any] = json.loads(told.text)
-        return found
+        output = self.project.pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack)
+        outputs: dict[str, Any] = json.loads(output.text)
+        return outputs
 
     def says(self, stack: str) -> str:
         """The version that answers clients of a stack."""
@@ -117,8 +117,8 @@ class Trio:
     def split(self, outputs: dict[str, Any]) -> dict[str, int]:
         """The split of a stack's endpoint as Azure has it."""
         path = f"{outputs['workspaceId']}/onlineEndpoints/{outputs['endpointName']}"
-        found: dict[str, int] = self.project.azure.cloud.ask("GET", path).json()["properties"]["traffic"]
-        return {name: share for name, share in found.items() if share}
+        traffic: dict[str, int] = self.project.azure.cloud.ask("GET", path).json()["properties"]["traffic"]
+        return {name: share for name, share in traffic.items() if share}
 
 
 @pytest.fixture(scope="module")

@@ -131,9 +131,9 @@ def test_an_exception_ends_on_its_date(days: int, *, held: bool) -> None:
     excepted = Settings(
         SETTINGS.production, exceptions=(PolicyException("no-keys-in-production", "it", "clients move in June", until),)
     )
-    found = _lines("no-keys-in-production", ENDPOINT, {}, settings=excepted)
-    assert bool(found) is held
-    assert all("the exception ended on" in line for line in found)
+    lines = _lines("no-keys-in-production", ENDPOINT, {}, settings=excepted)
+    assert bool(lines) is held
+    assert all("the exception ended on" in line for line in lines)
     assert _lines("no-public-network-in-production", ENDPOINT, {}, settings=excepted), "it excepts one rule only"
 
 
@@ -161,7 +161,7 @@ def test_an_exception_without_reason_or_date_is_refused(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "document",
     [
         [],
         {"ceiling": {}},
@@ -169,13 +169,13 @@ def test_an_exception_without_reason_or_date_is_refused(missing: str) -> None:
         {"exceptions": [{"rule": "digest-only", "resource": "it", "reason": "r", "until": "soon"}]},
     ],
 )
-def test_settings_that_mean_nothing_are_refused_in_one_line(given: object) -> None:
-    with pytest.raises(SettingsError) as told:
-        parse_settings(given)
-    assert "\n" not in str(told.value)
+def test_settings_that_mean_nothing_are_refused_in_one_line(document: object) -> None:
+    with pytest.raises(SettingsError) as error:
+        parse_settings(document)
+    assert "\n" not in str(error.value)
 
 
 def test_the_settings_beside_the_rules_read() -> None:
-    found = parse_settings(yaml.safe_load(FILE.read_text()))
-    assert "prod" in found.production
-    assert found.ceilings["prod"] >= found.ceilings["default"]
+    settings = parse_settings(yaml.safe_load(FILE.read_text()))
+    assert "prod" in settings.production
+    assert settings.ceilings["prod"] >= settings.ceilings["default"]

@@ -64,31 +64,31 @@ AKS = {
 }
 
 
-def made(inference: object = None, deployment: object = None, **more: Any) -> Converted:  # noqa: ANN401
+def converted_from(inference: object = None, deployment: object = None, **more: Any) -> Converted:  # noqa: ANN401
     return convert(DOCUMENT if inference is None else inference, deployment, **more)
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
     """The document's own file with one field written."""
-    given: dict[str, Any] = copy.deepcopy(DOCUMENT)
+    document: dict[str, Any] = copy.deepcopy(DOCUMENT)
     *parents, last = path.split("/")
-    part = given
+    part = document
     for parent in parents:
         part = part.setdefault(parent, {})
     part[last] = value
-    return given
+    return document
 
 
-def lines(found: Converted, kind: str = "") -> list[str]:
-    return [str(note) for note in found.notes if note.kind.startswith(kind)]
+def lines(converted: Converted, kind: str = "") -> list[str]:
+    return [str(note) for note in converted.notes if note.kind.startswith(kind)]
 
 
-def accepted(found: Converted, root: Path) -> dict[str, Any]:
+def accepted(converted: Converted, root: Path) -> dict[str, Any]:
     """The config as the program reads it, with the files in place."""
     (root / "score.py").write_text("def init(): ...\n")
-    for name, text in found.files.items():
+    for name, text in converted.files.items():
         (root / name).write_text(text)
-    config = yaml.safe_load(yaml.safe_dump(with_paths(found.config, Path(), root)))
+    config = yaml.safe_load(yaml.safe_dump(with_paths(converted.config, Path(), root)))
     assert problems(config) == [], "an editor would underline it"
     return plan_file(config, root)[0].model_dump(exclude_unset=True)
 
@@ -97,8 +97,8 @@ def accepted(found: Converted, root: Path) -> dict[str, Any]:
 
 
 def test_the_documents_inference_config_becomes_config_that_the_program_accepts(tmp_path: Path) -> None:
-    found = made()
-    settings = accepted(found, tmp_path)
+    converted = converted_from()
+    settings = accepted(converted, tmp_path)
     assert settings["registry"] == {"mode": "workspace"}
     assert "image" not in settings
     assert settings["environment"]["base"] == DOCUMENT["environment"]["docker"]["baseImage"]
@@ -108,26 +108,28 @@ def test_the_documents_inference_config_becomes_config_that_the_program_accepts(
 
 
 def test_the_documents_packages_are_installed_as_they_stand() -> None:
-    found = made()
+    converted = converted_from()
     wanted = DOCUMENT["environment"]["python"]["condaDependencies"]
-    assert list(found.files) == [CONDA_FILE]
-    assert yaml.safe_load(found.files[CONDA_FILE]) == wanted
+    assert list(converted.files) == [CONDA_FILE]
+    assert yaml.safe_load(converted.files[CONDA_FILE]) == wanted
 
 
 def test_the_document_has_no_unknown_field_and_its_retired_image_is_told() -> None:
-    found = made()
-    assert lines(found, "unknown") == []
-    assert any("retired" in line and "minimal-py312-inference" in line for line in lines(found))
+    converted = converted_from()
+    assert lines(converted, "unknown") == []
+    assert any("retired" in line and "minimal-py312-inference" in line for line in lines(converted))
 
 
 def test_a_registered_model_or_a_folder_is_mounted(tmp_path: Path) -> None:
-    registered = made(model="iris:3")
+    registered = converted_from(model="iris:3")
     assert accepted(registered, tmp_path)["model"] == {"reference": "azureml:iris:3"}
     assert any(line.startswith("changed: -m iris:3: it stays where it is registered") for line in lines(registered))
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "w.bin").write_bytes(b"w")
-    assert accepted(made(model=str(tmp_path / "weights")), tmp_path)["model"] == {"path": str(tmp_path / "weights")}
-    assert any("add --model NAME:VERSION or a path" in line for line in lines(made()))
+    assert accepted(converted_from(model=str(tmp_path / "weights")), tmp_path)["model"] == {
+        "path": str(tmp_path / "weights")
+    }
+    assert any("add --model NAME:VERSION or a path" in line for line in lines(converted_from()))
 
 
 def test_what_azure_ml_cannot_build_becomes_a_dockerfile(tmp_path: Path) -> None:
@@ -136,17 +138,17 @@ def test_what_azure_ml_cannot_build_becomes_a_dockerfile(tmp_path: Path) -> None
         ("environment/docker/baseDockerfile", "FROM ubuntu:24.04\nRUN echo"),
         ("environment/python/baseCondaEnvironment", "base"),
     ):
-        settings = accepted(made(changed(path, value)), tmp_path)
+        settings = accepted(converted_from(changed(path, value)), tmp_path)
         assert "environment" not in settings
         assert settings["image"]["dockerfile"] == DOCKERFILE
         assert "code" not in settings, "the Dockerfile brings it"
 
 
 def test_the_dockerfile_is_one_that_the_image_checks_understand() -> None:
-    found = made(changed("environment/docker/platform", {"os": "Linux", "architecture": "amd64"}))
-    assert f"&& conda env create --prefix /opt/azureml-v1 --file /tmp/{CONDA_FILE}" in found.files[DOCKERFILE]
-    assert '"/var/azureml-app/score.py"' in found.files[DOCKERFILE]
-    ids = [finding.id for finding in before(found.files[DOCKERFILE], {CONDA_FILE: found.files[CONDA_FILE]})]
+    converted = converted_from(changed("environment/docker/platform", {"os": "Linux", "architecture": "amd64"}))
+    assert f"&& conda env create --prefix /opt/azureml-v1 --file /tmp/{CONDA_FILE}" in converted.files[DOCKERFILE]
+    assert '"/var/azureml-app/score.py"' in converted.files[DOCKERFILE]
+    ids = [finding.id for finding in before(converted.files[DOCKERFILE], {CONDA_FILE: converted.files[CONDA_FILE]})]
     assert ids == ["AML-IMG-004", "AML-IMG-008", "AML-IMG-010", "AML-IMG-016"]
 
 
@@ -170,59 +172,62 @@ def test_the_dockerfile_is_one_that_the_image_checks_understand() -> None:
     ],
 )
 def test_what_is_done_otherwise_or_not_at_all_is_one_line(path: str, value: object, words: str) -> None:
-    told = [line for line in lines(made(changed(path, value))) if line.startswith(words)]
-    assert len(told) == 1
-    assert "\n" not in told[0]
+    notes = [line for line in lines(converted_from(changed(path, value))) if line.startswith(words)]
+    assert len(notes) == 1
+    assert "\n" not in notes[0]
 
 
 @pytest.mark.parametrize("key", ["environment/docker/baseImageRegistry", "environment/docker/registry"])
 def test_a_private_base_is_told_without_its_password(key: str) -> None:
-    found = made(changed(key, {"address": "acme.azurecr.io", "username": "u", "password": "hush"}))
-    assert any("az acr import" in line for line in lines(found, "dropped"))
-    assert "hush" not in str(found)
+    converted = converted_from(changed(key, {"address": "acme.azurecr.io", "username": "u", "password": "hush"}))
+    assert any("az acr import" in line for line in lines(converted, "dropped"))
+    assert "hush" not in str(converted)
 
 
 def test_fields_that_say_nothing_are_not_told() -> None:
-    given = changed("environment/spark", {"repositories": [], "packages": [], "precachePackages": True})
-    assert not any("spark" in line for line in lines(made(given)))
+    document = changed("environment/spark", {"repositories": [], "packages": [], "precachePackages": True})
+    assert not any("spark" in line for line in lines(converted_from(document)))
 
 
 def test_a_base_dockerfile_comes_first_and_may_be_a_file(tmp_path: Path) -> None:
     text = "FROM ubuntu:24.04\nRUN echo"
-    inline = made(changed("environment/docker/baseDockerfile", text))
+    inline = converted_from(changed("environment/docker/baseDockerfile", text))
     assert text in inline.files[DOCKERFILE]
     assert "buildArguments" not in inline.config["image"]
-    filed = made(changed("environment/docker/baseDockerfile", "base.Dockerfile"), read=lambda _: text)
+    filed = converted_from(changed("environment/docker/baseDockerfile", "base.Dockerfile"), read=lambda _: text)
     assert filed.files[DOCKERFILE] == inline.files[DOCKERFILE]
     accepted(inline, tmp_path)
 
 
 def test_an_image_with_its_own_packages_gets_the_server_only() -> None:
-    given = changed("environment/python", {"userManagedDependencies": True, "interpreterPath": "/opt/x/bin/python"})
-    found = made(given)
-    assert CONDA_FILE not in found.files
-    assert "=1 /opt/x/bin/python -m pip install --no-cache-dir azureml-inference-server-http" in found.files[DOCKERFILE]
+    document = changed("environment/python", {"userManagedDependencies": True, "interpreterPath": "/opt/x/bin/python"})
+    converted = converted_from(document)
+    assert CONDA_FILE not in converted.files
+    assert (
+        "=1 /opt/x/bin/python -m pip install --no-cache-dir azureml-inference-server-http"
+        in converted.files[DOCKERFILE]
+    )
 
 
 def test_packages_without_a_server_get_one_and_too_old_a_one_is_refused() -> None:
     place = "environment/python/condaDependencies"
-    found = made(changed(place, {"dependencies": ["python=3.12", {"pip": ["scipy"]}]}))
-    assert yaml.safe_load(found.files[CONDA_FILE])["dependencies"][1]["pip"] == [
+    converted = converted_from(changed(place, {"dependencies": ["python=3.12", {"pip": ["scipy"]}]}))
+    assert yaml.safe_load(converted.files[CONDA_FILE])["dependencies"][1]["pip"] == [
         "scipy",
         "azureml-inference-server-http",
     ]
     with pytest.raises(V1Error, match=r"azureml-defaults 1\.0\.44 cannot serve"):
-        made(changed(place, {"dependencies": [{"pip": ["azureml-defaults==1.0.44"]}]}))
+        converted_from(changed(place, {"dependencies": [{"pip": ["azureml-defaults==1.0.44"]}]}))
 
 
 def test_a_conda_file_and_a_base_environment_are_followed() -> None:
     python = {"condaDependenciesFile": "env.yml", "baseCondaEnvironment": "base"}
-    found = made(
+    converted = converted_from(
         changed("environment/python", python), read=lambda _: "dependencies: [{pip: [azureml-defaults==1.60]}]"
     )
-    assert 'conda create --yes --prefix /opt/azureml-v1 --clone "base"' in found.files[DOCKERFILE]
+    assert 'conda create --yes --prefix /opt/azureml-v1 --clone "base"' in converted.files[DOCKERFILE]
     with pytest.raises(V1Error, match=r"env\.yml: no such text file"):
-        made(changed("environment/python", python))
+        converted_from(changed("environment/python", python))
 
 
 def test_the_fields_from_before_environments_are_read() -> None:
@@ -236,21 +241,21 @@ def test_the_fields_from_before_environments_are_read() -> None:
         "description": "old",
     }
     texts = {"env.yml": "dependencies: [python=3.12, {pip: [azureml-defaults==1.60]}]", "steps": "RUN touch /x"}
-    found = made(older, read=texts.__getitem__)
-    assert "RUN touch /x" in found.files[DOCKERFILE]
-    assert found.config["image"]["buildArguments"] == {"BASE": "acme.azurecr.io/base:1"}
-    assert found.config["endpoint"]["description"] == "old"
-    assert "_NC" in found.config["deployments"]["blue"]["instanceType"]
+    converted = converted_from(older, read=texts.__getitem__)
+    assert "RUN touch /x" in converted.files[DOCKERFILE]
+    assert converted.config["image"]["buildArguments"] == {"BASE": "acme.azurecr.io/base:1"}
+    assert converted.config["endpoint"]["description"] == "old"
+    assert "_NC" in converted.config["deployments"]["blue"]["instanceType"]
 
 
 def test_an_environment_of_the_workspace_is_explained() -> None:
-    found = made({"entryScript": "score.py", "environment": {"name": "mine", "version": "3"}})
-    assert any("az ml environment download" in line for line in lines(found))
-    assert "openmpi5.0-ubuntu24.04" in found.config["image"]["buildArguments"]["BASE"]
+    converted = converted_from({"entryScript": "score.py", "environment": {"name": "mine", "version": "3"}})
+    assert any("az ml environment download" in line for line in lines(converted))
+    assert "openmpi5.0-ubuntu24.04" in converted.config["image"]["buildArguments"]["BASE"]
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("document", "words"),
     [
         ([], "not an object"),
         ({}, "entryScript is missing"),
@@ -259,9 +264,9 @@ def test_an_environment_of_the_workspace_is_explained() -> None:
         ({"entryScript": "x", "enableGpu": 3}, "enableGpu = 3 is neither"),
     ],
 )
-def test_a_file_that_is_none_of_v1s_is_refused_in_one_line(given: object, words: str) -> None:
+def test_a_file_that_is_none_of_v1s_is_refused_in_one_line(document: object, words: str) -> None:
     with pytest.raises(V1Error, match=words) as caught:
-        convert(given)
+        convert(document)
     assert "\n" not in str(caught.value)
 
 
@@ -269,18 +274,18 @@ def test_a_file_that_is_none_of_v1s_is_refused_in_one_line(given: object, words:
 
 
 def test_an_aci_config_becomes_a_managed_deployment(tmp_path: Path) -> None:
-    found = made(deployment=ACI, name="myservice")
-    settings = accepted(found, tmp_path)
+    converted = converted_from(deployment=ACI, name="myservice")
+    settings = accepted(converted, tmp_path)
     assert settings["location"] == "westeurope"
     assert settings["endpoint"]["name"] == "myservice"
     assert settings["deployments"]["blue"]["instance_type"] == "Standard_DS2_v2"
-    assert lines(found, "unknown") == []
+    assert lines(converted, "unknown") == []
 
 
 def test_an_aks_config_is_read_in_full(tmp_path: Path) -> None:
-    found = made(deployment=AKS)
-    settings = accepted(found, tmp_path)
-    assert lines(found, "unknown") == []
+    converted = converted_from(deployment=AKS)
+    settings = accepted(converted, tmp_path)
+    assert lines(converted, "unknown") == []
     blue = settings["deployments"]["blue"]
     assert (blue["instance_type"], blue["app_insights"]) == ("Standard_DS3_v2", True)
     assert blue["autoscale"] == {"min": 2, "max": 3}
@@ -298,10 +303,10 @@ def test_an_aks_config_is_read_in_full(tmp_path: Path) -> None:
     }
     assert settings["tags"] == {"team": "data", "costs": "7"}
     assert settings["endpoint"]["description"] == "Iris"
-    told = {note.field.partition(" ")[0] for note in found.notes if note.kind == "dropped"}
-    assert {"dataCollection.storageEnabled", "keys", "namespace"} <= told
-    assert any(line.startswith("changed: autoScaler: Azure Monitor") for line in lines(found))
-    assert "hush" not in str(found)
+    notes = {note.field.partition(" ")[0] for note in converted.notes if note.kind == "dropped"}
+    assert {"dataCollection.storageEnabled", "keys", "namespace"} <= notes
+    assert any(line.startswith("changed: autoScaler: Azure Monitor") for line in lines(converted))
+    assert "hush" not in str(converted)
 
 
 WORKSPACE = (
@@ -311,8 +316,8 @@ WORKSPACE = (
 
 
 def test_with_its_compute_an_aks_config_stays_on_kubernetes_as_it_was(tmp_path: Path) -> None:
-    found = made(deployment={**AKS, "computeTargetName": f"{WORKSPACE}/computes/aks"})
-    settings = accepted(found, tmp_path)
+    converted = converted_from(deployment={**AKS, "computeTargetName": f"{WORKSPACE}/computes/aks"})
+    settings = accepted(converted, tmp_path)
     assert settings["workspace"]["id"] == WORKSPACE
     assert (settings["endpoint"]["kind"], settings["endpoint"]["compute"]) == (
         "kubernetes",
@@ -330,11 +335,11 @@ def test_with_its_compute_an_aks_config_stays_on_kubernetes_as_it_was(tmp_path: 
         "polling_interval": "PT1S",
     }
     assert "instance_type" not in blue
-    assert lines(found, "unknown") == []
+    assert lines(converted, "unknown") == []
 
 
 def test_on_kubernetes_replicas_and_long_requests_are_kept(tmp_path: Path) -> None:
-    given = {
+    document = {
         "computeType": "aks",
         "computeTargetName": f"{WORKSPACE}/computes/aks",
         "numReplicas": 60,
@@ -342,7 +347,7 @@ def test_on_kubernetes_replicas_and_long_requests_are_kept(tmp_path: Path) -> No
         "containerResourceRequirements": {"memoryInGB": 0.7},
         "gpuCores": 2,
     }
-    blue = accepted(made(deployment=given), tmp_path)["deployments"]["blue"]
+    blue = accepted(converted_from(deployment=document), tmp_path)["deployments"]["blue"]
     assert blue["instance_count"] == 60
     assert blue["request_settings"]["request_timeout"] == "PT250S"
     assert blue["resources"] == {"requests": {"cpu": "0.1", "memory": "717Mi"}, "limits": {"gpu": 2}}
@@ -350,7 +355,7 @@ def test_on_kubernetes_replicas_and_long_requests_are_kept(tmp_path: Path) -> No
 
 def test_another_target_of_the_autoscaler_becomes_rules() -> None:
     scaler = {"autoscaleEnabled": True, "maxReplicas": 90, "targetUtilization": 50}
-    blue = made(deployment={"computeType": "aks", "autoScaler": scaler}).config["deployments"]["blue"]
+    blue = converted_from(deployment={"computeType": "aks", "autoScaler": scaler}).config["deployments"]["blue"]
     assert (blue["autoscale"]["min"], blue["autoscale"]["max"]) == (1, 50)
     assert [(rule.get("above"), rule.get("below"), rule["change"]) for rule in blue["autoscale"]["rules"]] == [
         (50, None, 1),
@@ -360,34 +365,43 @@ def test_another_target_of_the_autoscaler_becomes_rules() -> None:
 
 def test_an_autoscaler_that_is_off_leaves_the_count() -> None:
     scaler = {"autoscaleEnabled": False, "minReplicas": 2}
-    blue = made(deployment={"computeType": "aks", "autoScaler": scaler, "numReplicas": 3}).config["deployments"]["blue"]
+    blue = converted_from(deployment={"computeType": "aks", "autoScaler": scaler, "numReplicas": 3}).config[
+        "deployments"
+    ]["blue"]
     assert (blue["instanceCount"], "autoscale" in blue) == (3, False)
 
 
 def test_a_local_config_keeps_the_documents_port() -> None:
-    found = made(deployment={"computeType": "local", "port": 8890})
-    assert any("SCORING_PORT=8890" in line for line in lines(found))
+    converted = converted_from(deployment={"computeType": "local", "port": 8890})
+    assert any("SCORING_PORT=8890" in line for line in lines(converted))
 
 
 @pytest.mark.parametrize(
-    ("given", "auth"),
+    ("document", "auth"),
     [({"authEnabled": True}, "key"), ({"authEnabled": False}, "key"), ({"tokenAuthEnabled": True}, "aml-token")],
 )
-def test_who_may_call_is_kept(given: dict[str, bool], auth: str) -> None:
-    assert made(deployment=given).config["endpoint"]["auth"] == auth
+def test_who_may_call_is_kept(document: dict[str, bool], auth: str) -> None:
+    assert converted_from(deployment=document).config["endpoint"]["auth"] == auth
 
 
 def test_limits_of_v2_are_kept_and_said() -> None:
-    found = made(deployment={"scoringTimeoutMs": 600_000, "numReplicas": 90})
-    blue = found.config["deployments"]["blue"]
+    converted = converted_from(deployment={"scoringTimeoutMs": 600_000, "numReplicas": 90})
+    blue = converted.config["deployments"]["blue"]
     assert blue["requestSettings"]["requestTimeout"] == "PT180S"
     assert blue["instanceCount"] == 50
-    assert len([line for line in lines(found, "changed") if "scoringTimeoutMs" in line or "numReplicas" in line]) == 2
+    assert (
+        len([line for line in lines(converted, "changed") if "scoringTimeoutMs" in line or "numReplicas" in line]) == 2
+    )
 
 
 def test_unknown_fields_of_a_deployment_are_named() -> None:
-    found = made(deployment={"computeType": "aks", "autoScaler": {"minReplica": 1}, "scorringTimeoutMs": 1})
-    assert [line.split(": ")[1] for line in lines(found, "unknown")] == ["autoScaler.minReplica", "scorringTimeoutMs"]
+    converted = converted_from(
+        deployment={"computeType": "aks", "autoScaler": {"minReplica": 1}, "scorringTimeoutMs": 1}
+    )
+    assert [line.split(": ")[1] for line in lines(converted, "unknown")] == [
+        "autoScaler.minReplica",
+        "scorringTimeoutMs",
+    ]
 
 
 def test_a_machine_has_what_was_asked_or_is_the_largest() -> None:
@@ -420,15 +434,15 @@ def test_out_writes_a_stack_file_and_the_build_into_the_source(
     assert run(folder, "--out", str(out)) == 0
     assert out.read_text().startswith("# yaml-language-server: ")
     stack = yaml.safe_load(out.read_text())["config"]
-    given = {key.removeprefix("scoring:"): value for key, value in stack.items()}
-    assert StackFile.model_validate(given)
-    settings = plan_file(given, folder)[0].model_dump()
+    document = {key.removeprefix("scoring:"): value for key, value in stack.items()}
+    assert StackFile.model_validate(document)
+    settings = plan_file(document, folder)[0].model_dump()
     assert settings["code"]["path"] == str(folder / "app")
     assert settings["environment"]["conda_file"] == str(folder / "app" / CONDA_FILE)
     assert {CONDA_FILE, "score.py"} == {path.name for path in (folder / "app").iterdir()}
-    told = capsys.readouterr().err.splitlines()
-    assert told
-    assert all(f"# {line}" in out.read_text() for line in told)
+    notes = capsys.readouterr().err.splitlines()
+    assert notes
+    assert all(f"# {line}" in out.read_text() for line in notes)
     assert run(folder, "--out", str(out)) == 0, "the same again is fine"
 
 
@@ -453,6 +467,6 @@ def test_a_file_that_cannot_be_read_is_one_line(folder: Path, capsys: pytest.Cap
     (folder / "inferenceconfig.json").write_text("{")
     assert run(folder) == 2
     assert main(["convert-v1", str(folder / "gone.json")]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 2
-    assert all(line.startswith("error: ") for line in told)
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == 2
+    assert all(line.startswith("error: ") for line in notes)
