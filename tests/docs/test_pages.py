@@ -14,6 +14,7 @@ from azureml_scoring.settings.requirements import RULES
 from azureml_scoring.settings.stack import StackFile
 from jsonschema import Draft7Validator
 
+from docs._ext.command_reference import reference
 from tests.conftest import ROOT
 from tests.docs.test_reference import declared
 
@@ -77,10 +78,16 @@ def test_every_shown_command_exists_with_its_options(command: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["report", "comment", "pin", "rollout", "rollback", "recover", "convert-v1", "schema"])
-def test_every_command_is_explained(name: str) -> None:
-    assert usage(name)
-    named = {code for _, code in CODE} | {f"azureml-scoring {command}" for command in COMMANDS}
-    assert any(re.match(rf"(azureml-scoring )?{name}\b", each) for each in named)
+def test_every_command_is_shown_by_its_own_help_and_explained_on_a_page(name: str) -> None:
+    shown = reference().partition(f"## `{name}`\n")[2].partition("\n## ")[0]
+    assert re.findall(r"(?<![\w-])--?[a-z][\w-]*", shown) == re.findall(r"(?<![\w-])--?[a-z][\w-]*", usage(name))
+    assert ("docs/commands.md", name) in CODE
+
+
+def test_no_command_is_left_out() -> None:
+    listed = usage().partition("Commands:\n")[2].partition("\n\n")[0]
+    names = re.findall(r"^  (\S+)", listed, re.MULTILINE)
+    assert re.findall(r"^## `([\w-]+)`$", reference(), re.MULTILINE) == ["azureml-scoring", *names]
 
 
 def test_every_make_target_they_name_exists() -> None:

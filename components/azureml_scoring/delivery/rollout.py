@@ -265,7 +265,8 @@ class Rollout:
         self.log(f"{file.name}: {step.serving} serves on; {step.deployment} is deleted")
         try:
             observed = self._observe(file.name)
-            self._configure(file, restored(step, observed))
+            # Read anew: the step that failed has changed the file.
+            self._configure(self.load(file.name), restored(step, observed))
             self._stack(file.name).up()
             # A deployment whose creation failed is in no state.
             path = f"{observed.endpoint_id}/deployments/{step.deployment}"
