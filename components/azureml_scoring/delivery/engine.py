@@ -123,8 +123,8 @@ class PulumiStack:
                     _workspace(self.project).set_config(self.name, f"scoring:{name}", setting, path=True)
                 else:
                     sections[f"scoring:{name}"] = {"value": json.dumps(value), "objectValue": value, "secret": False}
-            if sections:
-                _workspace(self.project).set_all_config_json(self.name, json.dumps(sections))
+        if sections:
+            self._run("config", "set-all", "--json", json.dumps(sections))
 
     def up(self) -> None:
         """Update the stack."""
