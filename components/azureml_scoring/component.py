@@ -14,6 +14,7 @@ from azureml_scoring.settings.section import Section
 
 Inputs = Mapping[str, Any]
 """Inputs of a component as plain values, by Python's or by the wire's names."""
+Options = pulumi.ResourceOptions | None
 
 
 class Component(pulumi.ComponentResource):
@@ -22,7 +23,7 @@ class Component(pulumi.ComponentResource):
     Args: ClassVar[type[Section]]
     """The section that holds the component's inputs."""
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None) -> None:
+    def __init__(self, name: str, opts: Options) -> None:
         super().__init__(f"{PACKAGE}:index:{type(self).__name__}", name, None, opts)
 
     @property

@@ -14,15 +14,16 @@ from typing import Any
 import pulumi
 
 from azureml_scoring.assets import Assets
-from azureml_scoring.component import Component, Inputs
+from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.compute import compute_of
 from azureml_scoring.image import log_findings, pinned
 from azureml_scoring.monitoring import autoscale_setting, diagnostic_setting
 from azureml_scoring.plan.image import ImagePlan
 from azureml_scoring.plan.names import Names, environment_name
 from azureml_scoring.plan.reference import short
+from azureml_scoring.plan.roles import pull_role
 from azureml_scoring.plan.stack import EndpointPlan, MountPlan, plan_endpoint
-from azureml_scoring.principal import assign_pull_role
+from azureml_scoring.principal import assign_role
 from azureml_scoring.sdk import EndpointTraffic, EnvironmentVersion, OnlineDeployment, OnlineEndpoint
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.arguments import (
@@ -104,9 +105,7 @@ class ScoringEndpoint(Component):
     environment_id: pulumi.Output[str]
     """ARM id of the environment version that the first deployment runs."""
 
-    def __init__(
-        self, name: str, args: ScoringEndpointArgs | Inputs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, name: str, args: ScoringEndpointArgs | Inputs, opts: Options = None) -> None:
         args = parse(ScoringEndpointArgs, args)
         plan = args.plan or plan_endpoint(At.root(args))
         super().__init__(name, opts)
@@ -186,8 +185,8 @@ class ScoringEndpoint(Component):
         """Return what deployments wait for; let the endpoint's own identity read a registry first where asked to."""
         if args.pull_registry_id is None:
             return args.pull_grant
-        mode, registry = args.role_assignment_mode, args.pull_registry_id
-        return assign_pull_role(f"{name}-role", endpoint.principal_id, registry, mode, endpoint_name, self).id
+        role, registry = pull_role(args.role_assignment_mode), args.pull_registry_id
+        return assign_role(f"{name}-role", role, endpoint.principal_id, registry, endpoint_name, self).id
 
     def _image(self, name: str, key: str, args: ScoringEndpointArgs, image: ImagePlan) -> pulumi.Output[str]:
         """Pin the image that a deployment has instead of the stack's."""

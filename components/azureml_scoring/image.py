@@ -8,7 +8,7 @@ https://learn.microsoft.com/azure/container-registry/container-registry-tasks-ov
 import pulumi
 import pulumi_docker as docker
 
-from azureml_scoring.component import Component, Inputs
+from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.plan.image import ImagePlan, plan_image
 from azureml_scoring.plan.reference import Reference, short
 from azureml_scoring.sdk import ImageBuild, ImageImport, ImagePin
@@ -57,7 +57,7 @@ class CustomImage(Component):
     repository: pulumi.Output[str]
     """The repository inside the registry."""
 
-    def __init__(self, name: str, args: CustomImageArgs | Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: CustomImageArgs | Inputs, opts: Options = None) -> None:
         args = parse(CustomImageArgs, args)
         plan = args.plan or plan_image(At.root(args).image)
         super().__init__(name, opts)

@@ -16,7 +16,7 @@ import pulumi
 import pulumi_azuread as entra
 from pulumi_azure_native import authorization, keyvault, machinelearningservices, managedidentity
 
-from azureml_scoring.component import Component, Inputs
+from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.plan.roles import Role, assignment_name, definition_id, pull_role
 from azureml_scoring.settings import rules
@@ -74,7 +74,7 @@ class PullPrincipal(Component):
     grant: pulumi.Output[str]
     """What a deployment waits for: ids of the role assignment and of the connection."""
 
-    def __init__(self, name: str, args: PullPrincipalArgs | Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: PullPrincipalArgs | Inputs, opts: Options = None) -> None:
         args = parse(PullPrincipalArgs, args)
         super().__init__(name, opts)
         names = Names(pulumi.get_project(), pulumi.get_stack(), name)
@@ -100,11 +100,11 @@ class PullPrincipal(Component):
         self.identity_id = identity.id
         self.password_expires = pulumi.Output.from_input("")
         # Named apart from a service principal's role: a change of kind keeps the old one while it is in use.
-        role = assign_pull_role(
+        role = assign_role(
             f"{name}-identity-role",
+            pull_role(args.role_assignment_mode),
             identity.principal_id,
             args.registry_id,
-            args.role_assignment_mode,
             names.of("identity"),
             self,
         )
@@ -135,11 +135,11 @@ class PullPrincipal(Component):
         }
         current = passwords[current_password(args.principal)]
         secret: pulumi.Output[str] = pulumi.Output.secret(current.value)
-        role = assign_pull_role(
+        role = assign_role(
             f"{name}-role",
+            pull_role(args.role_assignment_mode),
             principal.object_id,
             args.registry_id,
-            args.role_assignment_mode,
             names.of("application"),
             self,
         )
@@ -196,18 +196,6 @@ class PullPrincipal(Component):
             ),
             opts=self.child,
         )
-
-
-def assign_pull_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is named
-    name: str,
-    principal_id: pulumi.Input[str],
-    registry_id: pulumi.Input[str],
-    role_assignment_mode: str,
-    identity: str,
-    parent: pulumi.Resource,
-) -> authorization.RoleAssignment:
-    """Assign the one role that reads a registry; `identity` says who gets it, so that the name is always the same."""
-    return assign_role(name, pull_role(role_assignment_mode), principal_id, registry_id, identity, parent)
 
 
 def assign_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is named

@@ -8,7 +8,7 @@ https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registri
 import pulumi
 from pulumi_azure_native import containerregistry, machinelearningservices
 
-from azureml_scoring.component import Component, Inputs
+from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.lookups import registry_id_at
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.sdk import RegistryAttachment
@@ -61,9 +61,7 @@ class WorkspaceRegistry(Component):
     log_workspace_id: pulumi.Output[str]
     """ARM id of the Log Analytics workspace; empty where the workspace exists already."""
 
-    def __init__(
-        self, name: str, args: WorkspaceRegistryArgs | Inputs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, name: str, args: WorkspaceRegistryArgs | Inputs, opts: Options = None) -> None:
         args = parse(WorkspaceRegistryArgs, args)
         super().__init__(name, opts)
         names = Names(pulumi.get_project(), pulumi.get_stack(), name, args.name_seed)

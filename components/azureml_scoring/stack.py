@@ -6,7 +6,7 @@ all settings are checked, and all files are read, before the first resource. Ref
 
 import pulumi
 
-from azureml_scoring.component import Component, Inputs
+from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.endpoint import ScoringEndpoint, ScoringEndpointArgs
 from azureml_scoring.image import CustomImage, CustomImageArgs
 from azureml_scoring.lookups import vault_secret
@@ -55,7 +55,7 @@ class ScoringStack(Component):
     password_expires: pulumi.Output[str]
     """End of the principal's password; empty without one."""
 
-    def __init__(self, name: str, args: ScoringStackArgs | Inputs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: ScoringStackArgs | Inputs, opts: Options = None) -> None:
         args = parse(ScoringStackArgs, args)
         validate(args)
         plan = plan_stack(args)

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from azureml_scoring.plan.content import content_key
+from azureml_scoring.plan.content import Content, read_content
 from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.image import ImageSettings
 
 from tests.components.cloud import DIGEST, PASSWORD, SUBSCRIPTION, Cloud, arguments, up
 from tests.provider.fake_azure import FakeAzure
@@ -209,7 +210,7 @@ def test_a_managed_identity_needs_no_password_and_is_the_endpoints(tmp_path: Pat
 
 
 def test_the_build_is_named_by_its_content(cloud: Cloud, usual: dict[str, Any]) -> None:
-    key = content_key(Path(usual["image"]["context"]))
+    key = read_content(Path(usual["image"]["context"]), ImageSettings()).key
     build = cloud.inputs("ImageBuild")
     assert build["contentKey"] == key
     assert build["repository"] == "scoring/sklearn"
@@ -223,7 +224,7 @@ def test_builder_docker_pushes_the_same_content_to_the_same_place(tmp_path: Path
     cloud = up(settings)
     assert cloud.all("ImageBuild") == []
     image = cloud.inputs("Image")
-    key = content_key(tmp_path / "context")
+    key = read_content(tmp_path / "context", ImageSettings()).key
     assert re.fullmatch(rf"azureml\w+\.azurecr\.io/scoring/sklearn:{key[:12]}", image["imageName"])
     assert SECRET in image["registry"].values()
     assert cloud.inputs("EnvironmentVersion")["image"].endswith(f"/scoring/sklearn@{DIGEST}")
@@ -394,6 +395,19 @@ def _all_named(cloud: Cloud) -> dict[str, str]:
         for field in fields
         if field in made.inputs and made.typ.rpartition(":")[2] not in {"Secret", "OnlineDeployment"}
     }
+
+
+def test_the_build_context_is_read_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(context: Path, *rest: Any) -> Content:  # noqa: ANN401 - passed on
+        read.append(context)
+        return read_content(context, *rest)
+
+    monkeypatch.setattr("azureml_scoring.plan.image.read_content", counted)
+    two = {name: {"instance_type": "Standard_DS3_v2"} for name in ("blue", "green")}
+    up(arguments(tmp_path, deployments=two, endpoint={"traffic": {"blue": 100}}))
+    assert read == [tmp_path]
 
 
 # -- existing images ---------------------------------------------------------------------------------------------------

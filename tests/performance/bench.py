@@ -99,7 +99,7 @@ def _where(project: Project) -> None:
 
 _HASH = (
     "from pathlib import Path; import azureml_scoring.plan.content as c;"
-    "c.content_key(Path('examples/sklearn'), 'Dockerfile', {}, None, 'linux/amd64', None)"
+    "c.read_content(Path('examples/sklearn'), c.ImageSettings())"
 )
 
 

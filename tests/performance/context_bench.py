@@ -22,10 +22,12 @@ _READ = """
 import json, resource, sys, time
 from pathlib import Path
 from azureml_scoring.plan.content import read_content
+from azureml_scoring.settings.image import ImageSettings
 told = []
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 begun = time.process_time()
-content = read_content(Path(sys.argv[1]), progress=lambda *counts: told.append(counts) if len(told) < 2 else None)
+count = lambda *counts: told.append(counts) if len(told) < 2 else None  # noqa: E731
+content = read_content(Path(sys.argv[1]), ImageSettings(), count)
 took = time.process_time() - begun
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 print(json.dumps({"seconds": took, "peak": peak * 1024, "key": content.key}))

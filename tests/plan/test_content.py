@@ -6,9 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from azureml_scoring.plan.content import content_key, context_files
+from azureml_scoring.plan.content import Progress, context_files, read_content
 from azureml_scoring.plan.progress import ProgressLogger
 from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.image import ImageSettings
+
+
+def content_key(
+    context: Path, dockerfile: str = "Dockerfile", progress: Progress | None = None, **fields: object
+) -> str:
+    image = ImageSettings.model_validate({"dockerfile": dockerfile, **fields})
+    return read_content(context, image, progress).key
 
 
 @pytest.fixture
@@ -108,7 +116,7 @@ def test_arguments_base_platform_and_target_count(folder: Path) -> None:
         content_key(folder, build_arguments={"A": "1"}),
         content_key(folder, build_arguments={"A": "1", "B": ""}),
         content_key(folder, build_arguments={"A": "2"}),
-        content_key(folder, base_digest="sha256:1"),
+        content_key(folder, base_digest=f"sha256:{'1' * 64}"),
         content_key(folder, platform="linux/arm64"),
         content_key(folder, target="test"),
     ]
@@ -116,8 +124,10 @@ def test_arguments_base_platform_and_target_count(folder: Path) -> None:
 
 
 def test_of_secrets_the_names_count(folder: Path) -> None:
-    assert content_key(folder, secrets=["TOKEN"]) != content_key(folder)
-    assert content_key(folder, secrets=["A", "B"]) == content_key(folder, secrets={"B": "x", "A": "y"})
+    assert content_key(folder, build_secrets={"TOKEN": "x"}) != content_key(folder)
+    assert content_key(folder, build_secrets={"A": "1", "B": "2"}) == content_key(
+        folder, build_secrets={"B": "x", "A": "y"}
+    )
 
 
 def test_the_order_of_arguments_does_not_count(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from azureml_scoring.plan.content import content_key, read_content
+from azureml_scoring.plan.content import read_content
 from azureml_scoring.plan.image import plan_image
 from azureml_scoring.plan.provenance import MOST_FILES, MOST_PACKAGES, shortened
 from azureml_scoring.settings.at import At
@@ -45,18 +45,17 @@ def test_a_content_tells_its_files_and_keeps_its_key(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "run.sh").write_text("#!/bin/sh\n")
     (tmp_path / "link").symlink_to("run.sh")
-    before = read_content(tmp_path)
-    assert before.key == content_key(tmp_path)
+    before = read_content(tmp_path, ImageSettings())
     assert list(before.files) == ["Dockerfile", "link", "run.sh"]
     (tmp_path / "run.sh").chmod(0o755)
-    after = read_content(tmp_path)
+    after = read_content(tmp_path, ImageSettings())
     assert {name for name in after.files if after.files[name] != before.files[name]} == {"run.sh"}
 
 
 def test_a_name_that_is_no_text_can_still_be_told(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "caf\udce9").write_text("x")
-    assert "\n".join(read_content(tmp_path).files).encode()
+    assert "\n".join(read_content(tmp_path, ImageSettings()).files).encode()
 
 
 def _plan(folder: Path, dockerfile: str, requirements: str = "", **settings: str) -> tuple[list[str], dict[str, str]]:

@@ -12,7 +12,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-save-write-experiment-
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -22,6 +22,7 @@ from pathspec import GitIgnoreSpec
 
 from azureml_scoring.plan.provenance import DIGITS, shortened
 from azureml_scoring.settings.errors import SettingsError, error_line
+from azureml_scoring.settings.image import ImageSettings
 
 _BLOCK: Final = 1 << 20
 _IGNORE_FILES: Final = (".amlignore", ".gitignore")
@@ -30,7 +31,7 @@ _ALWAYS: Final = "__pycache__/"
 _FORMAT: Final = b"azureml-scoring content key 1\n"
 
 Progress = Callable[[int, int, int], None]
-"""Told after every block and every file: how many files are done, of how many, and how many bytes."""
+"""Called after every block and every file: how many files are done, of how many, and how many bytes."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def context_files(context: Path, dockerfile: str = "Dockerfile") -> list[Context
     """List what is sent to a build, by name. The Dockerfile is always among it; folders, sockets and pipes are not."""
     check_context(context, dockerfile)
     names = exclude_paths(str(context), _ignored(context, dockerfile), dockerfile=dockerfile)
-    found = [_entry(context, name) for name in sorted(names, key=os.fsencode)]
-    return [entry for entry in found if entry is not None]
+    entries = [_entry(context, name) for name in sorted(names, key=os.fsencode)]
+    return [entry for entry in entries if entry is not None]
 
 
 @dataclass(frozen=True)
@@ -77,25 +78,17 @@ class Content:
     key: str
     """64 hexadecimal digits over all of it."""
     files: dict[str, str]
-    """The files by a piece of their hash, shortened (`ingredients`)."""
+    """The files by a piece of their hash, shortened (`provenance.py`)."""
 
 
-def read_content(  # noqa: PLR0913, PLR0917 - what a build depends on is what it is
-    context: Path,
-    dockerfile: str = "Dockerfile",
-    build_arguments: Mapping[str, str] | None = None,
-    base_digest: str | None = None,
-    platform: str = "linux/amd64",
-    target: str | None = None,
-    secrets: Iterable[str] = (),
-    progress: Progress | None = None,
-) -> Content:
+def read_content(context: Path, image: ImageSettings, progress: Progress | None = None) -> Content:
     """Read a context once, for its key and for the files that it has. Of secrets the names count, never the values."""
-    files = context_files(context, dockerfile)
+    files = context_files(context, image.dockerfile)
     total = hashlib.sha256(_FORMAT)
-    facts = {"dockerfile": dockerfile, "platform": platform, "target": target or "", "base": base_digest or ""}
-    facts |= {f"argument {name}": value for name, value in (build_arguments or {}).items()}
-    facts |= {f"secret {name}": "" for name in secrets}
+    facts = {"dockerfile": image.dockerfile, "platform": image.platform}
+    facts |= {"target": image.target or "", "base": image.base_digest or ""}
+    facts |= {f"argument {name}": value for name, value in image.build_arguments.items()}
+    facts |= {f"secret {name}": "" for name in image.build_secrets or ()}
     for name, fact in sorted(facts.items()):
         _add(total, "fact", name, fact.encode())
     pieces: list[tuple[str, str]] = []
@@ -124,14 +117,14 @@ class _Meter:
     def file(self) -> None:
         """One more file is done."""
         self._files += 1
-        self._tell()
+        self._report()
 
     def block(self, size: int) -> None:
         """So many more bytes are read."""
         self._bytes += size
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._progress is not None:
             self._progress(self._files, self._total, self._bytes)
 
@@ -145,20 +138,6 @@ def _value(entry: ContextFile, meter: _Meter) -> tuple[str, bytes]:
 def _shown(name: str) -> str:
     """A name that is text, whatever bytes the file system has."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def content_key(  # noqa: PLR0913, PLR0917 - what a build depends on is what it is
-    context: Path,
-    dockerfile: str = "Dockerfile",
-    build_arguments: Mapping[str, str] | None = None,
-    base_digest: str | None = None,
-    platform: str = "linux/amd64",
-    target: str | None = None,
-    secrets: Iterable[str] = (),
-    progress: Progress | None = None,
-) -> str:
-    """Compute the key of a build as 64 hexadecimal digits."""
-    return read_content(context, dockerfile, build_arguments, base_digest, platform, target, secrets, progress).key
 
 
 def asset_files(path: Path) -> dict[str, Path]:

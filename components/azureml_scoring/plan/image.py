@@ -75,16 +75,7 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
     names = named(text, settings.build_arguments)
     files = {name: _text(context / name) for name in names if (context / name).is_file()}
     findings = _accepted(check_dockerfile(settings, text, files))
-    content = read_content(
-        context,
-        settings.dockerfile,
-        settings.build_arguments,
-        settings.base_digest,
-        settings.platform,
-        settings.target,
-        settings.build_secrets or (),
-        progress=ProgressLogger(image.context.path_),
-    )
+    content = read_content(context, settings, ProgressLogger(image.context.path_))
     repository = settings.repository or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
     if problem := RULES["repository"].problem(repository):
         raise SettingsError(image.repository.refused(problem, repository))

@@ -57,7 +57,7 @@ class Names:
         words = [self.project, self.stack] + ([self.part] if self.part not in {"", "scoring"} else [])
         base = glue.join(re.sub("[^a-z0-9]+", glue, word.lower()).strip("-") for word in words).strip("-")
         ends = [suffix for suffix in (_SUFFIXES[kind],) if suffix]
-        room = rule.maximum - sum(len(glue) + len(end) for end in ends)
+        room = rule.length[1] - sum(len(glue) + len(end) for end in ends)
         if kind in _UNIQUE or len(base) > room or not base[:1].isalpha():
             ends.append(self.hash)
             room -= len(glue) + _HASH

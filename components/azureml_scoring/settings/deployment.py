@@ -148,10 +148,6 @@ class DataCollectorSettings(Section):
     """Headers that are stored with the payloads."""
 
 
-def _scale(scale: ScaleSettings) -> dict[str, Any]:
-    return scale.wire()
-
-
 def _resources(resources: ResourcesSettings) -> dict[str, dict[str, str]] | None:
     parts = {"containerResourceRequests": resources.requests, "containerResourceLimits": resources.limits}
     amounts = {name: {key: str(value) for key, value in part.wire().items()} for name, part in parts.items()}
@@ -186,7 +182,7 @@ class DeploymentSettings(Section):
     scale: Annotated[
         ScaleSettings | None,
         Only("kubernetes", "the cluster's scaling is for endpoint.kind kubernetes; write autoscale"),
-        Arm(DEPLOYMENT, "properties.scaleSettings", encode=_scale, encoded=dict[str, Any]),
+        Arm(DEPLOYMENT, "properties.scaleSettings", encode=ScaleSettings.wire, encoded=dict[str, Any]),
     ] = None
     """The cluster sets the number of containers."""
     resources: Annotated[

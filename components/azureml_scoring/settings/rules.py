@@ -27,15 +27,16 @@ class Rule:
     """The kind, as a reader would call it."""
     pattern: str
     """The whole text must match this; understood by Python and by ECMAScript."""
-    minimum: int
-    maximum: int
     words: str
     """What is allowed."""
     example: str
+    length: tuple[int, int] = (1, 512)
+    """Fewest and most characters."""
 
     def problem(self, text: str) -> str | None:
         """Say what is wrong with a text; None when it is right."""
-        if self.minimum <= len(text) <= self.maximum and re.fullmatch(self.pattern, text):
+        least, most = self.length
+        if least <= len(text) <= most and re.fullmatch(self.pattern, text):
             return None
         return f"{self.what} takes {self.words}; for instance {self.example}"
 
@@ -61,105 +62,88 @@ _PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 _HOST: Final = r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
 _IMAGE_HOST: Final = rf"(?=[^/]*[.:]|localhost/){_HOST}"
 """As docker has it: without a dot or a port, the first word is a folder of Docker Hub."""
+_WORD: Final = "[a-zA-Z0-9][a-zA-Z0-9_-]*"
+_LABEL: Final = "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]"
 
 RULES: Mapping[str, Rule] = {
     "resourceGroup": Rule(
-        "a resource group", _GROUP, 1, 90, "1 to 90 letters, digits and . _ - ( ), no . at the end", "scoring-dev"
+        "a resource group", _GROUP, "1 to 90 letters, digits and . _ - ( ), no . at the end", "scoring-dev", (1, 90)
     ),
-    "registry": Rule("a registry name", "[a-zA-Z0-9]+", 5, 50, "5 to 50 letters and digits, no dash", "scoringdev"),
-    "storageAccount": Rule("a storage account", "[a-z0-9]+", 3, 24, "3 to 24 small letters and digits", "scoringdev"),
+    "registry": Rule("a registry name", "[a-zA-Z0-9]+", "5 to 50 letters and digits, no dash", "scoringdev", (5, 50)),
+    "storageAccount": Rule("a storage account", "[a-z0-9]+", "3 to 24 small letters and digits", "scoringdev", (3, 24)),
     "vault": Rule(
         "a key vault",
         "[a-zA-Z](-?[a-zA-Z0-9])*",
-        3,
-        24,
         "3 to 24 letters, digits and single dashes, a letter first",
         "scoring-dev",
+        (3, 24),
     ),
-    "workspace": Rule(
-        "a workspace", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 3, 33, "3 to 33 letters, digits, - and _", "scoring-dev"
-    ),
+    "workspace": Rule("a workspace", _WORD, "3 to 33 letters, digits, - and _", "scoring-dev", (3, 33)),
     "logs": Rule(
         "a log analytics workspace",
         "[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]",
-        4,
-        63,
         "4 to 63 letters, digits and dashes, none at an end",
         "scoring-dev",
+        (4, 63),
     ),
     "insights": Rule(
-        "an Application Insights component", r"[\w().-]*[\w()-]", 1, 260, "letters, digits and . _ - ( )", "scoring-dev"
-    ),
-    "identity": Rule(
-        "a managed identity",
-        "[a-zA-Z0-9][a-zA-Z0-9_-]*",
-        3,
-        128,
-        "3 to 128 letters, digits, - and _",
-        "scoring-dev-pull",
-    ),
-    "connection": Rule(
-        "a workspace connection", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 3, 33, "3 to 33 letters, digits, - and _", "scoring-pull"
-    ),
-    "secret": Rule("a vault secret", "[a-zA-Z0-9-]+", 1, 127, "1 to 127 letters, digits and dashes", "pull-password"),
-    "endpoint": Rule(
-        "an endpoint",
-        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
-        3,
-        32,
-        "3 to 32 letters, digits and dashes, a letter first",
+        "an Application Insights component",
+        r"[\w().-]*[\w()-]",
+        "letters, digits and . _ - ( )",
         "scoring-dev",
+        (1, 260),
     ),
-    "deployment": Rule(
-        "a deployment",
-        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
-        3,
-        32,
-        "3 to 32 letters, digits and dashes, a letter first",
-        "blue",
+    "identity": Rule("a managed identity", _WORD, "3 to 128 letters, digits, - and _", "scoring-dev-pull", (3, 128)),
+    "connection": Rule("a workspace connection", _WORD, "3 to 33 letters, digits, - and _", "scoring-pull", (3, 33)),
+    "secret": Rule("a vault secret", "[a-zA-Z0-9-]+", "1 to 127 letters, digits and dashes", "pull-password", (1, 127)),
+    "endpoint": Rule(
+        "an endpoint", _LABEL, "3 to 32 letters, digits and dashes, a letter first", "scoring-dev", (3, 32)
     ),
+    "deployment": Rule("a deployment", _LABEL, "3 to 32 letters, digits and dashes, a letter first", "blue", (3, 32)),
     "environment": Rule(
-        "an environment", "[a-zA-Z0-9][a-zA-Z0-9._-]*", 1, 255, "up to 255 letters, digits and . _ -", "sklearn-scoring"
+        "an environment",
+        "[a-zA-Z0-9][a-zA-Z0-9._-]*",
+        "up to 255 letters, digits and . _ -",
+        "sklearn-scoring",
+        (1, 255),
     ),
     "password": Rule(
         "a password's name",
         "[a-z0-9]([a-z0-9-]*[a-z0-9])?",
-        1,
-        32,
         "1 to 32 small letters, digits and dashes",
         "2026-07",
+        (1, 32),
     ),
     "repository": Rule(
         "a repository",
         f"{_PART}(/{_PART})*",
-        1,
-        255,
         "small letters and digits, parted by . _ - or /, without a tag",
         "scoring/sklearn",
+        (1, 255),
     ),
-    "location": Rule("a location", "[a-z]+[0-9]?", 3, 40, "Azure's short form: small letters, no blank", "westeurope"),
+    "location": Rule(
+        "a location", "[a-z]+[0-9]?", "Azure's short form: small letters, no blank", "westeurope", (3, 40)
+    ),
     "instanceType": Rule(
-        "an instance type", "Standard_[A-Za-z0-9_]+", 10, 64, "a size's full name with Standard_", "Standard_DS3_v2"
+        "an instance type", "Standard_[A-Za-z0-9_]+", "a size's full name with Standard_", "Standard_DS3_v2", (10, 64)
     ),
-    "route": Rule("a route", r"/[A-Za-z0-9._~/%-]*", 1, 256, "a path that starts with /", "/score"),
+    "route": Rule("a route", r"/[A-Za-z0-9._~/%-]*", "a path that starts with /", "/score", (1, 256)),
     "duration": Rule(
-        "a duration", r"PT(?=\d)(\d+H)?(\d+M)?(\d+S)?", 4, 16, "ISO 8601: PT, then hours, minutes, seconds", "PT10S"
+        "a duration", r"PT(?=\d)(\d+H)?(\d+M)?(\d+S)?", "ISO 8601: PT, then hours, minutes, seconds", "PT10S", (4, 16)
     ),
-    "platform": Rule("a platform", "linux/[a-z0-9]+(/[a-z0-9]+)?", 8, 32, "linux/ and an architecture", "linux/amd64"),
-    "digest": Rule("a digest", "sha256:[0-9a-f]{64}", 71, 71, "sha256: and 64 hexadecimal digits", "sha256:3f0c…"),
+    "platform": Rule(
+        "a platform", "linux/[a-z0-9]+(/[a-z0-9]+)?", "linux/ and an architecture", "linux/amd64", (8, 32)
+    ),
+    "digest": Rule("a digest", "sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits", "sha256:3f0c…", (71, 71)),
     "imageReference": Rule(
         "an image reference",
         rf"{_IMAGE_HOST}/{_PART}(/{_PART})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?",
-        1,
-        512,
         "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port",
         "mcr.microsoft.com/azureml/curated/sklearn:12",
     ),
     "pinnedImage": Rule(
         "an image to promote",
         rf"{_IMAGE_HOST}/{_PART}(/{_PART})*@sha256:[0-9a-f]{{64}}",
-        1,
-        512,
         "host/repository@sha256:…, because tags move; `docker buildx imagetools inspect IMAGE` tells the digest",
         "scoringdev.azurecr.io/scoring/sklearn@sha256:3f0c…",
     ),
@@ -167,192 +151,154 @@ RULES: Mapping[str, Rule] = {
         "a vault secret's id",
         r"https://([a-zA-Z0-9-]+\.vault\.(azure\.net|azure\.cn|usgovcloudapi\.net)|localhost:\d+)"
         r"/secrets/[a-zA-Z0-9-]+(/[0-9a-f]{32})?",
-        1,
-        512,
         "https://VAULT.vault.azure.net/secrets/NAME, with /VERSION where it shall stay one",
         "what `az keyvault secret show --vault-name VAULT --name NAME --query id` prints",
     ),
     "registryId": Rule(
         "a registry's ARM id",
         _id("Microsoft.ContainerRegistry/registries", "[a-zA-Z0-9]+"),
-        1,
-        512,
         "/subscriptions/…/resourceGroups/…/providers/Microsoft.ContainerRegistry/registries/NAME",
         "what `az acr show --name NAME --query id` prints",
     ),
     "registryAddress": Rule(
         "a registry's address",
         _HOST,
-        1,
-        255,
         "a host name, with a port where it has one, without https:// and path",
         "ghcr.io",
+        (1, 255),
     ),
     "compute": Rule(
-        "an attached compute",
-        "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]",
-        2,
-        16,
-        "2 to 16 letters, digits and dashes, a letter first",
-        "scoring-aks",
+        "an attached compute", _LABEL, "2 to 16 letters, digits and dashes, a letter first", "scoring-aks", (2, 16)
     ),
     "computeId": Rule(
         "a compute's ARM id",
         _id(f"{_ML}/workspaces/computes", "[a-zA-Z0-9-]+"),
-        1,
-        512,
         "/subscriptions/…/workspaces/NAME/computes/NAME",
         "what `az ml compute show --name NAME --query id` prints",
     ),
     "clusterId": Rule(
         "a cluster's ARM id",
         f"{_id('Microsoft.ContainerService/managedClusters')}|{_id('Microsoft.Kubernetes/connectedClusters')}",
-        1,
-        512,
         "/subscriptions/…/Microsoft.ContainerService/managedClusters/NAME, or …Kubernetes/connectedClusters/NAME",
         "what `az aks show --name NAME --resource-group GROUP --query id` prints",
     ),
     "identityId": Rule(
         "a managed identity's ARM id",
-        _id("Microsoft.ManagedIdentity/userAssignedIdentities", "[a-zA-Z0-9][a-zA-Z0-9_-]*"),
-        1,
-        512,
+        _id("Microsoft.ManagedIdentity/userAssignedIdentities", _WORD),
         "/subscriptions/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME",
         "what `az identity show --name NAME --resource-group GROUP --query id` prints",
     ),
     "logWorkspaceId": Rule(
         "a log analytics workspace's ARM id",
         _id("Microsoft.OperationalInsights/workspaces", "[a-zA-Z0-9][a-zA-Z0-9-]*"),
-        1,
-        512,
         "/subscriptions/…/providers/Microsoft.OperationalInsights/workspaces/NAME",
         "what `az monitor log-analytics workspace show --name NAME --resource-group GROUP --query id` prints",
     ),
     "namespace": Rule(
         "a Kubernetes namespace",
         "[a-z0-9]([a-z0-9-]*[a-z0-9])?",
-        1,
-        63,
         "1 to 63 small letters, digits and dashes, none at an end",
         "scoring",
+        (1, 63),
     ),
     "kubernetesInstanceType": Rule(
         "an instance type of a cluster",
         "[a-z0-9]([a-z0-9.-]*[a-z0-9])?",
-        1,
-        253,
         "the name of an InstanceType resource: small letters, digits, dashes and dots",
         "defaultinstancetype",
+        (1, 253),
     ),
     "cpu": Rule(
-        "an amount of CPU", r"[0-9]{1,4}(\.[0-9]{1,3})?|[0-9]{1,7}m", 1, 8, "cores, or thousandths with m", "500m"
+        "an amount of CPU", r"[0-9]{1,4}(\.[0-9]{1,3})?|[0-9]{1,7}m", "cores, or thousandths with m", "500m", (1, 8)
     ),
     "memory": Rule(
         "an amount of memory",
         r"[0-9]{1,6}(\.[0-9]{1,3})?([KMGT]i|[kMGT])",
-        2,
-        12,
         "a number with Ki, Mi, Gi, Ti or k, M, G, T",
         "2Gi",
+        (2, 12),
     ),
     "collection": Rule(
-        "a data collection", "[A-Za-z0-9][A-Za-z0-9_-]*", 1, 255, "letters, digits, _ and -", "model_inputs"
+        "a data collection", "[A-Za-z0-9][A-Za-z0-9_-]*", "letters, digits, _ and -", "model_inputs", (1, 255)
     ),
     "workspaceId": Rule(
         "a workspace's ARM id",
-        _id(f"{_ML}/workspaces", "[a-zA-Z0-9][a-zA-Z0-9_-]*"),
-        1,
-        512,
+        _id(f"{_ML}/workspaces", _WORD),
         "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/NAME",
         "what `az ml workspace show --name NAME --query id` prints",
     ),
-    "asset": Rule(
-        "a model's or code's name", "[a-zA-Z0-9][a-zA-Z0-9_-]*", 1, 255, "up to 255 letters, digits, - and _", "iris"
-    ),
+    "asset": Rule("a model's or code's name", _WORD, "up to 255 letters, digits, - and _", "iris", (1, 255)),
     "modelReference": Rule(
         "a registered model",
         f"azureml:[a-zA-Z0-9][a-zA-Z0-9_-]*:[1-9][0-9]*|{_id(f'{_ML}/workspaces/models/versions', '[1-9][0-9]*')}",
-        1,
-        512,
         "azureml:NAME:VERSION with a whole number, or a version's ARM id",
         "azureml:iris:3",
     ),
     "endpointId": Rule(
         "an endpoint's ARM id",
         _id(f"{_ML}/workspaces/onlineEndpoints"),
-        1,
-        512,
         "/subscriptions/…/workspaces/NAME/onlineEndpoints/NAME",
         "the id of an OnlineEndpoint",
     ),
     "environmentId": Rule(
         "an environment version's ARM id",
         f"{_id(f'{_ML}/workspaces/environments/versions')}|{_id(f'{_ML}/registries/environments/versions')}",
-        1,
-        512,
         "/subscriptions/…/environments/NAME/versions/VERSION",
         "the id of an EnvironmentVersion",
     ),
     "modelId": Rule(
         "a model version's ARM id",
         f"{_id(f'{_ML}/workspaces/models/versions')}|{_id(f'{_ML}/registries/models/versions')}",
-        1,
-        512,
         "/subscriptions/…/models/NAME/versions/VERSION",
         "the id of a ModelVersion",
     ),
     "codeId": Rule(
         "a code version's ARM id",
         f"{_id(f'{_ML}/workspaces/codes/versions')}|{_id(f'{_ML}/registries/codes/versions')}",
-        1,
-        512,
         "/subscriptions/…/codes/NAME/versions/VERSION",
         "the id of a CodeVersion",
     ),
-    "version": Rule("a version", r"[A-Za-z0-9][\w.-]*", 1, 30, "at most 30 letters, digits, - _ and .", "3f0c2a91b7de"),
-    "modelVersion": Rule("a model's version", r"[1-9]\d*", 1, 10, "a positive whole number", "3"),
-    "contentKey": Rule("a content key", "[0-9a-f]+", 12, 64, "12 to 64 hexadecimal digits", "3f0c2a91b7de"),
+    "version": Rule(
+        "a version", r"[A-Za-z0-9][\w.-]*", "at most 30 letters, digits, - _ and .", "3f0c2a91b7de", (1, 30)
+    ),
+    "modelVersion": Rule("a model's version", r"[1-9]\d*", "a positive whole number", "3", (1, 10)),
+    "contentKey": Rule("a content key", "[0-9a-f]+", "12 to 64 hexadecimal digits", "3f0c2a91b7de", (12, 64)),
     "mountPath": Rule(
-        "a mount path", r"/(?!.*\.\.)[\w./-]+", 2, 255, "an absolute path in the container, without ..", "/var/models"
+        "a mount path", r"/(?!.*\.\.)[\w./-]+", "an absolute path in the container, without ..", "/var/models", (2, 255)
     ),
     "entryScript": Rule(
         "an entry script",
         r"(?!/)(?!.*\.\.)[\w./ -]+\.py",
-        4,
-        255,
         "a Python file's path seen from the code's folder",
         "score.py",
+        (4, 255),
     ),
     "baseImage": Rule(
         "a base image",
         f"{_HOST}/{_PART}(/{_PART})*(:[\\w][\\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?|{_PART}(:[\\w][\\w.-]{{0,127}})?",
-        1,
-        512,
         "host/repository:tag or host/repository@sha256:…",
         "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1",
     ),
-    "python": Rule("a Python version", r"3\.\d{1,2}(\.\d{1,2})?", 3, 7, "its numbers, in quotes", '"3.11"'),
+    "python": Rule("a Python version", r"3\.\d{1,2}(\.\d{1,2})?", "its numbers, in quotes", '"3.11"', (3, 7)),
     "line": Rule(
-        "a build argument", r"[^\x00-\x1f]*", 0, 65536, "one line of text; put a longer one into a file", "1.2"
+        "a build argument", r"[^\x00-\x1f]*", "one line of text; put a longer one into a file", "1.2", (0, 65536)
     ),
-    "stage": Rule("a build stage", r"[\w.-]+", 1, 255, "letters, digits, _ . and -", "runtime"),
+    "stage": Rule("a build stage", r"[\w.-]+", "letters, digits, _ . and -", "runtime", (1, 255)),
     "variable": Rule(
         "an environment variable",
         "[A-Za-z_][A-Za-z0-9_]*",
-        1,
-        255,
         "letters, digits and _, no digit first",
         "LOG_LEVEL",
+        (1, 255),
     ),
-    "tagName": Rule("a tag's name", r"[^<>%&\\?/]+", 1, 512, "up to 512 characters, none of <>%&\\?/", "owner"),
-    "tagValue": Rule("a tag's value", r"[\s\S]*", 0, 256, "up to 256 characters", "data-team"),
+    "tagName": Rule("a tag's name", r"[^<>%&\\?/]+", "up to 512 characters, none of <>%&\\?/", "owner"),
+    "tagValue": Rule("a tag's value", r"[\s\S]*", "up to 256 characters", "data-team", (0, 256)),
     "date": Rule(
         "a date",
         r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z",
-        20,
-        20,
         "a moment in UTC as RFC 3339",
         "2027-01-31T00:00:00Z",
+        (20, 20),
     ),
 }
 """Each kind of text that Azure limits, by the name the code uses for it."""
@@ -379,8 +325,8 @@ class _of:  # noqa: N801 - reads as a word in the types below
         rule = RULES[self.kind]
         return handler(core) | {
             "pattern": f"^({rule.pattern})$",
-            "minLength": rule.minimum,
-            "maxLength": rule.maximum,
+            "minLength": rule.length[0],
+            "maxLength": rule.length[1],
             "examples": [rule.example],
             # Not in the standard; editors show it instead of the pattern.
             "patternErrorMessage": f"{rule.what} takes {rule.words}",
