@@ -1,5 +1,7 @@
 # Two commands: `make up` and `make test`. `make` alone lists all.
 SHELL := /bin/bash
+# What a target needs is made side by side.
+MAKEFLAGS += --jobs=2
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azureml-scoring
 WORKERS ?= 6
 ARGS ?=

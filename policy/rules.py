@@ -192,12 +192,13 @@ def _on_registry(resource: Resource) -> bool:
 def _no_keys_in_production(resource: Resource, settings: Settings) -> Iterator[str]:
     if resource.stack not in settings.production:
         return
-    if resource.kind == f"{_OWN}:OnlineEndpoint" and resource.props.get("authMode", "Key") == "Key":
-        yield "authMode = 'Key': keys do not expire and name no caller; set AMLToken or AADToken"
+    mode = None
+    if resource.kind == f"{_OWN}:OnlineEndpoint":
+        mode = resource.props.get("authMode", "Key")
     elif resource.kind == f"{_ML}:OnlineEndpoint":
-        inner = resource.props.get("onlineEndpointProperties") or {}
-        if inner.get("authMode") == "Key":
-            yield "onlineEndpointProperties.authMode = 'Key': keys do not expire and name no caller; set a token"
+        mode = (resource.props.get("onlineEndpointProperties") or {}).get("authMode")
+    if mode == "Key":
+        yield "authMode = 'Key': keys do not expire and name no caller; set AMLToken or AADToken"
 
 
 _NETWORKED = {

@@ -99,7 +99,8 @@ _DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Show what would 
         'eval "$(_AZUREML_SCORING_COMPLETE=bash_source azureml-scoring)"    # completion; zsh_source, fish_source',
     )
     + "\n\n\b\nExit codes:\n  0  done\n  1  a step failed, or a question was answered with no\n"
-    "  2  wrong arguments or files; nothing was done\n  3  a stack waits for approval (rollout)\n  130  interrupted",
+    "  2  wrong arguments or files; nothing was done\n  3  a stack waits for approval (rollout)\n"
+    "  4  another run holds the stack (rollout)\n  130  interrupted",
 )
 @click.version_option(package_name=PROGRAM)
 def cli() -> None:

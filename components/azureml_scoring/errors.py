@@ -11,11 +11,8 @@ class ExitCode(IntEnum):
     """How a command ends."""
 
     OK = 0
-    FAILED = 1
-    """A step failed, or a question was answered with no."""
-    USAGE = 2
-    """Arguments or files are wrong; nothing was done."""
-    WAITING = 3
-    """A stack of a rollout waits for approval."""
-    INTERRUPTED = 130
-    """128 + SIGINT, as shells have it."""
+    FAILED = 1  # a step failed, or a question was answered with no
+    USAGE = 2  # arguments or files are wrong; nothing was done
+    WAITING = 3  # a stack of a rollout waits for approval
+    LOCKED = 4  # another run holds the stack; nothing was undone
+    INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -80,13 +80,13 @@ def diagnostic_setting(
     opts: pulumi.ResourceOptions,
 ) -> monitor.DiagnosticSetting:
     """Send an endpoint's logs to Log Analytics."""
-    metrics = [monitor.DiagnosticsMetricSettingsArgs(category="AllMetrics", enabled=True)]
     return monitor.DiagnosticSetting(
         name,
         name="scoring",
         resource_uri=endpoint_id,
         workspace_id=log_workspace_id,
-        logs=[monitor.DiagnosticsLogSettingsArgs(category=_LOGS[log], enabled=True) for log in settings.logs],
-        metrics=metrics if settings.metrics else None,
+        # As mappings: their classes have other names in older releases of the SDK.
+        logs=[{"category": _LOGS[log], "enabled": True} for log in settings.logs],
+        metrics=[{"category": "AllMetrics", "enabled": True}] if settings.metrics else None,
         opts=opts,
     )

@@ -165,6 +165,12 @@ def test_a_cluster_is_attached_and_the_endpoint_waits_for_it(tmp_path: Path) -> 
     }
 
 
+def test_a_deployment_says_in_the_studio_what_it_is_for(tmp_path: Path) -> None:
+    blue = {"instance_type": "Standard_DS3_v2", "description": "the cautious one"}
+    cloud = up(arguments(tmp_path, deployments={"blue": blue}))
+    assert cloud.inputs("OnlineDeployment")["description"] == "the cautious one"
+
+
 def test_an_attached_compute_is_used_by_its_name_and_never_made(tmp_path: Path) -> None:
     workspace = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.MachineLearningServices/workspaces/oldml"
     endpoint = {"kind": "kubernetes", "compute": "aks"}

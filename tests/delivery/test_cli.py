@@ -196,7 +196,7 @@ def test_a_report_needs_neither_pulumi_nor_azure(tmp_path: Path) -> None:
         (["nope"], "No such command 'nope'; see `azureml-scoring --help`"),
         (["rollout"], "Missing argument 'STACK...'; see `azureml-scoring rollout --help`"),
         (["report", "--limit", "12"], "a number of at least 1000; see `azureml-scoring report --help`"),
-        (["recover", "--nope"], "No such option '--nope'"),
+        (["recover", "--nope"], "No such option"),
         (["comment", "--to", "gitlab", "report.md"], "'gitlab' is not one of 'github', 'azure-devops'"),
         (["rollback", "one", "two"], "Got unexpected extra argument (two)"),
     ],

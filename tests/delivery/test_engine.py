@@ -13,6 +13,7 @@ import pytest
 import yaml
 from azureml_scoring.delivery.engine import (
     EngineError,
+    LockedError,
     Progress,
     PulumiStack,
     config_of,
@@ -201,6 +202,19 @@ REFRESH = """from pathlib import Path
 from azureml_scoring.delivery.engine import PulumiStack
 PulumiStack(Path.cwd(), "dev").refresh()
 """
+
+
+def test_a_stack_that_another_run_holds_is_told_from_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pulumi").write_text(
+        """#!/bin/sh
+[ "$*" = version ] && { echo v3.259.0; exit; }
+echo "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end" >&2; exit 255
+"""
+    )
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(LockedError, match=r"^another run holds the stack"):
+        PulumiStack(tmp_path, "dev").up()
 
 
 def test_an_interrupt_reaches_the_engine_which_is_waited_for(tmp_path: Path) -> None:

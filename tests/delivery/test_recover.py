@@ -24,7 +24,7 @@ case "$*" in
   version) echo v3.259.0 ;;
   *whoami*) echo '{"user": "me", "url": "https://api.pulumi.com/me"}' ;;
   *export*) cat state.json ;;
-  *import*) cp "$5" state.json ;;
+  *import*) file=${*#*--file }; cp "${file%% *}" state.json ;;
   *cancel*) echo "error: [409] no update is running" >&2; exit 255 ;;
   *refresh*) sh ./refresh ;;
   *history*) echo '[{"kind": "refresh", "startTime": "2026-01-01T00:00:00.000Z", "message": "", "environment": {},' \
@@ -49,8 +49,8 @@ class Bench:
     @property
     def commands(self) -> list[str]:
         """The commands of the CLI by their first words, without `version`."""
-        text = (self.folder / "commands").read_text().replace("--non-interactive ", "")
-        lines = [line for line in text.splitlines() if line != "version"]
+        text = (self.folder / "commands").read_text().replace("--non-interactive", "").replace("  ", " ")
+        lines = [line.strip() for line in text.splitlines() if line != "version"]
         return [" ".join(line.split()[: 2 if line.startswith("stack") else 1]) for line in lines]
 
     def recover(self, confirm: Callable[[RecoveryPlan], bool] = lambda _: True) -> bool:

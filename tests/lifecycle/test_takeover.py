@@ -22,10 +22,11 @@ from tests.modes import kubernetes_cluster
 from tests.project import LocalAzure, Project
 
 STATES = Path(__file__).parent / "states"
-RENAMED = {"environment": "environment", "probe": "probe"}
+RENAMED = {"environment": "environmentVariables", "probe": "smokeTest"}
 """Fields of a stack file whose name changed since, by the old name."""
 GIVEN_OUT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|localhost:\d+")
 """Ids, and the addresses of registries, vaults and endpoints."""
+_CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
 STACKS = ("managed", "kubernetes")
 
 Json = dict[str, Any]
@@ -93,8 +94,9 @@ def _old(project: Project, ours: Json) -> Json:
     old: Json = json.loads(re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], text))
     resources = _resources(ours)
     for key, resource in _resources(old["state"]).items():
-        if key[0] == "azure-native:keyvault:Secret":
-            resource["outputs"] = resources[key]["outputs"]  # its version and its times
+        if key[0] in {"azure-native:keyvault:Secret", _CONNECTION}:
+            # A secret's version and times; what the local Azure of that version answered about a connection.
+            resource["outputs"] = resources[key]["outputs"]
     return old
 
 
@@ -103,24 +105,40 @@ def _names(old: Json, ours: Json) -> dict[str, str]:
     before, after = _resources(old), _resources(ours)
     names: dict[str, str] = {}
     for key in before.keys() & after.keys():
-        for one, other in zip(_given_out(before[key]), _given_out(after[key]), strict=True):
-            assert names.setdefault(one, other) == other, f"{key} has two names for {one}"
+        theirs, ours_ = _given_out(before[key]), _given_out(after[key])
+        # Azure may answer with more than it did then: what both have is compared.
+        for place in theirs.keys() & ours_.keys():
+            for one, other in zip(theirs[place], ours_[place], strict=True):
+                assert names.setdefault(one, other) == other, f"{key} has two names for {one}"
     return names
 
 
-def _given_out(resource: Json) -> list[str]:
-    """The names in a resource that Azure gives out, or that follow from them."""
+def _given_out(resource: Json) -> dict[str, list[str]]:
+    """The names in a resource that Azure gives out, or that follow from them, by their place."""
     outputs = resource.get("outputs") or {}
-    names = GIVEN_OUT.findall(json.dumps([resource.get("id"), outputs]))
+    leaves = _leaves({"id": resource.get("id"), "outputs": outputs})
+    names = {place: GIVEN_OUT.findall(text) for place, text in leaves}
     match resource["type"]:
         case "azureml-scoring:index:ImageBuild":
             repository = f"{outputs['loginServer']}/{outputs['repository']}"
-            names += [outputs["digest"], *_environment_version(repository, outputs["digest"])]
+            names["digest"] = [outputs["digest"], *_environment_version(repository, outputs["digest"])]
         case "azuread:index/applicationPassword:ApplicationPassword":
-            names += [outputs["endDate"]]  # two years from its creation unless said otherwise
+            names["endDate"] = [outputs["endDate"]]  # two years from its creation unless said otherwise
         case _:
             pass
     return names
+
+
+def _leaves(node: Any, place: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
+    """Each value of a document, and the place where it stands."""
+    if isinstance(node, dict):
+        for name, each in node.items():
+            yield from _leaves(each, f"{place}/{GIVEN_OUT.sub('*', name)}")
+    elif isinstance(node, list):
+        for number, each in enumerate(node):
+            yield from _leaves(each, f"{place}/{number}")
+    else:
+        yield place, str(node)
 
 
 def _environment_version(repository: str, digest: str) -> tuple[str, str]:

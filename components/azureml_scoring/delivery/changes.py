@@ -258,16 +258,8 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
         # A preview always has the stack's own step: the engine never came so far.
         collector.messages.append(("error", "the preview ended before its first step; the job's log says why"))
     summary = document.get("changeSummary") or {}
-    steps = [
-        _Step(
-            step["urn"],
-            step["op"],
-            step.get("oldState") or {},
-            step.get("newState") or {},
-            _Diff(step.get("detailedDiff") or {}, step.get("replaceReasons") or [], step.get("diffReasons") or []),
-        )
-        for step in document.get("steps") or []
-    ]
+    fields = ("oldState", "newState", "replaceReasons", "diffReasons")
+    steps = [_Step.of(step, *fields) for step in document.get("steps") or []]
     counted = sum(number for op, number in summary.items() if op not in QUIET)
     if counted and all(step.op in QUIET for step in steps):
         collector.messages.append(("error", f"the preview counts {counted} changes and lists none; the file is cut"))
@@ -280,8 +272,7 @@ def _read_events(events: Iterable[dict[str, Any]], stack: str) -> Preview:
     steps: list[_Step] = []
     for event in events:
         if step := (event.get("resourcePreEvent") or {}).get("metadata"):
-            diff = _Diff(step.get("detailedDiff") or {}, step.get("keys") or [], step.get("diffs") or [])
-            steps.append(_Step(step["urn"], step["op"], step.get("old") or {}, step.get("new") or {}, diff))
+            steps.append(_Step.of(step, "old", "new", "keys", "diffs"))
         elif diagnostic := event.get("diagnosticEvent"):
             collector.diagnostic(diagnostic)
         elif policy := event.get("policyEvent"):
@@ -306,25 +297,6 @@ def _preview(steps: list["_Step"], collector: "DiagnosticCollector", stack: str,
 
 
 @dataclass(frozen=True)
-class _Diff:
-    """The engine's diff: by path, the roots that force a replacement, and the roots that differ."""
-
-    detail: dict[str, Any]
-    replacing: list[str]
-    differing: list[str]
-
-    def __iter__(self) -> Iterator[tuple[str, bool]]:
-        """Yield each path, and whether it forces a replacement; a root only where no path below it is named."""
-        covered = {_root(path) for path in self.detail}
-        roots = [name for name in [*self.differing, *self.replacing] if _root(name) not in covered]
-        forcing = {_root(name) for name in self.replacing}
-        for path in dict.fromkeys([*self.detail, *roots]):
-            entry = self.detail.get(path) or {}
-            kind = str(entry.get("kind") or entry.get("diffKind") or "")
-            yield path, "replace" in kind or (not entry and _root(path) in forcing)
-
-
-@dataclass(frozen=True)
 class _Step:
     """One step of a preview, of either format."""
 
@@ -332,7 +304,29 @@ class _Step:
     op: str
     old: dict[str, Any]
     new: dict[str, Any]
-    diff: _Diff
+    diff: dict[str, Any]
+    """By property path."""
+    replacing: list[str]
+    """Properties that force a replacement."""
+    differing: list[str]
+
+    @classmethod
+    def of(cls, document: dict[str, Any], old: str, new: str, replacing: str, differing: str) -> "_Step":
+        """Read a step, whose fields have other names in each format."""
+        parts: list[Any] = [document.get(name) or {} for name in (old, new, "detailedDiff")]
+        parts += [document.get(name) or [] for name in (replacing, differing)]
+        return cls(document["urn"], document["op"], *parts)
+
+    @property
+    def paths(self) -> Iterator[tuple[str, bool]]:
+        """Each path that differs, and whether it forces a replacement; a root only where no path below it is named."""
+        covered = {_root(path) for path in self.diff}
+        roots = [name for name in [*self.differing, *self.replacing] if _root(name) not in covered]
+        forcing = {_root(name) for name in self.replacing}
+        for path in dict.fromkeys([*self.diff, *roots]):
+            entry = self.diff.get(path) or {}
+            kind = str(entry.get("kind") or entry.get("diffKind") or "")
+            yield path, "replace" in kind or (not entry and _root(path) in forcing)
 
 
 COLOUR = re.compile(r"<\{%[^%]*%\}>")
@@ -414,7 +408,7 @@ def _credentials(steps: Iterable[_Step]) -> Iterator[Credential]:
 def _change(step: _Step) -> Change:
     old, new = step.old, step.new
     if step.op in {"update", "replace"}:
-        properties = tuple(_property(path, old, new, replaces=replaces) for path, replaces in step.diff)
+        properties = tuple(_property(path, old, new, replaces=replaces) for path, replaces in step.paths)
         # Two hidden values look the same; the engine knows that they differ.
         properties = tuple(
             each for each in properties if each.old != each.new or each.replaces or HIDDEN in str(each.new)

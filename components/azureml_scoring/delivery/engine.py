@@ -39,6 +39,10 @@ class EngineError(CommandError):
     """A run of Pulumi failed: one line that says why."""
 
 
+class LockedError(EngineError):
+    """Another run holds the stack: nothing was changed."""
+
+
 class _Workspace(automation.LocalWorkspace):
     def select_stack(self, stack_name: str) -> None:
         """Leave the user's selection as it is: each command names its stack."""
@@ -123,8 +127,8 @@ class PulumiStack:
                     _workspace(self.project).set_config(self.name, f"scoring:{name}", setting, path=True)
                 else:
                     sections[f"scoring:{name}"] = {"value": json.dumps(value), "objectValue": value, "secret": False}
-            if sections:
-                _workspace(self.project).set_all_config_json(self.name, json.dumps(sections))
+        if sections:
+            self._run("config", "set-all", "--json", json.dumps(sections))
 
     def up(self) -> None:
         """Update the stack."""
@@ -227,6 +231,8 @@ def _errors(progress: Progress | None = None) -> Iterator[None]:
         raise EngineError("pulumi is not on PATH; install it, or use the shell of `make env`") from None
     except automation.InvalidVersionError as error:
         raise EngineError(str(error)) from None
+    except automation.ConcurrentUpdateError:
+        raise LockedError("another run holds the stack; wait for it, or run `azureml-scoring recover`") from None
     except automation.CommandError as error:
         raise EngineError((progress and progress.reason) or reason_of(str(error))) from None
 

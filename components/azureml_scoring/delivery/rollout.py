@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import yaml
 
-from azureml_scoring.delivery.engine import Log, PulumiStack, config_of
+from azureml_scoring.delivery.engine import LockedError, Log, PulumiStack, config_of
 from azureml_scoring.delivery.recover import RecoveryPlan, recover
 from azureml_scoring.delivery.rollout_plan import (
     Action,
@@ -222,6 +222,9 @@ class Rollout:
                 break
             try:
                 self._execute(file, observed, step, digest, version)
+            except LockedError as error:
+                row.result = "is locked"
+                raise LockedError(f"{file.name}: {error}") from None
             except (CommandError, ResourceError) as error:
                 row.result = "failed"
                 raise RolloutError(f"{file.name}: {error}{self._restore(file, step)}") from None
@@ -322,7 +325,7 @@ class Rollout:
             code = ExitCode.WAITING
         except (CommandError, ResourceError, SettingsError) as error:
             self.log(f"error: {error}")
-            code = ExitCode.FAILED
+            code = ExitCode.LOCKED if isinstance(error, LockedError) else ExitCode.FAILED
         self.log("")
         for line in table([_HEADER, *(row.cells for row in self.rows)]):
             self.log(line)

@@ -72,12 +72,9 @@ def asked(command: list[str]) -> Iterator[Package]:
         if re.fullmatch(r"pip(\d[\d.]*)?", program) and "install" in following:
             yield from _given(following[following.index("install") + 1 :], "pip")
         elif program in {"conda", "mamba", "micromamba"} and following:
-            verb = "install" if "install" in following else "create" if "create" in following else ""
-            update = "env" in following and "update" in following
-            if verb:
+            verbs = ("install", "create", *(["update"] if "env" in following else []))
+            if verb := next((verb for verb in verbs if verb in following), ""):
                 yield from _given(following[following.index(verb) + 1 :], "conda")
-            elif update:
-                yield from _given(following[following.index("update") + 1 :], "conda")
         elif program in {"apt-get", "apt", "apt-fast"} and "install" in following:
             yield from _given(following[following.index("install") + 1 :], "apt")
         else:
