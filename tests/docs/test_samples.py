@@ -50,3 +50,9 @@ def test_a_sample_is_brought_up_to_date_by_what_is_printed_now(tmp_path: Path, m
     monkeypatch.setenv("UPDATE_SAMPLES", "1")
     assert is_printed("one.txt", printed)
     assert (tmp_path / "one.txt").read_text() == "$ say\nfirst\n  the version takes traffic now\n"
+
+
+def test_a_digest_is_one_word_that_changes() -> None:
+    printed = f"app:v1@sha256:{'0' * 64} stays deployed"
+    assert samples.pattern("app:v1@sha256:8fcb2fbf… stays deployed").search(printed)
+    assert not samples.pattern("app:v1@sha256:8fcb2fbf… was deployed").search(printed)
