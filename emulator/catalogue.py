@@ -5,7 +5,7 @@ from emulator.services.authorization.types import RoleAssignment
 from emulator.services.containerregistry.types import Registry, Runs
 from emulator.services.insights.data import Metrics
 from emulator.services.insights.types import AutoscaleSetting, DiagnosticSetting, InsightsComponent
-from emulator.services.keyvault.types import Secret, Vault
+from emulator.services.keyvault.types import DeletedVault, DeletedVaults, Secret, Vault
 from emulator.services.kubernetes.types import ConnectedCluster, Extension, ManagedCluster
 from emulator.services.machinelearningservices.assets.types import (
     Code,
@@ -31,6 +31,8 @@ TYPES: tuple[type[ResourceType], ...] = (
     StorageAccount,
     Vault,
     Secret,
+    DeletedVault,
+    DeletedVaults,
     LogWorkspace,
     InsightsComponent,
     Registry,

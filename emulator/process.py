@@ -21,6 +21,7 @@ from emulator.backends import docker_engine
 from emulator.catalogue import TYPES
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
+from emulator.core.options import Options
 from emulator.core.ports import PortInUseError
 from emulator.core.rbac import OWNER
 from emulator.lifecycle import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
@@ -44,7 +45,7 @@ class Ports:
     scoring: int | None = None
 
 
-def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
+def serve(folder: Path, ports: Ports, options: Options, tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
     # A handler may run in the middle of anything: of all that can be waited for, this alone is made for that.
     ended: SimpleQueue[int] = SimpleQueue()
@@ -57,7 +58,7 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
         stack.enter_context(sole(folder))
         (folder / READY).unlink(missing_ok=True)
         _start_log(folder)
-        azure = Azure(folder)
+        azure = Azure(folder, options)
         stack.callback(azure.store.close)
         stack.callback(docker_engine.close)
         try:

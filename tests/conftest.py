@@ -17,6 +17,8 @@ import httpx
 import pytest
 from azure.identity import ClientSecretCredential
 
+from emulator.core import api_versions
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 180.0
 """Seconds that a wait may take on a loaded machine."""
@@ -25,6 +27,19 @@ PATIENCE = 180.0
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole lifecycles first: they take longest, and no worker shall end alone with one."""
     items.sort(key=lambda item: "lifecycle" not in item.path.parts)
+
+
+def newest_version(path: str) -> str:
+    """The newest released api-version of the resource type (and action) that an ARM path names."""
+    words = path.partition("?")[0].strip("/").split("/")
+    if "providers" in [word.lower() for word in words]:
+        last = len(words) - 1 - [word.lower() for word in reversed(words)].index("providers")
+        namespace, *rest = words[last + 1 :]
+        type_ = "/".join([namespace, *rest[::2]])
+    else:
+        type_ = "Microsoft.Resources/" + ("resourceGroups" if len(words) > 2 else "subscriptions")
+    known = api_versions.versions(type_)
+    return next((each for each in reversed(known) if "preview" not in each), known[-1] if known else "2024-01-01")
 
 
 @dataclass(frozen=True)
@@ -79,9 +94,10 @@ class Cloud:
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> httpx.Response:  # noqa: ANN401
         """One ARM request below the subscription (or of a whole id), as the deployer unless a token is given."""
         whole = path if path.startswith("/") else f"{self.subscription}/{path}"
-        joiner = "&" if "?" in whole else "?"
+        joiner = "" if "api-version=" in whole else "&" if "?" in whole else "?"
+        version = f"api-version={newest_version(whole)}" if joiner else ""
         headers = {"Authorization": f"Bearer {token or self.token()}"}
-        return self.http.request(method, f"{whole}{joiner}api-version=2024-01-01", json=body, headers=headers)
+        return self.http.request(method, f"{whole}{joiner}{version}", json=body, headers=headers)
 
     def finish(self, answer: httpx.Response) -> dict[str, Any]:
         """Wait for a long operation's end and return the operation (or the answer itself where nothing goes on)."""
@@ -110,14 +126,15 @@ class Cloud:
 
 
 @contextmanager
-def local_azure(folder: Path) -> Iterator[Cloud]:
+def local_azure(folder: Path, *options: str) -> Iterator[Cloud]:
     """Start the real process in a folder on free ports, and end it cleanly."""
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)  # a killed process left it
     with (folder / "azure.log").open("ab") as log:
         command = [sys.executable, "-m", "emulator", "serve", "--state", str(folder), "--port=0", "--scoring-port=0"]
-        running = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
+        variables = {"LOCAL_AZURE_ROLE_DELAY": "0.001", **os.environ}
+        running = subprocess.Popen([*command, *options], cwd=ROOT, stdout=log, stderr=log, env=variables)
     try:
         deadline = time.monotonic() + PATIENCE
         while not ready.exists():

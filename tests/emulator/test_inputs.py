@@ -38,6 +38,8 @@ from tests.scoring import ROUTES
 GUID = "11111111-1111-1111-1111-111111111111"
 NOBODY_WRITES = {
     "Microsoft.Insights/metrics",
+    "Microsoft.KeyVault/deletedVaults",
+    "Microsoft.KeyVault/locations/deletedVaults",
     "Microsoft.Resources/subscriptions",
     "Microsoft.ContainerRegistry/registries/runs",
     "Microsoft.MachineLearningServices/workspaces/datastores",

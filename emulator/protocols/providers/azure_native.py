@@ -28,11 +28,13 @@ from emulator.protocols.providers.base import (
     Values,
     error_text,
 )
+from emulator.services.keyvault import data as keyvault
 
 _NOT_FOUND = 404
 _HALF_MADE = "it exists but its provisioning failed"
 _COMMON = frozenset({"id", "name", "type", "systemData", "azureApiVersion"})
 _RANDOM_DIGITS = 8
+_SECRET = "azure-native:keyvault:Secret"  # noqa: S105 - a type token
 _WHOLE_IDS = frozenset({"scope", "resourceUri"})
 """Path parameters that are ids of their own."""
 
@@ -322,8 +324,15 @@ class ArmHandler(ResourceHandler):
         return self._outputs(self._put(id_, new))
 
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
-        """DELETE; gone already is fine."""
+        """DELETE; gone already is fine. Of a secret through its vault's data plane, as the provider's source has it.
+
+        https://github.com/pulumi/pulumi-azure-native (provider/pkg/resources/customresources)
+        """
         try:
+            if self._azure.options.data_plane_deletes == "on" and self.spec.token == _SECRET:
+                vault = self._azure.find(id_.rpartition("/secrets/")[0])
+                keyvault.delete_secret(self._azure, self._principal, vault, id_.rpartition("/")[2])
+                return
             self._wait(self._ask("DELETE", id_))
         except AzureError as error:
             if error.status != _NOT_FOUND:

@@ -5,6 +5,8 @@ emulator/core/rbac.py.
 https://learn.microsoft.com/rest/api/authorization/role-assignments
 """
 
+import re
+import time
 import uuid
 from typing import Any
 
@@ -17,6 +19,7 @@ from emulator.services.graph import data as graph
 
 _FIXED = ("principalId", "roleDefinitionId", "scope")
 _OPTIONAL = ("description", "condition", "conditionVersion", "delegatedManagedIdentityResourceId")
+_TERM = re.compile(r"atScope\(\)|principalId eq '([^']*)'|assignedTo\('([^']*)'\)", re.IGNORECASE)
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
 
 
@@ -47,6 +50,7 @@ class RoleAssignment(ResourceType):
 
     type = ASSIGNMENTS
     stateless = True
+    filtered = True
 
     def check(self, new: Document, old: Document | None) -> Document:
         """All of Azure's refusals: wrong ids, an unknown role or principal, an assignment that exists or changes."""
@@ -83,12 +87,25 @@ class RoleAssignment(ResourceType):
         self._only(new, old, properties)
         return Document(new.id, {**new.body, "properties": properties}, new.private)
 
+    def provision(self, new: Document, old: Document | None) -> Document:
+        """Note since when the role is assigned: it holds a while later."""
+        return new if old is not None else new.having({"since": time.time()})
+
     def _principal(self, object_id: str, kind: str | None) -> str:
         if not _is_guid(object_id):
             raise AzureError(
                 400,
                 "InvalidPrincipalId",
                 f"A valid principal ID must be provided for role assignment, not '{object_id}'.",
+            )
+        principal = graph.find_principal(self.azure, object_id)
+        if kind is not None and principal is not None and kind != principal.kind:
+            # The letters of "PrinciaplType" are Azure's.
+            raise AzureError(
+                400,
+                "UnmatchedPrincipalType",
+                f"The PrincipalId '{object_id.replace('-', '')}' has type '{principal.kind}' , which is different from"
+                f" specified PrinciaplType '{kind}'.",
             )
         # With a principal type Azure does not query the directory: the documented way round the replication delay.
         if kind is None and not graph.is_replicated(self.azure, object_id):
@@ -125,15 +142,24 @@ class RoleAssignment(ResourceType):
                 )
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:
-        """At, below and above the scope; `atScope()` leaves out those below, `principalId eq '…'` those of others."""
-        filter_ = query.get("$filter", "").replace(" ", "").lower()
+        """At, below and above the scope, as `$filter` says.
+
+        https://learn.microsoft.com/azure/role-based-access-control/role-assignments-list-rest
+        """
+        terms = [term.strip() for term in query.get("$filter", "").split(" and ") if term.strip()]
+        matches = [_TERM.fullmatch(term) for term in terms]
+        if not all(matches):
+            raise AzureError(
+                400, "UnsupportedQuery", f"The query string filter is not supported: '{query['$filter']}'."
+            )
+        principals = {principal.lower() for match in matches if match for principal in match.groups() if principal}
+        at_scope = any(term.lower() == "atscope()" for term in terms)
         documents = []
         for each in self.azure.store.of_type(self.type):
             where = each.properties["scope"].lower()
             above = (scope.key + "/").startswith(where + "/")
-            below = where.startswith(scope.key + "/") and "atscope()" not in filter_
-            principal = each.properties["principalId"].lower()
-            if (above or below) and ("principalideq" not in filter_ or f"'{principal}'" in filter_):
+            below = where.startswith(scope.key + "/") and not at_scope
+            if (above or below) and (not principals or each.properties["principalId"].lower() in principals):
                 documents.append(each)
         return documents
 

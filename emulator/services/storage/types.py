@@ -36,6 +36,7 @@ class StorageAccount(ResourceType):
     type = storage_data.ACCOUNTS
     required: ClassVar[tuple[str, ...]] = ("location", "sku", "kind")
     long = True
+    long_delete = False
     created = 202
 
     def check(self, new: Document, old: Document | None) -> Document:
