@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -66,6 +66,10 @@ class ResourceType:
     long_delete: ClassVar[bool | None] = None
     #: The status of a PATCH.
     patched: ClassVar[int] = 200
+    #: Whether the type shows `systemData`.
+    system_data: ClassVar[bool] = True
+    #: Properties that newer api-versions show, each with the versions that do not.
+    unknown_in: ClassVar[Mapping[str, frozenset[str]]] = {}
     #: Whether a list takes `$filter`.
     filtered: ClassVar[bool] = False
     #: Whether the type shows no `provisioningState`.
@@ -128,10 +132,18 @@ class ResourceType:
 
     def show(self, document: Document) -> dict[str, Any]:
         """What GET answers."""
-        if not self.stateless:
-            return document.body
-        properties = {name: value for name, value in document.properties.items() if name != "provisioningState"}
-        return {**document.body, "properties": properties}
+        hidden = {"provisioningState"} if self.stateless else set()
+        properties = {name: value for name, value in document.properties.items() if name not in hidden}
+        body = {name: value for name, value in document.body.items() if name != "systemData" or self.system_data}
+        return {**body, "properties": properties} if "properties" in body else body
+
+    def shown(self, document: Document, query: Mapping[str, str]) -> dict[str, Any]:
+        """What GET answers in an api-version."""
+        body, version = self.show(document), query.get("api-version", "").lower()
+        hidden = {name for name, versions in self.unknown_in.items() if version in versions}
+        if not hidden:
+            return body
+        return {**body, "properties": {name: value for name, value in body["properties"].items() if name not in hidden}}
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:  # noqa: ARG002 - for subclasses
         """The documents that a GET of the collection below a scope answers."""
@@ -140,7 +152,7 @@ class ResourceType:
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
         """What GET of the collection below a scope answers: a page of it."""
         return self.azure.page(
-            [self.show(document) for document in self.listing(scope, query)], scope, self.type, query
+            [self.shown(document, query) for document in self.listing(scope, query)], scope, self.type, query
         )
 
     def log(self, document: Document) -> str | None:  # noqa: ARG002 - for subclasses
@@ -270,14 +282,14 @@ class Azure:
         _check_version(kind.type, request)
         self.access.demand(request.principal, f"{kind.type}/{_VERBS[method]}", id_)
         if method in {"GET", "HEAD"}:
-            return Response(200, kind.show(kind.read(id_)))
+            return Response(200, kind.shown(kind.read(id_), request.query))
         if method == "DELETE":
             return self._delete(id_, kind, request)
         if method == "PUT":
-            return self._put(id_, kind, request.body, request.principal)
+            return self._put(id_, kind, request.body, request)
         with _deserialized():
             body = kind.patch(self.find(id_.path), request.body)
-        response = self._put(id_, kind, body, request.principal)
+        response = self._put(id_, kind, body, request)
         return replace(response, status=kind.patched)
 
     def find(self, path: str) -> Document:
@@ -353,7 +365,7 @@ class Azure:
         self.access.demand(request.principal, f"{kind.type}/read", scope)
         return Response(200, kind.collection(scope, request.query))
 
-    def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any], principal: Principal) -> Response:
+    def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any], request: Request) -> Response:
         with _deserialized():
             body = kind.check_envelope(id_, body)
         parent = id_.parent
@@ -372,7 +384,7 @@ class Azure:
                     "type": kind.type,
                     **envelope,
                     "properties": dict(body.get("properties") or {}),
-                    "systemData": _system_data(old, principal),
+                    "systemData": _system_data(old, request.principal),
                 },
                 dict(old.private) if old else {},
             )
@@ -383,7 +395,7 @@ class Azure:
                 created = kind.provision(new.having(provisioningState="Succeeded"), old)
                 self.store.put(created)
                 lock.release()
-                return Response(200 if old else kind.created, kind.show(created))
+                return Response(200 if old else kind.created, kind.shown(created, request.query))
             started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
         except BaseException:
             lock.release()
@@ -401,7 +413,7 @@ class Azure:
                 lock.release()
 
         operation = self.operations.start(id_.path, work)
-        return Response(200 if old else kind.created, kind.show(started), operation)
+        return Response(200 if old else kind.created, kind.shown(started, request.query), operation)
 
     def _delete(self, id_: ResourceId, kind: ResourceType, request: Request) -> Response:
         document = self.store.get(id_)

@@ -83,6 +83,10 @@ class RoleAssignment(ResourceType):
             "roleDefinitionId": definition(self.azure, role),
             "scope": parent.path,
             **{name: requested[name] for name in _OPTIONAL if requested.get(name)},
+            "createdOn": new.body["systemData"]["createdAt"],
+            "updatedOn": new.body["systemData"]["lastModifiedAt"],
+            "createdBy": new.body["systemData"]["createdBy"],
+            "updatedBy": new.body["systemData"]["lastModifiedBy"],
         }
         self._only(new, old, properties)
         return Document(new.id, {**new.body, "properties": properties}, new.private)

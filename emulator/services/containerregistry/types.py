@@ -11,12 +11,14 @@ import secrets
 import shutil
 import string
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from emulator.backends import docker_engine, signed_blobs
 from emulator.backends.distribution import PortTakenError, Server, Settings
+from emulator.core import api_versions
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
@@ -29,6 +31,8 @@ from emulator.services.containerregistry.access import REGISTRIES
 from emulator.services.managedidentity import access as identity
 
 _NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
+#: registries@2025-04-01 of bicep-types-az has no role assignment mode, azure-mgmt-containerregistry 2025-11-01 has one.
+_BEFORE_ABAC = frozenset(each for each in api_versions.versions(REGISTRIES) if each < "2024-11" or each == "2025-04-01")
 _SKUS = ("Basic", "Standard", "Premium")
 _PASSWORDS = ("password", "password2")
 _MOST_KEPT = 365
@@ -71,6 +75,9 @@ class Registry(ResourceType):
     """Microsoft.ContainerRegistry/registries."""
 
     type = REGISTRIES
+    unknown_in: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("roleAssignmentMode", "networkRuleBypassAllowedForTasks"), _BEFORE_ABAC
+    )
     required: ClassVar[tuple[str, ...]] = ("location",)
     long = True
 

@@ -253,6 +253,8 @@ class Secret(ResourceType):
     """Microsoft.KeyVault/vaults/secrets: the control plane's write-only view. It needs no data role, as on Azure."""
 
     type = SECRETS
+    stateless = True
+    system_data = False
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Name and value; the value goes where Resource Manager never shows it."""

@@ -61,6 +61,7 @@ class ResourceGroup(ResourceType):
     """Microsoft.Resources/resourceGroups."""
 
     type = GROUPS
+    system_data = False
     long_delete = True
     required: ClassVar[tuple[str, ...]] = ("location",)
 

@@ -37,6 +37,7 @@ class StorageAccount(ResourceType):
     required: ClassVar[tuple[str, ...]] = ("location", "sku", "kind")
     long = True
     long_delete = False
+    system_data = False
     created = 202
 
     def check(self, new: Document, old: Document | None) -> Document:
@@ -83,6 +84,7 @@ class StorageAccount(ResourceType):
                 "virtualNetworkRules": [],
             },
             "encryption": {"keySource": "Microsoft.Storage"},
+            "keyCreationTime": {f"key{number}": body["systemData"]["createdAt"] for number in (1, 2)},
             "creationTime": body["systemData"]["createdAt"],
             "primaryLocation": body["location"],
             "statusOfPrimary": "available",
