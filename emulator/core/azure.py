@@ -5,6 +5,7 @@ demands and does stands in its `ResourceType` (emulator/services).
 """
 
 import logging
+import re
 import threading
 import time
 import uuid
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 _GLANCE = 0.1
 """Seconds between two checks of a fault that delays something."""
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
+_PROVIDERS = "Microsoft.Resources/subscriptions/providers"
+_PROVIDER_ACTION = re.compile(r"(/subscriptions/[^/]+)/providers/([^/]+)/(\w+)/?", re.IGNORECASE)
 _ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
 
 
@@ -159,6 +162,15 @@ class ResourceType:
         """What the thing behind a document has written, for `emulator logs`; None where it writes none."""
         return None
 
+    def provider(self, scope: ResourceId, namespace: str) -> dict[str, Any]:
+        """One resource provider; only the type of providers knows any."""
+        raise AzureError(404, "InvalidResourceNamespace", f"{scope.path} has no provider '{namespace}'.")
+
+    def perform(self, scope: ResourceId, namespace: str, action: str, body: dict[str, Any]) -> dict[str, Any]:
+        """An action of a resource provider; only the type of providers knows any."""
+        del body
+        raise AzureError(404, "NotFound", f"'{action}' is not an action of {namespace} at {scope.path}")
+
     def resume(self, document: Document) -> None:
         """Bring back, after a restart, what a document says exists (processes, containers)."""
 
@@ -198,6 +210,11 @@ class Azure:
         """Add types, in the order in which `resume` shall go through them."""
         for kind in types:
             self._types[kind.type.lower()] = kind(self)
+
+    @property
+    def types(self) -> list[str]:
+        """The names of all types, as ARM spells them."""
+        return [kind.type for kind in self._types.values()]
 
     def service(self, type_: str) -> ResourceType:
         """The service of an ARM type (404 as Azure words it)."""
@@ -260,18 +277,9 @@ class Azure:
         method = request.method.upper()
         if method not in _VERBS:
             raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
-        parts = request.path.strip("/").split("/")
-        subscriptions = {self.subscription, self.other_subscription}
-        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in subscriptions:
-            raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+        self._check_subscription(request.path)
         if method == "POST":
-            path, _, action = request.path.rstrip("/").rpartition("/")
-            kind = self.service(ResourceId.parse(path).type)
-            _check_version(f"{kind.type}/{action}", request)
-            document = kind.action_target(ResourceId.parse(path), action)
-            self.access.demand(request.principal, f"{document.id.type}/{action}/action", document.id)
-            with _deserialized():
-                return kind.action(document, action, request)
+            return self._post(request)
         try:
             id_ = ResourceId.parse(request.path)
         except AzureError:
@@ -285,12 +293,32 @@ class Azure:
             return Response(200, kind.shown(kind.read(id_), request.query))
         if method == "DELETE":
             return self._delete(id_, kind, request)
-        if method == "PUT":
-            return self._put(id_, kind, request.body, request)
+        return self._patch(id_, kind, request) if method == "PATCH" else self._put(id_, kind, request.body, request)
+
+    def _check_subscription(self, path: str) -> None:
+        parts = path.strip("/").split("/")
+        subscriptions = {self.subscription, self.other_subscription}
+        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in subscriptions:
+            raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+
+    def _post(self, request: Request) -> Response:
+        """An action of a resource, or of a resource provider."""
+        if match := _PROVIDER_ACTION.fullmatch(request.path):
+            scope = ResourceId.parse(match[1])
+            self.access.demand(request.principal, f"{match[2]}/{match[3]}/action", scope)
+            return Response(200, self.service(_PROVIDERS).perform(scope, match[2], match[3], request.body))
+        path, _, action = request.path.rstrip("/").rpartition("/")
+        kind = self.service(ResourceId.parse(path).type)
+        _check_version(f"{kind.type}/{action}", request)
+        document = kind.action_target(ResourceId.parse(path), action)
+        self.access.demand(request.principal, f"{document.id.type}/{action}/action", document.id)
+        with _deserialized():
+            return kind.action(document, action, request)
+
+    def _patch(self, id_: ResourceId, kind: ResourceType, request: Request) -> Response:
         with _deserialized():
             body = kind.patch(self.find(id_.path), request.body)
-        response = self._put(id_, kind, body, request)
-        return replace(response, status=kind.patched)
+        return replace(self._put(id_, kind, body, request), status=kind.patched)
 
     def find(self, path: str) -> Document:
         """The document of an id (404 as Azure words it)."""
@@ -347,6 +375,12 @@ class Azure:
 
     def _list(self, request: Request) -> Response:
         path, _, collection = request.path.rstrip("/").rpartition("/")
+        if path.lower().endswith("/providers"):
+            scope = ResourceId.parse(path.rpartition("/")[0])
+            self.access.demand(request.principal, "Microsoft.Resources/subscriptions/providers/read", scope)
+            return Response(
+                200, self.service("Microsoft.Resources/subscriptions/providers").provider(scope, collection)
+            )
         head, namespace = split(path)
         if namespace and "/" not in namespace:
             path, type_ = head, f"{namespace}/{collection}"

@@ -20,6 +20,7 @@ from emulator.services.graph import data as graph
 _FIXED = ("principalId", "roleDefinitionId", "scope")
 _OPTIONAL = ("description", "condition", "conditionVersion", "delegatedManagedIdentityResourceId")
 _TERM = re.compile(r"atScope\(\)|principalId eq '([^']*)'|assignedTo\('([^']*)'\)", re.IGNORECASE)
+_ROLE_NAME = re.compile(r"roleName eq '([^']*)'", re.IGNORECASE)
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
 
 
@@ -166,6 +167,54 @@ class RoleAssignment(ResourceType):
             if (above or below) and (not principals or each.properties["principalId"].lower() in principals):
                 documents.append(each)
         return documents
+
+
+class RoleDefinition(ResourceType):
+    """Microsoft.Authorization/roleDefinitions: the built-in roles.
+
+    https://learn.microsoft.com/rest/api/authorization/role-definitions/list
+    """
+
+    type = "Microsoft.Authorization/roleDefinitions"
+    filtered = True
+
+    def check_envelope(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
+        """Refuse every PUT: custom roles are not served."""
+        del body
+        raise AzureError(405, "MethodNotAllowed", f"The role definition '{id_.name}' cannot be written here.")
+
+    def read(self, id_: ResourceId) -> Document:
+        """A role by its id (404 where there is none)."""
+        role = ROLES.get(id_.name.lower())
+        if role is None:
+            raise AzureError(404, "RoleDefinitionDoesNotExist", f"The role definition '{id_.name}' does not exist.")
+        whole = ResourceId.parse(definition(self.azure, id_.name.lower()))
+        permissions = {
+            "actions": list(role.actions),
+            "notActions": list(role.without),
+            "dataActions": list(role.data),
+            "notDataActions": [],
+        }
+        properties = {
+            "roleName": role.name,
+            "type": "BuiltInRole",
+            "description": role.name,
+            "assignableScopes": ["/"],
+            "permissions": [permissions],
+        }
+        return Document(whole, {"id": whole.path, "name": whole.name, "type": self.type, "properties": properties})
+
+    def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:
+        """All roles, or the one of `roleName eq '…'`."""
+        del scope
+        terms = [term for term in query.get("$filter", "").split(" and ") if term and term.lower() != "atscope()"]
+        names = [match[1] for term in terms if (match := _ROLE_NAME.fullmatch(term.strip()))]
+        if len(names) != len(terms):
+            raise AzureError(
+                400, "UnsupportedQuery", f"The query string filter is not supported: '{query['$filter']}'."
+            )
+        roles = [self.read(ResourceId.parse(definition(self.azure, role))) for role in ROLES]
+        return [role for role in roles if all(role.properties["roleName"].lower() == name.lower() for name in names)]
 
 
 def _is_guid(text: str) -> bool:
