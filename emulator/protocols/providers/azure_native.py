@@ -61,6 +61,8 @@ class ResourceSpec:
     """Inputs at the top of `properties` that Azure takes and never gives back."""
     spelled: tuple[str, ...] = ()
     """Properties that ARM spells `Like_This`, where the SDK says `likeThis`."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Properties with another name in ARM: the SDK's and ARM's."""
     getter: str = ""
     """The function that reads it, such as `getRegistry`; derived from the token by default."""
     parameters: tuple[str, ...] = field(init=False)
@@ -68,7 +70,7 @@ class ResourceSpec:
     @property
     def arm_names(self) -> dict[str, str]:
         """ARM's spelling by the SDK's."""
-        return {name[0].lower() + name[1:].replace("_", ""): name for name in self.spelled}
+        return {name[0].lower() + name[1:].replace("_", ""): name for name in self.spelled} | dict(self.renamed)
 
     def __post_init__(self) -> None:
         """Find the path's parameters."""
@@ -109,6 +111,7 @@ TYPES = (
             "statusOfPrimary",
         },
         replaces={"isHnsEnabled", "enableNfsV3"},
+        renamed=(("enableHttpsTrafficOnly", "supportsHttpsTrafficOnly"),),
     ),
     _spec(
         "keyvault:Vault",
@@ -426,10 +429,8 @@ class ArmHandler(ResourceHandler):
         if not self.spec.flat:
             return {**envelope, "properties": inputs.get("properties") or {}}
         names = self.spec.arm_names
-        return {
-            **envelope,
-            "properties": {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope},
-        }
+        properties = {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope}
+        return {**envelope, "properties": properties} if properties else envelope
 
     def _outputs(self, body: Values) -> Values:
         names = {arm: sdk for sdk, arm in self.spec.arm_names.items()}
