@@ -1,4 +1,6 @@
-"""The api-versions that Azure serves, by resource type, as the azure-native SDK 3.x lists them (previews since 2022).
+"""The api-versions that Azure serves, by resource type.
+
+Taken from the azure-native SDK 3.x and the Azure CLI 2.91; previews since 2022.
 
 https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-register-resource-provider
 """
@@ -36,7 +38,9 @@ _TEXTS = {
         "2023-02-01 2023-07-01 2024-04-01-preview 2024-11-01 2024-12-01-preview 2025-05-01 2026-02-01 "
         "2026-03-01-preview "
     ),
-    "Microsoft.OperationalInsights": ("2020-08-01 2020-10-01 2021-06-01 2022-10-01 2023-09-01 2025-02-01 2025-07-01 "),
+    "Microsoft.OperationalInsights": (
+        "2020-08-01 2020-10-01 2021-06-01 2021-12-01-preview 2022-10-01 2023-09-01 2025-02-01 2025-07-01 "
+    ),
     "Microsoft.Insights/components": "2015-05-01 2020-02-02",
     "Microsoft.Insights/autoscaleSettings": "2014-04-01 2015-04-01 2021-05-01-preview 2022-10-01",
     "Microsoft.Insights/diagnosticSettings": "2017-05-01-preview 2021-05-01-preview",
@@ -44,6 +48,7 @@ _TEXTS = {
         "2017-03-01 2017-10-01 2019-05-01 2021-09-01 2022-02-01-preview 2022-12-01 2023-01-01-preview "
         "2023-06-01-preview 2023-07-01 2023-08-01-preview 2023-11-01-preview 2024-11-01-preview 2025-03-01-preview "
         "2025-04-01 2025-05-01-preview 2025-06-01-preview 2025-11-01 2026-01-01-preview 2026-03-01-preview "
+        "2026-09-01-preview "
     ),
     "Microsoft.ContainerRegistry/registries/runs": "2019-06-01-preview 2025-03-01-preview",
     "Microsoft.MachineLearningServices": (
@@ -60,7 +65,7 @@ _TEXTS = {
         "2023-02-01 2023-03-01 2023-04-01 2023-05-01 2023-06-01 2023-07-01 2023-08-01 2023-09-01 2023-10-01 "
         "2023-11-01 2024-01-01 2024-02-01 2024-05-01 2024-07-01 2024-08-01 2024-09-01 2024-10-01 2025-01-01 "
         "2025-02-01 2025-03-01 2025-04-01 2025-05-01 2025-07-01 2025-08-01 2025-09-01 2025-10-01 2026-01-01 "
-        "2026-02-01 2026-03-01 2026-04-01 2026-05-01 "
+        "2026-02-01 2026-03-01 2026-04-01 2026-05-01 2026-06-01 "
     ),
     "Microsoft.Kubernetes": (
         "2021-03-01 2021-10-01 2022-05-01-preview 2022-10-01-preview 2023-11-01-preview 2024-01-01 "
@@ -82,6 +87,8 @@ def versions(type_: str) -> tuple[str, ...]:
     name = type_.lower()
     if _TASKS.match(name):
         name = "microsoft.containerregistry/registries/runs"
+    if name in {"microsoft.resources/subscriptions/resources", "microsoft.resources/subscriptions/providers"}:
+        name = "microsoft.resources"
     while name not in _VERSIONS and "/" in name:
         name = name.rpartition("/")[0]
     return _VERSIONS.get(name, ())

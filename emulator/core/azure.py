@@ -400,6 +400,7 @@ class Azure:
         return Response(200, kind.collection(scope, request.query))
 
     def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any], request: Request) -> Response:
+        id_ = id_.spelled(kind.type)
         with _deserialized():
             body = kind.check_envelope(id_, body)
         parent = id_.parent

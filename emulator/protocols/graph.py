@@ -94,6 +94,7 @@ def _graph(azure: Azure) -> list[BaseRoute]:
         serve("directory/deletedItems/{id}", DELETE=_purge),
         serve("directory/deletedItems/{id}/restore", POST=_restore),
     ]
+    served += [serve("directoryObjects/getByIds", POST=_by_ids)]
     for kind in _KINDS:
         served += [serve(kind, GET=_list, POST=_create)]
         for item in (f"{kind}/{{id}}", f"{kind}(appId='{{app_id}}')"):
@@ -189,6 +190,19 @@ def _rights(call: _Call) -> tuple[int, Values]:
 def _grant_right(call: _Call) -> tuple[int, Values]:
     call.writing()
     return 201, entra.grant_right(call.azure, call.id, str(call.body.get("appRoleId")))
+
+
+def _by_ids(call: _Call) -> tuple[int, Values]:
+    """Service principals and applications by their object ids; unknown ids are left out."""
+    wanted = {str(each) for each in call.body.get("ids") or []}
+    names = {graph.PRINCIPALS: "servicePrincipal", graph.APPLICATIONS: "application"}
+    objects = [
+        {"@odata.type": f"#microsoft.graph.{name}", **document.body}
+        for type_, name in names.items()
+        for document in call.azure.store.of_type(type_)
+        if document.body["id"] in wanted
+    ]
+    return 200, {"value": objects}
 
 
 def _deleted(call: _Call) -> tuple[int, Values]:

@@ -82,6 +82,12 @@ def test_an_object_is_found_by_its_application_id(azure: Cloud) -> None:
     assert ask(azure, "GET", f"applications(appId='{uuid.uuid4()}')").status_code == 404
 
 
+def test_objects_are_found_by_their_ids(azure: Cloud) -> None:
+    made = create(azure)
+    found = ask(azure, "POST", "directoryObjects/getByIds", {"ids": [made["id"], str(uuid.uuid4())]}).json()["value"]
+    assert [(each["id"], each["@odata.type"]) for each in found] == [(made["id"], "#microsoft.graph.application")]
+
+
 def test_the_filters_of_the_azure_cli_are_understood_and_others_refused(azure: Cloud) -> None:
     made = create(azure)
     ask(azure, "POST", "servicePrincipals", {"appId": made["appId"]})
