@@ -91,7 +91,7 @@ class StorageAccount(ResourceType):
             **unchanged,
             **requested,
             "primaryEndpoints": {
-                part: f"https://{name}.{part}.core.windows.net/" for part in ("queue", "table", "file", "dfs", "web")
+                part: f"{self.azure.url}/not-served/{part}/{name}/" for part in ("queue", "table", "file", "dfs", "web")
             }
             | {"blob": f"{storage_data.account_url(self.azure, name)}/"},
         }
