@@ -25,11 +25,12 @@ from emulator.core.options import Options
 from emulator.core.ports import PortInUseError
 from emulator.core.rbac import OWNER
 from emulator.lifecycle import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
-from emulator.protocols import arm, providers, registry_token, tls, vaults
+from emulator.protocols import arm, providers, registries, registry_token, tls, vaults
 from emulator.protocols.gateway import Gateway
 from emulator.protocols.web import RequestLog, azure_error, listening
 from emulator.services.authorization import types as authorization
 from emulator.services.containerregistry import access as registry_access
+from emulator.services.containerregistry.types import Registry
 from emulator.services.graph import access as entra
 from emulator.services.keyvault.types import Vault
 from emulator.services.resources import types as resources
@@ -93,6 +94,8 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
         scope = resources.make_subscription(azure, subscription, title)
         authorization.grant(azure, deployer.object_id, OWNER, scope)
     azure.serve(TYPES)
+    if azure.options.registry_tls == "on":
+        azure.serving(Registry).fronts = registries.Fronts(azure, files)
     azure.serving(Vault).listeners = vaults.Listeners(azure, files)
     stack.enter_context(listening(arm.application(azure), https, files))
     stack.enter_context(listening(_realm(azure), realm, None))

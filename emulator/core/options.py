@@ -43,6 +43,12 @@ class Options:
         "verbatim",
         "json",
     )
+    registry_tls: str = _option(
+        "off",
+        "whether registries, as on Azure, answer https with /acr/v1 (docker then uses it too, which is slower)",
+        "off",
+        "on",
+    )
     role_delay: float = _option(5.0, "seconds until a new role assignment holds")
     page_size: int = _option(100, "items on a page of a list")
 
