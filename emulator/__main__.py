@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from emulator import lifecycle
+from emulator.core import options
 
 _FAILED = 2
 
@@ -56,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
         type=_port,
         help=f"the first endpoint's scoring port; default {lifecycle.DEFAULT_SCORING_PORT}; 0: any free one",
     )
+    for option in fields(options.Options):
+        default = f" (default: {getattr(options.Options, option.name)})"
+        flag, choices = f"--{option.name.replace('_', '-')}", option.metadata["choices"] or None
+        serve.add_argument(flag, choices=choices, metavar="VALUE", help=option.metadata["text"] + default)
     command("stop", _stop, "Stop it with its processes and containers; the state stays.")
     command("stats", _stats, "Print, as JSON, the writes since the start or the last reset-stats.")
     command("deployments", _deployments, "Print the online deployments and their state as JSON.")
@@ -78,9 +84,12 @@ def _port(text: str) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     from emulator import process  # noqa: PLC0415 - all services and faces: the other commands need not wait for them
 
-    process.serve(
-        arguments.state, process.Ports(arguments.port, arguments.scoring_port), lambda text: print(text, flush=True)
-    )
+    try:
+        chosen = options.read(vars(arguments))
+    except ValueError as error:
+        raise lifecycle.CannotServeError(str(error)) from error
+    ports = process.Ports(arguments.port, arguments.scoring_port)
+    process.serve(arguments.state, ports, chosen, lambda text: print(text, flush=True))
     return 0
 
 

@@ -1,11 +1,11 @@
 """Every ARM type that this local Azure serves, in the order in which a restart brings them back."""
 
 from emulator.core.azure import ResourceType
-from emulator.services.authorization.types import RoleAssignment
+from emulator.services.authorization.types import RoleAssignment, RoleDefinition
 from emulator.services.containerregistry.types import Registry, Runs
 from emulator.services.insights.data import Metrics
 from emulator.services.insights.types import AutoscaleSetting, DiagnosticSetting, InsightsComponent
-from emulator.services.keyvault.types import Secret, Vault
+from emulator.services.keyvault.types import DeletedVault, DeletedVaults, Secret, Vault
 from emulator.services.kubernetes.types import ConnectedCluster, Extension, ManagedCluster
 from emulator.services.machinelearningservices.assets.types import (
     Code,
@@ -20,17 +20,31 @@ from emulator.services.machinelearningservices.onlineendpoints.types import Onli
 from emulator.services.machinelearningservices.workspaces.types import Connection, Datastore, Workspace
 from emulator.services.managedidentity.types import UserAssignedIdentity
 from emulator.services.operationalinsights.types import LogWorkspace
-from emulator.services.resources.types import ResourceGroup, Subscription
+from emulator.services.resources.types import (
+    Locations,
+    Providers,
+    ResourceGroup,
+    Resources,
+    ResourcesOfGroup,
+    Subscription,
+)
 from emulator.services.storage.types import StorageAccount
 
 TYPES: tuple[type[ResourceType], ...] = (
     Subscription,
     ResourceGroup,
+    Resources,
+    ResourcesOfGroup,
+    Locations,
+    Providers,
     RoleAssignment,
+    RoleDefinition,
     UserAssignedIdentity,
     StorageAccount,
     Vault,
     Secret,
+    DeletedVault,
+    DeletedVaults,
     LogWorkspace,
     InsightsComponent,
     Registry,

@@ -21,14 +21,16 @@ from emulator.backends import docker_engine
 from emulator.catalogue import TYPES
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
+from emulator.core.options import Options
 from emulator.core.ports import PortInUseError
 from emulator.core.rbac import OWNER
 from emulator.lifecycle import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
-from emulator.protocols import arm, providers, registry_token, tls, vaults
+from emulator.protocols import arm, providers, registries, registry_token, tls, vaults
 from emulator.protocols.gateway import Gateway
 from emulator.protocols.web import RequestLog, azure_error, listening
 from emulator.services.authorization import types as authorization
 from emulator.services.containerregistry import access as registry_access
+from emulator.services.containerregistry.types import Registry
 from emulator.services.graph import access as entra
 from emulator.services.keyvault.types import Vault
 from emulator.services.resources import types as resources
@@ -44,7 +46,7 @@ class Ports:
     scoring: int | None = None
 
 
-def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
+def serve(folder: Path, ports: Ports, options: Options, tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
     # A handler may run in the middle of anything: of all that can be waited for, this alone is made for that.
     ended: SimpleQueue[int] = SimpleQueue()
@@ -57,7 +59,7 @@ def serve(folder: Path, ports: Ports, tell: Callable[[str], None]) -> None:
         stack.enter_context(sole(folder))
         (folder / READY).unlink(missing_ok=True)
         _start_log(folder)
-        azure = Azure(folder)
+        azure = Azure(folder, options)
         stack.callback(azure.store.close)
         stack.callback(docker_engine.close)
         try:
@@ -92,6 +94,8 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
         scope = resources.make_subscription(azure, subscription, title)
         authorization.grant(azure, deployer.object_id, OWNER, scope)
     azure.serve(TYPES)
+    if azure.options.registry_tls == "on":
+        azure.serving(Registry).fronts = registries.Fronts(azure, files)
     azure.serving(Vault).listeners = vaults.Listeners(azure, files)
     stack.enter_context(listening(arm.application(azure), https, files))
     stack.enter_context(listening(_realm(azure), realm, None))

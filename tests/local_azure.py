@@ -19,12 +19,26 @@ from typing import Any
 import httpx
 from azure.identity import ClientSecretCredential
 
+from emulator.core import api_versions
 from tools import azure
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 180.0
 """Seconds that a wait may take on a loaded machine."""
 _EMULATOR = (sys.executable, "-m", "emulator")
+
+
+def newest_version(path: str) -> str:
+    """The newest released api-version of the resource type (and action) that an ARM path names."""
+    words = path.partition("?")[0].strip("/").split("/")
+    if "providers" in [word.lower() for word in words]:
+        last = len(words) - 1 - [word.lower() for word in reversed(words)].index("providers")
+        namespace, *rest = words[last + 1 :]
+        type_ = "/".join([namespace, *rest[::2]])
+    else:
+        type_ = "Microsoft.Resources/" + ("resourceGroups" if len(words) > 2 else "subscriptions")
+    known = api_versions.versions(type_)
+    return next((each for each in reversed(known) if "preview" not in each), known[-1] if known else "2024-01-01")
 
 
 @dataclass(frozen=True)
@@ -79,9 +93,10 @@ class Cloud:
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> httpx.Response:  # noqa: ANN401
         """One ARM request below the subscription (or of a whole id), as the deployer unless a token is given."""
         whole = path if path.startswith("/") else f"{self.subscription}/{path}"
-        joiner = "&" if "?" in whole else "?"
+        joiner = "" if "api-version=" in whole else "&" if "?" in whole else "?"
+        version = f"api-version={newest_version(whole)}" if joiner else ""
         headers = {"Authorization": f"Bearer {token or self.token()}"}
-        return self.http.request(method, f"{whole}{joiner}api-version=2024-01-01", json=body, headers=headers)
+        return self.http.request(method, f"{whole}{joiner}{version}", json=body, headers=headers)
 
     def finish(self, answer: httpx.Response) -> dict[str, Any]:
         """Wait for a long operation's end and return the operation (or the answer itself where nothing goes on)."""
@@ -116,6 +131,8 @@ class LocalAzure:
     process: subprocess.Popen[bytes] | None = None
     extra: dict[str, str] = field(default_factory=dict)
     """Variables of the process beside the test's own."""
+    options: tuple[str, ...] = ()
+    """Options of `serve`."""
 
     def start(self) -> "LocalAzure":
         """Start it and wait until it serves."""
@@ -123,9 +140,9 @@ class LocalAzure:
         (self.folder / "ready.json").unlink(missing_ok=True)
         with (self.folder / "azure.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*_EMULATOR, "serve", "--state", str(self.folder), "--port=0", "--scoring-port=0"],
+                [*_EMULATOR, "serve", "--state", str(self.folder), "--port=0", "--scoring-port=0", *self.options],
                 cwd=ROOT,
-                env={**os.environ, **azure.machine(), **self.extra},
+                env={"LOCAL_AZURE_ROLE_DELAY": "0.001", **os.environ, **azure.machine(), **self.extra},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -178,9 +195,9 @@ class LocalAzure:
 
 
 @contextmanager
-def local_azure(folder: Path) -> Iterator[Cloud]:
+def local_azure(folder: Path, *options: str) -> Iterator[Cloud]:
     """Start the real process in a folder, and end it cleanly."""
-    local = LocalAzure(folder).start()
+    local = LocalAzure(folder, options=options).start()
     try:
         yield local.cloud
     finally:

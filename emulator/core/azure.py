@@ -5,20 +5,25 @@ demands and does stands in its `ResourceType` (emulator/services).
 """
 
 import logging
+import re
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlencode
 
+from emulator.core import api_versions, tags
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId, split
 from emulator.core.locations import region
 from emulator.core.operations import Operation, Operations
+from emulator.core.options import Options
 from emulator.core.ports import Ports
 from emulator.core.rbac import AccessControl, Principal
 from emulator.core.store import Document, Store
@@ -26,8 +31,9 @@ from emulator.core.store import Document, Store
 _log = logging.getLogger(__name__)
 _GLANCE = 0.1
 """Seconds between two checks of a fault that delays something."""
-_MOST_TAGS = 50
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
+_PROVIDERS = "Microsoft.Resources/subscriptions/providers"
+_PROVIDER_ACTION = re.compile(r"(/subscriptions/[^/]+)/providers/([^/]+)/(\w+)/?", re.IGNORECASE)
 _ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
 
 
@@ -59,8 +65,16 @@ class ResourceType:
     required: ClassVar[tuple[str, ...]] = ()
     #: Whether PUT and DELETE answer at once and the work goes on in an operation.
     long: ClassVar[bool] = False
-    #: Whether DELETE does so though PUT does not.
-    long_delete: ClassVar[bool] = False
+    #: Whether DELETE does so, where it differs from PUT.
+    long_delete: ClassVar[bool | None] = None
+    #: The status of a PATCH.
+    patched: ClassVar[int] = 200
+    #: Whether the type shows `systemData`.
+    system_data: ClassVar[bool] = True
+    #: Properties that newer api-versions show, each with the versions that do not.
+    unknown_in: ClassVar[Mapping[str, frozenset[str]]] = {}
+    #: Whether a list takes `$filter`.
+    filtered: ClassVar[bool] = False
     #: Whether the type shows no `provisioningState`.
     stateless: ClassVar[bool] = False
     #: The status of a PUT that creates something: clients take no other success than the type's own.
@@ -75,13 +89,7 @@ class ResourceType:
             if not body.get(name):
                 code = "LocationRequired" if name == "location" else "InvalidRequestContent"
                 raise AzureError(400, code, f"The {name} property is required for the resource '{id_.path}'.")
-        tags = body.get("tags") or {}
-        if len(tags) > _MOST_TAGS or not all(isinstance(value, str) for value in tags.values()):
-            raise AzureError(
-                400,
-                "InvalidTag",
-                f"The tags of '{id_.name}' are wrong: at most {_MOST_TAGS}, and every value is a text.",
-            )
+        tags.check(body.get("tags"))
         if not isinstance(body.get("properties", {}), dict | None):
             raise AzureError(400, "InvalidRequestContent", f"The 'properties' of '{id_.name}' is not a JSON object.")
         location = body.get("location")
@@ -104,8 +112,18 @@ class ResourceType:
     def check_delete(self, document: Document) -> None:
         """Refuse a DELETE of this very resource. Not called when a parent's deletion removes it."""
 
+    def retire(self, document: Document, children: list[Document], query: dict[str, str]) -> None:
+        """Set aside what a soft delete keeps, before the children go."""
+
+    def purge(self, id_: ResourceId, query: dict[str, str]) -> None:
+        """A DELETE of what does not exist (any more): purge what a soft delete has set aside, where that is asked."""
+
     def remove(self, document: Document) -> None:
         """Do the real work of a DELETE. Children are already gone."""
+
+    def read(self, id_: ResourceId) -> Document:
+        """The document of a GET (404 where there is none)."""
+        return self.azure.find(id_.path)
 
     def action_target(self, id_: ResourceId, action: str) -> Document:  # noqa: ARG002 - for subclasses
         """The document that an action is about; it exists, but for actions that come before the PUT."""
@@ -117,22 +135,41 @@ class ResourceType:
 
     def show(self, document: Document) -> dict[str, Any]:
         """What GET answers."""
-        if not self.stateless:
-            return document.body
-        properties = {name: value for name, value in document.properties.items() if name != "provisioningState"}
-        return {**document.body, "properties": properties}
+        hidden = {"provisioningState"} if self.stateless else set()
+        properties = {name: value for name, value in document.properties.items() if name not in hidden}
+        body = {name: value for name, value in document.body.items() if name != "systemData" or self.system_data}
+        return {**body, "properties": properties} if "properties" in body else body
+
+    def shown(self, document: Document, query: Mapping[str, str]) -> dict[str, Any]:
+        """What GET answers in an api-version."""
+        body, version = self.show(document), query.get("api-version", "").lower()
+        hidden = {name for name, versions in self.unknown_in.items() if version in versions}
+        if not hidden:
+            return body
+        return {**body, "properties": {name: value for name, value in body["properties"].items() if name not in hidden}}
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:  # noqa: ARG002 - for subclasses
         """The documents that a GET of the collection below a scope answers."""
         return self.azure.store.of_type(self.type, scope)
 
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
-        """What GET of the collection below a scope answers."""
-        return {"value": [self.show(document) for document in self.listing(scope, query)]}
+        """What GET of the collection below a scope answers: a page of it."""
+        return self.azure.page(
+            [self.shown(document, query) for document in self.listing(scope, query)], scope, self.type, query
+        )
 
     def log(self, document: Document) -> str | None:  # noqa: ARG002 - for subclasses
         """What the thing behind a document has written, for `emulator logs`; None where it writes none."""
         return None
+
+    def provider(self, scope: ResourceId, namespace: str) -> dict[str, Any]:
+        """One resource provider; only the type of providers knows any."""
+        raise AzureError(404, "InvalidResourceNamespace", f"{scope.path} has no provider '{namespace}'.")
+
+    def perform(self, scope: ResourceId, namespace: str, action: str, body: dict[str, Any]) -> dict[str, Any]:
+        """An action of a resource provider; only the type of providers knows any."""
+        del body
+        raise AzureError(404, "NotFound", f"'{action}' is not an action of {namespace} at {scope.path}")
 
     def resume(self, document: Document) -> None:
         """Bring back, after a restart, what a document says exists (processes, containers)."""
@@ -147,10 +184,11 @@ Served = TypeVar("Served", bound=ResourceType)
 class Azure:
     """One local Azure: a store, the types it serves, and what is going on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Options | None = None) -> None:
         self.folder = folder
+        self.options = options or Options()
         self.store = Store(folder)
-        self.access = AccessControl(self.store)
+        self.access = AccessControl(self.store, self.options.role_delay)
         self.operations = Operations()
         self.ports = Ports(self.store)
         self.faults: dict[str, Any] = dict(self.store.fact("faults") or {})
@@ -172,6 +210,11 @@ class Azure:
         """Add types, in the order in which `resume` shall go through them."""
         for kind in types:
             self._types[kind.type.lower()] = kind(self)
+
+    @property
+    def types(self) -> list[str]:
+        """The names of all types, as ARM spells them."""
+        return [kind.type for kind in self._types.values()]
 
     def service(self, type_: str) -> ResourceType:
         """The service of an ARM type (404 as Azure words it)."""
@@ -234,16 +277,9 @@ class Azure:
         method = request.method.upper()
         if method not in _VERBS:
             raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
-        parts = request.path.strip("/").split("/")
-        subscriptions = {self.subscription, self.other_subscription}
-        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in subscriptions:
-            raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+        self._check_subscription(request.path)
         if method == "POST":
-            path, _, action = request.path.rstrip("/").rpartition("/")
-            kind = self.service(ResourceId.parse(path).type)
-            document = kind.action_target(ResourceId.parse(path), action)
-            self.access.demand(request.principal, f"{document.id.type}/{action}/action", document.id)
-            return kind.action(document, action, request)
+            return self._post(request)
         try:
             id_ = ResourceId.parse(request.path)
         except AzureError:
@@ -251,13 +287,38 @@ class Azure:
                 return self._list(request)
             raise
         kind = self.service(id_.type)
+        _check_version(kind.type, request)
         self.access.demand(request.principal, f"{kind.type}/{_VERBS[method]}", id_)
         if method in {"GET", "HEAD"}:
-            return Response(200, kind.show(self.find(id_.path)))
+            return Response(200, kind.shown(kind.read(id_), request.query))
         if method == "DELETE":
-            return self._delete(id_, kind)
-        body = request.body if method == "PUT" else kind.patch(self.find(id_.path), request.body)
-        return self._put(id_, kind, body)
+            return self._delete(id_, kind, request)
+        return self._patch(id_, kind, request) if method == "PATCH" else self._put(id_, kind, request.body, request)
+
+    def _check_subscription(self, path: str) -> None:
+        parts = path.strip("/").split("/")
+        subscriptions = {self.subscription, self.other_subscription}
+        if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in subscriptions:
+            raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+
+    def _post(self, request: Request) -> Response:
+        """An action of a resource, or of a resource provider."""
+        if match := _PROVIDER_ACTION.fullmatch(request.path):
+            scope = ResourceId.parse(match[1])
+            self.access.demand(request.principal, f"{match[2]}/{match[3]}/action", scope)
+            return Response(200, self.service(_PROVIDERS).perform(scope, match[2], match[3], request.body))
+        path, _, action = request.path.rstrip("/").rpartition("/")
+        kind = self.service(ResourceId.parse(path).type)
+        _check_version(f"{kind.type}/{action}", request)
+        document = kind.action_target(ResourceId.parse(path), action)
+        self.access.demand(request.principal, f"{document.id.type}/{action}/action", document.id)
+        with _deserialized():
+            return kind.action(document, action, request)
+
+    def _patch(self, id_: ResourceId, kind: ResourceType, request: Request) -> Response:
+        with _deserialized():
+            body = kind.patch(self.find(id_.path), request.body)
+        return replace(self._put(id_, kind, body, request), status=kind.patched)
 
     def find(self, path: str) -> Document:
         """The document of an id (404 as Azure words it)."""
@@ -265,14 +326,33 @@ class Azure:
         document = self.store.get(id_)
         if document is not None:
             return document
-        if id_.type == "Microsoft.Resources/resourceGroups":
-            raise AzureError(404, "ResourceGroupNotFound", f"Resource group '{id_.name}' could not be found.")
+        self._check_group_exists(id_)
         raise AzureError(
             404,
             "ResourceNotFound",
             f"The Resource '{id_.type}/{id_.name}' under resource group '{id_.group}' was not found."
             " For more details please go to https://aka.ms/ARMResourceNotFoundFix",
         )
+
+    def _check_group_exists(self, id_: ResourceId) -> None:
+        """Refuse what lies in a resource group that does not exist."""
+        group = id_.name if id_.type == "Microsoft.Resources/resourceGroups" else id_.group
+        if group and self.store.get(ResourceId.parse("/".join(id_.path.split("/")[:5]))) is None:
+            raise AzureError(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
+
+    def page(self, items: list[dict[str, Any]], scope: ResourceId, type_: str, query: dict[str, str]) -> dict[str, Any]:
+        """A page of a list, with `nextLink` where more follows. `$top` limits it, `$skip` and `$skipToken` begin it."""
+        start = _count(query, "$skipToken") or _count(query, "$skip")
+        end = start + (_count(query, "$top") or self.options.page_size)
+        if end >= len(items):
+            return {"value": items[start:]}
+        parameters = {**query, "$skipToken": str(end)}
+        parameters.pop("$skip", None)
+        parent, _, collection = type_.rpartition("/")
+        path = scope.path if "/" in parent else f"{scope.path}/providers/{parent}"
+        if type_ == "Microsoft.Resources/resourceGroups":
+            path = scope.path
+        return {"value": items[start:end], "nextLink": f"{self.url}{path}/{collection}?{urlencode(parameters)}"}
 
     def linked(self, path: object, *types: str) -> Document | None:
         """The resource that a property of another one names; None unless it exists and is of one of these types."""
@@ -295,6 +375,12 @@ class Azure:
 
     def _list(self, request: Request) -> Response:
         path, _, collection = request.path.rstrip("/").rpartition("/")
+        if path.lower().endswith("/providers"):
+            scope = ResourceId.parse(path.rpartition("/")[0])
+            self.access.demand(request.principal, "Microsoft.Resources/subscriptions/providers/read", scope)
+            return Response(
+                200, self.service("Microsoft.Resources/subscriptions/providers").provider(scope, collection)
+            )
         head, namespace = split(path)
         if namespace and "/" not in namespace:
             path, type_ = head, f"{namespace}/{collection}"
@@ -303,11 +389,20 @@ class Azure:
         else:
             type_ = f"{ResourceId.parse(path).type}/{collection}"
         kind, scope = self.service(type_), ResourceId.parse(path)
+        _check_version(kind.type, request)
+        if request.query.get("$filter") and not kind.filtered:
+            raise AzureError(
+                400,
+                "InvalidFilterInQueryString",
+                f"Invalid $filter '{request.query['$filter']}' specified in the query string.",
+            )
         self.access.demand(request.principal, f"{kind.type}/read", scope)
         return Response(200, kind.collection(scope, request.query))
 
-    def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any]) -> Response:
-        body = kind.check_envelope(id_, body)
+    def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any], request: Request) -> Response:
+        id_ = id_.spelled(kind.type)
+        with _deserialized():
+            body = kind.check_envelope(id_, body)
         parent = id_.parent
         if parent is not None and parent.type != "Microsoft.Resources/subscriptions":
             self.find(parent.path)
@@ -324,20 +419,18 @@ class Azure:
                     "type": kind.type,
                     **envelope,
                     "properties": dict(body.get("properties") or {}),
-                    "systemData": {
-                        "createdAt": old.body["systemData"]["createdAt"] if old else now(),
-                        "lastModifiedAt": now(),
-                    },
+                    "systemData": _system_data(old, request.principal),
                 },
                 dict(old.private) if old else {},
             )
-            new = kind.check(new, old)
+            with _deserialized():
+                new = kind.check(new, old)
             self.count(kind.type)
             if not kind.long:
                 created = kind.provision(new.having(provisioningState="Succeeded"), old)
                 self.store.put(created)
                 lock.release()
-                return Response(200 if old else kind.created, kind.show(created))
+                return Response(200 if old else kind.created, kind.shown(created, request.query))
             started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
         except BaseException:
             lock.release()
@@ -355,19 +448,25 @@ class Azure:
                 lock.release()
 
         operation = self.operations.start(id_.path, work)
-        return Response(200 if old else kind.created, kind.show(started), operation)
+        return Response(200 if old else kind.created, kind.shown(started, request.query), operation)
 
-    def _delete(self, id_: ResourceId, kind: ResourceType) -> Response:
+    def _delete(self, id_: ResourceId, kind: ResourceType, request: Request) -> Response:
         document = self.store.get(id_)
         if document is None:
+            self._check_group_exists(id_)
+            kind.purge(id_, request.query)
             return Response(204)
         kind.check_delete(document)
         lock = self._lock_resource(id_)
 
         def work() -> None:
             try:
+                # What is set aside for a recovery comes first: the removals take apart what it describes.
+                kind.retire(document, self.store.under(id_), request.query)
                 for child in self.store.under(id_):
-                    self.service(child.id.type).remove(child)
+                    service = self.service(child.id.type)
+                    service.retire(child, self.store.under(child.id), {})
+                    service.remove(child)
                     self.store.delete(child.id)
                 kind.remove(document)
                 self.store.delete(id_)
@@ -379,7 +478,7 @@ class Azure:
                 lock.release()
 
         self.count(kind.type)
-        if kind.long or kind.long_delete:
+        if kind.long if kind.long_delete is None else kind.long_delete:
             self.store.put(document.having(provisioningState="Deleting"))
             return Response(202, None, self.operations.start(id_.path, work))
         work()
@@ -406,6 +505,50 @@ class Azure:
                 409, "Conflict", f"Another operation on '{id_.name}' is in progress; try again when it has finished"
             )
         return lock
+
+
+def _system_data(old: Document | None, principal: Principal) -> dict[str, str]:
+    """Who wrote a resource, and when; the deployer's and others' client ids, since all are applications.
+
+    https://learn.microsoft.com/rest/api/azureml/workspaces/get#systemdata
+    """
+    client, moment = principal.app_id or principal.object_id, now()
+    created = {"createdBy": client, "createdByType": "Application", "createdAt": moment}
+    before = {name: value for name, value in (old.body.get("systemData") or {}).items() if old} if old else {}
+    return {
+        **created,
+        **{name: before[name] for name in created if name in before},
+        "lastModifiedBy": client,
+        "lastModifiedByType": "Application",
+        "lastModifiedAt": moment,
+    }
+
+
+def _check_version(type_: str, request: Request) -> None:
+    if "api-version" in request.query:
+        api_versions.check(type_, request.query["api-version"])
+
+
+def _count(query: dict[str, str], name: str) -> int:
+    """A query parameter that is a whole number; 0 where it is absent."""
+    text = query.get(name, "0")
+    if not text.isdigit():
+        raise AzureError(400, "InvalidQueryParameterValue", f"The value '{text}' of '{name}' is not a whole number.")
+    return int(text)
+
+
+@contextmanager
+def _deserialized() -> Iterator[None]:
+    """Answer a body of the wrong shape as Azure does: it cannot be deserialized."""
+    try:
+        yield
+    except (AttributeError, TypeError, KeyError, ValueError, IndexError) as error:
+        _log.info("a body that is refused", exc_info=error)
+        raise AzureError(
+            400,
+            "InvalidRequestContent",
+            f"The request content was invalid and could not be deserialized: {' '.join(str(error).split())}.",
+        ) from error
 
 
 def now() -> str:

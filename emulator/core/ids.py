@@ -3,6 +3,7 @@
 https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
 """
 
+import re
 from dataclasses import dataclass
 
 from emulator.core.errors import AzureError
@@ -28,7 +29,7 @@ class ResourceId:
     @classmethod
     def parse(cls, path: str) -> "ResourceId":
         """Read an id of a subscription, a resource group, a resource or an extension of one (400 otherwise)."""
-        path = "/" + path.strip("/")
+        path = "/" + re.sub("//+", "/", path.strip("/"))
         _, tail = split(path)
         if tail:
             namespace, *rest = tail.split("/")
@@ -75,6 +76,18 @@ class ResourceId:
         if self.type == "Microsoft.Resources/resourceGroups":
             return ResourceId.parse(self.path.rsplit("/", 2)[0])
         return None
+
+    def spelled(self, type_: str) -> "ResourceId":
+        """The same id as Azure writes it: `resourceGroups`, and the type in its own letters."""
+        head, tail = split(self.path)
+        head = re.sub("(?i)^/subscriptions/([^/]+)", r"/subscriptions/\1", head)
+        head = re.sub("(?i)^(/subscriptions/[^/]+)/resourcegroups/", r"\1/resourceGroups/", head)
+        if not tail:
+            return ResourceId.parse(head)
+        namespace, *kinds = type_.split("/")
+        names = tail.split("/")[2::2]
+        pairs = "/".join(f"{kind}/{name}" for kind, name in zip(kinds, names, strict=True))
+        return ResourceId.parse(f"{head}/providers/{namespace}/{pairs}")
 
     def child(self, kind: str, name: str) -> "ResourceId":
         """The id of a child of this resource."""

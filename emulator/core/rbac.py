@@ -4,6 +4,7 @@ Owns the decision; role assignments themselves are ARM documents (Microsoft.Auth
 https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 """
 
+import time
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -90,10 +91,15 @@ def _matches(action: str, patterns: tuple[str, ...]) -> bool:
 
 
 class AccessControl:
-    """Answers by the role assignments in the store: at the scope itself or at any scope above it."""
+    """Answers by the role assignments in the store: at the scope itself or at any scope above it.
 
-    def __init__(self, store: Store) -> None:
+    A new assignment holds after `delay` seconds.
+    https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symptom---role-assignment-changes-are-not-being-detected
+    """
+
+    def __init__(self, store: Store, delay: float = 0.0) -> None:
         self._store = store
+        self._delay = delay
 
     def roles_of(self, object_id: str, scope: ResourceId) -> list[Role]:
         """The roles that hold for a principal at a scope."""
@@ -101,6 +107,7 @@ class AccessControl:
             ROLES[document.properties["roleDefinitionId"].rsplit("/", 1)[1].lower()]
             for document in self._store.of_type(ASSIGNMENTS)
             if document.properties["principalId"] == object_id
+            and time.time() - float(document.private.get("since", 0)) >= self._delay
             and (scope.key + "/").startswith(document.properties["scope"].lower().rstrip("/") + "/")
         ]
 

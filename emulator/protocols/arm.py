@@ -136,4 +136,4 @@ def _operation(azure: Azure, request: Request, kind: str, operation: Operation) 
     document = azure.store.get(ResourceId.parse(operation.resource))
     if document is None:
         return Response(status_code=204)
-    return JSONResponse(azure.service(document.id.type).show(document))
+    return JSONResponse(azure.service(document.id.type).shown(document, request.query_params))

@@ -74,6 +74,7 @@ def routes(azure: Azure) -> list[BaseRoute]:
 
 
 async def _write(azure: Azure, request: Request, path: Path) -> Response:
+    await run_in_threadpool(_check_conditions, request, path)
     part = request.query_params.get("comp", "")
     if part == "block":
         await _receive(request, _block(path, request.query_params.get("blockid", "")))
@@ -90,6 +91,19 @@ async def _write(azure: Azure, request: Request, path: Path) -> Response:
         await _receive(request, path)
         azure.count("uploads")
     return Response(status_code=201, headers={**_VERSION, **(_about(path) if part != "block" else {})})
+
+
+def _check_conditions(request: Request, path: Path) -> None:
+    """Refuse a write whose condition is not met.
+
+    https://learn.microsoft.com/rest/api/storageservices/specifying-conditional-headers-for-blob-service-operations
+    """
+    exists = path.is_file()
+    if request.headers.get("if-none-match") == "*" and exists:
+        raise AzureError(409, "BlobAlreadyExists", "The specified blob already exists.")
+    wanted = request.headers.get("if-match")
+    if wanted is not None and not (exists and wanted in {"*", _about(path)["ETag"]}):
+        raise AzureError(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
 
 
 async def _receive(request: Request, path: Path) -> None:
@@ -148,6 +162,8 @@ def _join(path: Path, ids: list[str]) -> None:
 def _read(request: Request, path: Path, metadata: dict[str, str]) -> Response:
     if not path.is_file():
         raise AzureError(404, "BlobNotFound", "The specified blob does not exist.")
+    if request.headers.get("if-none-match") in {"*", _about(path)["ETag"]}:
+        return Response(None, 304, {**_about(path), **_VERSION})
     # A growing log may get longer meanwhile: this length is announced and sent.
     size = path.stat().st_size
     start, end, status = 0, size - 1, 200

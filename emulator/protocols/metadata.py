@@ -13,11 +13,16 @@ from starlette.routing import BaseRoute, Route
 from emulator.core.azure import Azure
 from emulator.services.graph import access as entra
 
+_SUFFIXES = ("acrLoginServer", "keyVaultDns", "storage", "mhsmDns", "sqlServerHostname", "attestationEndpoint")
+_NOT_SERVED = (
+    *("media", "batch", "activeDirectoryDataLake", "sqlManagement", "appInsightsResourceId"),
+    *("appInsightsTelemetryChannelResourceId", "logAnalyticsResourceId"),
+)
 _SINGLE_SINCE = "2022-09-01"
 
 
 def endpoints(azure: Azure) -> dict[str, Any]:
-    """This cloud. Suffixes of services that are not reached by name are those of the public cloud."""
+    """This cloud. Every address is on this machine, also of services that are not served: no client reaches Azure."""
     url = azure.url
     return {
         "portal": url,
@@ -27,27 +32,14 @@ def endpoints(azure: Azure) -> dict[str, Any]:
             "tenant": "common",
             "identityProvider": "AAD",
         },
-        "media": "https://rest.media.azure.net",
-        "graphAudience": "https://graph.windows.net/",
-        "graph": "https://graph.windows.net/",
+        "graphAudience": f"{url}/graph/",
+        "graph": f"{url}/graph/",
         "name": "LocalAzure",
-        "suffixes": {
-            "acrLoginServer": "localhost",
-            "keyVaultDns": "localhost",
-            "storage": "core.windows.net",
-            "mhsmDns": "managedhsm.azure.net",
-            "sqlServerHostname": "database.windows.net",
-            "attestationEndpoint": "attest.azure.net",
-        },
-        "batch": "https://batch.core.windows.net/",
+        "suffixes": dict.fromkeys(_SUFFIXES, "localhost"),
         "resourceManager": url,
         "vmImageAliasDoc": "",
-        "activeDirectoryDataLake": "https://datalake.azure.net/",
-        "sqlManagement": "https://management.core.windows.net:8443/",
         "microsoftGraphResourceId": f"{url}/graph/",
-        "appInsightsResourceId": "https://api.applicationinsights.io",
-        "appInsightsTelemetryChannelResourceId": "https://dc.applicationinsights.azure.com/v2/track",
-        "logAnalyticsResourceId": "https://api.loganalytics.io",
+        **{name: f"{url}/not-served/{name}" for name in _NOT_SERVED},
     }
 
 

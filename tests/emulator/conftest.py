@@ -1,6 +1,7 @@
 """The core and its services in this process, for tests that need no protocol."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from emulator.catalogue import TYPES
 from emulator.core.azure import Azure, Request
+from emulator.core.options import Options
 from emulator.core.rbac import OWNER, Principal
 from emulator.services.authorization import types as authorization
 from emulator.services.graph import access as entra
@@ -42,15 +44,22 @@ class InProcessAzure:
         return found
 
 
+@contextmanager
+def in_process(folder: Path, options: Options) -> Iterator[InProcessAzure]:
+    """One with a state folder below `folder`."""
+    azure = Azure(folder / "state", options)
+    azure.ports.choose("https")
+    deployer = entra.deployer(azure)
+    authorization.grant(azure, deployer.object_id, OWNER, resources.make_subscription(azure))
+    azure.serve(TYPES)
+    local = InProcessAzure(azure, deployer.principal)
+    local.ask("PUT", local.group, {"location": "westeurope"})
+    yield local
+    azure.store.close()
+
+
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[InProcessAzure]:
-    """A fresh one for each test."""
-    azure = Azure(tmp_path / "state")
-    azure.ports.choose("https")
-    made = entra.deployer(azure)
-    authorization.grant(azure, made.object_id, OWNER, resources.make_subscription(azure))
-    azure.serve(TYPES)
-    found = InProcessAzure(azure, made.principal)
-    found.ask("PUT", found.group, {"location": "westeurope"})
-    yield found
-    azure.store.close()
+    """A fresh one for each test, in which a role holds at once."""
+    with in_process(tmp_path, Options(role_delay=0)) as started:
+        yield started

@@ -3,6 +3,7 @@
 Skipped where they are absent; `ARM_TYPES` names another folder.
 """
 
+import importlib.util
 import json
 import os
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from emulator.core.azure import Request
 from tests.conftest import ROOT
 from tests.emulator.conftest import InProcessAzure
 from tests.emulator.test_inputs import WELL
@@ -81,7 +83,33 @@ def _writable(type_name: str) -> dict[str, Any]:
     return {name: value for name, value in samples.items() if value is not None}
 
 
-@pytest.mark.parametrize("type_name", [name for name in WELL if _is_published(name)])
+PUBLISHED = [name for name in WELL if _is_published(name)]
+
+
+def _validator() -> Any:  # noqa: ANN401 - a module without types
+    spec = importlib.util.spec_from_file_location("validate", TYPES / "validate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("type_name", PUBLISHED)
+def test_answers_have_the_published_shape(local: InProcessAzure, type_name: str) -> None:
+    path, body_of = WELL[type_name]
+    path = path.format(subscription=local.azure.subscription)
+    whole = path if path.startswith("/") else f"{local.group}/{path}"
+    version = _published(type_name)[1]["name"].split("@")[1]
+    local.ask("PUT", path, body_of(local))
+    shown = local.azure.request(Request("GET", whole, local.deployer, {}, {"api-version": version})).body
+    validate = _validator()
+    row = {"method": "GET", "id": whole, "apiVersion": version, "answer": shown}
+    _, _, findings = validate.check(validate.Library(TYPES), row, answers=True)
+    assert [finding for finding in findings if finding.level == "error"] == []
+
+
+@pytest.mark.parametrize("type_name", PUBLISHED)
 def test_every_writable_property_of_the_published_type_is_accepted_and_shown(
     local: InProcessAzure, type_name: str
 ) -> None:

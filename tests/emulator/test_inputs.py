@@ -37,8 +37,15 @@ from tests.scoring import ROUTES
 
 GUID = "11111111-1111-1111-1111-111111111111"
 NOBODY_WRITES = {
+    "Microsoft.Authorization/roleDefinitions",
     "Microsoft.Insights/metrics",
+    "Microsoft.KeyVault/deletedVaults",
+    "Microsoft.KeyVault/locations/deletedVaults",
+    "Microsoft.Resources/resourceGroups/resources",
     "Microsoft.Resources/subscriptions",
+    "Microsoft.Resources/subscriptions/locations",
+    "Microsoft.Resources/subscriptions/providers",
+    "Microsoft.Resources/subscriptions/resources",
     "Microsoft.ContainerRegistry/registries/runs",
     "Microsoft.MachineLearningServices/workspaces/datastores",
 }

@@ -28,11 +28,13 @@ from emulator.protocols.providers.base import (
     Values,
     error_text,
 )
+from emulator.services.keyvault import data as keyvault
 
 _NOT_FOUND = 404
 _HALF_MADE = "it exists but its provisioning failed"
 _COMMON = frozenset({"id", "name", "type", "systemData", "azureApiVersion"})
 _RANDOM_DIGITS = 8
+_SECRET = "azure-native:keyvault:Secret"  # noqa: S105 - a type token
 _WHOLE_IDS = frozenset({"scope", "resourceUri"})
 """Path parameters that are ids of their own."""
 
@@ -59,6 +61,8 @@ class ResourceSpec:
     """Inputs at the top of `properties` that Azure takes and never gives back."""
     spelled: tuple[str, ...] = ()
     """Properties that ARM spells `Like_This`, where the SDK says `likeThis`."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Properties with another name in ARM: the SDK's and ARM's."""
     getter: str = ""
     """The function that reads it, such as `getRegistry`; derived from the token by default."""
     parameters: tuple[str, ...] = field(init=False)
@@ -66,7 +70,7 @@ class ResourceSpec:
     @property
     def arm_names(self) -> dict[str, str]:
         """ARM's spelling by the SDK's."""
-        return {name[0].lower() + name[1:].replace("_", ""): name for name in self.spelled}
+        return {name[0].lower() + name[1:].replace("_", ""): name for name in self.spelled} | dict(self.renamed)
 
     def __post_init__(self) -> None:
         """Find the path's parameters."""
@@ -107,6 +111,7 @@ TYPES = (
             "statusOfPrimary",
         },
         replaces={"isHnsEnabled", "enableNfsV3"},
+        renamed=(("enableHttpsTrafficOnly", "supportsHttpsTrafficOnly"),),
     ),
     _spec(
         "keyvault:Vault",
@@ -322,8 +327,15 @@ class ArmHandler(ResourceHandler):
         return self._outputs(self._put(id_, new))
 
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
-        """DELETE; gone already is fine."""
+        """DELETE; gone already is fine. Of a secret through its vault's data plane, as the provider's source has it.
+
+        https://github.com/pulumi/pulumi-azure-native (provider/pkg/resources/customresources)
+        """
         try:
+            if self._azure.options.data_plane_deletes == "on" and self.spec.token == _SECRET:
+                vault = self._azure.find(id_.rpartition("/secrets/")[0])
+                keyvault.delete_secret(self._azure, self._principal, vault, id_.rpartition("/")[2])
+                return
             self._wait(self._ask("DELETE", id_))
         except AzureError as error:
             if error.status != _NOT_FOUND:
@@ -417,10 +429,8 @@ class ArmHandler(ResourceHandler):
         if not self.spec.flat:
             return {**envelope, "properties": inputs.get("properties") or {}}
         names = self.spec.arm_names
-        return {
-            **envelope,
-            "properties": {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope},
-        }
+        properties = {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope}
+        return {**envelope, "properties": properties} if properties else envelope
 
     def _outputs(self, body: Values) -> Values:
         names = {arm: sdk for sdk, arm in self.spec.arm_names.items()}

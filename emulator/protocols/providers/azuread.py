@@ -36,14 +36,15 @@ class _Graph(ResourceHandler):
         self._azure = azure
         self._principal = principal
 
-    def _demand(self) -> None:
+    def _demand(self, type_: str = "", id_: str = "") -> None:
         """Writing in the directory takes a right there; ARM's roles do not count."""
-        if not entra.may_use_graph(self._azure, self._principal):
-            raise AzureError(
-                403,
-                "Authorization_RequestDenied",
-                "Insufficient privileges to complete the operation in the directory.",
-            )
+        entra.demand_right(self._azure, self._principal, graph.lookup(self._azure, type_, _own(id_)) if id_ else None)
+
+    def _with_actual_owners(self, type_: str, id_: str, outputs: Values) -> Values:
+        """Outputs with the owners of now, where the program manages them."""
+        if "owners" not in outputs:
+            return outputs
+        return {**outputs, "owners": [each["id"] for each in graph.owners(self._azure, type_, _own(id_))]}
 
 
 class Application(_Graph):
@@ -71,22 +72,24 @@ class Application(_Graph):
             other["displayName"] == new["displayName"] for other in graph.list_applications(self._azure)
         ):
             raise AzureError(409, "ImportAsExistsError", f"an application named '{new['displayName']}' exists already")
-        body = graph.create_application(self._azure, new)
+        body = graph.create_application(self._azure, _with_owners(new))
         return f"/applications/{body['id']}", self._outputs(body, new)
 
     def read(self, id_: str, outputs: Values) -> Values | None:
         """GET /applications/{id}."""
         body = _found(graph.get_application, self._azure, id_)
-        return None if body is None else self._outputs(body, outputs)
+        return None if body is None else self._outputs(body, self._with_actual_owners(graph.APPLICATIONS, id_, outputs))
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
         """PATCH /applications/{id}."""
-        self._demand()
-        return self._outputs(graph.update_application(self._azure, _own(id_), new), new)
+        self._demand(graph.APPLICATIONS, id_)
+        if "owners" in new:
+            graph.set_owners(self._azure, graph.APPLICATIONS, _own(id_), new["owners"])
+        return self._outputs(graph.update(self._azure, graph.APPLICATIONS, _own(id_), new), new)
 
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
         """DELETE /applications/{id}."""
-        self._demand()
+        self._demand(graph.APPLICATIONS, id_)
         _gone(lambda: graph.delete_application(self._azure, _own(id_)))
 
     @staticmethod
@@ -137,24 +140,26 @@ class ServicePrincipal(_Graph):
         self._demand()
         existing = graph.find_by_app(self._azure, new["clientId"]) if new.get("useExisting") else None
         if existing is not None:
-            body = graph.update_service_principal(self._azure, existing.object_id, new)
+            body = graph.update(self._azure, graph.PRINCIPALS, existing.object_id, new)
         else:
-            body = graph.create_service_principal(self._azure, new["clientId"], new)
+            body = graph.create_service_principal(self._azure, new["clientId"], _with_owners(new))
         return f"/servicePrincipals/{body['id']}", self._outputs(body, new)
 
     def read(self, id_: str, outputs: Values) -> Values | None:
         """GET /servicePrincipals/{id}."""
         body = _found(graph.get_service_principal, self._azure, id_)
-        return None if body is None else self._outputs(body, outputs)
+        return None if body is None else self._outputs(body, self._with_actual_owners(graph.PRINCIPALS, id_, outputs))
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
         """PATCH /servicePrincipals/{id}."""
-        self._demand()
-        return self._outputs(graph.update_service_principal(self._azure, _own(id_), new), new)
+        self._demand(graph.PRINCIPALS, id_)
+        if "owners" in new:
+            graph.set_owners(self._azure, graph.PRINCIPALS, _own(id_), new["owners"])
+        return self._outputs(graph.update(self._azure, graph.PRINCIPALS, _own(id_), new), new)
 
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
         """DELETE /servicePrincipals/{id}."""
-        self._demand()
+        self._demand(graph.PRINCIPALS, id_)
         _gone(lambda: graph.delete_service_principal(self._azure, _own(id_)))
 
     @staticmethod
@@ -198,7 +203,7 @@ class ApplicationPassword(_Graph):
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
         """POST /applications/{id}/addPassword."""
-        self._demand()
+        self._demand(graph.APPLICATIONS, new["applicationId"])
         owner, end = _own(new["applicationId"]), new.get("endDate")
         if not end and new.get("endDateRelative"):
             end = _after(str(new["endDateRelative"]))
@@ -220,7 +225,7 @@ class ApplicationPassword(_Graph):
 
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
         """POST /applications/{id}/removePassword."""
-        self._demand()
+        self._demand(graph.APPLICATIONS, id_.partition("/password/")[0])
         owner, _, key = id_.partition("/password/")
         if self._credential(owner, key) is not None:
             _gone(lambda: graph.remove_password(self._azure, owner, key))
@@ -291,6 +296,11 @@ def _found(get: Any, azure: Azure, id_: str) -> Values | None:  # noqa: ANN401 -
             return None
         raise
     return body
+
+
+def _with_owners(inputs: Values) -> Values:
+    """The body of a POST: owners are references."""
+    return {**inputs, "owners@odata.bind": [f"directoryObjects/{each}" for each in inputs.get("owners") or []]}
 
 
 def _gone(remove: Any) -> None:  # noqa: ANN401 - a call without arguments

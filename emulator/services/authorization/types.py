@@ -5,6 +5,8 @@ emulator/core/rbac.py.
 https://learn.microsoft.com/rest/api/authorization/role-assignments
 """
 
+import re
+import time
 import uuid
 from typing import Any
 
@@ -17,6 +19,8 @@ from emulator.services.graph import data as graph
 
 _FIXED = ("principalId", "roleDefinitionId", "scope")
 _OPTIONAL = ("description", "condition", "conditionVersion", "delegatedManagedIdentityResourceId")
+_TERM = re.compile(r"atScope\(\)|principalId eq '([^']*)'|assignedTo\('([^']*)'\)", re.IGNORECASE)
+_ROLE_NAME = re.compile(r"roleName eq '([^']*)'", re.IGNORECASE)
 _PRINCIPAL_TYPES = ("User", "Group", "ServicePrincipal", "ForeignGroup", "Device")
 
 
@@ -47,6 +51,7 @@ class RoleAssignment(ResourceType):
 
     type = ASSIGNMENTS
     stateless = True
+    filtered = True
 
     def check(self, new: Document, old: Document | None) -> Document:
         """All of Azure's refusals: wrong ids, an unknown role or principal, an assignment that exists or changes."""
@@ -79,9 +84,17 @@ class RoleAssignment(ResourceType):
             "roleDefinitionId": definition(self.azure, role),
             "scope": parent.path,
             **{name: requested[name] for name in _OPTIONAL if requested.get(name)},
+            "createdOn": new.body["systemData"]["createdAt"],
+            "updatedOn": new.body["systemData"]["lastModifiedAt"],
+            "createdBy": new.body["systemData"]["createdBy"],
+            "updatedBy": new.body["systemData"]["lastModifiedBy"],
         }
         self._only(new, old, properties)
         return Document(new.id, {**new.body, "properties": properties}, new.private)
+
+    def provision(self, new: Document, old: Document | None) -> Document:
+        """Note since when the role is assigned: it holds a while later."""
+        return new if old is not None else new.having({"since": time.time()})
 
     def _principal(self, object_id: str, kind: str | None) -> str:
         if not _is_guid(object_id):
@@ -89,6 +102,15 @@ class RoleAssignment(ResourceType):
                 400,
                 "InvalidPrincipalId",
                 f"A valid principal ID must be provided for role assignment, not '{object_id}'.",
+            )
+        principal = graph.find_principal(self.azure, object_id)
+        if kind is not None and principal is not None and kind != principal.kind:
+            # The letters of "PrinciaplType" are Azure's.
+            raise AzureError(
+                400,
+                "UnmatchedPrincipalType",
+                f"The PrincipalId '{object_id.replace('-', '')}' has type '{principal.kind}' , which is different from"
+                f" specified PrinciaplType '{kind}'.",
             )
         # With a principal type Azure does not query the directory: the documented way round the replication delay.
         if kind is None and not graph.is_replicated(self.azure, object_id):
@@ -125,17 +147,74 @@ class RoleAssignment(ResourceType):
                 )
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:
-        """At, below and above the scope; `atScope()` leaves out those below, `principalId eq '…'` those of others."""
-        filter_ = query.get("$filter", "").replace(" ", "").lower()
+        """At, below and above the scope, as `$filter` says.
+
+        https://learn.microsoft.com/azure/role-based-access-control/role-assignments-list-rest
+        """
+        terms = [term.strip() for term in query.get("$filter", "").split(" and ") if term.strip()]
+        matches = [_TERM.fullmatch(term) for term in terms]
+        if not all(matches):
+            raise AzureError(
+                400, "UnsupportedQuery", f"The query string filter is not supported: '{query['$filter']}'."
+            )
+        principals = {principal.lower() for match in matches if match for principal in match.groups() if principal}
+        at_scope = any(term.lower() == "atscope()" for term in terms)
         documents = []
         for each in self.azure.store.of_type(self.type):
             where = each.properties["scope"].lower()
             above = (scope.key + "/").startswith(where + "/")
-            below = where.startswith(scope.key + "/") and "atscope()" not in filter_
-            principal = each.properties["principalId"].lower()
-            if (above or below) and ("principalideq" not in filter_ or f"'{principal}'" in filter_):
+            below = where.startswith(scope.key + "/") and not at_scope
+            if (above or below) and (not principals or each.properties["principalId"].lower() in principals):
                 documents.append(each)
         return documents
+
+
+class RoleDefinition(ResourceType):
+    """Microsoft.Authorization/roleDefinitions: the built-in roles.
+
+    https://learn.microsoft.com/rest/api/authorization/role-definitions/list
+    """
+
+    type = "Microsoft.Authorization/roleDefinitions"
+    filtered = True
+
+    def check_envelope(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
+        """Refuse every PUT: custom roles are not served."""
+        del body
+        raise AzureError(405, "MethodNotAllowed", f"The role definition '{id_.name}' cannot be written here.")
+
+    def read(self, id_: ResourceId) -> Document:
+        """A role by its id (404 where there is none)."""
+        role = ROLES.get(id_.name.lower())
+        if role is None:
+            raise AzureError(404, "RoleDefinitionDoesNotExist", f"The role definition '{id_.name}' does not exist.")
+        whole = ResourceId.parse(definition(self.azure, id_.name.lower()))
+        permissions = {
+            "actions": list(role.actions),
+            "notActions": list(role.without),
+            "dataActions": list(role.data),
+            "notDataActions": [],
+        }
+        properties = {
+            "roleName": role.name,
+            "type": "BuiltInRole",
+            "description": role.name,
+            "assignableScopes": ["/"],
+            "permissions": [permissions],
+        }
+        return Document(whole, {"id": whole.path, "name": whole.name, "type": self.type, "properties": properties})
+
+    def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:
+        """All roles, or the one of `roleName eq '…'`."""
+        del scope
+        terms = [term for term in query.get("$filter", "").split(" and ") if term and term.lower() != "atscope()"]
+        names = [match[1] for term in terms if (match := _ROLE_NAME.fullmatch(term.strip()))]
+        if len(names) != len(terms):
+            raise AzureError(
+                400, "UnsupportedQuery", f"The query string filter is not supported: '{query['$filter']}'."
+            )
+        roles = [self.read(ResourceId.parse(definition(self.azure, role))) for role in ROLES]
+        return [role for role in roles if all(role.properties["roleName"].lower() == name.lower() for name in names)]
 
 
 def _is_guid(text: str) -> bool:

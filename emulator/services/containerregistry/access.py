@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 import trustme
@@ -41,12 +42,14 @@ _LEEWAY = 60
 
 # The actions of the control plane count in legacy mode, the data actions in ABAC mode.
 _LEGACY = {
+    "metadata_read": f"{REGISTRIES}/pull/read",
     "pull": f"{REGISTRIES}/pull/read",
     "push": f"{REGISTRIES}/push/write",
     "delete": f"{REGISTRIES}/artifacts/delete",
     "catalog": f"{REGISTRIES}/pull/read",
 }
 _DATA = {
+    "metadata_read": f"{REGISTRIES}/repositories/metadata/read",
     "pull": f"{REGISTRIES}/repositories/content/read",
     "push": f"{REGISTRIES}/repositories/content/write",
     "delete": f"{REGISTRIES}/repositories/content/delete",
@@ -107,7 +110,7 @@ def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[s
 
     def allowed(action: str) -> bool:
         assigned = caller.principal is not None and may(azure, registry, caller.principal, action)
-        return action in caller.rights or assigned
+        return (action in caller.rights or (action == "metadata_read" and "pull" in caller.rights)) or assigned
 
     access: list[dict[str, object]] = []
     for scope in scopes:
@@ -116,7 +119,9 @@ def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[s
         actions: list[str] = []
         if kind == "repository" and name:
             actions = [
-                action for action in requested.split(",") if action in {"pull", "push", "delete"} and allowed(action)
+                action
+                for action in requested.split(",")
+                if action in {"pull", "push", "delete", "metadata_read"} and allowed(action)
             ]
         elif scope == "registry:catalog:*" and allowed("catalog"):
             actions = ["*"]
@@ -230,6 +235,23 @@ def access_token(azure: Azure, registry: Document, caller: Caller, scopes: Itera
             "access": granted(azure, registry, caller, scopes),
         },
     )
+
+
+def read_access(azure: Azure, registry: Document, token: str) -> list[dict[str, Any]]:
+    """The `access` of an access token of this registry (401 for any other token)."""
+    try:
+        claims = jwt.decode(
+            token,
+            _signer(azure).key.public_key(),
+            ["RS256"],
+            audience=registry.properties["loginServer"],
+            issuer=_ISSUER,
+            leeway=_LEEWAY,
+        )
+    except jwt.InvalidTokenError as error:
+        raise DeniedError("the access token is invalid, expired, or of another registry") from error
+    entries: list[dict[str, Any]] = claims.get("access") or []
+    return entries
 
 
 def issuer() -> str:

@@ -9,14 +9,17 @@ https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registri
 import re
 import secrets
 import shutil
+import socket
 import string
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from emulator.backends import docker_engine, signed_blobs
 from emulator.backends.distribution import PortTakenError, Server, Settings
+from emulator.core import api_versions
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
@@ -29,6 +32,8 @@ from emulator.services.containerregistry.access import REGISTRIES
 from emulator.services.managedidentity import access as identity
 
 _NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
+#: registries@2025-04-01 of bicep-types-az has no role assignment mode, azure-mgmt-containerregistry 2025-11-01 has one.
+_BEFORE_ABAC = frozenset(each for each in api_versions.versions(REGISTRIES) if each < "2024-11" or each == "2025-04-01")
 _SKUS = ("Basic", "Standard", "Premium")
 _PASSWORDS = ("password", "password2")
 _MOST_KEPT = 365
@@ -67,10 +72,23 @@ _ADMIN_DOCS = (
 _TAKEN_DOCS = "https://docs.microsoft.com/en-us/rest/api/containerregistry/registries/checknameavailability"
 
 
+class Fronts(Protocol):
+    """What listens on a registry's port in front of its server."""
+
+    def open(self, login_server: str, listener: socket.socket, server: int) -> None:
+        """Listen for a registry whose server has a port of its own."""
+
+    def close(self, login_server: str) -> None:
+        """Listen no more."""
+
+
 class Registry(ResourceType):
     """Microsoft.ContainerRegistry/registries."""
 
     type = REGISTRIES
+    unknown_in: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
+        ("roleAssignmentMode", "networkRuleBypassAllowedForTasks"), _BEFORE_ABAC
+    )
     required: ClassVar[tuple[str, ...]] = ("location",)
     long = True
 
@@ -78,6 +96,8 @@ class Registry(ResourceType):
         super().__init__(azure)
         self._servers: dict[str, Server] = {}
         self._lock = threading.Lock()
+        #: Set by the process where registries answer https.
+        self.fronts: Fronts | None = None
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Refuse as Azure does; fill in what Azure fills in."""
@@ -117,7 +137,7 @@ class Registry(ResourceType):
         with self._lock:
             server = self._servers.pop(document.id.key, None)
         if server is not None:
-            server.stop()
+            self._stop(server)
         shutil.rmtree(self._folder(document), ignore_errors=True)
         self.azure.ports.forget(_port_name(document))
         identity.release(self.azure, document)
@@ -136,7 +156,12 @@ class Registry(ResourceType):
         with self._lock:
             servers, self._servers = list(self._servers.values()), {}
         for server in servers:
-            server.stop()
+            self._stop(server)
+
+    def _stop(self, server: Server) -> None:
+        if self.fronts is not None:
+            self.fronts.close(server.settings.service)
+        server.stop()
 
     def log(self, document: Document) -> str | None:
         """What the registry server wrote."""
@@ -200,7 +225,7 @@ class Registry(ResourceType):
             port = self.azure.ports.choose(_port_name(document))
             settings = Settings(
                 self._folder(document),
-                port,
+                self.azure.ports.choose(f"{_port_name(document)} server") if self.fronts else port,
                 f"localhost:{port}",
                 registry_access.realm(self.azure),
                 registry_access.issuer(),
@@ -216,6 +241,8 @@ class Registry(ResourceType):
                 continue
             with self._lock:
                 self._servers[document.id.key] = server
+            if self.fronts is not None:
+                self.fronts.open(settings.service, self.azure.ports.bind(_port_name(document)), settings.port)
             break
         return document.having(loginServer=settings.service)
 

@@ -204,9 +204,39 @@ def deployer(azure: Azure) -> Deployer:
     return Deployer(**stored)
 
 
-def may_use_graph(azure: Azure, principal: Principal) -> bool:
-    """Whether a principal has the directory right to write applications."""
-    return bool(find(azure, PRINCIPALS, principal.object_id).private.get("graph"))
+#: Directory rights by the id of Graph's app role.
+#: https://learn.microsoft.com/graph/permissions-reference
+RIGHTS = {
+    "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9": "Application.ReadWrite.All",
+    "18a4783c-866b-4cc7-a460-3d5e5662c884": "Application.ReadWrite.OwnedBy",
+}
+
+
+def demand_right(azure: Azure, principal: Principal, target: Document | None = None) -> None:
+    """Refuse a principal without a right to write applications; with `OwnedBy`, one that does not own the target."""
+    right = find(azure, PRINCIPALS, principal.object_id).private.get("graph")
+    owns = target is None or principal.object_id in (target.private.get("owners") or [])
+    if right != "Application.ReadWrite.All" and not (right and owns):
+        raise AzureError(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+
+
+def grant_right(azure: Azure, object_id: str, app_role: str) -> dict[str, Any]:
+    """Give a service principal a directory right, by the id of Graph's app role."""
+    if app_role not in RIGHTS:
+        raise AzureError(400, "Request_BadRequest", f"Permission being assigned was not found: '{app_role}'.")
+    document = find(azure, PRINCIPALS, object_id)
+    azure.store.put(Document(document.id, document.body, {**document.private, "graph": RIGHTS[app_role]}))
+    return {"id": f"{object_id}-{app_role}", "principalId": object_id, "appRoleId": app_role}
+
+
+def rights_of(azure: Azure, object_id: str) -> list[dict[str, Any]]:
+    """A service principal's directory rights as app role assignments."""
+    held = find(azure, PRINCIPALS, object_id).private.get("graph")
+    return [
+        {"id": f"{object_id}-{role}", "principalId": object_id, "appRoleId": role}
+        for role, right in RIGHTS.items()
+        if right == held
+    ]
 
 
 def _signing_key(azure: Azure) -> rsa.RSAPrivateKey:

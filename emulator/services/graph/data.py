@@ -21,6 +21,7 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import Principal
+from emulator.core.soft_delete import Deleted, RecycleBin
 from emulator.core.store import Document
 
 APPLICATIONS = "Microsoft.Graph/applications"
@@ -48,8 +49,11 @@ def _alone(work: Callable[Args, Result]) -> Callable[Args, Result]:
 
 
 @_alone
-def create_application(azure: Azure, body: dict[str, Any]) -> dict[str, Any]:
-    """Make an application; `body` as Graph's POST /applications. Two may have the same display name."""
+def create_application(azure: Azure, body: dict[str, Any], owner: str = "") -> dict[str, Any]:
+    """Create an application; `body` as Graph's POST /applications. Two may have the same display name.
+
+    Whoever creates it owns it, besides the `owners@odata.bind` of the body.
+    """
     if not body.get("displayName"):
         raise _invalid("Property 'displayName' is required but is null or empty", "displayName")
     object_id = str(uuid.uuid4())
@@ -60,36 +64,66 @@ def create_application(azure: Azure, body: dict[str, Any]) -> dict[str, Any]:
         "createdDateTime": _stamp(datetime.now(UTC)),
         "signInAudience": "AzureADMyOrg",
         "publisherDomain": "local.onmicrosoft.com",
-        "identifierUris": [],
-        "tags": [],
-        **_writable(body, _APPLICATION_FIELDS),
+        **_APPLICATION_FIELDS,
+        **{name: value for name, value in _writable(body, _APPLICATION_FIELDS).items() if value is not None},
         "passwordCredentials": [],
         "keyCredentials": [],
     }
-    azure.store.put(Document(_id(APPLICATIONS, object_id), application, {"passwords": {}}))
+    private = {"passwords": {}, "owners": _bound_owners(azure, body, owner)}
+    azure.store.put(Document(_id(APPLICATIONS, object_id), application, private))
     azure.count("azuread/Application")
     return application
 
 
 @_alone
-def update_application(azure: Azure, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Change what `body` has; Graph's PATCH /applications/{id}."""
-    application = find(azure, APPLICATIONS, object_id)
-    changed = {**application.body, **_writable(body, _APPLICATION_FIELDS)}
-    azure.store.put(Document(application.id, changed, application.private))
-    azure.count("azuread/Application")
+def update(azure: Azure, type_: str, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Change what `body` has, as Graph's PATCH: null clears."""
+    document = find(azure, type_, object_id)
+    fields = _APPLICATION_FIELDS if type_ == APPLICATIONS else _PRINCIPAL_FIELDS
+    cleared = {name: fields[name] if value is None else value for name, value in _writable(body, fields).items()}
+    changed = {**document.body, **cleared}
+    azure.store.put(Document(document.id, changed, document.private))
+    azure.count("azuread/Application" if type_ == APPLICATIONS else "azuread/ServicePrincipal")
     return changed
 
 
 @_alone
 def delete_application(azure: Azure, object_id: str) -> None:
-    """Delete an application; in its home tenant its service principal goes with it."""
+    """Delete an application; in its home tenant its service principal goes with it. It can be restored for 30 days.
+
+    https://learn.microsoft.com/graph/api/application-delete
+    """
     application = find(azure, APPLICATIONS, object_id)
+    principals = [each for each in azure.store.of_type(PRINCIPALS) if each.body["appId"] == application.body["appId"]]
+    _bin(azure).add(object_id, application, principals, _RESTORABLE_DAYS)
     for principal in list_principals(azure):
         if principal["appId"] == application.body["appId"]:
             azure.store.delete(_id(PRINCIPALS, principal["id"]))
     azure.store.delete(application.id)
     azure.count("azuread/Application")
+
+
+def deleted_applications(azure: Azure) -> list[dict[str, Any]]:
+    """Applications that can be restored."""
+    found = [deleted for name in _bin(azure).names() if (deleted := _bin(azure).get(name))]
+    return [{**each.document.body, "deletedDateTime": _stamp(datetime.fromtimestamp(each.at, UTC))} for each in found]
+
+
+@_alone
+def restore_application(azure: Azure, object_id: str) -> dict[str, Any]:
+    """Bring a deleted application back, with its service principal."""
+    deleted = _deleted(azure, object_id)
+    for document in (deleted.document, *deleted.children):
+        azure.store.put(document)
+    _bin(azure).purge(object_id)
+    return deleted.document.body
+
+
+@_alone
+def purge_application(azure: Azure, object_id: str) -> None:
+    """Delete a deleted application for good."""
+    _deleted(azure, object_id)
+    _bin(azure).purge(object_id)
 
 
 def get_application(azure: Azure, object_id: str) -> dict[str, Any]:
@@ -146,8 +180,10 @@ def remove_password(azure: Azure, object_id: str, key_id: str) -> None:
 
 
 @_alone
-def create_service_principal(azure: Azure, app_id: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Make the service principal of an application (one an application); Graph's POST /servicePrincipals."""
+def create_service_principal(
+    azure: Azure, app_id: str, body: dict[str, Any] | None = None, owner: str = ""
+) -> dict[str, Any]:
+    """Create the service principal of an application (one an application); Graph's POST /servicePrincipals."""
     application = next((each for each in list_applications(azure) if each["appId"] == app_id), None)
     if application is None:
         raise AzureError(
@@ -161,19 +197,9 @@ def create_service_principal(azure: Azure, app_id: str, body: dict[str, Any] | N
             "Request_MultipleObjectsWithSameKeyValue",
             f"The service principal cannot be created because the service principal name {app_id} is already in use.",
         )
-    principal = _put_principal(azure, app_id, application["displayName"], "Application", body or {})
+    principal = _put_principal(azure, app_id, application["displayName"], "Application", body or {}, owner)
     azure.count("azuread/ServicePrincipal")
     return principal
-
-
-@_alone
-def update_service_principal(azure: Azure, object_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Change what `body` has; Graph's PATCH /servicePrincipals/{id}."""
-    principal = find(azure, PRINCIPALS, object_id)
-    changed = {**principal.body, **_writable(body, _PRINCIPAL_FIELDS)}
-    azure.store.put(Document(principal.id, changed, principal.private))
-    azure.count("azuread/ServicePrincipal")
-    return changed
 
 
 def get_service_principal(azure: Azure, object_id: str) -> dict[str, Any]:
@@ -207,7 +233,7 @@ def delete_identity(azure: Azure, object_id: str) -> None:
 
 def find_principal(azure: Azure, object_id: str) -> Principal | None:
     """Somebody by object id."""
-    document = azure.store.get(_id(PRINCIPALS, object_id)) if _plain(object_id) else None
+    document = lookup(azure, PRINCIPALS, object_id)
     return _principal(document.body) if document else None
 
 
@@ -218,46 +244,146 @@ def find_by_app(azure: Azure, app_id: str) -> Principal | None:
 
 def is_replicated(azure: Azure, object_id: str) -> bool:
     """Whether Resource Manager knows a principal yet: fault `principal-replication` is how many seconds that takes."""
-    document = azure.store.get(_id(PRINCIPALS, object_id)) if _plain(object_id) else None
+    document = lookup(azure, PRINCIPALS, object_id)
     delay = float(azure.faults.get("principal-replication") or 0)
     return document is not None and time.time() - float(document.private.get("made", 0)) >= delay
 
 
 # Parts
 
-_APPLICATION_FIELDS = (
-    *("displayName", "description", "identifierUris", "signInAudience", "tags", "notes", "serviceManagementReference"),
-    *("api", "web", "spa", "publicClient", "requiredResourceAccess", "appRoles", "optionalClaims"),
-    *("groupMembershipClaims", "isFallbackPublicClient", "info"),
-)
-_PRINCIPAL_FIELDS = (
-    *("accountEnabled", "alternativeNames", "appRoleAssignmentRequired", "description", "displayName", "loginUrl"),
-    *("notes", "notificationEmailAddresses", "preferredSingleSignOnMode", "tags"),
-)
+#: Writable fields with what an unset one is answered with.
+_APPLICATION_FIELDS: dict[str, Any] = {
+    "displayName": None,
+    "description": None,
+    "notes": None,
+    "serviceManagementReference": None,
+    "signInAudience": "AzureADMyOrg",
+    "identifierUris": [],
+    "tags": [],
+    "requiredResourceAccess": [],
+    "appRoles": [],
+    "optionalClaims": None,
+    "groupMembershipClaims": None,
+    "isFallbackPublicClient": None,
+    "api": None,
+    "web": None,
+    "spa": None,
+    "publicClient": None,
+    "info": None,
+}
+_PRINCIPAL_FIELDS: dict[str, Any] = {
+    "accountEnabled": True,
+    "alternativeNames": [],
+    "appRoleAssignmentRequired": False,
+    "description": None,
+    "displayName": None,
+    "loginUrl": None,
+    "notes": None,
+    "notificationEmailAddresses": [],
+    "preferredSingleSignOnMode": None,
+    "tags": [],
+}
+_RESTORABLE_DAYS = 30
 
 
-def _put_principal(azure: Azure, app_id: str, name: str, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+def owners(azure: Azure, type_: str, object_id: str) -> list[dict[str, Any]]:
+    """The owners of a directory object."""
+    held = find(azure, type_, object_id).private.get("owners") or []
+    found = [document for owner in held if (document := azure.store.get(_id(PRINCIPALS, owner)))]
+    return [{"@odata.type": "#microsoft.graph.servicePrincipal", **document.body} for document in found]
+
+
+@_alone
+def add_owner(azure: Azure, type_: str, object_id: str, owner: str) -> None:
+    """Add an owner; Graph refuses one that owns already."""
+    document = find(azure, type_, object_id)
+    find(azure, PRINCIPALS, owner)
+    held = document.private.get("owners") or []
+    if owner in held:
+        raise AzureError(
+            400,
+            "Request_BadRequest",
+            "One or more added object references already exist for the following modified properties: 'owners'.",
+        )
+    azure.store.put(Document(document.id, document.body, {**document.private, "owners": [*held, owner]}))
+
+
+@_alone
+def remove_owner(azure: Azure, type_: str, object_id: str, owner: str) -> None:
+    """Remove an owner (404 where it owns nothing)."""
+    document = find(azure, type_, object_id)
+    held = document.private.get("owners") or []
+    if owner not in held:
+        raise _not_found(owner)
+    remaining = [each for each in held if each != owner]
+    azure.store.put(Document(document.id, document.body, {**document.private, "owners": remaining}))
+
+
+@_alone
+def set_owners(azure: Azure, type_: str, object_id: str, owners_: list[str]) -> None:
+    """Replace the owners of a directory object."""
+    document = find(azure, type_, object_id)
+    azure.store.put(Document(document.id, document.body, {**document.private, "owners": list(owners_)}))
+
+
+def lookup(azure: Azure, type_: str, object_id: str) -> Document | None:
+    """A directory object by its type and object id, if there is one."""
+    return azure.store.get(_id(type_, object_id)) if _plain(object_id) else None
+
+
+def bound_id(reference: object) -> str:
+    """The object id of a reference such as `https://graph.microsoft.com/v1.0/directoryObjects/ID`."""
+    return str(reference or "").rstrip("/").rpartition("/")[2]
+
+
+def find_where(azure: Azure, type_: str, field: str, value: str) -> dict[str, Any]:
+    """A directory object by one of its fields (404 Request_ResourceNotFound)."""
+    for document in azure.store.of_type(type_):
+        if document.body.get(field) == value:
+            return document.body
+    raise _not_found(value)
+
+
+def _bound_owners(azure: Azure, body: dict[str, Any], owner: str) -> list[str]:
+    bound = [bound_id(reference) for reference in body.get("owners@odata.bind") or []]
+    for each in bound:
+        find(azure, PRINCIPALS, each)
+    return list(dict.fromkeys([*([owner] if owner else []), *bound]))
+
+
+def _bin(azure: Azure) -> RecycleBin:
+    return RecycleBin(azure.store, APPLICATIONS)
+
+
+def _deleted(azure: Azure, object_id: str) -> Deleted:
+    deleted = _bin(azure).get(object_id)
+    if deleted is None:
+        raise _not_found(object_id)
+    return deleted
+
+
+def _put_principal(  # noqa: PLR0913, PLR0917 - a principal has these parts
+    azure: Azure, app_id: str, name: str, kind: str, body: dict[str, Any], owner: str = ""
+) -> dict[str, Any]:
     object_id = str(uuid.uuid4())
     principal = {
         "id": object_id,
         "appId": app_id,
         "displayName": name,
         "appDisplayName": name,
-        "accountEnabled": True,
-        "alternativeNames": [],
-        "appRoleAssignmentRequired": False,
         "appOwnerOrganizationId": azure.tenant,
         "servicePrincipalNames": [app_id],
         "servicePrincipalType": kind,
-        "tags": [],
-        **_writable(body, _PRINCIPAL_FIELDS),
+        **{name: value for name, value in _PRINCIPAL_FIELDS.items() if name != "displayName"},
+        **{name: value for name, value in _writable(body, _PRINCIPAL_FIELDS).items() if value is not None},
     }
-    azure.store.put(Document(_id(PRINCIPALS, object_id), principal, {"made": time.time()}))
+    private = {"made": time.time(), "owners": _bound_owners(azure, body, owner)}
+    azure.store.put(Document(_id(PRINCIPALS, object_id), principal, private))
     return principal
 
 
 def _writable(body: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-    return {name: body[name] for name in fields if body.get(name) is not None}
+    return {name: body[name] for name in fields if name in body}
 
 
 def _principal(body: dict[str, Any]) -> Principal:
@@ -274,14 +400,18 @@ def _id(type_: str, object_id: str) -> ResourceId:
 
 def find(azure: Azure, type_: str, object_id: str) -> Document:
     """A directory object by its type and object id (404 Request_ResourceNotFound)."""
-    document = azure.store.get(_id(type_, object_id)) if _plain(object_id) else None
+    document = lookup(azure, type_, object_id)
     if document is None:
-        raise AzureError(
-            404,
-            "Request_ResourceNotFound",
-            f"Resource '{object_id}' does not exist or one of its queried reference-property objects are not present.",
-        )
+        raise _not_found(object_id)
     return document
+
+
+def _not_found(object_id: str) -> AzureError:
+    return AzureError(
+        404,
+        "Request_ResourceNotFound",
+        f"Resource '{object_id}' does not exist or one of its queried reference-property objects are not present.",
+    )
 
 
 def _invalid(text: str, field: str) -> AzureError:

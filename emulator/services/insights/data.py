@@ -64,6 +64,7 @@ class Metrics(ResourceType):
     """Microsoft.Insights/metrics below an online endpoint."""
 
     type = "Microsoft.Insights/metrics"
+    filtered = True
 
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
         """Sample a query: a time series for each metric, or for each value of the dimensions that are split by `*`."""

@@ -45,6 +45,7 @@ class InsightsComponent(ResourceType):
     """Microsoft.Insights/components."""
 
     type = "Microsoft.Insights/components"
+    system_data = False
     required: ClassVar[tuple[str, ...]] = ("location", "kind")
     created = 200
 

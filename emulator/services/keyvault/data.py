@@ -59,13 +59,8 @@ def set_secret(azure: Azure, principal: Principal, vault: Document, name: str, b
     _demand(azure, principal, vault, id_, "setSecret")
     if not isinstance(body.get("value"), str):
         raise AzureError(400, "BadParameter", f"Property 'value' of secret '{name}' is required.")
-    if name.lower() in _deleted(vault):
-        raise AzureError(
-            409,
-            "Conflict",
-            f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this"
-            " state, the secret can only be recovered or purged.",
-        )
+    if name.lower() in deleted_secrets(vault):
+        raise name_is_held(name)
     old = azure.store.get(id_)
     version = new_version(
         body["value"], new_attributes(body.get("attributes") or {}, None), body.get("contentType"), body.get("tags")
@@ -121,7 +116,7 @@ def delete_secret(azure: Azure, principal: Principal, vault: Document, name: str
     azure.store.delete(id_)
     azure.count(SECRETS)
     deleted = {"name": name, "document": secret.body, "versions": secret.private["versions"], "date": int(time.time())}
-    azure.store.put(vault.having({"deleted": {**_deleted(vault), name.lower(): deleted}}))
+    azure.store.put(vault.having({"deleted": {**deleted_secrets(vault), name.lower(): deleted}}))
     return _deleted_bundle(azure, vault, deleted)
 
 
@@ -149,7 +144,7 @@ def update_secret(  # noqa: PLR0913, PLR0917 - who, where, which and what
 def list_deleted(azure: Azure, principal: Principal, vault: Document) -> list[dict[str, Any]]:
     """What can be recovered or purged."""
     _demand(azure, principal, vault, vault.id, "readMetadata")
-    return [_deleted_bundle(azure, vault, each) for each in _deleted(vault).values()]
+    return [_deleted_bundle(azure, vault, each) for each in deleted_secrets(vault).values()]
 
 
 def get_deleted(azure: Azure, principal: Principal, vault: Document, name: str) -> dict[str, Any]:
@@ -177,12 +172,23 @@ def purge_secret(azure: Azure, principal: Principal, vault: Document, name: str)
     azure.count(SECRETS)
 
 
-def _deleted(vault: Document) -> dict[str, dict[str, Any]]:
+def deleted_secrets(vault: Document) -> dict[str, dict[str, Any]]:
+    """Deleted secrets of a vault by their names in lower case."""
     return dict(vault.private.get("deleted") or {})
 
 
+def name_is_held(name: str) -> AzureError:
+    """The refusal of a name that a deleted secret holds."""
+    return AzureError(
+        409,
+        "Conflict",
+        f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this"
+        " state, the secret can only be recovered or purged.",
+    )
+
+
 def _one_deleted(vault: Document, name: str) -> dict[str, Any]:
-    deleted = _deleted(vault).get(name.lower())
+    deleted = deleted_secrets(vault).get(name.lower())
     if deleted is None:
         raise AzureError(404, "SecretNotFound", f"Deleted Secret not found: {name}")
     return deleted
@@ -190,7 +196,7 @@ def _one_deleted(vault: Document, name: str) -> dict[str, Any]:
 
 def _forget(azure: Azure, vault: Document, name: str) -> None:
     azure.store.put(
-        vault.having({"deleted": {key: one for key, one in _deleted(vault).items() if key != name.lower()}})
+        vault.having({"deleted": {key: one for key, one in deleted_secrets(vault).items() if key != name.lower()}})
     )
 
 

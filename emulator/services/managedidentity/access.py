@@ -73,7 +73,9 @@ def _users(azure: Azure, ids: dict[str, Any] | None) -> dict[str, Any]:
                 "FailedIdentityOperation",
                 f"Identity operation failed with error 'The Resource '{path}' was not found'.",
             )
-        users[document.id.path] = {
+        # Azure answers these ids with another letter case than everybody writes.
+        # https://learn.microsoft.com/azure/machine-learning/how-to-setup-authentication
+        users[document.id.path.replace("/resourceGroups/", "/resourcegroups/")] = {
             "principalId": document.properties["principalId"],
             "clientId": document.properties["clientId"],
         }

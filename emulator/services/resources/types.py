@@ -1,4 +1,4 @@
-"""Subscriptions and resource groups.
+"""Subscriptions, resource groups, and what Resource Manager lists of both: resources, providers, locations.
 
 Owns Microsoft.Resources/subscriptions (two, made with the state: the deployer's, and another one) and
 Microsoft.Resources/resourceGroups. What a group's deletion takes along is the core's business.
@@ -8,13 +8,19 @@ https://learn.microsoft.com/rest/api/resources/resource-groups
 import re
 from typing import Any, ClassVar
 
+from emulator.core import api_versions
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
+from emulator.core.locations import REGIONS
 from emulator.core.store import Document
 
 SUBSCRIPTIONS = "Microsoft.Resources/subscriptions"
 GROUPS = "Microsoft.Resources/resourceGroups"
+_LISTED = ("id", "name", "type", "location", "tags", "kind", "sku", "identity", "managedBy", "plan", "zones")
+_FILTERS = ("resourceType", "name", "resourceGroup", "location", "tagName", "tagValue")
+_TERM = re.compile(r"(\w+) eq '([^']*)'")
+_TOP_LEVEL = len(("namespace", "type", "name"))
 _GROUP_NAME = re.compile(r"[-\w._()]{0,89}[-\w_()]")
 
 
@@ -61,6 +67,7 @@ class ResourceGroup(ResourceType):
     """Microsoft.Resources/resourceGroups."""
 
     type = GROUPS
+    system_data = False
     long_delete = True
     required: ClassVar[tuple[str, ...]] = ("location",)
 
@@ -82,3 +89,136 @@ class ResourceGroup(ResourceType):
                 f" location '{old.body['location']}'.",
             )
         return Document(new.id, {**new.body, "properties": {}}, new.private)
+
+
+class Resources(ResourceType):
+    """All resources of a subscription, as Resource Manager lists them.
+
+    https://learn.microsoft.com/rest/api/resources/resources/list
+    """
+
+    type = f"{SUBSCRIPTIONS}/resources"
+    filtered = True
+
+    def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
+        """A page of the resources that fit `$filter`; children of resources are not listed."""
+        terms = _terms(query.get("$filter", ""))
+        listed = [
+            {name: document.body[name] for name in _LISTED if document.body.get(name) is not None}
+            for document in self.azure.store.everything()
+            if document.id.key.startswith(scope.key + "/") and _is_listed(document) and _fits(document, terms)
+        ]
+        return self.azure.page(listed, scope, self.type, query)
+
+
+class ResourcesOfGroup(Resources):
+    """The same of one resource group."""
+
+    type = f"{GROUPS}/resources"
+
+
+class Locations(ResourceType):
+    """The locations of a subscription.
+
+    https://learn.microsoft.com/rest/api/resources/subscriptions/list-locations
+    """
+
+    type = f"{SUBSCRIPTIONS}/locations"
+
+    def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
+        """All regions."""
+        del query
+        return {
+            "value": [
+                {
+                    "id": f"{scope.path}/locations/{name}",
+                    "name": name,
+                    "type": "Region",
+                    "displayName": name,
+                    "regionalDisplayName": name,
+                    "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+                }
+                for name in sorted(REGIONS)
+            ]
+        }
+
+
+class Providers(ResourceType):
+    """The resource providers of a subscription, all registered, and their actions on names.
+
+    https://learn.microsoft.com/rest/api/resources/providers
+    """
+
+    type = f"{SUBSCRIPTIONS}/providers"
+
+    def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
+        """All providers that this local Azure has types of."""
+        del query
+        namespaces = sorted({name.partition("/")[0] for name in self.azure.types})
+        return {"value": [self.provider(scope, namespace) for namespace in namespaces]}
+
+    def provider(self, scope: ResourceId, namespace: str) -> dict[str, Any]:
+        """One provider with its types (404 where there is none)."""
+        types = [name for name in self.azure.types if name.partition("/")[0].lower() == namespace.lower()]
+        if not types:
+            raise AzureError(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
+        namespace = types[0].partition("/")[0]
+        return {
+            "id": f"{scope.path}/providers/{namespace}",
+            "namespace": namespace,
+            "registrationState": "Registered",
+            "registrationPolicy": "RegistrationRequired",
+            "resourceTypes": [
+                {
+                    "resourceType": name.partition("/")[2],
+                    "locations": sorted(REGIONS),
+                    "apiVersions": list(reversed(api_versions.versions(name))),
+                    "capabilities": "None",
+                }
+                for name in types
+            ],
+        }
+
+    def perform(self, scope: ResourceId, namespace: str, action: str, body: dict[str, Any]) -> dict[str, Any]:
+        """`register`, and `checkNameAvailability` of registries, vaults and storage accounts."""
+        if action.lower() in {"register", "unregister"}:
+            return self.provider(scope, namespace)
+        if action.lower() != "checknameavailability":
+            raise AzureError(404, "NotFound", f"'{action}' is not an action of {namespace}")
+        name, type_ = str(body.get("name") or ""), str(body.get("type") or "")
+        taken = any(each.id.name.lower() == name.lower() for each in self.azure.store.of_type(type_))
+        if not taken:
+            return {"nameAvailable": True}
+        return {"nameAvailable": False, "reason": "AlreadyExists", "message": f"The name {name} is already in use."}
+
+
+def _is_listed(document: Document) -> bool:
+    """Whether a resource is one that a group holds itself."""
+    tail = document.id.path.rpartition("/providers/")[2]
+    return bool(document.id.group) and len(tail.split("/")) == _TOP_LEVEL and bool(document.body.get("location"))
+
+
+def _terms(expression: str) -> dict[str, str]:
+    """A `$filter` of equalities that are joined by `and` (400 for anything else)."""
+    terms = {}
+    for part in expression.split(" and ") if expression else []:
+        match = _TERM.fullmatch(part.strip())
+        if match is None or match[1] not in _FILTERS:
+            raise AzureError(
+                400, "InvalidFilterInQueryString", f"Invalid $filter '{expression}' specified in the query string."
+            )
+        terms[match[1]] = match[2]
+    return terms
+
+
+def _fits(document: Document, terms: dict[str, str]) -> bool:
+    tags = document.body.get("tags") or {}
+    values = {
+        "resourceType": document.id.type,
+        "name": document.id.name,
+        "resourceGroup": document.id.group,
+        "location": document.body.get("location", ""),
+        "tagName": terms.get("tagName", "") if terms.get("tagName") in tags else "",
+        "tagValue": tags.get(terms.get("tagName", ""), ""),
+    }
+    return all(str(values[name]).lower() == wanted.lower() for name, wanted in terms.items())

@@ -36,6 +36,8 @@ class StorageAccount(ResourceType):
     type = storage_data.ACCOUNTS
     required: ClassVar[tuple[str, ...]] = ("location", "sku", "kind")
     long = True
+    long_delete = False
+    system_data = False
     created = 202
 
     def check(self, new: Document, old: Document | None) -> Document:
@@ -82,13 +84,14 @@ class StorageAccount(ResourceType):
                 "virtualNetworkRules": [],
             },
             "encryption": {"keySource": "Microsoft.Storage"},
+            "keyCreationTime": {f"key{number}": body["systemData"]["createdAt"] for number in (1, 2)},
             "creationTime": body["systemData"]["createdAt"],
             "primaryLocation": body["location"],
             "statusOfPrimary": "available",
             **unchanged,
             **requested,
             "primaryEndpoints": {
-                part: f"https://{name}.{part}.core.windows.net/" for part in ("queue", "table", "file", "dfs", "web")
+                part: f"{self.azure.url}/not-served/{part}/{name}/" for part in ("queue", "table", "file", "dfs", "web")
             }
             | {"blob": f"{storage_data.account_url(self.azure, name)}/"},
         }

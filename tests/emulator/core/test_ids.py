@@ -47,3 +47,11 @@ def test_the_parent_of_an_extension_is_its_scope() -> None:
 
 def test_ids_are_the_same_in_any_case() -> None:
     assert ResourceId.parse(GROUP.upper()).key == ResourceId.parse(GROUP.lower()).key
+
+
+def test_an_id_is_written_as_azure_writes_it() -> None:
+    given = "/SUBSCRIPTIONS/s/resourcegroups/Rg/providers/microsoft.keyvault//VAULTS/Kv/secrets/One"
+    spelled = ResourceId.parse(given).spelled("Microsoft.KeyVault/vaults/secrets")
+    assert spelled.path == "/subscriptions/s/resourceGroups/Rg/providers/Microsoft.KeyVault/vaults/Kv/secrets/One"
+    group = ResourceId.parse("/subscriptions/s/resourcegroups/Rg").spelled("Microsoft.Resources/resourceGroups")
+    assert group.path == "/subscriptions/s/resourceGroups/Rg"

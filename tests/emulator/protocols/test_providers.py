@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import grpc
 import pytest
@@ -344,6 +345,27 @@ def test_a_role_can_be_given_and_taken_again(arm: Provider, local: Any) -> None:
     assert set(arm.diff(ASSIGNMENT, given, {**given, "principalId": "other"}).replaces) == {"principalId"}
     arm.delete(ASSIGNMENT, id_)
     assert arm.read(ASSIGNMENT, id_).id == ""
+
+
+def test_a_storage_account_says_https_only_by_arms_own_name(arm: Provider, local: Any) -> None:  # noqa: ANN401
+    given = {
+        "accountName": "stone",
+        "resourceGroupName": "rg",
+        "location": "westeurope",
+        "kind": "StorageV2",
+        "sku": {"name": "Standard_LRS"},
+        "enableHttpsTrafficOnly": False,
+    }
+    id_, outputs = arm.create("azure-native:storage:StorageAccount", given)
+    assert outputs["enableHttpsTrafficOnly"] is False
+    assert local.ask("GET", id_)["properties"]["supportsHttpsTrafficOnly"] is False
+    assert "enableHttpsTrafficOnly" not in local.ask("GET", id_)["properties"]
+
+
+def test_read_only_properties_are_not_sent() -> None:
+    spec = next(each for each in azure_native.TYPES if each.token.endswith(":UserAssignedIdentity"))
+    handler = ArmHandler(mock.Mock(), mock.Mock(), spec, {})
+    assert "properties" not in handler._body({"resourceName": "puller", "location": "westeurope"})
 
 
 def test_identities_travel_as_a_list_here_and_as_a_map_there(local: Any) -> None:  # noqa: ANN401

@@ -1,3 +1,5 @@
+import json
+import re
 import uuid
 
 import pytest
@@ -136,3 +138,11 @@ def test_the_metadata_endpoint_describes_this_cloud(azure: Cloud) -> None:
     assert azure.url in found["authentication"]["audiences"]
     older = azure.http.get("/metadata/endpoints", params={"api-version": "2020-06-01"}).json()
     assert older == [found]
+
+
+def test_the_metadata_endpoint_sends_no_client_to_real_azure(azure: Cloud) -> None:
+    found = azure.http.get("/metadata/endpoints", params={"api-version": "2022-09-01"}).json()
+    audiences = found["authentication"].pop("audiences")
+    assert all(each.startswith("https://") for each in audiences), "audiences are names, not addresses"
+    for text in re.findall(r"[\w.-]+\.(?:net|com)\b", json.dumps(found)):
+        raise AssertionError(text)

@@ -64,3 +64,14 @@ def test_the_signature_is_the_one_that_azures_own_library_makes(local: InProcess
     known = local.azure.store.put(account.having({"keys": ["a2V5" * 16, "a2V5" * 16]}))
     given = {"sp": "rcw", "se": "2030-01-01T00:00:00Z", "spr": "https", "sv": "2021-12-02", "sr": "c"}
     assert storage_access._signature(known, "sttest/models", given) == "h4QCkk1w3+vT5ZyMOm2qgn9yQeQPTRq/NI3gG8x2SvU="
+
+
+def test_conditions_of_a_write_and_a_read_are_kept(local: InProcessAzure, client: httpx.Client) -> None:
+    query = sas(local, "models")
+    first = client.put(f"/models/x?{query}", content=b"x", headers=PUT)
+    again = client.put(f"/models/x?{query}", content=b"y", headers={**PUT, "If-None-Match": "*"})
+    assert (again.status_code, again.headers["x-ms-error-code"]) == (409, "BlobAlreadyExists")
+    stale = client.put(f"/models/x?{query}", content=b"y", headers={**PUT, "If-Match": '"0x0"'})
+    assert (stale.status_code, stale.headers["x-ms-error-code"]) == (412, "ConditionNotMet")
+    assert client.get(f"/models/x?{query}", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    assert client.put(f"/models/x?{query}", content=b"z", headers={**PUT, "If-Match": first.headers["etag"]}).is_success

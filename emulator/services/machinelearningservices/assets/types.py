@@ -7,9 +7,12 @@ https://learn.microsoft.com/rest/api/azureml/model-versions
 https://learn.microsoft.com/rest/api/azureml/code-versions
 """
 
+import json
 import re
 import uuid
 from typing import Any, ClassVar
+
+import yaml
 
 from emulator.core.azure import Request, ResourceType, Response, now
 from emulator.core.errors import AzureError
@@ -93,7 +96,8 @@ class Version(ResourceType):
         """Refuse another content under a version that is there."""
         requested = {name: value for name, value in new.properties.items() if value is not None}
         self.examine(new.id, requested)
-        properties = {"isAnonymous": False, "isArchived": False, **self.defaults, **requested}
+        properties = {"isAnonymous": False, "isArchived": False, "properties": {}, "tags": {}, **self.defaults}
+        properties |= requested
         for name in ("isAnonymous", *self.fixed):
             if old is not None and old.properties.get(name) != properties.get(name):
                 raise AzureError(
@@ -135,6 +139,14 @@ class EnvironmentVersion(Version):
         """An image, or what one is built from, and routes that are whole."""
         check(id_, properties)
 
+    def show(self, document: Document) -> dict[str, Any]:
+        """As Azure: a conda file is read and written again as JSON; '' is none."""
+        body = super().show(document)
+        conda = document.properties.get("condaFile")
+        if self.azure.options.conda_answers == "json":
+            conda = json.dumps(yaml.safe_load(conda)) if conda else ""
+        return body if conda is None else {**body, "properties": {**body["properties"], "condaFile": conda}}
+
 
 _INTEGER = re.compile(r"[1-9][0-9]{0,9}")
 _MOST = 2**31 - 1
@@ -164,7 +176,7 @@ class ModelVersion(Version):
     container = MODELS
     what = "Model"
     fixed = ("modelUri", "modelType", "jobName", "flavors")
-    defaults: ClassVar[dict[str, Any]] = {"modelType": MODEL_TYPES[0]}
+    defaults: ClassVar[dict[str, Any]] = {"modelType": MODEL_TYPES[0], "flavors": {}}
 
     def examine(self, id_: ResourceId, properties: dict[str, Any]) -> None:
         """The version is a whole number, the type one of three, and the URI says where the files lie."""

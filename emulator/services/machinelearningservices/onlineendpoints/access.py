@@ -86,6 +86,10 @@ def pull_of(azure: Azure, deployment: ResourceId, image: str) -> Pull:
     host = registry_host(image)
     registry = registry_access.find(azure, host)
     endpoint = azure.find(parent_of(deployment).path)
+    if azure.options.endpoint_pull == "identity" and endpoint.body["kind"] == "Managed":
+        # "Endpoint identity does not have pull permission on the registry" is the only failure that Azure knows.
+        # https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#authorization-error
+        return _by_identity(azure, endpoint, host, registry)
     for connection in azure.store.of_type(CONNECTIONS, parent_of(endpoint.id)):
         same = _host_of(connection.properties["target"]) == host.lower()
         if same and connection.properties["category"] == "ContainerRegistry":

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
+from emulator.core.soft_delete import RecycleBin
 from emulator.core.store import Document
 from emulator.services.managedidentity import access as identity
 
@@ -31,7 +32,7 @@ _LINKED = {
 }
 _REQUIRED = ("storageAccount", "keyVault", "applicationInsights")
 _FIXED = ("storageAccount", "keyVault")
-_KEPT = ("workspaceId", "mlFlowTrackingUri", "discoveryUrl", "notebookInfo")
+_FIXED_BY_AZURE = ("workspaceId", "mlFlowTrackingUri", "discoveryUrl", "notebookInfo")
 _AUTH_TYPES = {
     "AAD": (),
     "AccessKey": ("accessKeyId", "secretAccessKey"),
@@ -46,6 +47,7 @@ _AUTH_TYPES = {
     "UsernamePassword": ("username", "password"),
 }
 """Credentials that each needs. OAuth2 is not served."""
+_RETENTION_DAYS = 14
 _CATEGORIES = frozenset({"ContainerRegistry", "Git", "PythonFeed", "AzureBlob", "CustomKeys", "ApiKey"})
 _SETTABLE = (
     *("category", "authType", "target", "isSharedToAll", "sharedUserList", "metadata", "expiryTime", "error"),
@@ -60,11 +62,17 @@ class Workspace(ResourceType):
     required: ClassVar[tuple[str, ...]] = ("location",)
     long = True
     created = 202
+    patched = 202
+
+    def __init__(self, azure: Azure) -> None:
+        super().__init__(azure)
+        self.bin = RecycleBin(azure.store, WORKSPACES)
 
     def check(self, new: Document, old: Document | None) -> Document:
         """Demand what Azure does: storage, vault and insights that exist, an identity, no change of what is fixed."""
         if not _NAME.fullmatch(new.id.name):
             raise _invalid(f"Workspace name '{new.id.name}' is invalid: 2 to 255 letters, digits, '-' and '_'")
+        self._check_name_is_free(new, old)
         properties = new.properties
         if any(not properties.get(name) for name in _REQUIRED):
             raise AzureError(400, "ValidationError", "Missing dependent resources in workspace json")
@@ -91,8 +99,10 @@ class Workspace(ResourceType):
 
     def _filled(self, new: Document, old: Document | None, linked: dict[str, str]) -> Document:
         region = str(new.body["location"])
-        if old is not None:
-            fixed = {name: old.properties[name] for name in _KEPT}
+        deleted = self.bin.get(new.id.key)
+        known = old or (deleted.document if deleted else None)
+        if known is not None:
+            fixed = {name: known.properties[name] for name in _FIXED_BY_AZURE}
         else:
             fixed = {
                 "workspaceId": str(uuid.uuid4()),
@@ -124,10 +134,39 @@ class Workspace(ResourceType):
         return document.id.path
 
     def provision(self, new: Document, old: Document | None) -> Document:
-        """Its default datastore comes with it."""
+        """Its default datastore comes with it; a recovered one gets back what lay in it."""
         if old is None:
             self.azure.store.put(_datastore(new))
+        if old is None and (deleted := self.bin.get(new.id.key)):
+            for child in deleted.children:
+                self.azure.store.put(child)
+            self.bin.purge(new.id.key)
         return new
+
+    def retire(self, document: Document, children: list[Document], query: dict[str, str]) -> None:
+        """A deleted workspace holds its name, and can be recovered with its assets; endpoints and computes are lost.
+
+        https://learn.microsoft.com/azure/machine-learning/concept-soft-delete
+        """
+        if self.azure.options.soft_delete == "on" and not _purges(query):
+            lost = ("/onlineendpoints/", "/computes/")
+            assets = [child for child in children if not any(part in child.id.key for part in lost)]
+            self.bin.add(document.id.key, document, assets, _RETENTION_DAYS)
+
+    def purge(self, id_: ResourceId, query: dict[str, str]) -> None:
+        """`forceToPurge=true` gives the name of a deleted workspace free."""
+        if _purges(query):
+            self.bin.purge(id_.key)
+
+    def _check_name_is_free(self, new: Document, old: Document | None) -> None:
+        """A deleted workspace's name is taken, unless `allowRecoverSoftDeletedWorkspace` brings that one back."""
+        recover = new.properties.pop("allowRecoverSoftDeletedWorkspace", False)
+        if old is None and not recover and self.bin.get(new.id.key) is not None:
+            raise AzureError(
+                400,
+                "BadRequest",
+                "Soft-deleted workspace exists. Please purge or recover it. https://aka.ms/wsoftdelete",
+            )
 
     def remove(self, document: Document) -> None:
         """The workspace's own principal goes too."""
@@ -191,6 +230,10 @@ class Connection(ResourceType):
             return super().action(document, name, request)
         body = self.show(document)
         return Response(200, {**body, "properties": {**body["properties"], **document.private}})
+
+
+def _purges(query: dict[str, str]) -> bool:
+    return query.get("forceToPurge", "").lower() == "true"
 
 
 def _datastore(workspace: Document) -> Document:

@@ -1,0 +1,72 @@
+"""How strict a local Azure is where a program may need time to become as strict: set at its start.
+
+Each option is a flag of `python -m emulator serve` and an environment variable (`LOCAL_AZURE_ROLE_DELAY=0`).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+def _option(default: object, text: str, *choices: str) -> Any:  # noqa: ANN401 - a dataclass field
+    return field(default=default, metadata={"text": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options, each with its default."""
+
+    endpoint_pull: str = _option(
+        "connection",
+        "how a deployment's image is pulled: by a workspace connection to its registry, else by the endpoint's"
+        " identity; or, as on Azure, by the endpoint's identity alone",
+        "connection",
+        "identity",
+    )
+    soft_delete: str = _option(
+        "off",
+        "whether deleted workspaces, vaults and secrets keep their names, as on Azure, until they are purged",
+        "off",
+        "on",
+    )
+    data_plane_deletes: str = _option(
+        "off",
+        "whether vault secrets, as on Azure, can be deleted through the vault's data plane only, also by the"
+        " azure-native provider",
+        "off",
+        "on",
+    )
+    conda_answers: str = _option(
+        "verbatim",
+        "how an environment's condaFile is answered: as it was written; or, as on Azure, as JSON, or '' for none",
+        "verbatim",
+        "json",
+    )
+    registry_tls: str = _option(
+        "off",
+        "whether registries, as on Azure, answer https with /acr/v1 (docker then uses it too, which is slower)",
+        "off",
+        "on",
+    )
+    role_delay: float = _option(5.0, "seconds until a new role assignment holds")
+    page_size: int = _option(100, "items on a page of a list")
+
+
+def read(flags: Mapping[str, str | None], variables: Mapping[str, str] = os.environ) -> Options:
+    """The options of flags, else of environment variables, else the defaults (`ValueError`: one line)."""
+    chosen: dict[str, Any] = {}
+    for each in fields(Options):
+        variable = f"LOCAL_AZURE_{each.name.upper()}"
+        value = flags.get(each.name) or variables.get(variable)
+        if not value:
+            continue
+        source = f"{variable} or --{each.name.replace('_', '-')}"
+        choices = each.metadata["choices"]
+        if choices and value not in choices:
+            raise ValueError(f"{source} is '{value}': none of {', '.join(choices)}")
+        try:
+            chosen[each.name] = type(getattr(Options, each.name))(value)
+        except ValueError:
+            raise ValueError(f"{source} is '{value}': not a number") from None
+    return Options(**chosen)

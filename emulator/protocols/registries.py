@@ -1,0 +1,204 @@
+"""Container registries over https, with Azure's own /acr/v1, beside the plain http that docker takes for localhost.
+
+A registry has one port. What begins there as TLS goes to an https application, everything else to the registry server.
+https://learn.microsoft.com/rest/api/containerregistry/data-plane (repositories and tags)
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from emulator.core.azure import Azure
+from emulator.core.errors import AzureError
+from emulator.core.ports import HOST
+from emulator.core.store import Document
+from emulator.protocols.tls import Tls
+from emulator.protocols.web import RequestLog, bearer, listening
+from emulator.services.containerregistry import access
+from emulator.services.containerregistry.access import Caller
+
+_TLS_HANDSHAKE = 0x16
+_PIECE = 1 << 16
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+_MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+_READER = Caller("acr-api", rights=frozenset({"pull", "catalog"}), trusted=True)
+
+
+class Fronts:
+    """What listens on the registries' ports. Thread-safe."""
+
+    def __init__(self, azure: Azure, files: Tls) -> None:
+        self._azure = azure
+        self._files = files
+        self._open: dict[str, ExitStack] = {}
+        self._lock = threading.Lock()
+
+    def open(self, login_server: str, listener: socket.socket, server: int) -> None:
+        """Listen for a registry whose server has a port of its own."""
+        stack = ExitStack()
+        inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        inside.bind((HOST, 0))
+        inside.listen(128)
+        https = inside.getsockname()[1]
+        stack.enter_context(listening(application(self._azure, login_server, server), inside, self._files))
+        splitter = _Splitter(listener, https, server)
+        splitter.start()
+        stack.callback(splitter.stop)
+        with self._lock:
+            self._open[login_server] = stack
+
+    def close(self, login_server: str) -> None:
+        """Listen no more."""
+        with self._lock:
+            stack = self._open.pop(login_server, None)
+        if stack is not None:
+            stack.close()
+
+
+class _Splitter:
+    """Sends each connection on by its first byte, in a thread with an event loop."""
+
+    def __init__(self, listener: socket.socket, https: int, plain: int) -> None:
+        self._listener = listener
+        self._https = https
+        self._plain = plain
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="registry port", daemon=True)
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port and all connections."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._listener.close()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(asyncio.start_server(self._accept, sock=self._listener))
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.read(_PIECE)
+        port = self._https if first[:1] == bytes([_TLS_HANDSHAKE]) else self._plain
+        try:
+            with suppress(OSError):
+                there, back = await asyncio.open_connection(HOST, port)
+                back.write(first)
+                await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        finally:
+            writer.close()
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while piece := await source.read(_PIECE):
+            target.write(piece)
+            await target.drain()
+    with suppress(OSError, RuntimeError):
+        target.write_eof()
+
+
+def application(azure: Azure, login_server: str, port: int) -> Starlette:
+    """The https application of one registry: /acr/v1, and everything else handed to its server."""
+    server = f"http://{HOST}:{port}"
+
+    async def catalog(request: Request) -> Response:
+        registry = await run_in_threadpool(_admit, azure, login_server, request, "catalog", "*")
+        reply = await run_in_threadpool(_read, azure, registry, f"{server}/v2/_catalog", "registry:catalog:*")
+        return JSONResponse({"repositories": reply.json().get("repositories") or []})
+
+    async def tags(request: Request) -> Response:
+        name = request.path_params["name"]
+        registry = await run_in_threadpool(_admit, azure, login_server, request, name, "metadata_read", "pull")
+        result = await run_in_threadpool(_tags, azure, registry, server, name)
+        return JSONResponse(result)
+
+    async def forward(request: Request) -> Response:
+        return await _forward(request, server, login_server)
+
+    routes = [
+        Route("/acr/v1/_catalog", catalog),
+        Route("/acr/v1/{name:path}/_tags", tags),
+        Route("/{path:path}", forward, methods=_METHODS),
+    ]
+    return Starlette(routes=routes, exception_handlers={AzureError: _error}, middleware=[Middleware(RequestLog)])
+
+
+async def _error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, AzureError):
+        raise error
+    return JSONResponse({"errors": [{"code": error.code, "message": error.message}]}, error.status)
+
+
+def _admit(azure: Azure, login_server: str, request: Request, name: str, *actions: str) -> Document:
+    """The registry, where the request's access token allows one of the actions on a name."""
+    registry = access.find(azure, login_server)
+    if registry is None:
+        raise access.DeniedError(f"'{login_server}' is no registry here", 404, "NAME_UNKNOWN")
+    for entry in access.read_access(azure, registry, bearer(request)):
+        if entry["name"] == name and set(actions) & {*entry["actions"]}:
+            return registry
+    raise access.DeniedError(f"the token has no right to {' or '.join(actions)} of '{name}'")
+
+
+def _read(azure: Azure, registry: Document, url: str, scope: str) -> httpx.Response:
+    token = access.access_token(azure, registry, _READER, [scope])
+    headers = {"Authorization": f"Bearer {token}", "Accept": _MANIFESTS}
+    return httpx.get(url, headers=headers, trust_env=False, timeout=60)
+
+
+def _tags(azure: Azure, registry: Document, server: str, name: str) -> dict[str, Any]:
+    scope, base = f"repository:{name}:pull", f"{server}/v2/{name}"
+    reply = _read(azure, registry, f"{base}/tags/list", scope)
+    if not reply.is_success:
+        raise access.DeniedError(f"repository name not known to registry: {name}", 404, "NAME_UNKNOWN")
+    digests = {
+        tag: _read(azure, registry, f"{base}/manifests/{tag}", scope).headers["docker-content-digest"]
+        for tag in sorted(reply.json().get("tags") or [])
+    }
+    attributes = dict.fromkeys(("deleteEnabled", "writeEnabled", "readEnabled", "listEnabled"), True)
+    listed = [{"name": tag, "digest": digest, "changeableAttributes": attributes} for tag, digest in digests.items()]
+    return {"registry": registry.properties["loginServer"], "imageName": name, "tags": listed}
+
+
+async def _forward(request: Request, server: str, login_server: str) -> Response:
+    """Hand a request to the registry server, and its answer back, without holding either whole."""
+    headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP | {"host"}]
+    headers += [("host", login_server), ("x-forwarded-proto", "https")]
+    query = f"?{request.url.query}" if request.url.query else ""
+    client = httpx.AsyncClient(trust_env=False, timeout=None)  # noqa: S113 - a layer may take long
+    content = request.stream() if request.method in {"POST", "PUT", "PATCH"} else None
+    sent = client.build_request(request.method, f"{server}{request.url.path}{query}", headers=headers, content=content)
+    reply = await client.send(sent, stream=True)
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            async for piece in reply.aiter_raw():
+                yield piece
+        finally:
+            await reply.aclose()
+            await client.aclose()
+
+    kept = {
+        name: value for name, value in reply.headers.items() if name.lower() not in _HOP_BY_HOP - {"content-length"}
+    }
+    return StreamingResponse(body(), reply.status_code, kept)
