@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     for option in fields(options.Options):
         default = f" (default: {getattr(options.Options, option.name)})"
         flag, choices = f"--{option.name.replace('_', '-')}", option.metadata["choices"] or None
-        serve.add_argument(flag, choices=choices, metavar="VALUE", help=option.metadata["text"] + default)
+        serve.add_argument(
+            flag, choices=choices, metavar=None if choices else "NUMBER", help=option.metadata["text"] + default
+        )
     command("stop", _stop, "Stop it with its processes and containers; the state stays.")
     command("stats", _stats, "Print, as JSON, the writes since the start or the last reset-stats.")
     command("deployments", _deployments, "Print the online deployments and their state as JSON.")

@@ -1,11 +1,14 @@
 """What all tests share: a local Azure for each test worker."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.local_azure import PATIENCE, ROOT, Cloud, local_azure
 
+# Tests assign a role and use it at once; the delay itself has its own test.
+os.environ.setdefault("LOCAL_AZURE_ROLE_DELAY", "0")
 __all__ = ["PATIENCE", "ROOT", "Cloud", "local_azure"]
 
 

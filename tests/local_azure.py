@@ -142,7 +142,7 @@ class LocalAzure:
             self.process = subprocess.Popen(
                 [*_EMULATOR, "serve", "--state", str(self.folder), "--port=0", "--scoring-port=0", *self.options],
                 cwd=ROOT,
-                env={"LOCAL_AZURE_ROLE_DELAY": "0.001", **os.environ, **azure.machine(), **self.extra},
+                env={**os.environ, **azure.machine(), **self.extra},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -27,6 +27,7 @@ VALUES = {
     "retentionInDays": 30,
     "modelType": "custom_model",
     "RetentionInDays": 90,
+    "principalType": "ServicePrincipal",
 } | {f"publicNetworkAccess{use}": "Enabled" for use in ("", "ForIngestion", "ForQuery")}
 #: Properties that are Azure's own whatever the type says, or that need more than a value of the type.
 EXCEPTIONS = {
