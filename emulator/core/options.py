@@ -38,10 +38,10 @@ class Options:
         "on",
     )
     conda_answers: str = _option(
-        "verbatim",
-        "how an environment's condaFile is answered: as it was written; or, as on Azure, as JSON, or '' for none",
-        "verbatim",
         "json",
+        "how an environment's condaFile is answered: as JSON, or '' for none; or as it was written",
+        "json",
+        "verbatim",
     )
     registry_tls: str = _option(
         "off",

@@ -109,7 +109,7 @@ def test_neither_up_nor_refresh_nor_an_update_takes_back_the_count_that_azure_mo
     run = project.up("--refresh", "--expect-no-changes")
     assert run.code == 0, run.text
     assert project.azure.tell("stats")["writes"] == {}
-    changed = {**BLUE, "environment": {"LOG_LEVEL": "debug"}}
+    changed = {**BLUE, "environmentVariables": {"LOG_LEVEL": "debug"}}
     endpoint = {**ENDPOINT, "traffic": {"blue": 100, "green": 0}}
     _write(project, {"blue": changed, "green": GREEN}, endpoint)
     with polling(outputs["scoringUri"], outputs["endpointKey"], {}) as failed:

@@ -56,8 +56,8 @@ def test_the_documents_of_azure_are_those_of_the_version_before(project: Project
     documents = _old(project, project.state())["documents"]
     assert any("/deployments/" in id_ for id_ in documents)
     for id_, document in documents.items():
-        ours = {**cloud.ask("GET", id_).json(), "systemData": None}
-        assert _without_uploads(ours) == _without_uploads({**document, "systemData": None})
+        ours = _part_of(cloud.ask("GET", id_).json(), document)
+        assert _without_uploads({**ours, "systemData": None}) == _without_uploads({**document, "systemData": None})
 
 
 def test_an_old_stack_is_taken_over_without_a_replacement_a_write_or_a_build(project: Project) -> None:
@@ -75,6 +75,13 @@ def test_an_old_stack_is_taken_over_without_a_replacement_a_write_or_a_build(pro
     refreshed = project.up("--refresh", "--expect-no-changes")
     assert refreshed.code == 0, refreshed.text
     assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def _part_of(value: Any, shape: Any) -> Any:  # noqa: ANN401 - JSON
+    """Leave out what the old answer did not have: Azure may answer with more by now."""
+    if isinstance(value, dict) and isinstance(shape, dict):
+        return {name: _part_of(value[name], shape[name]) for name in shape if name in value}
+    return value
 
 
 def _rename(config: Json) -> None:
@@ -108,7 +115,7 @@ def _names(old: Json, ours: Json) -> dict[str, str]:
         theirs, ours_ = _given_out(before[key]), _given_out(after[key])
         # Azure may answer with more than it did then: what both have is compared.
         for place in theirs.keys() & ours_.keys():
-            for one, other in zip(theirs[place], ours_[place], strict=True):
+            for one, other in zip(theirs[place], ours_[place], strict=False):
                 assert names.setdefault(one, other) == other, f"{key} has two names for {one}"
     return names
 

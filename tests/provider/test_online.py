@@ -102,6 +102,24 @@ def test_a_different_version_is_refused_with_what_differs() -> None:
         EnvironmentVersion().create(azure.context(), environment(port=8080))
 
 
+def test_a_conda_file_that_comes_back_as_json_is_the_same_and_none_comes_back_as_an_empty_text() -> None:
+    azure, resource = FakeAzure(), EnvironmentVersion()
+    conda = {"condaFile": "dependencies:\n- python=3.11 # ours\n", "image": "a.io/b:1"}
+    _, state = resource.create(azure.context(), environment(**conda))
+    properties = azure.documents[ENVIRONMENT]["properties"]
+    for answer, changed in (('{"dependencies": ["python=3.11"]}', set()), ('{"dependencies": []}', {"condaFile"})):
+        properties["condaFile"] = answer
+        read = resource.read(azure.context(), ENVIRONMENT, state, environment(**conda))
+        assert read is not None
+        assert resource.diff("", read.state, environment(**conda)).changed == changed
+    azure = FakeAzure()
+    _, state = resource.create(azure.context(), environment())
+    azure.documents[ENVIRONMENT]["properties"]["condaFile"] = ""
+    read = resource.read(azure.context(), ENVIRONMENT, state, environment())
+    assert read is not None
+    assert not resource.diff("", read.state, environment()).changed
+
+
 def test_everything_but_tags_needs_a_new_version() -> None:
     resource = EnvironmentVersion()
     assert resource.diff("", environment(), environment(port=1)).replaces == {"port"}

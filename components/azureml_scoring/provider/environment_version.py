@@ -8,6 +8,8 @@ https://learn.microsoft.com/rest/api/azureml/environment-versions
 
 from typing import Any, ClassVar
 
+import yaml
+
 from azureml_scoring.provider.arm import ML_API, ArmError
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import kept_tags, last
@@ -34,13 +36,12 @@ class EnvironmentVersion(Resource[EnvironmentVersionArgs]):
 
     def _create(self, context: Context, inputs: EnvironmentVersionArgs) -> tuple[str, Outputs]:
         path = resource_id(inputs)
-        found = context.arm.get(path, ML_API)
-        if found is not None:
-            _adoptable(inputs, found)
+        document = context.arm.get(path, ML_API)
+        if document is not None:
+            _check_adoptable(inputs, document)
             context.log(f"adopting environment {inputs.environment_name}:{inputs.version}: it is the same")
-            if not found["properties"].get("isArchived") and (found["properties"].get("tags") or {}) == (
-                inputs.tags or {}
-            ):
+            properties = document["properties"]
+            if not properties.get("isArchived") and (properties.get("tags") or {}) == (inputs.tags or {}):
                 return path, EnvironmentVersionOutputs()
         context.arm.put(path, ML_API, body(inputs, archived=False))
         return path, EnvironmentVersionOutputs()
@@ -54,22 +55,23 @@ class EnvironmentVersion(Resource[EnvironmentVersionArgs]):
         return EnvironmentVersionOutputs()
 
     def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
-        found = context.arm.get(resource_id, ML_API)
-        if found is None or found["properties"].get("isArchived"):
+        document = context.arm.get(resource_id, ML_API)
+        if document is None or document["properties"].get("isArchived"):
             return None
-        here = {**olds, **as_inputs(resource_id, found)}
+        current = {**olds, **as_inputs(resource_id, document, str(olds.get("condaFile") or ""))}
         if olds:
-            here = {name: value for name, value in here.items() if name != "tags"}
-            here |= kept_tags(olds, found["properties"].get("tags"))
-        return ReadResult(resource_id, here, {**inputs, **here})
+            current.pop("tags", None)
+            current |= kept_tags(olds, document["properties"].get("tags"))
+        return ReadResult(resource_id, current, {**inputs, **current})
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Archive it: deployments may still point at it, and Azure keeps the number for ever."""
         del olds
-        found = context.arm.get(resource_id, ML_API)
-        if found is None or found["properties"].get("isArchived"):
+        document = context.arm.get(resource_id, ML_API)
+        if document is None or document["properties"].get("isArchived"):
             return
-        properties = {key: value for key, value in found["properties"].items() if key in WRITABLE and value is not None}
+        current = document["properties"]
+        properties = {key: value for key, value in current.items() if key in WRITABLE and value is not None}
         try:
             context.arm.put(resource_id, ML_API, {"properties": {**properties, "isArchived": True}})
         except ArmError as error:
@@ -98,8 +100,8 @@ def body(inputs: EnvironmentVersionArgs, *, archived: bool) -> dict[str, Any]:
     return {"properties": {"tags": {}, **properties, "osType": "Linux", "isArchived": archived}}
 
 
-def as_inputs(path: str, document: dict[str, Any]) -> Properties:
-    """Read the inputs off a document."""
+def as_inputs(path: str, document: dict[str, Any], conda: str = "") -> Properties:
+    """Read the inputs off a document; `conda` is the conda file that was written."""
     head, _, version = path.rpartition("/versions/")
     workspace, _, name = head.rpartition("/environments/")
     values = {
@@ -108,17 +110,27 @@ def as_inputs(path: str, document: dict[str, Any]) -> Properties:
         "environmentName": name,
         "version": version,
     }
+    if _same_yaml(conda, values.get("condaFile")):
+        values["condaFile"] = conda
     return {key: int(value) if key == "port" else value for key, value in values.items() if value not in ("", {})}
 
 
-def _adoptable(inputs: EnvironmentVersionArgs, document: dict[str, Any]) -> None:
+def _same_yaml(ours: str, theirs: object) -> bool:
+    """Compare conda files by what they say: Azure ML answers with the JSON of the YAML that it got."""
+    try:
+        return bool(ours) and yaml.safe_load(ours) == yaml.safe_load(str(theirs))
+    except yaml.YAMLError:
+        return False
+
+
+def _check_adoptable(inputs: EnvironmentVersionArgs, document: dict[str, Any]) -> None:
     path = resource_id(inputs)
-    here, wanted = as_inputs(path, document), inputs.wire()
+    current, wanted = as_inputs(path, document, inputs.conda_file or ""), inputs.wire()
     names = ("image", "condaFile") if inputs.conda_file is not None else ("image", *_ROUTES)
     for name in names:
-        if here.get(name) != wanted[name]:
+        if current.get(name) != wanted[name]:
             msg = (
-                f"environment {inputs.environment_name}:{last(path)} exists with {name} = {here.get(name)}, not "
+                f"environment {inputs.environment_name}:{last(path)} exists with {name} = {current.get(name)}, not "
                 f"{wanted[name]}; a version cannot change: choose another version"
             )
             raise ResourceError(msg)
