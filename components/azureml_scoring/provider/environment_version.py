@@ -66,12 +66,13 @@ class EnvironmentVersion(Resource[EnvironmentVersionArgs]):
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Archive it: deployments may still point at it, and Azure keeps the number for ever."""
-        del olds
         document = context.arm.get(resource_id, ML_API)
         if document is None or document["properties"].get("isArchived"):
             return
         current = document["properties"]
-        properties = {key: value for key, value in current.items() if key in WRITABLE and value is not None}
+        properties = {key: value for key, value in current.items() if key in WRITABLE and value not in (None, "")}
+        if "condaFile" in properties:
+            properties["condaFile"] = olds["condaFile"]  # a version is immutable: in the words that it was created with
         try:
             context.arm.put(resource_id, ML_API, {"properties": {**properties, "isArchived": True}})
         except ArmError as error:
