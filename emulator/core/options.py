@@ -49,7 +49,7 @@ class Options:
         "off",
         "on",
     )
-    role_delay: float = _option(5.0, "seconds until a new role assignment holds")
+    role_delay: float = _option(0.0, "seconds until a new role assignment takes effect; on Azure up to ten minutes")
     page_size: int = _option(100, "items on a page of a list")
 
 
