@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import pulumi
 import pytest
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
@@ -369,6 +370,30 @@ def test_what_is_not_known_yet_is_an_output_that_remembers_where_it_comes_from()
         return await output.is_known(), len(await output.resources())
 
     assert asyncio.run(decoded()) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        ({"value": "id", "dependencies": [URN]}, ("id", True, False)),
+        ({"value": "id"}, ("id", True, False)),
+        ({"value": "id", "secret": True}, ("id", True, True)),
+        ({"dependencies": [URN]}, (None, False, False)),
+        ({}, (None, False, False)),
+    ],
+)
+def test_an_output_value_on_the_wire_may_leave_out_what_is_usual(
+    wire: dict[str, Any], expected: tuple[Any, bool, bool]
+) -> None:
+    async def decoded() -> tuple[Any, bool, bool]:
+        value = {rpc._special_sig_key: rpc._special_output_value_sig, **wire}
+        inputs = await Plugin._construct_inputs(struct({"image": {"list": [value]}}), {})
+        found = inputs["image"]["list"][0]
+        if not isinstance(found, pulumi.Output):
+            return found, True, False
+        return await found.future(), await found.is_known(), await found.is_secret()
+
+    assert asyncio.run(decoded()) == expected
 
 
 @pytest.mark.parametrize(
