@@ -10,7 +10,7 @@ from tests.distribution import python, resolved
 TOOLS = ("pytest", "pytest-timeout", "hypothesis", "jsonschema", "httpx")
 """What the tests below need beside the package."""
 TESTS = (
-    "tests/settings/test_types.py",
+    "tests/settings/test_rules.py",
     "tests/components/test_sdk.py",
     "tests/components/test_hosting.py",
     "tests/components/test_stack.py::test_builder_docker_pushes_the_same_content_to_the_same_place",
