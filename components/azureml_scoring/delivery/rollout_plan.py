@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from azureml_scoring.errors import CommandError
+from azureml_scoring.settings.rules import TAG_LENGTH, WHOLE
 
-WHOLE: Final = 100
-_TAG_LENGTH: Final = 12
 _OWN: Final = "azureml-scoring:index"
 _STACK_IMAGE: Final = "::scoring-image-pin"
 """The end of the URN of the stack's own image, where it is named by a tag; deployments may name others."""
@@ -91,7 +90,7 @@ def digest_of(image: str) -> str:
 
 def short_digest(image: str) -> str:
     """Return the start of an image's digest, for tables; - for one without."""
-    return digest_of(image).removeprefix("sha256:")[:_TAG_LENGTH] or "-"
+    return digest_of(image).removeprefix("sha256:")[:TAG_LENGTH] or "-"
 
 
 def read_state(export: Mapping[str, Any]) -> ObservedState:

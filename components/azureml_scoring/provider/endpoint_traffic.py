@@ -21,9 +21,10 @@ from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import last
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.registry_client import is_local
-from azureml_scoring.provider.traffic_split import WHOLE, TrafficSplit, nonzero, put_traffic, steps
+from azureml_scoring.provider.traffic_split import TrafficSplit, nonzero, put_traffic, steps
 from azureml_scoring.provider.values import Properties
 from azureml_scoring.settings.arguments import EndpointTrafficArgs
+from azureml_scoring.settings.rules import WHOLE
 
 ATTEMPTS = 5
 """Smoke test requests to a deployment before it counts as unable to answer."""

@@ -14,8 +14,8 @@ from typing import Any
 from azureml_scoring.provider.arm import ML_API, Arm, Progress
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import last
+from azureml_scoring.settings.rules import WHOLE
 
-WHOLE = 100
 WRITABLE = ("authMode", "description", "properties", "publicNetworkAccess", "compute")
 """Properties of an endpoint that a PUT repeats."""
 

@@ -32,9 +32,6 @@ PACKAGE = "azureml-scoring"
 """Name of the plugin: the first part of every type token."""
 CONTENT_TAG = "image"
 """Tag of a deployment that names its image, so that a preview shows what it is about to run."""
-WHOLE = 100
-MIRROR_LIMIT = 50
-"""Percent of live requests that Azure mirrors at most."""
 
 
 class ResourceArgs(Section):
@@ -331,11 +328,13 @@ class EndpointTrafficArgs(ResourceArgs):
         if holds_output([self.traffic, self.mirror_traffic]):
             return self
         total = sum(self.traffic.values())
-        if not self.traffic or total not in {0, WHOLE}:
+        if not self.traffic or total not in {0, rules.WHOLE}:
             raise ValueError(f"traffic sums to {total}; make the shares 100, or all 0 to send nowhere")
         mirrors = {name: share for name, share in self.mirror_traffic.items() if share}
-        if len(mirrors) > 1 or sum(mirrors.values()) > MIRROR_LIMIT:
-            raise ValueError(f"mirrorTraffic = {mirrors}: Azure mirrors to one deployment, at most {MIRROR_LIMIT} %")
+        if len(mirrors) > 1 or sum(mirrors.values()) > rules.MIRROR_LIMIT:
+            raise ValueError(
+                f"mirrorTraffic = {mirrors}: Azure mirrors to one deployment, at most {rules.MIRROR_LIMIT} %"
+            )
         for name in sorted(mirrors.keys() & {name for name, share in self.traffic.items() if share}):
             raise ValueError(f"{name} stands in traffic and in mirrorTraffic; a deployment either answers or mirrors")
         return self

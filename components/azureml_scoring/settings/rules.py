@@ -15,6 +15,10 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+WHOLE: Final = 100
+"""Percent that the shares of an endpoint's deployments make together."""
+MIRROR_LIMIT: Final = 50
+"""Percent of live requests that Azure mirrors at most."""
 TAG_LENGTH: Final = 12
 """Characters of a content key or digest that make a tag or a version."""
 

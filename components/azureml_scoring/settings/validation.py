@@ -12,15 +12,13 @@ from typing import Final
 
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import HIDDEN, SettingsError
-from azureml_scoring.settings.rules import RULES, seconds_of
+from azureml_scoring.settings.rules import MIRROR_LIMIT, RULES, WHOLE, seconds_of
 from azureml_scoring.settings.section import Only, marker
 from azureml_scoring.settings.stack import StackSettings
 
 _READ_ONLY: Final = ("public", "private")
 """Modes in which the registry belongs to others: nothing is created there."""
 _PASSWORDS_AT_ONCE: Final = 2
-_MIRROR_LIMIT: Final = 50
-_WHOLE: Final = 100
 _INSTANCES: Final = 50
 """Azure's limit for one managed deployment."""
 _REQUEST_SECONDS: Final = {"managed": 180, "kubernetes": 300}
@@ -47,7 +45,7 @@ def default_principal(mode: str) -> str:
 
 def default_traffic(deployments: Mapping[str, object]) -> dict[str, int]:
     """Send everything to a deployment that is alone; with several, the settings must say."""
-    return dict.fromkeys(deployments, _WHOLE) if len(deployments) == 1 else {}
+    return dict.fromkeys(deployments, WHOLE) if len(deployments) == 1 else {}
 
 
 def amount(quantity: str) -> float:
@@ -246,7 +244,7 @@ def _endpoint(settings: At) -> Iterator[str]:
     total = sum(traffic.values())
     if not traffic:
         yield endpoint.traffic.refused(f"say how {known} share 100 percent")
-    elif total != _WHOLE:
+    elif total != WHOLE:
         yield endpoint.traffic.refused("Azure takes 100; correct the shares", f"{total} percent together")
     yield from _mirror(endpoint.mirror, traffic)
 
@@ -255,8 +253,8 @@ def _mirror(mirror: At, traffic: Mapping[str, int]) -> Iterator[str]:
     if len(mirror()) > 1:
         yield mirror.refused("Azure mirrors to one deployment; take out the others", ", ".join(mirror()))
     for name, share in mirror.entries():
-        if share() > _MIRROR_LIMIT:
-            yield share.refused(f"Azure mirrors {_MIRROR_LIMIT} percent at most")
+        if share() > MIRROR_LIMIT:
+            yield share.refused(f"Azure mirrors {MIRROR_LIMIT} percent at most")
         if traffic.get(name):
             yield share.refused(
                 f"it has {traffic[name]} percent of the live traffic; a mirror takes a deployment that has none"
