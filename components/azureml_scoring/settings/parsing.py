@@ -5,7 +5,7 @@ Owns the words for what pydantic finds wrong. Refuses to own where values come f
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 import pulumi
@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from azureml_scoring.settings.errors import HIDDEN, SettingsError, error_line
-from azureml_scoring.settings.section import Section, section_of
+from azureml_scoring.settings.section import Section, at_path, section_of
 
 SectionT = TypeVar("SectionT", bound=Section)
 _REMEDIES: Final = {
@@ -69,7 +69,7 @@ def _line(  # noqa: PLR0911 - one return a kind of error
     names = [*_alias(root, parents), last]
     field = f"{prefix}{'.'.join(map(str, _alias(root, path)))}"
     secret = _is_secret(root, path) or bool(hidden.intersection(map(str, path[:1])))
-    value = HIDDEN if secret else problem.get("input", _at(values, path))
+    value = HIDDEN if secret else problem.get("input", at_path(values, path))
     context = problem.get("ctx") or {}
     match problem["type"]:
         case "extra_forbidden":
@@ -92,14 +92,6 @@ def _line(  # noqa: PLR0911 - one return a kind of error
 
 def _plain(message: str) -> str:
     return message.replace("Input should be", "write").replace("Value should have", "it takes")
-
-
-def _at(values: object, path: list[str | int]) -> object:
-    for part in path:
-        if not isinstance(values, Mapping) or part not in values:
-            return None
-        values = values[part]
-    return values
 
 
 def _alias(root: type[Section], path: list[Any]) -> Iterator[Any]:

@@ -5,7 +5,7 @@ file of this machine, whether it may be an output of another resource. Refuses t
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, get_args, overload
@@ -247,12 +247,13 @@ def from_document(model: type[Section], document: Mapping[str, Any]) -> dict[str
     values = {}
     for name, field in model.model_fields.items():
         if (arm := marker(field, Arm)) is not None and arm.places:
-            values[to_camel(name)] = _at(document, arm.places[0])
+            values[to_camel(name)] = at_path(document, arm.places[0].split("."))
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _at(document: Mapping[str, Any], place: str) -> Any:  # noqa: ANN401 - JSON
-    value: Any = document
-    for part in place.split("."):
+def at_path(values: object, path: Iterable[str | int]) -> Any:  # noqa: ANN401 - JSON
+    """Return what stands at a path of nested objects; None where it does not lead on."""
+    value: Any = values
+    for part in path:
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
