@@ -25,7 +25,7 @@ import grpc
 import grpc.aio
 import pulumi
 from google.protobuf import empty_pb2
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 from pulumi.errors import InputPropertiesError, InputPropertyError
 from pulumi.output import _OutputData
 from pulumi.provider import ConstructResult, Provider
@@ -38,7 +38,7 @@ from pulumi.runtime.rpc import UNKNOWN as MARKER
 from azureml_scoring.provider.errors import CancelledError, ResourceError
 from azureml_scoring.provider.framework import Context, Diff, Resource
 from azureml_scoring.provider.schema import components, package_schema, version
-from azureml_scoring.provider.values import from_property_values, has_unknown, to_property_values
+from azureml_scoring.provider.values import completed, from_property_values, has_unknown, to_property_values
 from azureml_scoring.settings.arguments import PACKAGE
 
 if TYPE_CHECKING:
@@ -54,9 +54,6 @@ _CHANNEL = [
     ("grpc.server_max_unrequested_time_in_server", 30 * 60),
 ]
 """Bytes and seconds of `pulumi/runtime/_grpc_settings.py`, which is private and younger than the oldest SDK here."""
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
-_OUTPUT_VALUE = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
-"""How the engine marks an output value (`SigKey` and `OutputValueSig` of Pulumi's `sdk/go/common/resource`)."""
 _WATCH_SECONDS = 1.0
 _REFUSALS = 5
 """How many times in a row the engine's port must refuse before the engine counts as gone."""
@@ -81,30 +78,6 @@ class Components(Provider):
             raise ResourceError(f"{PACKAGE} has no component {resource_type}")
         component: Component = cast("Any", kind)(name, inputs, options)
         return ConstructResult(component.urn, component.outputs())
-
-
-def _completed(inputs: Struct) -> Struct:
-    """Spell out what an output value may leave out on the wire: `PropertyValue.unmarshal` of the SDK needs it."""
-    for value in inputs.fields.values():
-        _complete(value)
-    return inputs
-
-
-def _complete(value: Value) -> None:
-    for item in value.list_value.values if value.HasField("list_value") else ():
-        _complete(item)
-    if not value.HasField("struct_value"):
-        return
-    fields = value.struct_value.fields
-    for item in list(fields.values()):
-        _complete(item)
-    if _SIGNATURE in fields and fields[_SIGNATURE].string_value == _OUTPUT_VALUE:
-        if "value" not in fields:
-            fields["value"].string_value = MARKER
-        if "secret" not in fields:
-            fields["secret"].bool_value = False
-        if "dependencies" not in fields:
-            fields["dependencies"].list_value.SetInParent()
 
 
 def component_input(value: PropertyValue) -> Any:  # noqa: ANN401 - values of any input
@@ -231,7 +204,7 @@ class Plugin(ProviderServicer):
     @staticmethod
     async def _construct_inputs(inputs: Struct, input_dependencies: Any) -> dict[str, Any]:  # noqa: ANN401 - protobuf
         """Decode inputs leaf by leaf: the SDK makes an output of a whole section with one secret inside."""
-        values = PropertyValue.unmarshal_map(_completed(inputs))
+        values = PropertyValue.unmarshal_map(completed(inputs))
         for name, value in values.items():
             urns = input_dependencies.get(name, provider_pb2.ConstructRequest.PropertyDependencies()).urns
             if urns and not value.all_dependencies() and not isinstance(value.value, Mapping | tuple | list):

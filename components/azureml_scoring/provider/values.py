@@ -4,7 +4,8 @@ Owns: the one sentinel for unknown values, which properties are secret, and both
 Refuses to own: what any property means.
 
 The SDK has a `Computed` value but can neither write nor read it on the wire (its `marshal` raises, its `unmarshal`
-returns the engine's marker as an ordinary string): both are read here, only the marker is written.
+returns the engine's marker as an ordinary string): both are read here, only the marker is written. Nor can `unmarshal`
+read an output value that leaves out its parts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +13,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from google.protobuf.struct_pb2 import Struct, Value
 from pulumi.provider.experimental.property_value import Computed, PropertyValue
 from pulumi.runtime.rpc import UNKNOWN as MARKER
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_OUTPUT_VALUE = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+"""How the engine marks an output value (`SigKey` and `OutputValueSig` of Pulumi's `sdk/go/common/resource`)."""
 
 
 class Unknown(Enum):
@@ -59,6 +65,30 @@ def has_unknown(value: object) -> bool:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return any(has_unknown(item) for item in value)
     return value is UNKNOWN
+
+
+def completed(inputs: Struct) -> Struct:
+    """Spell out what an output value may leave out on the wire: `PropertyValue.unmarshal` of the SDK needs it."""
+    for value in inputs.fields.values():
+        _complete(value)
+    return inputs
+
+
+def _complete(value: Value) -> None:
+    for item in value.list_value.values if value.HasField("list_value") else ():
+        _complete(item)
+    if not value.HasField("struct_value"):
+        return
+    fields = value.struct_value.fields
+    for item in list(fields.values()):
+        _complete(item)
+    if _SIGNATURE in fields and fields[_SIGNATURE].string_value == _OUTPUT_VALUE:
+        if "value" not in fields:
+            fields["value"].string_value = MARKER
+        if "secret" not in fields:
+            fields["secret"].bool_value = False
+        if "dependencies" not in fields:
+            fields["dependencies"].list_value.SetInParent()
 
 
 def _decoded(value: PropertyValue) -> Any:  # noqa: ANN401 - JSON-like values have no narrower type
