@@ -184,17 +184,7 @@ def by_entra_token(azure: Azure, registry: Document, token: str) -> Caller:
 
 def by_refresh_token(azure: Azure, registry: Document, token: str) -> Caller:
     """Prove a refresh token of this registry (401 otherwise)."""
-    try:
-        claims = jwt.decode(
-            token,
-            _signer(azure).key.public_key(),
-            ["RS256"],
-            audience=registry.properties["loginServer"],
-            issuer=_ISSUER,
-            leeway=_LEEWAY,
-        )
-    except jwt.InvalidTokenError as error:
-        raise DeniedError("the refresh token is invalid, expired, or of another registry") from error
+    claims = _claims(azure, registry, token, "refresh")
     if claims.get("grant_type") != "refresh_token":
         raise DeniedError("the token is no refresh token")
     principal = graph.find_principal(azure, claims["sub"]) if claims.get("principal") else None
@@ -239,8 +229,15 @@ def access_token(azure: Azure, registry: Document, caller: Caller, scopes: Itera
 
 def read_access(azure: Azure, registry: Document, token: str) -> list[dict[str, Any]]:
     """The `access` of an access token of this registry (401 for any other token)."""
+    claims = _claims(azure, registry, token, "access")
+    entries: list[dict[str, Any]] = claims.get("access") or []
+    return entries
+
+
+def _claims(azure: Azure, registry: Document, token: str, kind: str) -> dict[str, Any]:
+    """What a token of this registry says (401 for one that it did not sign, or not any more)."""
     try:
-        claims = jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             _signer(azure).key.public_key(),
             ["RS256"],
@@ -249,9 +246,8 @@ def read_access(azure: Azure, registry: Document, token: str) -> list[dict[str, 
             leeway=_LEEWAY,
         )
     except jwt.InvalidTokenError as error:
-        raise DeniedError("the access token is invalid, expired, or of another registry") from error
-    entries: list[dict[str, Any]] = claims.get("access") or []
-    return entries
+        raise DeniedError(f"the {kind} token is invalid, expired, or of another registry") from error
+    return claims
 
 
 def issuer() -> str:
