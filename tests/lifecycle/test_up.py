@@ -110,13 +110,14 @@ def test_the_password_is_nowhere_in_plain_text(project: Project) -> None:
 
 
 def test_a_role_taken_away_fails_the_next_deployment_and_comes_back_by_refresh(project: Project) -> None:
-    role = project.resource("azure-native:authorization:RoleAssignment", "-role")
+    role = project.resource("azureml-scoring:index:RoleAssignment")
     assert project.azure.cloud.ask("DELETE", role["id"]).is_success
     project.edit("examples/sklearn/score.py", "def run(", "# another edit\n\n\ndef run(")
     failed = project.up()
     assert failed.code != 0
     told = " ".join(failed.errors)
     assert "AcrPull" in told, failed.text
-    assert role["outputs"]["principalId"] in told or project.outputs()["principal"]["clientId"] in told, failed.text
+    assert role["outputs"]["principalId"] in told, failed.text
+    assert f"{role['id']} was taken away: run up with --refresh" in told, failed.text
     mended = project.up("--refresh")
     assert mended.code == 0, mended.text
