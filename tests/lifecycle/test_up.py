@@ -34,7 +34,7 @@ def test_the_readme_shows_what_a_first_up_makes(project: Project, first: str) ->
     table, _, counts = first.partition("This run:")
     request = "Scoring URL: http://localhost:8890/score\nPOST examples/sklearn/request.json"
     assert is_printed("README.md", f"{table}{request}\n  reply: {reply}\nThis run:{counts}")
-    assert counts.startswith(" 18 provider writes, 1 builds, 1 uploads")
+    assert counts.startswith(" 19 provider writes, 1 builds, 1 uploads")
 
 
 def _request(project: Project) -> dict[str, Any]:
