@@ -126,7 +126,7 @@ def _permissions(local: InProcessAzure, who: Principal, scope: str) -> Any:  # n
 
 def test_a_caller_reads_its_own_permissions_at_a_scope(local: InProcessAzure) -> None:
     principal = local.service_principal()
-    with pytest.raises(AzureError, match="Microsoft[.]Authorization/permissions/read"):
+    with pytest.raises(AzureError, match=r"Microsoft[.]Authorization/permissions/read"):
         _permissions(local, principal, local.group)
     local.ask("PUT", _path(), _assignment(local, principal.object_id, READER))
     (reader,) = _permissions(local, principal, local.group)

@@ -37,7 +37,7 @@ def test_a_deployment_that_exceeds_its_familys_quota_is_refused(local: InProcess
     local.azure.fault("quota", {"standardDSv2Family": 6})
     with scene(local, listen=False):
         body = deployment_body(local, instanceType="Standard_DS3_v2")
-        with pytest.raises(AzureError, match="usage/limit: 0/6[.] Additional needed: 8") as refused:
+        with pytest.raises(AzureError, match=r"usage/limit: 0/6[.] Additional needed: 8") as refused:
             local.ask("PUT", f"{ENDPOINT}/deployments/large", body)
         assert refused.value.status == 400
     assert _usage(local, DSV2) == (0, 6)
