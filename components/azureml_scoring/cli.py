@@ -93,18 +93,19 @@ _DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Show what would 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_examples(
+        "azureml-scoring doctor dev                          # before the first `pulumi up`",
         "azureml-scoring report dev.json                     # a preview, for the reviewers of a pull request",
         "azureml-scoring rollout dev staging prod            # one version through three stacks",
         "azureml-scoring recover prod                        # after a killed `pulumi up`",
         'eval "$(_AZUREML_SCORING_COMPLETE=bash_source azureml-scoring)"    # completion; zsh_source, fish_source',
     )
-    + "\n\n\b\nExit codes:\n  0  done\n  1  a step failed, or a question was answered with no\n"
+    + "\n\n\b\nExit codes:\n  0  done\n  1  a step failed, something is wrong, or a question was answered with no\n"
     "  2  wrong arguments or files; nothing was done\n  3  a stack waits for approval (rollout)\n"
     "  4  another run holds the stack (rollout)\n  130  interrupted",
 )
 @click.version_option(package_name=PROGRAM)
 def cli() -> None:
-    """Review, roll out and repair stacks that serve a custom image on Azure Machine Learning."""
+    """Check, review, roll out and repair stacks that serve a custom image on Azure Machine Learning."""
 
 
 @cli.command(
@@ -265,6 +266,29 @@ def recover_stack(  # noqa: PLR0913 - one parameter an option
     target = PulumiStack(project, stack or selected_stack(project), click.echo)
     done = recover(target, confirm, decisions=decisions, copies=copies)
     return ExitCode.OK if done or dry_run else ExitCode.FAILED
+
+
+@cli.command(
+    "doctor",
+    epilog=_examples(
+        "azureml-scoring doctor prod                         # before the first `pulumi up`",
+        "azureml-scoring doctor --json prod",
+    ),
+)
+@click.argument("stack", required=False, default="", metavar="[STACK]", shell_complete=_stacks)
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check_stack(stack: str, *, as_json: bool) -> int:
+    """Look whether Azure lets a stack be made.
+
+    Who is signed in, resource providers, rights, names, quota, ACR Tasks: a line each with its remedy, for STACK or the
+    selected one. Nothing is changed. Exit code 1 where something is wrong; what cannot be looked at is unknown, and
+    not wrong.
+    """
+    project = _project()
+    from azureml_scoring.delivery.doctor import doctor
+    from azureml_scoring.delivery.engine import selected_stack
+
+    return doctor(project, stack or selected_stack(project), click.echo, as_json=as_json)
 
 
 @cli.command(
