@@ -193,6 +193,9 @@ def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio:
         assert done.code == 0, done.text
         assert is_printed("rollout-killed.txt", done.text)
     assert failed == []
+    status = trio.run("status", *STACKS)
+    assert status.code == 0, status.text
+    assert is_printed("status.txt", status.text)
     assert [trio.says(stack) for stack in STACKS] == ["fourth", "fourth", "first"]
     assert len({trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS}) == 2
 
