@@ -31,6 +31,7 @@ def test_an_update_of_a_storage_account_answers_the_finished_account(local: InPr
     local.ask("PUT", f"{STORAGE}/sttest", ACCOUNT)
     body = {**ACCOUNT, "tags": {"team": "search"}}
     updated = local.azure.request(Request("PUT", f"{local.group}/{STORAGE}/sttest", local.deployer, body))
+    assert updated.body is not None
     assert (updated.status, updated.body["properties"]["provisioningState"]) == (200, "Succeeded")
 
 
