@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import httpx
 from azureml_scoring.plan.reference import Reference
+from azureml_scoring.plan.roles import ACR_PULL
 from azureml_scoring.provider.registry_client import base_url, resolve_digest
+from azureml_scoring.provider.role_assignment import AUTHORIZATION_API
 
 from tests.acceptance.stack import API, WORD, Stack
 
@@ -87,6 +89,28 @@ def the_principal_pulls_and_cannot_push(stack: Stack) -> None:
     payload = answer.json()["access_token"].split(".")[1]
     access = json.loads(urlsafe_b64decode(f"{payload}=="))["access"]
     assert [each["actions"] for each in access] == [["pull"]], access
+
+
+@claim(f"{_LEARN}/machine-learning/how-to-troubleshoot-online-endpoints#authorization-error")
+def the_endpoints_identity_is_who_pulls(stack: Stack) -> None:
+    """The image was pulled from a registry on which the endpoint's identity has one role, and that reads."""
+    assert _roles_of_endpoint(stack, stack.outputs["registry"]["id"]) == [ACR_PULL.guid]
+
+
+@claim(f"{_LEARN}/machine-learning/concept-endpoints-online-auth#automatic-role-assignment-for-endpoint-identity")
+def azure_ml_lets_the_endpoint_read_the_workspaces_registry(stack: Stack) -> None:
+    """Azure ML itself assigns AcrPull on the workspace's registry to the endpoint's system-assigned identity."""
+    own = stack.read(stack.outputs["workspaceId"])["properties"]["containerRegistry"]
+    assert ACR_PULL.guid in _roles_of_endpoint(stack, own)
+
+
+def _roles_of_endpoint(stack: Stack, scope: str) -> list[str]:
+    """The roles of the endpoint's identity on a scope, above it or below it: the ids of their definitions."""
+    endpoint = f"{stack.outputs['workspaceId']}/onlineEndpoints/{stack.outputs['endpointName']}"
+    query = {"$filter": f"principalId eq '{stack.read(endpoint)['identity']['principalId']}'"}
+    path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
+    found = stack.arm.list_all(path, AUTHORIZATION_API, query)
+    return [each["properties"]["roleDefinitionId"].rpartition("/")[2] for each in found]
 
 
 @claim(f"{_LEARN}/machine-learning/how-to-deploy-custom-container")
