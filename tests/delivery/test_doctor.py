@@ -12,7 +12,7 @@ import pytest
 import yaml
 from azureml_scoring.delivery.doctor import DoctorError, doctor
 from azureml_scoring.plan.names import Names
-from azureml_scoring.plan.needs import Machines, Needs
+from azureml_scoring.plan.needs import WORKSPACES, Machines, Name, Needs
 from azureml_scoring.provider import readiness
 from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 
@@ -82,6 +82,17 @@ def signed_in_with(bench: Bench, role: str = "", scope: str = "") -> Bench:
         path = f"{scope or bench.cloud.subscription}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
         bench.cloud.put(path, {"properties": {**properties, "principalType": "ServicePrincipal"}})
     return bench
+
+
+def needs(**changes: Any) -> Needs:  # noqa: ANN401 - a field each
+    """What a stack needs that needs nothing but these."""
+    nothing: dict[str, Any] = {
+        **dict.fromkeys(("creates_group", "builds"), False),
+        **dict.fromkeys(("endpoint", "registry"), ""),
+        **dict.fromkeys(("providers", "names", "machines"), ()),
+        **dict.fromkeys(("actions", "registry_actions"), frozenset()),
+    }
+    return Needs(**{**nothing, "location": "westeurope", "group": "g", **changes})
 
 
 @contextmanager
@@ -233,6 +244,35 @@ def test_a_deleted_vault_holds_its_name(bench: Bench) -> None:
     assert line.endswith(f"with --name {name}, or write workspace.vault, or another nameSeed")
 
 
+@dataclass
+class Deleted:
+    """A subscription that lists a deleted workspace, which a GET does not find."""
+
+    id: str
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def get(self, path: str, version: str) -> dict[str, Any] | None:
+        del version
+        return self.documents.get(path)
+
+    def list_all(self, path: str, version: str) -> Iterator[dict[str, Any]]:
+        del path, version
+        yield {"id": self.id, "name": self.id.rpartition("/")[2]}
+
+    def post(self, path: str, version: str, body: object = None) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def token(self) -> str:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("name", "status"), [("ML", "wrong"), ("other", "ok")])
+def test_a_deleted_workspace_holds_its_name(name: str, status: str) -> None:
+    arm = Deleted(f"/subscriptions/s/resourcegroups/g/providers/{WORKSPACES}/{name}")
+    (finding,) = readiness.names(arm, "/subscriptions/s", needs(names=(Name(WORKSPACES, "ml", "workspace.name"),)))
+    assert finding.status == status
+
+
 # -- quota
 
 
@@ -285,10 +325,8 @@ class Region:
         raise NotImplementedError
 
     def quota(self, size: str, instances: int) -> readiness.Finding:
-        empty: frozenset[str] = frozenset()
         machines = (Machines("blue", size, instances),)
-        needs = Needs("eu", "g", False, "e", (), (), empty, "", empty, False, machines)  # noqa: FBT003
-        return next(iter(readiness.quota(self, "/subscriptions/s", needs)))
+        return next(iter(readiness.quota(self, "/subscriptions/s", needs(machines=machines))))
 
 
 @pytest.mark.parametrize(

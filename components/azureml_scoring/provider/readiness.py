@@ -34,7 +34,7 @@ _RESOURCES_API: Final = "2022-09-01"
 _PERMISSIONS_API: Final = "2022-04-01"
 _VAULTS_API: Final = "2023-07-01"
 _VERSIONS: Final = {REGISTRIES: REGISTRIES_API, VAULTS: _VAULTS_API, STORAGE: "2023-05-01", WORKSPACES: ML_API}
-_KINDS: Final = {REGISTRIES: "registry", VAULTS: "vault", STORAGE: "storage account", WORKSPACES: "workspace"}
+_KINDS: Final = {REGISTRIES: "registry", VAULTS: "vault", STORAGE: "storage account"}
 _ACTIVE: Final = frozenset({"Enabled", "PastDue"})
 """https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states"""
 _REGISTERED: Final = frozenset({"Registered", "Registering"})
@@ -176,20 +176,13 @@ def rights(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
 
 def names(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
     """Find names that the stack gives, but cannot have: taken by somebody else, or held by something deleted."""
-    held = {str(each["name"]).lower(): each["properties"] for each in _deleted_vaults(arm, base, needs.names)}
     free, own = [], []
     for name in needs.names:
-        version = _VERSIONS[name.type]
         path = f"{base}/resourceGroups/{needs.group}/providers/{name.type}/{name.name}"
-        kind = _KINDS[name.type]
-        if arm.get(path, version) is not None:
+        if arm.get(path, _VERSIONS[name.type]) is not None:
             own.append(name.name)
-        elif name.type == VAULTS and (deleted := held.get(name.name.lower())):
-            until = deleted.get("scheduledPurgeDate", "its retention ends")
-            remedy = f"`az keyvault recover` or `purge` with --name {name.name}, or {_another(name)}"
-            yield Finding("wrong", f"{kind} {name.name} was deleted and holds its name until {until}", remedy)
-        elif name.type != WORKSPACES and (reason := _taken(arm, base, name, version)):
-            yield Finding("wrong", f"{kind} {name.name}: {reason}", _another(name))
+        elif problem := _held(arm, base, path, name) or _taken(arm, base, name):
+            yield problem
         else:
             free.append(name.name)
     if free or own:
@@ -295,20 +288,41 @@ def _grants(permission: Mapping[str, Any], action: str) -> bool:
     return matches(permission.get("actions")) and not matches(permission.get("notActions"))
 
 
-def _deleted_vaults(arm: Reader, base: str, wanted: Iterable[Name]) -> Iterator[dict[str, Any]]:
-    """https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted."""
-    if any(name.type == VAULTS for name in wanted):
-        yield from arm.list_all(f"{base}/providers/Microsoft.KeyVault/deletedVaults", _VAULTS_API)
+def _held(arm: Reader, base: str, path: str, name: Name) -> Finding | None:
+    """Find a deleted resource that holds a name: a vault in all of Azure, a workspace in its resource group.
+
+    Azure lists deleted workspaces among the others, and a GET does not find them.
+    https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted
+    https://learn.microsoft.com/azure/machine-learning/concept-soft-delete
+    https://github.com/Azure/azure-powershell/issues/28286
+    """
+    if name.type == VAULTS:
+        for vault in arm.list_all(f"{base}/providers/Microsoft.KeyVault/deletedVaults", _VAULTS_API):
+            if str(vault["name"]).lower() == name.name.lower():
+                until = vault["properties"].get("scheduledPurgeDate", "its retention ends")
+                remedy = f"`az keyvault recover` or `purge` with --name {name.name}, or {_another(name)}"
+                return Finding("wrong", f"vault {name.name} was deleted and holds its name until {until}", remedy)
+    if name.type == WORKSPACES:
+        for workspace in arm.list_all(f"{base}/providers/{WORKSPACES}", ML_API):
+            if str(workspace["id"]).lower() == path.lower():
+                remedy = f"recover or purge it in the portal (Recently deleted), or {_another(name)}"
+                return Finding("wrong", f"workspace {name.name} was deleted and holds its name for 14 days", remedy)
+    return None
 
 
-def _taken(arm: Reader, base: str, name: Name, version: str) -> str:
-    """Return why a name cannot be had; empty where it can.
+def _taken(arm: Reader, base: str, name: Name) -> Finding | None:
+    """Find a name that cannot be had: of a workspace, which has its resource group to itself, that is never so.
 
     https://learn.microsoft.com/rest/api/containerregistry/registries/check-name-availability
     """
+    if name.type == WORKSPACES:
+        return None
     path = f"{base}/providers/{name.type.partition('/')[0]}/checkNameAvailability"
-    answer = arm.post(path, version, {"name": name.name, "type": name.type})
-    return "" if answer.get("nameAvailable", True) else str(answer.get("message") or answer.get("reason") or "taken")
+    answer = arm.post(path, _VERSIONS[name.type], {"name": name.name, "type": name.type})
+    if answer.get("nameAvailable", True):
+        return None
+    reason = answer.get("message") or answer.get("reason") or "taken"
+    return Finding("wrong", f"{_KINDS[name.type]} {name.name}: {reason}", _another(name))
 
 
 def _another(name: Name) -> str:
