@@ -3,8 +3,10 @@
 Each command imports its own modules, so that help and completion are fast.
 """
 
+import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -226,6 +228,42 @@ def _rollout() -> "Rollout":
     from azureml_scoring.delivery.rollout import Rollout
 
     return Rollout(project, click.echo, click.confirm if _is_interactive() else None)
+
+
+@cli.command(
+    "status",
+    epilog=_examples(
+        "azureml-scoring status dev staging prod",
+        "azureml-scoring status --watch 30 prod      # while a rollout runs",
+        "azureml-scoring status --json prod | jq '.[].traffic'",
+    ),
+)
+@click.argument("stacks", nargs=-1, required=True, metavar="STACK...", shell_complete=_stacks)
+@click.option("--minutes", type=click.IntRange(1, 1440), default=10, show_default=True, help="Measured time.")
+@click.option("--watch", type=click.FloatRange(min=1), metavar="SECONDS", help="Refresh until interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON array instead of a table.")
+def show_status(stacks: tuple[str, ...], minutes: int, watch: float | None, *, as_json: bool) -> int:
+    """Show what stacks serve.
+
+    For each deployment: version, share of the traffic, requests, errors and latency of the last minutes (Azure Monitor
+    is some minutes behind), age, and the end of the pull principal's password.
+    """
+    project = _project()
+    from azureml_scoring.delivery.engine import PulumiStack
+    from azureml_scoring.delivery.status import Status, show
+    from azureml_scoring.provider.arm import connect
+
+    status = Status(lambda name: PulumiStack(project, name).export(), connect, minutes)
+    while True:
+        entries = status.read(stacks)
+        lines = [json.dumps([each.document() for each in entries])] if as_json else show(entries, status.now())
+        if watch and not as_json:
+            click.clear()
+        for line in lines:
+            click.echo(line)
+        if not watch:
+            return ExitCode.FAILED if any(each.problem for each in entries) else ExitCode.OK
+        time.sleep(watch)
 
 
 @cli.command(

@@ -26,6 +26,7 @@ from emulator.core.operations import Operation, Operations
 from emulator.core.options import Options
 from emulator.core.ports import Ports
 from emulator.core.rbac import AccessControl, Principal
+from emulator.core.recording import Recording
 from emulator.core.store import Document, Store
 
 _log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class ResourceType:
     patched: ClassVar[int] = 200
     #: Whether the type shows `systemData`.
     system_data: ClassVar[bool] = True
-    #: Properties that newer api-versions show, each with the versions that do not.
+    #: Properties that newer api-versions show (`policies.name` for one in another), each with the versions that do not.
     unknown_in: ClassVar[Mapping[str, frozenset[str]]] = {}
     #: Whether a list takes `$filter`.
     filtered: ClassVar[bool] = False
@@ -146,10 +147,10 @@ class ResourceType:
     def shown(self, document: Document, query: Mapping[str, str]) -> dict[str, Any]:
         """What GET answers in an api-version."""
         body, version = self.show(document), query.get("api-version", "").lower()
-        hidden = {name for name, versions in self.unknown_in.items() if version in versions}
-        if not hidden:
-            return body
-        return {**body, "properties": {name: value for name, value in body["properties"].items() if name not in hidden}}
+        for path, versions in self.unknown_in.items():
+            if version in versions:
+                body = _without(body, ["properties", *path.split(".")])
+        return body
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:  # noqa: ARG002 - for subclasses
         """The documents that a GET of the collection below a scope answers."""
@@ -197,6 +198,7 @@ class Azure:
         self.store = Store(folder)
         self.access = AccessControl(self.store, self.options.role_delay)
         self.operations = Operations()
+        self._recording = Recording(self.options.record)
         self.ports = Ports(self.store)
         self.faults: dict[str, Any] = dict(self.store.fact("faults") or {})
         #: SUBSCRIPTION/NAMESPACE in lower case.
@@ -283,6 +285,21 @@ class Azure:
 
     def request(self, request: Request) -> Response:
         """Answer one ARM request; refusals are raised as `AzureError`."""
+        row = {
+            "method": request.method.upper(),
+            "id": request.path,
+            "apiVersion": request.query.get("api-version", ""),
+            "body": request.body,
+        }
+        try:
+            response = self._answer(request)
+        except AzureError as error:
+            self._recording.add({**row, "status": error.status})
+            raise
+        self._recording.add({**row, "status": response.status, "answer": response.body})
+        return response
+
+    def _answer(self, request: Request) -> Response:
         method = request.method.upper()
         if method not in _VERBS:
             raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
@@ -586,6 +603,13 @@ def _deserialized() -> Iterator[None]:
             "InvalidRequestContent",
             f"The request content was invalid and could not be deserialized: {' '.join(str(error).split())}.",
         ) from error
+
+
+def _without(values: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    """A copy of nested values that lacks the one at a path."""
+    first, *rest = path
+    others = {name: value for name, value in values.items() if name != first}
+    return {**others, first: _without(values[first], rest)} if rest and first in values else others
 
 
 def now() -> str:

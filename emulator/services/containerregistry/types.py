@@ -35,6 +35,12 @@ from emulator.services.resources.types import quota_id
 _NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
 #: registries@2025-04-01 of bicep-types-az has no role assignment mode, azure-mgmt-containerregistry 2025-11-01 has one.
 _BEFORE_ABAC = frozenset(each for each in api_versions.versions(REGISTRIES) if each < "2024-11" or each == "2025-04-01")
+#: Of bicep-types-az: registries@2023-01-01-preview and 2025-04-01 know them, 2019-06-01-preview and 2023-07-01 do not.
+_BEFORE_ANONYMOUS = frozenset(
+    each
+    for each in api_versions.versions(REGISTRIES)
+    if each < "2020-11-01-preview" or (each < "2025-04-01" and "preview" not in each)
+)
 #: https://learn.microsoft.com/azure/cost-management-billing/costs/understand-cost-mgt-data
 _FREE_OFFERS = frozenset({"FreeTrial_2014-09-01", "AzureForStudents_2018-01-01"})
 _SKUS = ("Basic", "Standard", "Premium")
@@ -89,9 +95,10 @@ class Registry(ResourceType):
     """Microsoft.ContainerRegistry/registries."""
 
     type = REGISTRIES
-    unknown_in: ClassVar[Mapping[str, frozenset[str]]] = dict.fromkeys(
-        ("roleAssignmentMode", "networkRuleBypassAllowedForTasks"), _BEFORE_ABAC
-    )
+    unknown_in: ClassVar[Mapping[str, frozenset[str]]] = {
+        **dict.fromkeys(("roleAssignmentMode", "networkRuleBypassAllowedForTasks"), _BEFORE_ABAC),
+        **dict.fromkeys(("anonymousPullEnabled", "policies.azureADAuthenticationAsArmPolicy"), _BEFORE_ANONYMOUS),
+    }
     required: ClassVar[tuple[str, ...]] = ("location",)
     long = True
 
