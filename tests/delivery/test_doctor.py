@@ -146,6 +146,18 @@ def test_a_subscription_that_is_not_there_is_named(bench: Bench, monkeypatch: py
     assert f"{uuid.UUID(int=1)} is not visible to it: set ARM_SUBSCRIPTION_ID" in bench.says("wrong", "signed in")
 
 
+def test_the_subscription_is_the_azure_clis_where_nothing_else_names_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ARM_SUBSCRIPTION_ID")
+    monkeypatch.setenv("PATH", str(bench.folder))
+    with pytest.raises(DoctorError, match="no subscription is chosen; set ARM_SUBSCRIPTION_ID"):
+        bench.doctor()
+    (bench.folder / "az").write_text(f"#!/bin/sh\necho {bench.cloud.environment['ARM_SUBSCRIPTION_ID']}\n")
+    (bench.folder / "az").chmod(0o755)
+    assert bench.doctor() == 0
+
+
 def test_who_is_signed_in_is_said_with_tenant_and_subscription(bench: Bench) -> None:
     bench.doctor()
     line = bench.says("ok", "signed in")
