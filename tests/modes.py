@@ -72,7 +72,7 @@ def standing(project: Project) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def taken_up(project: Project) -> Iterator[Run]:
-    """Take the stack up, yield what was said, and take it down again."""
+    """Take the stack up, yield what was said, and take it down again; its names are purged, for the next one."""
     try:
         run = project.up()
         assert run.code == 0, run.text
@@ -80,6 +80,7 @@ def taken_up(project: Project) -> Iterator[Run]:
     finally:
         gone = project.destroy()
         assert gone.code == 0, gone.text
+        project.azure.tell("purge")
 
 
 def answer(outputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON

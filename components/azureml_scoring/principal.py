@@ -17,7 +17,7 @@ import pulumi_azuread as entra
 from pulumi_azure_native import authorization, keyvault, machinelearningservices, managedidentity
 
 from azureml_scoring.component import Component, Inputs, Options
-from azureml_scoring.plan.names import ArmId, Names
+from azureml_scoring.plan.names import ArmId, Names, unique_name
 from azureml_scoring.plan.roles import Role, assignment_name, definition_id, pull_role
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.errors import SettingsError, error_line
@@ -169,18 +169,8 @@ class PullPrincipal(Component):
         what: str,
     ) -> machinelearningservices.WorkspaceConnection:
         """Keep credentials in the vault under `what` they are, and offer them to the workspace for this registry."""
-        if what:
-            vault = pulumi.Output.from_input(args.vault_id).apply(_vault_of)
-            keyvault.Secret(
-                f"{name}-secret",
-                secret_name=names.of("secret"),
-                vault_name=vault.apply(lambda id_: id_.name),
-                resource_group_name=vault.apply(lambda id_: id_.resource_group),
-                properties={"value": password, "content_type": what},
-                opts=self.child,
-            )
         workspace = pulumi.Output.from_input(args.workspace_id).apply(ArmId.parse)
-        return machinelearningservices.WorkspaceConnection(
+        connection = machinelearningservices.WorkspaceConnection(
             f"{name}-connection",
             connection_name=names.of("connection"),
             workspace_name=workspace.apply(lambda id_: id_.name),
@@ -195,6 +185,38 @@ class PullPrincipal(Component):
                 ),
             ),
             opts=self.child,
+        )
+        if what:
+            self._secret(name, args, names.of("secret"), connection, password, what)
+        return connection
+
+    def _secret(  # noqa: PLR0913, PLR0917 - what is kept, where, and under which name
+        self,
+        name: str,
+        args: PullPrincipalArgs,
+        secret_name: str,
+        connection: machinelearningservices.WorkspaceConnection,
+        value: pulumi.Output[str],
+        what: str,
+    ) -> None:
+        """Keep a secret in the vault. It goes with the vault alone, so that no right on the vault's data is needed.
+
+        azure-native deletes a secret through the data plane, for which Contributor is not enough, and a deleted one
+        holds its name. What an earlier stack left has another name: the connection is made once in a stack's life.
+        https://github.com/pulumi/pulumi-azure-native/blob/master/provider/pkg/resources/customresources/custom_keyvault.go
+        https://learn.microsoft.com/azure/key-vault/general/rbac-guide
+        """
+        vault = pulumi.Output.from_input(args.vault_id).apply(_vault_of)
+        keyvault.Secret(
+            f"{name}-secret",
+            secret_name=connection.system_data.apply(
+                lambda data: unique_name(secret_name, data.created_at if data else None)
+            ),
+            vault_name=vault.apply(lambda id_: id_.name),
+            resource_group_name=vault.apply(lambda id_: id_.resource_group),
+            properties={"value": value, "content_type": what},
+            # The name of a secret that stands stays: version 0.1.0 gave one without an end.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, ignore_changes=["secretName"]),
         )
 
 

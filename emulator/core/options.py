@@ -24,19 +24,6 @@ class Options:
         "connection",
         "identity",
     )
-    soft_delete: str = _option(
-        "off",
-        "whether deleted workspaces, vaults and secrets keep their names, as on Azure, until they are purged",
-        "off",
-        "on",
-    )
-    data_plane_deletes: str = _option(
-        "off",
-        "whether vault secrets, as on Azure, can be deleted through the vault's data plane only, also by the"
-        " azure-native provider",
-        "off",
-        "on",
-    )
     conda_answers: str = _option(
         "json",
         "how an environment's condaFile is answered: as JSON, or '' for none; or as it was written",

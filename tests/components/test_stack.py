@@ -449,14 +449,13 @@ def test_a_private_registrys_password_is_told_to_that_registry_only(tmp_path: Pa
     assert cloud.inputs("Secret")["secretName"]
 
 
-def test_a_password_in_a_vault_is_read_there_and_kept_nowhere_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_password_in_a_vault_is_read_there_and_kept_nowhere_else(tmp_path: Path) -> None:
     azure = FakeAzure()
     azure.on("GET", HELD, lambda _: (200, {}, {"value": PASSWORD}))
-    monkeypatch.setattr("azureml_scoring.provider.arm.connect", azure.arm)
     registry = {**PRIVATE, "password_secret": HELD}
-    cloud = up(arguments(tmp_path, registry=registry, image={"reference": f"ghcr.io/served@{DIGEST}"}))
+    cloud = up(
+        arguments(tmp_path, registry=registry, image={"reference": f"ghcr.io/served@{DIGEST}"}), Cloud(azure=azure)
+    )
     assert azure.of("GET", HELD)[0].headers["Authorization"] == "Bearer token for https://vault.azure.net/.default"
     assert cloud.all("Secret") == []
     properties = cloud.inputs("WorkspaceConnection")["properties"]
@@ -479,11 +478,10 @@ def test_a_password_in_a_vault_is_read_there_and_kept_nowhere_else(
     ],
 )
 def test_a_vault_that_does_not_tell_is_one_line_before_anything_is_registered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, body: object, told: str
+    tmp_path: Path, status: int, body: object, told: str
 ) -> None:
-    azure, cloud = FakeAzure(), Cloud()
-    azure.on("GET", HELD, lambda _: (status, {}, body))
-    monkeypatch.setattr("azureml_scoring.provider.arm.connect", azure.arm)
+    cloud = Cloud()
+    cloud.azure.on("GET", HELD, lambda _: (status, {}, body))
     registry = {**PRIVATE, "password_secret": HELD}
     with pytest.raises(SettingsError) as said:
         up(arguments(tmp_path, registry=registry, image={"reference": "ghcr.io/served"}), cloud)

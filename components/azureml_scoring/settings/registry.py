@@ -62,6 +62,9 @@ class WorkspaceSettings(Section):
     """Whether nobody can purge the deleted vault before its retention ends; it cannot be turned off again."""
     soft_delete_days: Annotated[int, Field(ge=7, le=90), Arm(VAULT, "properties.softDeleteRetentionInDays")] = 7
     """Days for which a deleted vault and its secrets can be recovered."""
+    recover: bool = False
+    """Bring a deleted vault of this name back, with the secrets it had, instead of refusing the name. Azure Resource
+    Manager cannot bring a deleted workspace back."""
 
 
 class PasswordSettings(Section):

@@ -38,7 +38,8 @@ class StackSettings(Section):
     tags: rules.Tags = {}
     """Tags of every resource that can have them."""
     name_seed: Annotated[str, Field(max_length=64)] = ""
-    """Any text; another one gives other world-wide unique names, for when one is taken."""
+    """Any text; another one gives registry, storage account, vault, workspace and endpoint other names, for when one is
+    taken, or held by what was deleted."""
 
 
 class ScoringStackArgs(StackSettings):
