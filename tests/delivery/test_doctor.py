@@ -12,19 +12,21 @@ import pytest
 import yaml
 from azureml_scoring.delivery.doctor import DoctorError, doctor
 from azureml_scoring.plan.names import Names
-from azureml_scoring.plan.needs import WORKSPACES, Machines, Name, Needs
+from azureml_scoring.plan.needs import WORKSPACES, Machines, Needs
 from azureml_scoring.provider import readiness
 from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 
 from tests.conftest import Cloud, local_azure
 from tests.registries import registry_in_group, service_principal
 from tests.samples import is_printed
+from tests.scoring import workspace_body
 
 PLACE = {"location": "westeurope"}
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
 PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 NAMES = Names("azureml-scoring", "dev", "scoring")
+GROUP = "/subscriptions/s/resourceGroups/g"
 CONFIG: dict[str, Any] = {
     "location": "westeurope",
     "image": {"context": "app"},
@@ -35,7 +37,7 @@ CONFIG: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One of its own: these tests change what holds for a whole subscription."""
-    with local_azure(tmp_path_factory.mktemp("azure"), "--soft-delete", "on") as started:
+    with local_azure(tmp_path_factory.mktemp("azure")) as started:
         yield started
 
 
@@ -89,10 +91,11 @@ def needs(**changes: Any) -> Needs:  # noqa: ANN401 - a field each
     nothing: dict[str, Any] = {
         **dict.fromkeys(("creates_group", "builds"), False),
         **dict.fromkeys(("endpoint", "registry"), ""),
+        "workspace": None,
         **dict.fromkeys(("providers", "names", "machines"), ()),
         **dict.fromkeys(("actions", "registry_actions"), frozenset()),
     }
-    return Needs(**{**nothing, "location": "westeurope", "group": "g", **changes})
+    return Needs(**{**nothing, "location": "westeurope", "group": GROUP, **changes})
 
 
 @contextmanager
@@ -235,7 +238,7 @@ def test_a_name_that_another_group_has_is_taken(bench: Bench) -> None:
         bench.cloud.put(f"{other}/providers/Microsoft.Storage/storageAccounts/{name}", account)
         assert bench.doctor() == 1
         line = bench.says("wrong", "names")
-        assert f"storage account {name}: The name {name} is already in use." in line
+        assert f"storage account {name}: The name {name} is already in use: " in line
         assert line.endswith("write workspace.storageAccount, or another nameSeed")
         assert bench.doctor(nameSeed="other") == 0
     with group(bench.cloud, NAMES.of("resourceGroup")) as own:
@@ -252,37 +255,20 @@ def test_a_deleted_vault_holds_its_name(bench: Bench) -> None:
         bench.cloud.put(f"{other}/providers/Microsoft.KeyVault/vaults/{name}", {**PLACE, "properties": properties})
     assert bench.doctor(workspace={"vault": name}) == 1
     line = bench.says("wrong", "names")
-    assert f"vault {name} was deleted and holds its name until 20" in line
-    assert line.endswith(f"with --name {name}, or write workspace.vault, or another nameSeed")
+    assert f'workspace.vault = "{name}": a deleted vault holds this name until 20' in line
+    assert line.endswith(f"purge it (az keyvault purge --name {name}), or write another name")
+    place = {"vault": name, "resourceGroup": other.rpartition("/")[2], "recover": True}
+    assert bench.doctor(workspace=place) == 0
+    assert f"{name} is brought back" in bench.says("ok", "names")
 
 
-@dataclass
-class Deleted:
-    """A subscription that lists a deleted workspace, which a GET does not find."""
-
-    id: str
-    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def get(self, path: str, version: str) -> dict[str, Any] | None:
-        del version
-        return self.documents.get(path)
-
-    def list_all(self, path: str, version: str) -> Iterator[dict[str, Any]]:
-        del path, version
-        yield {"id": self.id, "name": self.id.rpartition("/")[2]}
-
-    def post(self, path: str, version: str, body: object = None) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def token(self) -> str:
-        raise NotImplementedError
-
-
-@pytest.mark.parametrize(("name", "status"), [("ML", "wrong"), ("other", "ok")])
-def test_a_deleted_workspace_holds_its_name(name: str, status: str) -> None:
-    arm = Deleted(f"/subscriptions/s/resourcegroups/g/providers/{WORKSPACES}/{name}")
-    (finding,) = readiness.names(arm, "/subscriptions/s", needs(names=(Name(WORKSPACES, "ml", "workspace.name"),)))
-    assert finding.status == status
+def test_a_deleted_workspace_holds_its_name(bench: Bench) -> None:
+    with group(bench.cloud, "gone") as scope:
+        providers = f"{scope}/providers"
+        workspace = f"{providers}/{WORKSPACES}/ml-gone"
+        bench.cloud.put(workspace, workspace_body(bench.cloud, providers, f"ml{uuid.uuid4().hex[:12]}"))
+    assert bench.doctor(workspace={"name": "ml-gone", "resourceGroup": "gone"}) == 1
+    assert 'workspace.name = "ml-gone": a deleted workspace holds this name' in bench.says("wrong", "names")
 
 
 # -- quota
@@ -338,7 +324,7 @@ class Region:
 
     def quota(self, size: str, instances: int) -> readiness.Finding:
         machines = (Machines("blue", size, instances),)
-        return next(iter(readiness.quota(self, "/subscriptions/s", needs(machines=machines))))
+        return next(iter(readiness.quota(self, needs(machines=machines))))
 
 
 @pytest.mark.parametrize(

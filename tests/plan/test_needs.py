@@ -7,7 +7,8 @@ from azureml_scoring.plan.names import Names
 from azureml_scoring.plan.needs import REGISTRIES, Needs, plan_needs
 from azureml_scoring.settings.stack_file import parse
 
-GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/old/providers"
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/old/providers"
 WORKSPACE = f"{GROUP}/Microsoft.MachineLearningServices/workspaces/ml-old"
 REGISTRY = f"{GROUP}/{REGISTRIES}/acrold"
 NAMES = Names("azureml-scoring", "dev", "scoring")
@@ -19,7 +20,7 @@ def needs(registry_id: str = "", **sections: Any) -> Needs:  # noqa: ANN401 - JS
         "image": {"context": "app"},
         "deployments": {"blue": {"instanceType": "Standard_DS3_v2"}},
     }
-    return plan_needs(parse({**config, **sections}), NAMES, registry_id)
+    return plan_needs(parse({**config, **sections}), NAMES, SUBSCRIPTION, registry_id)
 
 
 def fields(found: Needs) -> list[str]:
@@ -47,8 +48,8 @@ def test_names_are_those_of_what_the_stack_creates(sections: dict[str, Any], cre
 def test_names_are_those_that_the_program_gives() -> None:
     found = needs(workspace={"vault": "kv-one", "resourceGroup": "mine", "resourceGroupExists": True})
     assert [name.name for name in found.names if name.field == "workspace.vault"] == ["kv-one"]
-    assert found.registry == NAMES.of("registry")
-    assert (found.group, found.creates_group) == ("mine", False)
+    assert found.registry.endswith(f"/registries/{NAMES.of('registry')}")
+    assert (found.group, found.creates_group) == (f"/subscriptions/{SUBSCRIPTION}/resourceGroups/mine", False)
     assert found.endpoint.endswith(f"/workspaces/{NAMES.of('workspace')}/onlineEndpoints/{NAMES.of('endpoint')}")
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from azureml_scoring.plan.names import ArmId, Names
+from azureml_scoring.plan.workspace import PlannedWorkspace
+from azureml_scoring.settings.registry import RegistrySettings, WorkspaceSettings
 from azureml_scoring.settings.stack import StackSettings
 from azureml_scoring.settings.validation import default_principal
 
@@ -57,41 +59,47 @@ class Machines:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a stack needs. Ids are complete only with a subscription, which settings need not name."""
+    """What a stack needs."""
 
     location: str
     group: str
-    """Resource group of the workspace."""
+    """ARM id of the workspace's resource group."""
     creates_group: bool
+    workspace: PlannedWorkspace | None
+    """The workspace that is created; none where an existing one is used."""
     endpoint: str
-    """Path of the endpoint below the resource group."""
+    """ARM id of the endpoint."""
     providers: tuple[str, ...]
     names: tuple[Name, ...]
     actions: frozenset[str]
     """Actions in the resource group, those on the registry apart."""
     registry: str
-    """ARM id of an existing registry that gets the image, or the name of the one that is created; empty for none."""
+    """ARM id of the registry that gets the image, existing or not; empty for none."""
     registry_actions: frozenset[str]
     builds: bool
     """Whether ACR Tasks builds the image."""
     machines: tuple[Machines, ...]
 
 
-def plan_needs(settings: StackSettings, names: Names, registry_id: str = "") -> Needs:
-    """Say what a stack needs; `registry_id` is the registry that the settings name by its address or its workspace."""
+def plan_needs(settings: StackSettings, names: Names, subscription: str, registry_id: str = "") -> Needs:
+    """Say what a stack needs in a subscription.
+
+    `registry_id` is the existing registry that the settings name by its address, or by its workspace.
+    """
     workspace, registry = settings.workspace, settings.registry
     adopted = ArmId.parse(workspace.id) if workspace.id else None
-    group = adopted.resource_group if adopted else workspace.resource_group or names.of("resourceGroup")
-    created = tuple(_names(settings, names, has_registry=bool(registry_id or registry.id)))
-    own = next((each.name for each in created if each.field == "registry.name"), "")
-    workspace_name = adopted.name if adopted else workspace.name or names.of("workspace")
+    planned = None if adopted else PlannedWorkspace.of(workspace, names, settings.location, subscription)
+    place = planned.id if planned else ArmId.parse(workspace.id or "")
+    group = f"/subscriptions/{place.subscription}/resourceGroups/{place.resource_group}"
+    created = tuple(created_names(registry, workspace, names, has_registry=bool(registry_id or registry.id)))
+    own = next((f"{group}/providers/{each.type}/{each.name}" for each in created if each.field == "registry.name"), "")
     managed = settings.endpoint.kind == "managed"
     return Needs(
         location=settings.location,
         group=group,
         creates_group=not (adopted or (workspace.resource_group and workspace.resource_group_exists)),
-        endpoint=f"providers/{WORKSPACES}/{workspace_name}/onlineEndpoints/"
-        + (settings.endpoint.name or names.of("endpoint")),
+        workspace=planned,
+        endpoint=f"{place}/onlineEndpoints/{settings.endpoint.name or names.of('endpoint')}",
         providers=PROVIDERS + (ENDPOINT_PROVIDERS if managed else ()),
         names=created,
         actions=frozenset({f"{each.type}/write" for each in created} | set(_actions(settings))),
@@ -102,10 +110,12 @@ def plan_needs(settings: StackSettings, names: Names, registry_id: str = "") -> 
     )
 
 
-def _names(settings: StackSettings, names: Names, *, has_registry: bool) -> Iterator[Name]:
-    """Name what the stack creates under names that are taken in all of Azure, or held after a deletion."""
-    workspace, registry = settings.workspace, settings.registry
-    if registry.mode in {"standalone", "workspace"} and not has_registry and not _serves_itself(settings):
+def created_names(
+    registry: RegistrySettings, workspace: WorkspaceSettings, names: Names, *, has_registry: bool
+) -> Iterator[Name]:
+    """Name what a stack creates under names that are taken in all of Azure, or held after a deletion."""
+    serves_itself = workspace.id is not None and registry.mode == "workspace"
+    if registry.mode in {"standalone", "workspace"} and not has_registry and not serves_itself:
         yield Name(REGISTRIES, registry.name or names.of("registry"), "registry.name")
     if workspace.id is not None:
         return
@@ -114,11 +124,6 @@ def _names(settings: StackSettings, names: Names, *, has_registry: bool) -> Iter
     yield Name(VAULTS, workspace.vault or names.of("vault"), "workspace.vault")
     yield Name(STORAGE, workspace.storage_account or names.of("storageAccount"), "workspace.storageAccount")
     yield Name(WORKSPACES, workspace.name or names.of("workspace"), "workspace.name")
-
-
-def _serves_itself(settings: StackSettings) -> bool:
-    """Whether the registry is that of an existing workspace."""
-    return settings.workspace.id is not None and settings.registry.mode == "workspace"
 
 
 def _actions(settings: StackSettings) -> Iterator[str]:

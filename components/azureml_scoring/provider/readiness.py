@@ -15,9 +15,11 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol
 
+from azureml_scoring.plan.names import ArmId
 from azureml_scoring.plan.needs import (
     ASSIGN_ROLES,
     CREATE_GROUPS,
+    PROVIDERS,
     REGISTRIES,
     STORAGE,
     VAULTS,
@@ -26,14 +28,14 @@ from azureml_scoring.plan.needs import (
     Name,
     Needs,
 )
+from azureml_scoring.plan.workspace import PlannedWorkspace
 from azureml_scoring.provider.arm import ML_API, ArmError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.lookup import REGISTRIES_API, SUBSCRIPTIONS_API
+from azureml_scoring.provider.lookup import REGISTRIES_API, SUBSCRIPTIONS_API, VAULTS_API
 
 _RESOURCES_API: Final = "2022-09-01"
 _PERMISSIONS_API: Final = "2022-04-01"
-_VAULTS_API: Final = "2023-07-01"
-_VERSIONS: Final = {REGISTRIES: REGISTRIES_API, VAULTS: _VAULTS_API, STORAGE: "2023-05-01", WORKSPACES: ML_API}
+_VERSIONS: Final = {REGISTRIES: REGISTRIES_API, VAULTS: VAULTS_API, STORAGE: "2023-05-01", WORKSPACES: ML_API}
 _KINDS: Final = {REGISTRIES: "registry", VAULTS: "vault", STORAGE: "storage account"}
 _ACTIVE: Final = frozenset({"Enabled", "PastDue"})
 """https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states"""
@@ -83,6 +85,10 @@ class Finding:
     text: str
     remedy: str = ""
 
+    def __str__(self) -> str:
+        """One line: what is, and what to do."""
+        return f"{self.text}: {self.remedy}" if self.remedy else self.text
+
 
 @dataclass(frozen=True)
 class Look:
@@ -106,18 +112,27 @@ class Look:
 
 def looks(arm: Reader, subscription: str, needs: Needs) -> list[Look]:
     """Return the looks for a stack, the sign-in first; `subscription` is the id of the one it is made in."""
-    base = f"/subscriptions/{subscription}"
     every = [
         Look("signed in", lambda: signed_in(arm, subscription)),
         Look("providers", lambda: providers(arm, subscription, needs.providers)),
-        Look("rights", lambda: rights(arm, base, needs)),
-        Look("names", lambda: names(arm, base, needs)),
+        Look("rights", lambda: rights(arm, needs)),
+        Look("names", lambda: names(arm, needs.group, needs.names, needs.workspace)),
     ]
     if needs.machines:
-        every.append(Look("quota", lambda: quota(arm, base, needs)))
+        every.append(Look("quota", lambda: quota(arm, needs)))
     if needs.builds:
-        every.append(Look("ACR Tasks", lambda: tasks(arm, base, needs)))
+        every.append(Look("ACR Tasks", lambda: tasks(arm, needs)))
     return every
+
+
+def first_looks(arm: Reader, workspace: ArmId, created: Iterable[Name]) -> list[Look]:
+    """Return the looks that cost little, for the first `up` of a stack, which creates a workspace and these names."""
+    group = f"/subscriptions/{workspace.subscription}/resourceGroups/{workspace.resource_group}"
+    return [
+        Look("signed in", lambda: signed_in(arm, workspace.subscription)),
+        Look("providers", lambda: providers(arm, workspace.subscription, PROVIDERS)),
+        Look("names", lambda: names(arm, group, created, None)),
+    ]
 
 
 def signed_in(arm: Reader, subscription: str) -> Iterator[Finding]:
@@ -143,45 +158,45 @@ def signed_in(arm: Reader, subscription: str) -> Iterator[Finding]:
 
 def providers(arm: Reader, subscription: str, namespaces: Iterable[str]) -> Iterator[Finding]:
     """Find resource providers that are not registered."""
-    wrong, wanted = False, list(namespaces)
+    registered, wanted = 0, list(namespaces)
     for namespace in wanted:
-        document = arm.get(f"/subscriptions/{subscription}/providers/{namespace}", _RESOURCES_API) or {}
-        state = document.get("registrationState", "not known here")
-        if state not in _REGISTERED:
-            wrong = True
+        document = arm.get(f"/subscriptions/{subscription}/providers/{namespace}", _RESOURCES_API)
+        if document is None:
+            yield Finding("unknown", f"{namespace} is not known in this cloud")
+        elif (state := document.get("registrationState")) in _REGISTERED:
+            registered += 1
+        else:
             remedy = f"az provider register --namespace {namespace} --subscription {subscription}"
             yield Finding("wrong", f"{namespace} is {state}", remedy)
-    if not wrong:
-        yield Finding("ok", f"{len(wanted)} registered")
+    if registered == len(wanted):
+        yield Finding("ok", f"{registered} registered")
 
 
-def rights(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+def rights(arm: Reader, needs: Needs) -> Iterator[Finding]:
     """Find actions that the caller lacks: in the resource group, and on the registry.
 
     Deny assignments and conditions of roles are not seen.
     https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource-group
     """
-    group = f"{base}/resourceGroups/{needs.group}"
-    existing = arm.get(group, _RESOURCES_API) is not None
+    existing = arm.get(needs.group, _RESOURCES_API) is not None
+    scope = needs.group if existing else _subscription(needs.group)
     actions = needs.actions | ({CREATE_GROUPS} if needs.creates_group and not existing else frozenset())
-    scope = group if existing else base
     # What the stack creates by itself lies in its group; another registry is a scope of its own.
-    if needs.registry.startswith("/"):
-        yield _missing(arm, scope, actions)
-        if needs.registry_actions:
-            yield _missing(arm, needs.registry, needs.registry_actions)
-    else:
+    if needs.registry in {f"{needs.group}/providers/{name.type}/{name.name}" for name in needs.names}:
         yield _missing(arm, scope, actions | needs.registry_actions)
+        return
+    yield _missing(arm, scope, actions)
+    if needs.registry_actions:
+        yield _missing(arm, needs.registry, needs.registry_actions)
 
 
-def names(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
-    """Find names that the stack gives, but cannot have: taken by somebody else, or held by something deleted."""
+def names(arm: Reader, group: str, created: Iterable[Name], planned: PlannedWorkspace | None) -> Iterator[Finding]:
+    """Find names that a stack gives, but cannot have: taken by somebody else, or held by something deleted."""
     free, own = [], []
-    for name in needs.names:
-        path = f"{base}/resourceGroups/{needs.group}/providers/{name.type}/{name.name}"
-        if arm.get(path, _VERSIONS[name.type]) is not None:
+    for name in created:
+        if arm.get(f"{group}/providers/{name.type}/{name.name}", _VERSIONS[name.type]) is not None:
             own.append(name.name)
-        elif problem := _held(arm, base, path, name) or _taken(arm, base, name):
+        elif problem := (planned and _held(arm, planned, name)) or _taken(arm, _subscription(group), name):
             yield problem
         else:
             free.append(name.name)
@@ -190,12 +205,12 @@ def names(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
         yield Finding("ok", "; ".join(parts))
 
 
-def quota(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+def quota(arm: Reader, needs: Needs) -> Iterator[Finding]:
     """Compare the cores that the deployments need with what is left of Azure ML's quota in the region.
 
     https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas#virtual-machine-quota-allocation-for-deployment
     """
-    location = f"{base}/providers/Microsoft.MachineLearningServices/locations/{needs.location}"
+    location = f"{_subscription(needs.group)}/providers/Microsoft.MachineLearningServices/locations/{needs.location}"
     sizes = {str(size["name"]).lower(): size for size in arm.list_all(f"{location}/vmSizes", ML_API)}
     needed: dict[str, int] = {}
     for machines in needs.machines:
@@ -207,7 +222,7 @@ def quota(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
                 f"another deployments.{machines.deployment}.instanceType, or another location",
             )
             continue
-        deployment = f"{base}/resourceGroups/{needs.group}/{needs.endpoint}/deployments/{machines.deployment}"
+        deployment = f"{needs.endpoint}/deployments/{machines.deployment}"
         cores = _additional(machines, arm.get(deployment, ML_API) or {}) * int(size["vCPUs"])
         needed[size["family"]] = needed.get(size["family"], 0) + cores
     usages = [each for each in arm.list_all(f"{location}/usages", ML_API) if _is_of_subscription(each)]
@@ -216,17 +231,13 @@ def quota(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
         yield _room(usages, _TOTAL, sum(needed.values()), needs.location)
 
 
-def tasks(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+def tasks(arm: Reader, needs: Needs) -> Iterator[Finding]:
     """Find why ACR Tasks could not build: an offer that lives on free credits, a registry that shuts it out.
 
     https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
     https://learn.microsoft.com/azure/container-registry/manage-network-bypass-policy-for-tasks
     """
-    registry_id = needs.registry
-    if not registry_id.startswith("/"):
-        registry_id = f"{base}/resourceGroups/{needs.group}/providers/{REGISTRIES}/{registry_id}"
-    subscription = "/".join(registry_id.split("/")[:3])
-    policies = (arm.get(subscription, SUBSCRIPTIONS_API) or {}).get("subscriptionPolicies") or {}
+    policies = (arm.get(_subscription(needs.registry), SUBSCRIPTIONS_API) or {}).get("subscriptionPolicies") or {}
     offer = str(policies.get("quotaId", "unknown"))
     if offer in _FREE_OFFERS:
         yield Finding(
@@ -235,18 +246,18 @@ def tasks(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
             "image.builder: docker, or a paid offer",
         )
         return
-    registry = arm.get(registry_id, REGISTRIES_API)
+    name, registry = needs.registry.rpartition("/")[2], arm.get(needs.registry, REGISTRIES_API)
     properties = (registry or {}).get("properties") or {}
     if properties.get("publicNetworkAccess") == "Disabled":
         yield Finding(
             "wrong",
-            f"registry {registry_id.rpartition('/')[2]} has no public network access, which ACR Tasks needs",
+            f"registry {name} has no public network access, which ACR Tasks needs",
             "image.builder: docker on a machine in its network, or enable public network access",
         )
     elif (properties.get("networkRuleSet") or {}).get("defaultAction") == "Deny":
         yield Finding(
             "wrong",
-            f"registry {registry_id.rpartition('/')[2]} denies all but listed addresses, and ACR Tasks with them",
+            f"registry {name} denies all but listed addresses, and ACR Tasks with them",
             "allow the addresses of the service tag AzureContainerRegistry, or image.builder: docker",
         )
     else:
@@ -288,25 +299,29 @@ def _grants(permission: Mapping[str, Any], action: str) -> bool:
     return matches(permission.get("actions")) and not matches(permission.get("notActions"))
 
 
-def _held(arm: Reader, base: str, path: str, name: Name) -> Finding | None:
-    """Find a deleted resource that holds a name: a vault in all of Azure, a workspace in its resource group.
+def _subscription(path: str) -> str:
+    return "/".join(path.split("/")[:3])
+
+
+def _held(arm: Reader, planned: PlannedWorkspace, name: Name) -> Finding | None:
+    """Find a deleted resource that holds a name, unless it is brought back: a vault in all of Azure, a workspace.
 
     Azure lists deleted workspaces among the others, and a GET does not find them.
     https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted
-    https://learn.microsoft.com/azure/machine-learning/concept-soft-delete
     https://github.com/Azure/azure-powershell/issues/28286
     """
-    if name.type == VAULTS:
-        for vault in arm.list_all(f"{base}/providers/Microsoft.KeyVault/deletedVaults", _VAULTS_API):
-            if str(vault["name"]).lower() == name.name.lower():
-                until = vault["properties"].get("scheduledPurgeDate", "its retention ends")
-                remedy = f"`az keyvault recover` or `purge` with --name {name.name}, or {_another(name)}"
-                return Finding("wrong", f"vault {name.name} was deleted and holds its name until {until}", remedy)
+    base = f"/subscriptions/{planned.id.subscription}/providers"
     if name.type == WORKSPACES:
-        for workspace in arm.list_all(f"{base}/providers/{WORKSPACES}", ML_API):
-            if str(workspace["id"]).lower() == path.lower():
-                remedy = f"recover or purge it in the portal (Recently deleted), or {_another(name)}"
-                return Finding("wrong", f"workspace {name.name} was deleted and holds its name for 14 days", remedy)
+        line = next(planned.held(list(arm.list_all(f"{base}/{WORKSPACES}", ML_API))), "")
+        return Finding("wrong", line) if line else None
+    if name.type == VAULTS:
+        for vault in arm.list_all(f"{base}/Microsoft.KeyVault/deletedVaults", VAULTS_API):
+            if str(vault["name"]).lower() == name.name.lower():
+                return (
+                    Finding("ok", f"{name.name} is brought back")
+                    if planned.recovers(vault)
+                    else Finding("wrong", planned.held_vault(vault))
+                )
     return None
 
 
@@ -321,7 +336,7 @@ def _taken(arm: Reader, base: str, name: Name) -> Finding | None:
     answer = arm.post(path, _VERSIONS[name.type], {"name": name.name, "type": name.type})
     if answer.get("nameAvailable", True):
         return None
-    reason = answer.get("message") or answer.get("reason") or "taken"
+    reason = str(answer.get("message") or answer.get("reason") or "taken").rstrip(".")
     return Finding("wrong", f"{_KINDS[name.type]} {name.name}: {reason}", _another(name))
 
 
