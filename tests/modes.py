@@ -159,8 +159,13 @@ def shelve(registry: LocalRegistry, project: Project, role: str = PUSH, tag: str
     """Build the small server, push it as somebody who may, and take it out of the engine; its name by digest."""
     pusher = service_principal(registry.cloud)
     registry.grant(pusher, role)
+    return push(registry, project, pusher.login, tag)
+
+
+def push(registry: LocalRegistry, project: Project, login: tuple[str, str], tag: str = "one") -> str:
+    """Build the small server, push it with a login, and take it out of the engine; its name by digest."""
     name = f"{registry.login_server}/served:{tag}"
-    with docker(registry.login_server, pusher.login) as client:
+    with docker(registry.login_server, login) as client:
         _build(client, name, project)
         pushed = client.good("push", name)
         client.good("rmi", name)

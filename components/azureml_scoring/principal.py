@@ -1,4 +1,4 @@
-"""Who pulls the image: an identity with one role, on the registry and nowhere else, that reads and never pushes.
+"""Who may pull the image besides the endpoint: an identity with one role on the registry, that reads and never pushes.
 
 Owns the service principal with its passwords, or the user-assigned identity; the role assignment; the password in
 the workspace's vault; the workspace's connection to the registry. Refuses to own the registry and the deployer's
@@ -19,7 +19,9 @@ from pulumi_azure_native import authorization, keyvault, machinelearningservices
 from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.plan.names import ArmId, Names, unique_name
 from azureml_scoring.plan.roles import Role, assignment_name, definition_id, pull_role
+from azureml_scoring.sdk import RoleAssignment
 from azureml_scoring.settings import rules
+from azureml_scoring.settings.arguments import RoleAssignmentArgs
 from azureml_scoring.settings.errors import SettingsError, error_line
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import PasswordSettings, PrincipalSettings, RegistryLogin
@@ -72,7 +74,7 @@ class PullPrincipal(Component):
     password_expires: pulumi.Output[str]
     """End of the password in use; empty for a managed identity."""
     grant: pulumi.Output[str]
-    """What a deployment waits for: ids of the role assignment and of the connection."""
+    """What lets it pull: ids of the role assignment and of the connection."""
 
     def __init__(self, name: str, args: PullPrincipalArgs | Inputs, opts: Options = None) -> None:
         args = parse(PullPrincipalArgs, args)
@@ -178,7 +180,7 @@ class PullPrincipal(Component):
             properties=machinelearningservices.UsernamePasswordAuthTypeWorkspaceConnectionPropertiesArgs(
                 auth_type="UsernamePassword",
                 category="ContainerRegistry",
-                target=args.login_server,
+                target=args.login.address if args.login else args.login_server,
                 is_shared_to_all=True,
                 credentials=machinelearningservices.WorkspaceConnectionUsernamePasswordArgs(
                     username=username, password=password
@@ -240,6 +242,25 @@ def assign_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is nam
         scope=scope,
         opts=pulumi.ResourceOptions(parent=parent),
     )
+
+
+def ensure_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is named
+    name: str,
+    role: Role,
+    principal_id: pulumi.Input[str],
+    scope_id: pulumi.Input[str],
+    identity: str,
+    parent: pulumi.Resource,
+) -> RoleAssignment:
+    """Assign a role unless the principal has it already: it is another's identity, or Azure ML may have assigned it."""
+    scope = pulumi.Output.from_input(scope_id)
+    args = RoleAssignmentArgs(
+        scope=scope,
+        principal_id=principal_id,
+        role_definition_id=scope.apply(lambda id_: definition_id(id_, role)),
+        assignment_name=assignment_name(pulumi.get_project(), pulumi.get_stack(), name, identity, role.guid),
+    )
+    return RoleAssignment(name, args, pulumi.ResourceOptions(parent=parent))
 
 
 def listed_passwords(principal: PrincipalSettings) -> Mapping[str, PasswordSettings]:

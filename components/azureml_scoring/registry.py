@@ -47,7 +47,7 @@ class WorkspaceRegistry(Component):
 
     Args = WorkspaceRegistryArgs
     registry_id: pulumi.Output[str]
-    """ARM id of the registry that holds the image; empty in modes public and private."""
+    """ARM id of the registry that holds the image, in mode private the workspace's own; empty in mode public."""
     login_server: pulumi.Output[str]
     """Its address; empty in mode public."""
     workspace_id: pulumi.Output[str]
@@ -74,14 +74,12 @@ class WorkspaceRegistry(Component):
         else:
             group = ArmId.parse(adopted).resource_group
         site = Site(name, names, args.location, group, args.tags, self.child)
-        registry = (
-            self._registry(site, args.registry) if adopted is None or args.registry.mode == "standalone" else None
-        )
+        mode = args.registry.mode
+        registry = self._registry(site, args.registry) if adopted is None or mode == "standalone" else None
         if adopted is None:
-            mine = registry if args.registry.mode == "workspace" else None
-            owned = OwnedWorkspace(
-                site, args.workspace, mine or _created(site, "ownRegistry", _OWN), recovers_vault=recovers
-            )
+            own = registry if registry and mode == "workspace" else _created(site, "ownRegistry", _OWN)
+            owned = OwnedWorkspace(site, args.workspace, own, recovers_vault=recovers)
+            registry = own if mode == "private" else registry
             workspace, workspace_id, vault_id, logs_id = (
                 owned.workspace,
                 owned.workspace.id,
@@ -93,12 +91,12 @@ class WorkspaceRegistry(Component):
             workspace_id = workspace.id
             vault_id = workspace.key_vault.apply(lambda id_: id_ or "")
             logs_id = pulumi.Output.from_input("")
-            if args.registry.mode == "workspace":
+            if mode in {"workspace", "private"}:
                 registry, workspace_id = self._registry_of(site, workspace, adopted, args.registry.id)
 
         nothing = pulumi.Output.from_input("")
         self.registry_id = registry.id if registry else nothing
-        self.login_server = registry.login_server if registry else pulumi.Output.from_input(args.registry.address or "")
+        self.login_server = registry.login_server if registry else nothing
         self.workspace_id = workspace_id
         self.workspace_name = workspace.name
         self.resource_group_name = pulumi.Output.from_input(group)

@@ -73,6 +73,7 @@ class Cloud(mocks.Mocks):
                 "clientId": "client-of-identity",
                 "principalId": "object-of-identity",
             },
+            "machinelearningservices:Compute": {"identity": {"type": "SystemAssigned", "principalId": "of-compute"}},
             "azureml-scoring:index:ImageBuild": {
                 "image": f"{inputs.get('loginServer')}/{inputs.get('repository')}@{DIGEST}"
             },

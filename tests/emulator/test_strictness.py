@@ -21,7 +21,17 @@ from emulator.services.keyvault import data as keyvault
 from emulator.services.machinelearningservices.onlineendpoints.access import pull_of
 from tests.emulator.conftest import InProcessAzure, in_process
 from tests.emulator.test_inputs import WELL
-from tests.ml import CONNECTION, ENDPOINT, ENVIRONMENT, PLACE, WORKSPACE, endpoint_body, make_workspace, workspace_body
+from tests.ml import (
+    CONNECTION,
+    ENDPOINT,
+    ENVIRONMENT,
+    PLACE,
+    WORKSPACE,
+    endpoint_body,
+    make_workspace,
+    on_kubernetes,
+    workspace_body,
+)
 
 VAULT = "providers/Microsoft.KeyVault/vaults/kv-one"
 STORAGE = "providers/Microsoft.Storage/storageAccounts/stone"
@@ -327,22 +337,16 @@ def test_the_provider_deletes_a_secret_through_the_vault_with_a_right_there(loca
 # -- pulls and environments --------------------------------------------------------------------------------------------
 
 
-def test_a_managed_endpoint_pulls_with_its_own_identity_alone(configured: Callable[..., Any]) -> None:
-    described = []
-    for choice in ("connection", "identity"):
-        with configured(endpoint_pull=choice) as local:
-            make_workspace(local)
-            registry = _registry(local)
-            target = {**CONNECTION, "target": registry}
-            local.ask("PUT", f"{WORKSPACE}/connections/registry", {"properties": target})
-            local.azure.store.put_fact("scoring-port", 0)
-            local.ask("PUT", ENDPOINT, endpoint_body())
-            deployment = local.azure.find(f"{local.group}/{ENDPOINT}").id.child("deployments", "blue")
-            described.append(pull_of(local.azure, deployment, f"{registry}/a:1").description)
-            local.ask("DELETE", local.group)
-            local.ask("PUT", local.group, PLACE)
-    assert "connection 'registry'" in described[0]
-    assert "identity of endpoint 'score'" in described[1]
+@pytest.mark.parametrize("kind", ["Managed", "Kubernetes"])
+def test_an_endpoint_pulls_with_its_own_identity_alone(local: InProcessAzure, kind: str) -> None:
+    on_kubernetes(local)
+    registry = _registry(local)
+    local.ask("PUT", f"{WORKSPACE}/connections/registry", {"properties": {**CONNECTION, "target": registry}})
+    local.azure.store.put_fact("scoring-port", 0)
+    compute = {"compute": f"{local.group}/{WORKSPACE}/computes/aks"} if kind == "Kubernetes" else {}
+    local.ask("PUT", ENDPOINT, {**endpoint_body(**compute), "kind": kind})
+    deployment = local.azure.find(f"{local.group}/{ENDPOINT}").id.child("deployments", "blue")
+    assert "identity of endpoint 'score'" in pull_of(local.azure, deployment, f"{registry}/a:1").description
 
 
 def _registry(local: InProcessAzure) -> str:

@@ -11,6 +11,7 @@ SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/old/providers"
 WORKSPACE = f"{GROUP}/Microsoft.MachineLearningServices/workspaces/ml-old"
 REGISTRY = f"{GROUP}/{REGISTRIES}/acrold"
+SECRET = "https://kv-one.vault.azure.net/secrets/pull"
 NAMES = Names("azureml-scoring", "dev", "scoring")
 
 
@@ -80,6 +81,13 @@ def test_only_a_build_by_acr_tasks_takes_their_rights() -> None:
         found = needs(image=image)
         assert not found.builds
         assert found.registry_actions == {"Microsoft.Authorization/roleAssignments/write"}
+
+
+def test_an_image_of_a_private_registry_is_imported_into_the_workspaces() -> None:
+    login = {"mode": "private", "address": "ghcr.io", "username": "me", "passwordSecret": SECRET}
+    found = needs(registry=login, image={"reference": "ghcr.io/team/app:1"})
+    assert found.registry.endswith(f"/registries/{NAMES.of('ownRegistry')}")
+    assert f"{REGISTRIES}/importImage/action" in found.registry_actions
 
 
 def test_a_deployment_that_scales_needs_machines_for_the_most_it_may_have() -> None:

@@ -92,7 +92,8 @@ def plan_needs(settings: StackSettings, names: Names, subscription: str, registr
     place = planned.id if planned else ArmId.parse(workspace.id or "")
     group = f"/subscriptions/{place.subscription}/resourceGroups/{place.resource_group}"
     created = tuple(created_names(registry, workspace, names, has_registry=bool(registry_id or registry.id)))
-    own = next((f"{group}/providers/{each.type}/{each.name}" for each in created if each.field == "registry.name"), "")
+    ours = "nameSeed" if registry.mode == "private" else "registry.name"
+    own = next((f"{group}/providers/{each.type}/{each.name}" for each in created if each.field == ours), "")
     managed = settings.endpoint.kind == "managed"
     return Needs(
         location=settings.location,
@@ -153,13 +154,14 @@ def _actions(settings: StackSettings) -> Iterator[str]:
 
 
 def _registry_actions(settings: StackSettings) -> Iterator[str]:
-    if settings.registry.mode not in {"standalone", "workspace"}:
+    if settings.registry.mode == "public":
         return
     yield ASSIGN_ROLES
+    # An image of a private registry is imported into the workspace's.
+    if settings.registry.mode == "private" or (settings.image and settings.image.promote):
+        yield f"{REGISTRIES}/importImage/action"
     if _builds(settings):
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
-    if settings.image and settings.image.promote:
-        yield f"{REGISTRIES}/importImage/action"
 
 
 def _builds(settings: StackSettings) -> bool:

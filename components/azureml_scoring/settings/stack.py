@@ -22,7 +22,7 @@ class StackSettings(Section):
     workspace: WorkspaceSettings = WorkspaceSettings()
     """The Azure ML workspace and what Azure demands beside it."""
     principal: PrincipalSettings = PrincipalSettings()
-    """The identity that pulls the image."""
+    """The identity that may pull the image, besides the endpoint's own."""
     image: ImageSettings | None = None
     """Which image serves; needed unless `environment` is written."""
     environment: EnvironmentSettings | None = None
