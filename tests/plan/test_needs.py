@@ -64,6 +64,7 @@ def test_a_registry_that_is_named_by_its_address_is_not_created() -> None:
     ("sections", "action"),
     [
         ({"principal": {"kind": "managed-identity"}}, "userAssignedIdentities/assign/action"),
+        ({"principal": {"kind": "managed-identity"}}, "roleAssignments/write"),
         ({"model": {"path": "model"}}, "datastores/listSecrets/action"),
         ({"code": {"path": "code", "entryScript": "score.py"}}, "codes/versions/startPendingUpload/action"),
         ({"endpoint": {"diagnostics": {}}}, "diagnosticSettings/write"),

@@ -140,6 +140,9 @@ def _actions(settings: StackSettings) -> Iterator[str]:
             yield f"{VAULTS}/secrets/write"
     if kind == "managed-identity":
         yield from (f"{IDENTITIES}/write", f"{IDENTITIES}/assign/action")
+    if kind == "managed-identity" or settings.endpoint.identity:
+        # A user-assigned identity gets a role on the workspace's storage, too.
+        yield ASSIGN_ROLES
     deployments = settings.deployments.values()
     if any(each and each.path for each in (settings.model, *(deployment.model for deployment in deployments))):
         yield from (f"{WORKSPACES}/models/versions/write", f"{WORKSPACES}/datastores/listSecrets/action")
