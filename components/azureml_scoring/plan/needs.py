@@ -143,17 +143,21 @@ def _actions(settings: StackSettings) -> Iterator[str]:
     if kind == "managed-identity" or settings.endpoint.identity:
         # A user-assigned identity gets a role on the workspace's storage, too.
         yield ASSIGN_ROLES
+    if settings.endpoint.cluster:
+        yield f"{WORKSPACES}/computes/write"
+    if settings.endpoint.diagnostics:
+        yield "Microsoft.Insights/diagnosticSettings/write"
+    yield from _deployment_actions(settings)
+
+
+def _deployment_actions(settings: StackSettings) -> Iterator[str]:
     deployments = settings.deployments.values()
     if any(each and each.path for each in (settings.model, *(deployment.model for deployment in deployments))):
         yield from (f"{WORKSPACES}/models/versions/write", f"{WORKSPACES}/datastores/listSecrets/action")
     if any((settings.code, *(deployment.code for deployment in deployments))):
         yield from (f"{WORKSPACES}/codes/versions/write", f"{WORKSPACES}/codes/versions/startPendingUpload/action")
-    if settings.endpoint.cluster:
-        yield f"{WORKSPACES}/computes/write"
     if any(deployment.autoscale for deployment in deployments):
         yield "Microsoft.Insights/autoscaleSettings/write"
-    if settings.endpoint.diagnostics:
-        yield "Microsoft.Insights/diagnosticSettings/write"
 
 
 def _registry_actions(settings: StackSettings) -> Iterator[str]:
