@@ -18,7 +18,7 @@ from pulumi_azure_native import managedidentity
 from azureml_scoring.assets import Assets
 from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.compute import Compute, compute_of
-from azureml_scoring.image import ImportTarget, log_findings, served
+from azureml_scoring.image import ImportTarget, log_findings, pullable
 from azureml_scoring.monitoring import autoscale_setting, diagnostic_setting
 from azureml_scoring.plan.image import ImagePlan
 from azureml_scoring.plan.names import Names, environment_name
@@ -247,7 +247,7 @@ class ScoringEndpoint(Component):
         """Pin the image that a deployment has instead of the stack's."""
         log_findings(f"deployments.{key}.image", image, self)
         target = ImportTarget(args.pull_registry_id or "", args.pull_login_server or "")
-        return served(f"{name}-{key}", image.reference or "", args.login, target, self)
+        return pullable(f"{name}-{key}", image.reference or "", args.login, target, self)
 
     def _environment(
         self,

@@ -66,7 +66,7 @@ class CustomImage(Component):
         log_findings("image", plan, self)
         if plan.reference is not None:
             target = ImportTarget(args.registry_id, args.login_server)
-            self.image = served(f"{name}-image", plan.reference, args.login, target, self)
+            self.image = pullable(f"{name}-image", plan.reference, args.login, target, self)
         elif plan.promote is not None:
             self.image = self._import(name, args, plan.promote)
         elif args.image.builder == "docker":
@@ -126,7 +126,7 @@ class ImportTarget:
     login_server: pulumi.Input[str]
 
 
-def served(
+def pullable(
     name: str, reference: str, login: RegistryLogin | None, target: ImportTarget, parent: pulumi.Resource
 ) -> pulumi.Output[str]:
     """Return an existing image by digest, in a registry that Azure ML can pull from.

@@ -159,6 +159,13 @@ def test_a_standalone_registry_of_another_subscription_is_found_by_its_login_ser
             again = project.up()
             assert again.code == 0, again.text
             assert json.loads(cloud.tell("stats")) == {"writes": {}, "builds": 0, "uploads": 0}
+            # Another endpoint of the same name has another identity: its role has the name of the one before.
+            anew = project.up("--replace", project.resource(ENDPOINT)["urn"])
+            assert anew.code == 0, anew.text
+            principal = project.resource(ENDPOINT)["outputs"]["principalId"]
+            assert principal != pulls["outputs"]["principalId"] != ""
+            assert project.resource(OWN_ROLE)["outputs"]["principalId"] == principal
+            assert answer(project.outputs()) == REPLY
         assert cloud.ask("GET", registry.id).is_success, "destroy took a registry that it had not made"
 
 

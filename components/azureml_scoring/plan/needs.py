@@ -92,8 +92,8 @@ def plan_needs(settings: StackSettings, names: Names, subscription: str, registr
     place = planned.id if planned else ArmId.parse(workspace.id or "")
     group = f"/subscriptions/{place.subscription}/resourceGroups/{place.resource_group}"
     created = tuple(created_names(registry, workspace, names, has_registry=bool(registry_id or registry.id)))
-    ours = "nameSeed" if registry.mode == "private" else "registry.name"
-    own = next((f"{group}/providers/{each.type}/{each.name}" for each in created if each.field == ours), "")
+    paths = [f"{group}/providers/{each.type}/{each.name}" for each in created if each.type == REGISTRIES]
+    own = next(iter(paths), "") if registry.mode != "public" else ""
     managed = settings.endpoint.kind == "managed"
     return Needs(
         location=settings.location,
@@ -140,8 +140,7 @@ def _actions(settings: StackSettings) -> Iterator[str]:
             yield f"{VAULTS}/secrets/write"
     if kind == "managed-identity":
         yield from (f"{IDENTITIES}/write", f"{IDENTITIES}/assign/action")
-    if kind == "managed-identity" or settings.endpoint.identity:
-        # A user-assigned identity gets a role on the workspace's storage, too.
+        # It gets a role on the workspace's storage, too.
         yield ASSIGN_ROLES
     if settings.endpoint.cluster:
         yield f"{WORKSPACES}/computes/write"
@@ -161,14 +160,24 @@ def _deployment_actions(settings: StackSettings) -> Iterator[str]:
 
 
 def _registry_actions(settings: StackSettings) -> Iterator[str]:
-    if settings.registry.mode == "public":
+    mode = settings.registry.mode
+    if mode == "public":
         return
-    yield ASSIGN_ROLES
-    # An image of a private registry is imported into the workspace's.
-    if settings.registry.mode == "private" or (settings.image and settings.image.promote):
-        yield f"{REGISTRIES}/importImage/action"
+    if _assigns_roles(settings):
+        yield ASSIGN_ROLES
     if _builds(settings):
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
+    # An image of a private registry is imported into the workspace's.
+    if mode == "private" or (settings.image and settings.image.promote):
+        yield f"{REGISTRIES}/importImage/action"
+
+
+def _assigns_roles(settings: StackSettings) -> bool:
+    """Whether somebody certainly gets a role on the registry; an existing identity may have it."""
+    registry, endpoint = settings.registry, settings.endpoint
+    if (settings.principal.kind or default_principal(registry.mode)) != "none" or endpoint.cluster:
+        return True
+    return not endpoint.identity and (registry.mode == "standalone" or registry.role_assignment_mode == "abac")
 
 
 def _builds(settings: StackSettings) -> bool:
