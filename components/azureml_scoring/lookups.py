@@ -11,8 +11,9 @@ from azureml_scoring.plan.workspace import PlannedWorkspace
 from azureml_scoring.settings.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from azureml_scoring.plan.needs import Name
     from azureml_scoring.provider.arm import Arm
 
 T = TypeVar("T")
@@ -34,18 +35,19 @@ def vault_secret(id_: str) -> pulumi.Output[str]:
     return pulumi.Output.secret(_asked(lambda arm: secret_at(arm, "registry.passwordSecret", id_)))
 
 
-def recovers_vault(planned: PlannedWorkspace) -> bool:
+def recovers_vault(planned: PlannedWorkspace, created: "Iterable[Name]") -> bool:
     """Raise where Azure keeps the workspace from becoming what is planned; tell whether a deleted vault comes back.
 
-    One GET where the workspace stands. Two lists more where it does not: it is about to be created.
+    One GET where the workspace stands. Where it does not, it is about to be created with the names `created`: then all
+    that is cheap to look at is looked at.
     """
-    lines, recovers = _asked(lambda arm: _examined(arm, planned))
+    lines, recovers = _asked(lambda arm: _examined(arm, planned, created))
     if lines:
         raise SettingsError("\n".join(lines))
     return recovers
 
 
-def _examined(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], bool]:
+def _examined(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> tuple[list[str], bool]:
     from azureml_scoring.provider.arm import ML_API  # noqa: PLC0415 - as above
     from azureml_scoring.provider.lookup import deleted_vault, workspaces  # noqa: PLC0415 - as above
 
@@ -57,9 +59,23 @@ def _examined(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], bool]:
     deleted = None if lines else deleted_vault(arm, planned.id.subscription, planned.vault.name)
     if not lines:
         lines = list(planned.held(listed))
-    if deleted is None or planned.recovers(deleted):
-        return lines, deleted is not None
-    return [planned.held_vault(deleted), *lines], False
+    if deleted is not None and not planned.recovers(deleted):
+        return [planned.held_vault(deleted), *lines], False
+    if not lines:
+        _look_first(arm, planned, created)
+    return lines, deleted is not None
+
+
+def _look_first(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> None:
+    """Say who is signed in, and warn of what Azure will refuse; `azureml-scoring doctor` looks at more."""
+    from azureml_scoring.provider.readiness import first_looks  # noqa: PLC0415 - as above
+
+    for look in first_looks(arm, planned.id, created):
+        for finding in look.findings():
+            if finding.status == "wrong":
+                pulumi.log.warn(f"{look.title}: {finding}")
+            elif look.title == "signed in" and finding.status == "ok":
+                pulumi.log.info(f"{look.title}: {finding}")
 
 
 def _asked(query: "Callable[[Arm], T]") -> T:
