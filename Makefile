@@ -8,9 +8,9 @@ ARGS ?=
 TOOLS := .venv/bin/python -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down env state logs ready schema docs test lint bench
+.PHONY: help up preview down env state logs ready schema docs test lint acceptance bench
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/ready ## take the local stack up and ask it a question (AZURE_PORT=, SCORING_PORT= choose ports)
 	@$(TOOLS) up
@@ -38,6 +38,9 @@ docs: .venv/ready ## build the documentation into docs/_build; a warning is an e
 test: lint docs ## pass every test (ARGS=tests/... for some, WORKERS=6)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+acceptance: .venv/ready ## try each claim about Azure (CLOUD=azure: on a real subscription; ARGS=--help)
+	@$(TOOLS) ready
+	@$(TOOLS) run .venv/bin/python -m tests.acceptance $(ARGS)
 bench: .venv/ready ## measure, as ratios within one run
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.performance.bench

@@ -59,11 +59,11 @@ def _parser() -> argparse.ArgumentParser:
         help=f"the first endpoint's scoring port; default {lifecycle.DEFAULT_SCORING_PORT}; 0: any free one",
     )
     for option in fields(options.Options):
-        default = f" (default: {getattr(options.Options, option.name)})"
+        value = getattr(options.Options, option.name)
         flag, choices = f"--{option.name.replace('_', '-')}", option.metadata["choices"] or None
-        serve.add_argument(
-            flag, choices=choices, metavar=None if choices else "NUMBER", help=option.metadata["text"] + default
-        )
+        metavar = None if choices else "FILE" if isinstance(value, str) else "NUMBER"
+        text = f"{option.metadata['text']} (default: {'none' if value == '' else value})"
+        serve.add_argument(flag, choices=choices, metavar=metavar, help=text)
     command("stop", _stop, "Stop it with its processes and containers; the state stays.")
     command("stats", _stats, "Print, as JSON, the writes since the start or the last reset-stats.")
     command("deployments", _deployments, "Print the online deployments and their state as JSON.")

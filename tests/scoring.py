@@ -13,6 +13,7 @@ from typing import Any
 import docker
 import httpx
 
+from tests import stub_server
 from tests.conftest import PATIENCE, Cloud
 from tests.registries import BASE, PULL, PUSH, LocalRegistry, ServicePrincipal, service_principal
 from tests.registries import docker as docker_client
@@ -25,36 +26,25 @@ ROUTES = {
 QUICK_PROBE = {"initialDelay": "PT1S", "period": "PT1S", "timeout": "PT5S", "failureThreshold": 120}
 SERVER = """
 import json, os, sys, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from stub_server import Answer, StubServer
 
 print("scorer starts", flush=True)
 if os.environ.get("FAIL"):
     sys.exit("scorer: cannot load the model")
 BEGUN = time.monotonic()
 
-class Handler(BaseHTTPRequestHandler):
-    def reply(self, status, body):
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def do_GET(self):
+def answer(request):
+    if request.method == "GET":
         ready = time.monotonic() - BEGUN >= float(os.environ.get("READY_AFTER", "0"))
-        self.reply(200 if ready and not os.environ.get("NEVER_READY") else 503, {"path": self.path})
+        return Answer({"path": request.path}, 200 if ready and not os.environ.get("NEVER_READY") else 503)
+    asked = json.loads(request.content)
+    if asked.get("crash"):
+        os._exit(3)
+    time.sleep(asked.get("sleep", 0))
+    echo = {"name": os.environ.get("NAME"), "path": request.path, "asked": asked, "headers": request.headers}
+    return Answer(echo, asked.get("status", 200))
 
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if asked.get("crash"):
-            os._exit(3)
-        time.sleep(asked.get("sleep", 0))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        told = {"name": os.environ.get("NAME"), "path": self.path, "asked": asked, "headers": headers}
-        self.reply(asked.get("status", 200), told)
-
-ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+StubServer(answer, "", 8080).serve_forever()
 """
 
 
@@ -71,6 +61,7 @@ def make_image(name: str) -> None:
     client = docker.from_env()
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
+        archive.add(stub_server.__file__, "stub_server.py")
         entry = tarfile.TarInfo("scorer.py")
         entry.size = len(SERVER.encode())
         archive.addfile(entry, io.BytesIO(SERVER.encode()))

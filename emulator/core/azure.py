@@ -26,6 +26,7 @@ from emulator.core.operations import Operation, Operations
 from emulator.core.options import Options
 from emulator.core.ports import Ports
 from emulator.core.rbac import AccessControl, Principal
+from emulator.core.recording import Recording
 from emulator.core.store import Document, Store
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ _GLANCE = 0.1
 """Seconds between two checks of a fault that delays something."""
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 _PROVIDERS = "Microsoft.Resources/subscriptions/providers"
+_FREE = frozenset({"microsoft.authorization", "microsoft.resources"})
+"""Providers that need no registration."""
+_REGISTRATIONS = frozenset({"register", "unregister"})
 _PROVIDER_ACTION = re.compile(r"(/subscriptions/[^/]+)/providers/([^/]+)/(\w+)/?", re.IGNORECASE)
 _ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
 
@@ -71,7 +75,7 @@ class ResourceType:
     patched: ClassVar[int] = 200
     #: Whether the type shows `systemData`.
     system_data: ClassVar[bool] = True
-    #: Properties that newer api-versions show, each with the versions that do not.
+    #: Properties that newer api-versions show (`policies.name` for one in another), each with the versions that do not.
     unknown_in: ClassVar[Mapping[str, frozenset[str]]] = {}
     #: Whether a list takes `$filter`.
     filtered: ClassVar[bool] = False
@@ -143,14 +147,18 @@ class ResourceType:
     def shown(self, document: Document, query: Mapping[str, str]) -> dict[str, Any]:
         """What GET answers in an api-version."""
         body, version = self.show(document), query.get("api-version", "").lower()
-        hidden = {name for name, versions in self.unknown_in.items() if version in versions}
-        if not hidden:
-            return body
-        return {**body, "properties": {name: value for name, value in body["properties"].items() if name not in hidden}}
+        for path, versions in self.unknown_in.items():
+            if version in versions:
+                body = _without(body, ["properties", *path.split(".")])
+        return body
 
     def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:  # noqa: ARG002 - for subclasses
         """The documents that a GET of the collection below a scope answers."""
         return self.azure.store.of_type(self.type, scope)
+
+    def listed(self, scope: ResourceId, request: Request) -> dict[str, Any]:
+        """What GET of the collection below a scope answers to a caller."""
+        return self.collection(scope, request.query)
 
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
         """What GET of the collection below a scope answers: a page of it."""
@@ -190,8 +198,11 @@ class Azure:
         self.store = Store(folder)
         self.access = AccessControl(self.store, self.options.role_delay)
         self.operations = Operations()
+        self._recording = Recording(self.options.record)
         self.ports = Ports(self.store)
         self.faults: dict[str, Any] = dict(self.store.fact("faults") or {})
+        #: SUBSCRIPTION/NAMESPACE in lower case.
+        self.unregistered: frozenset[str] = frozenset(self.store.fact("unregistered") or ())
         self.counts: Counter[str] = Counter()
         self._types: dict[str, ResourceType] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -274,10 +285,26 @@ class Azure:
 
     def request(self, request: Request) -> Response:
         """Answer one ARM request; refusals are raised as `AzureError`."""
+        row = {
+            "method": request.method.upper(),
+            "id": request.path,
+            "apiVersion": request.query.get("api-version", ""),
+            "body": request.body,
+        }
+        try:
+            response = self._answer(request)
+        except AzureError as error:
+            self._recording.add({**row, "status": error.status})
+            raise
+        self._recording.add({**row, "status": response.status, "answer": response.body})
+        return response
+
+    def _answer(self, request: Request) -> Response:
         method = request.method.upper()
         if method not in _VERBS:
             raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
         self._check_subscription(request.path)
+        self._check_registered(request.path)
         if method == "POST":
             return self._post(request)
         try:
@@ -300,6 +327,33 @@ class Azure:
         subscriptions = {self.subscription, self.other_subscription}
         if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in subscriptions:
             raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+
+    def is_unregistered(self, subscription: str, namespace: str) -> bool:
+        """Whether a resource provider is not registered in a subscription."""
+        return f"{subscription}/{namespace}".lower() in self.unregistered
+
+    def register(self, subscription: str, namespace: str, *, registered: bool) -> None:
+        """Register a resource provider in a subscription, or take that back."""
+        key = {f"{subscription}/{namespace}".lower()}
+        self.unregistered = self.unregistered - key if registered else self.unregistered | key
+        self.store.put_fact("unregistered", sorted(self.unregistered))
+
+    def _check_registered(self, path: str) -> None:
+        """Refuse what a resource provider should do that the subscription has not registered.
+
+        https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-register-resource-provider
+        """
+        head, tail = split(path)
+        namespace, _, rest = tail.partition("/")
+        if not rest or namespace.lower() in _FREE or rest.lower().strip("/") in _REGISTRATIONS:
+            return
+        if self.is_unregistered(head.split("/")[2], namespace):
+            raise AzureError(
+                409,
+                "MissingSubscriptionRegistration",
+                f"The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found"
+                " for how to register subscriptions.",
+            )
 
     def _post(self, request: Request) -> Response:
         """An action of a resource, or of a resource provider."""
@@ -397,7 +451,7 @@ class Azure:
                 f"Invalid $filter '{request.query['$filter']}' specified in the query string.",
             )
         self.access.demand(request.principal, f"{kind.type}/read", scope)
-        return Response(200, kind.collection(scope, request.query))
+        return Response(200, kind.listed(scope, request))
 
     def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any], request: Request) -> Response:
         id_ = id_.spelled(kind.type)
@@ -549,6 +603,13 @@ def _deserialized() -> Iterator[None]:
             "InvalidRequestContent",
             f"The request content was invalid and could not be deserialized: {' '.join(str(error).split())}.",
         ) from error
+
+
+def _without(values: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    """A copy of nested values that lacks the one at a path."""
+    first, *rest = path
+    others = {name: value for name, value in values.items() if name != first}
+    return {**others, first: _without(values[first], rest)} if rest and first in values else others
 
 
 def now() -> str:

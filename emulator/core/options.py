@@ -51,6 +51,9 @@ class Options:
     )
     role_delay: float = _option(0.0, "seconds until a new role assignment takes effect; on Azure up to ten minutes")
     page_size: int = _option(100, "items on a page of a list")
+    record: str = _option(
+        "", "a file that gets each ARM request and its answer as a line of JSON, secrets in plain text: for tests"
+    )
 
 
 def read(flags: Mapping[str, str | None], variables: Mapping[str, str] = os.environ) -> Options:

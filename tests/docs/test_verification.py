@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from tests.acceptance import __main__ as acceptance
 from tests.conftest import ROOT
 
 ROWS = re.findall(
@@ -36,3 +37,8 @@ def test_a_row_runs_tests_that_exist(row: str, command: str) -> None:
         names = " ".join(re.findall(r"def (test_\w+)", "".join((ROOT / file).read_text() for file in files)))
         for word in wanted:
             assert word in names, f"{row}: no test has {word!r} in its name"
+
+
+def test_the_claims_about_azure_are_those_that_make_acceptance_tries() -> None:
+    written = (ROOT / "docs/verification.md").read_text()
+    assert acceptance.table() in written, "paste what `make acceptance ARGS=--table` prints"

@@ -1,11 +1,6 @@
-"""The local Azure held against Microsoft's published ARM types (bicep-types-az), which lie beside the repository.
+"""The local Azure held against Microsoft's published ARM types, in their absence skipped."""
 
-Skipped where they are absent; `ARM_TYPES` names another folder.
-"""
-
-import importlib.util
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,12 +8,12 @@ from typing import Any
 import pytest
 
 from emulator.core.azure import Request
-from tests.conftest import ROOT
-from tests.emulator.conftest import InProcessAzure
+from emulator.core.options import Options
+from tests.arm_types import ABSENT, TYPES, read, violations
+from tests.emulator.conftest import InProcessAzure, in_process
 from tests.emulator.test_inputs import WELL
 
-TYPES = Path(os.environ.get("ARM_TYPES") or ROOT.parent / "shared" / "arm-types")
-pytestmark = pytest.mark.skipif(not TYPES.is_dir(), reason=f"{TYPES} has no ARM types: set ARM_TYPES to their folder")
+pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 READ_ONLY = 2
 SAMPLES: dict[str, Any] = {"StringType": "x", "BooleanType": True, "IntegerType": 1, "ArrayType": [], "AnyType": {}}
 #: Values within ranges that the published types leave out.
@@ -87,15 +82,6 @@ def _writable(type_name: str) -> dict[str, Any]:
 PUBLISHED = [name for name in WELL if _is_published(name)]
 
 
-def _validator() -> Any:  # noqa: ANN401 - a module without types
-    spec = importlib.util.spec_from_file_location("validate", TYPES / "validate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("type_name", PUBLISHED)
 def test_answers_have_the_published_shape(local: InProcessAzure, type_name: str) -> None:
     path, body_of = WELL[type_name]
@@ -104,10 +90,19 @@ def test_answers_have_the_published_shape(local: InProcessAzure, type_name: str)
     version = _published(type_name)[1]["name"].split("@")[1]
     local.ask("PUT", path, body_of(local))
     shown = local.azure.request(Request("GET", whole, local.deployer, {}, {"api-version": version})).body
-    validate = _validator()
-    row = {"method": "GET", "id": whole, "apiVersion": version, "answer": shown}
-    _, _, findings = validate.check(validate.Library(TYPES), row, answers=True)
-    assert [finding for finding in findings if finding.level == "error"] == []
+    assert violations([{"method": "GET", "id": whole, "apiVersion": version, "status": 200, "answer": shown}]) == []
+
+
+def test_a_recording_tells_what_the_types_do_not_know(tmp_path: Path) -> None:
+    recording = tmp_path / "requests.jsonl"
+    with in_process(tmp_path / "azure", Options(role_delay=0, record=str(recording))) as local:
+        local.ask("PUT", "providers/Microsoft.ManagedIdentity/userAssignedIdentities/known", {"location": "westeurope"})
+        assert violations(read(recording)) == []
+        body = {"location": "westeurope", "colour": "blue"}
+        local.ask("PUT", "providers/Microsoft.ManagedIdentity/userAssignedIdentities/unknown", body)
+    (told,) = violations(read(recording))
+    assert "colour" in told
+    assert recording.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("type_name", PUBLISHED)

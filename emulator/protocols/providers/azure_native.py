@@ -388,7 +388,8 @@ class ArmHandler(ResourceHandler):
     def _put(self, id_: str, new: Values) -> Values:
         accepted = self._ask("PUT", id_, self._body(new))
         try:
-            return self._wait(accepted) or self._get(id_) or {}
+            self._wait(accepted)
+            return self._get(id_) or {}  # the provider reads what it made
         except AzureError as error:
             # Azure took the request, so the resource is there: the engine must know of it, or the next update
             # would try to create what exists.

@@ -40,6 +40,7 @@ from emulator.services.machinelearningservices.onlineendpoints.rules import (
     ACCESS,
     DEPLOYMENTS,
     ENDPOINT_KINDS,
+    ENDPOINT_PROVIDERS,
     ENDPOINTS,
     WHOLE,
     bad_argument,
@@ -50,6 +51,7 @@ from emulator.services.machinelearningservices.onlineendpoints.rules import (
     scaling,
     traffic_shares,
 )
+from emulator.services.machinelearningservices.quotas.types import check_quota
 from emulator.services.managedidentity import access as identity
 
 if TYPE_CHECKING:
@@ -126,11 +128,27 @@ class OnlineEndpoint(ResourceType):
         """Give it a port, and let requests in by its new rules."""
         self.azure.delay("endpoint-delay")
         if old is None:
+            self._check_providers(new)
             self._grant(new)
         endpoint = self._with_uris(new)
         self.opened(endpoint.id)
         self._publish(endpoint)
         return endpoint
+
+    def _check_providers(self, new: Document) -> None:
+        """Fail as Azure ML does where the subscription lacks a provider that managed endpoints need.
+
+        https://learn.microsoft.com/answers/questions/1983847/error-while-creating-a-managed-online-endpoint-in
+        """
+        if new.body["kind"] == "Managed" and any(
+            self.azure.is_unregistered(new.id.subscription, each) for each in ENDPOINT_PROVIDERS
+        ):
+            raise AzureError(
+                400,
+                "SubscriptionNotRegistered",
+                "Resource provider [N/A] isn't registered with Subscription [N/A]. Please see troubleshooting guide,"
+                " available here: https://aka.ms/register-resource-provider",
+            )
 
     def remove(self, document: Document) -> None:
         """Close its port; its deployments are already gone."""
@@ -355,8 +373,10 @@ class OnlineDeployment(ResourceType):
         properties["environmentVariables"] = properties["environmentVariables"] | asset_data.check_mounts(
             self.azure, properties, name
         )
-        body = {**new.body, "kind": kind, "properties": properties, "sku": sku}
-        return Document(new.id, body, new.private)
+        checked = Document(new.id, {**new.body, "kind": kind, "properties": properties, "sku": sku}, new.private)
+        if kind == "Managed":
+            check_quota(self.azure, checked, old)
+        return checked
 
     def provision(self, new: Document, old: Document | None) -> Document:
         """Pull the image as the deployment's identity would, start containers, and wait until they are ready."""
