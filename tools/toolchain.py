@@ -94,6 +94,7 @@ def _built(name: str, programs: Sequence[tuple[str, str, str]], flags: str = "-s
                 with scratch(name) as folder:
                     for module, package, program in programs:
                         gobuild.build(module, package, folder / "bin" / program, flags=flags)
+                    place.parent.mkdir(parents=True, exist_ok=True)
                     (folder / "bin").rename(place)
     return place
 

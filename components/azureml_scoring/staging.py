@@ -9,6 +9,7 @@ https://github.com/pulumi/pulumi-docker-build/blob/main/provider/internal/contex
 
 import atexit
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
@@ -35,18 +36,27 @@ def staged(image: ImageSettings, plan: ImagePlan) -> Path:
         with tempfile.TemporaryDirectory(dir=_ROOT) as made:
             copy = Path(made) / "context"
             _copy(context_files(plan.context, image.dockerfile), copy)
-            if not folder.exists():
-                copy.rename(folder)
+            _place(copy, folder)
     return folder
 
 
+def _place(copy: Path, folder: Path) -> None:
+    try:
+        copy.rename(folder)
+    except OSError:
+        # Another run with the same content was faster.
+        if not folder.exists():
+            raise
+
+
+@functools.cache
 def _use(root: Path, builder: str) -> None:
-    """Make the folder of all copies, for this user alone; whoever leaves it last takes the copies along."""
+    """Make the folder of all copies, for this user alone; the process that leaves it last takes the copies along."""
     root.mkdir(mode=0o700, exist_ok=True)
     found = root.lstat()
     if root.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise SettingsError(
-            error_line("image.builder", builder, f"{root} is another user's; remove it, or write builder: acr")
+            error_line("image.builder", builder, f"{root} is not this user's alone; remove it, or write builder: acr")
         )
     # Held until the process ends.
     lock = os.open(root / "lock", os.O_CREAT | os.O_RDWR, 0o600)
