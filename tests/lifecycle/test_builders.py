@@ -17,19 +17,19 @@ import pytest
 from tests.conftest import PATIENCE, Cloud
 from tests.modes import REPLY, answer, configure, registry_of_its_own, served, told, workspace
 from tests.project import LocalAzure, Project, until
-from tests.registries import LocalRegistry, docker, push_base_image
+from tests.registries import BASE, LocalRegistry, docker, push_base_image
 from tools import toolchain
 from tools.shell import ToolError
 
 IMAGE = "docker:index/image:Image"
 DOCKER_BUILD = "docker-build:index:Image"
 TOKEN = f"token-{uuid.uuid4().hex}"
-DOCKERFILE = """ARG BASE
+DOCKERFILE = f"""ARG BASE={BASE}
 FROM --platform=$BUILDPLATFORM $BASE AS proof
 RUN --mount=type=secret,id=TOKEN sha256sum /run/secrets/TOKEN > /proof && date +%N > /made
 FROM $BASE
 COPY --from=proof /proof /made /
-COPY server.py /server.py
+COPY server.py stub_server.py /
 CMD ["python3", "/server.py"]
 """
 
