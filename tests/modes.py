@@ -72,7 +72,7 @@ def standing(project: Project) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def taken_up(project: Project) -> Iterator[Run]:
-    """Take the stack up, yield what was said, and take it down again."""
+    """Take the stack up, yield what was said, and take it down again; its names are purged, for the next one."""
     try:
         run = project.up()
         assert run.code == 0, run.text
@@ -80,6 +80,7 @@ def taken_up(project: Project) -> Iterator[Run]:
     finally:
         gone = project.destroy()
         assert gone.code == 0, gone.text
+        project.azure.tell("purge")
 
 
 def answer(outputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
@@ -158,8 +159,13 @@ def shelve(registry: LocalRegistry, project: Project, role: str = PUSH, tag: str
     """Build the small server, push it as somebody who may, and take it out of the engine; its name by digest."""
     pusher = service_principal(registry.cloud)
     registry.grant(pusher, role)
+    return push(registry, project, pusher.login, tag)
+
+
+def push(registry: LocalRegistry, project: Project, login: tuple[str, str], tag: str = "one") -> str:
+    """Build the small server, push it with a login, and take it out of the engine; its name by digest."""
     name = f"{registry.login_server}/served:{tag}"
-    with docker(registry.login_server, pusher.login) as client:
+    with docker(registry.login_server, login) as client:
         _build(client, name, project)
         pushed = client.good("push", name)
         client.good("rmi", name)

@@ -15,7 +15,7 @@ import httpx
 
 from tests import stub_server
 from tests.conftest import PATIENCE, Cloud
-from tests.registries import BASE, PULL, PUSH, LocalRegistry, ServicePrincipal, service_principal
+from tests.registries import BASE, PUSH, LocalRegistry, service_principal
 from tests.registries import docker as docker_client
 
 PORT = 8080
@@ -135,11 +135,9 @@ class Stage:
 
     cloud: Cloud
     registry: LocalRegistry
-    puller: ServicePrincipal
     workspace: str
     environment: str
     image: str
-    assignment: str
 
     def endpoint_body(self, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         """What is PUT for an endpoint."""
@@ -177,7 +175,7 @@ class Stage:
 
 @contextmanager
 def stage(cloud: Cloud) -> Iterator[Stage]:
-    """A workspace, a registry with the scoring image, and a connection by which that can be pulled."""
+    """A workspace whose registry has the scoring image: Azure ML lets its endpoints' own identities pull there."""
     name = f"ml{uuid.uuid4().hex[:12]}"
     base = f"{cloud.subscription}/resourceGroups/{name}"
     providers = f"{base}/providers"
@@ -186,18 +184,9 @@ def stage(cloud: Cloud) -> Iterator[Stage]:
         registry = _registry(cloud, f"{providers}/Microsoft.ContainerRegistry/registries/{name}")
         image = push(registry)
         workspace = f"{providers}/Microsoft.MachineLearningServices/workspaces/{name}"
-        cloud.put(workspace, {**workspace_body(cloud, providers, name)})
-        puller = service_principal(cloud)
-        assignment = registry.grant(puller, PULL)
-        properties = {
-            "category": "ContainerRegistry",
-            "authType": "UsernamePassword",
-            "target": registry.login_server,
-            "credentials": {"username": puller.app_id, "password": puller.secret},
-        }
-        cloud.put(f"{workspace}/connections/registry", {"properties": properties})
-        environment = f"{workspace}/environments/scorer/versions/1"
-        made = Stage(cloud, registry, puller, workspace, environment, image, assignment)
+        body = workspace_body(cloud, providers, name)
+        cloud.put(workspace, {**body, "properties": {**body["properties"], "containerRegistry": registry.id}})
+        made = Stage(cloud, registry, workspace, f"{workspace}/environments/scorer/versions/1", image)
         made.register("scorer", image)
         yield made
     finally:

@@ -19,6 +19,7 @@ from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 from tests.conftest import Cloud, local_azure
 from tests.registries import registry_in_group, service_principal
 from tests.samples import is_printed
+from tests.scoring import workspace_body
 
 PLACE = {"location": "westeurope"}
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -35,7 +36,7 @@ CONFIG: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One of its own: these tests change what holds for a whole subscription."""
-    with local_azure(tmp_path_factory.mktemp("azure"), "--soft-delete", "on") as started:
+    with local_azure(tmp_path_factory.mktemp("azure")) as started:
         yield started
 
 
@@ -230,7 +231,20 @@ def test_a_deleted_vault_holds_its_name(bench: Bench) -> None:
     assert bench.doctor(workspace={"vault": name}) == 1
     line = bench.says("wrong", "names")
     assert f"vault {name} was deleted and holds its name until 20" in line
-    assert line.endswith(f"with --name {name}, or write workspace.vault, or another nameSeed")
+    assert line.endswith(f"`az keyvault purge --name {name}`, or write workspace.vault, or another nameSeed")
+
+
+def test_a_deleted_workspace_holds_its_name(bench: Bench) -> None:
+    name = NAMES.of("workspace")
+    with group(bench.cloud, NAMES.of("resourceGroup")) as own:
+        body = workspace_body(bench.cloud, f"{own}/providers", f"ml{uuid.uuid4().hex[:12]}")
+        bench.cloud.put(f"{own}/providers/Microsoft.MachineLearningServices/workspaces/{name}", body)
+    assert bench.doctor() == 1
+    line = bench.says("wrong", "names")
+    assert f"workspace {name} was deleted and holds its name for 14 days" in line
+    assert line.endswith("Recently deleted), or write workspace.name, or another nameSeed")
+    bench.cloud.tell("purge")
+    assert bench.doctor() == 0
 
 
 # -- quota

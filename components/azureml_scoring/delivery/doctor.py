@@ -80,7 +80,7 @@ def _needs(arm: Arm, settings: StackSettings, names: Names) -> Needs:
     registry, workspace = settings.registry, settings.workspace.id
     if registry.login_server:
         return plan_needs(settings, names, registry_at(arm, registry.login_server))
-    if registry.mode == "workspace" and workspace and not registry.id:
+    if registry.mode in {"workspace", "private"} and workspace and not registry.id:
         document = arm.get(workspace, ML_API) or {}
         return plan_needs(settings, names, str((document.get("properties") or {}).get("containerRegistry") or ""))
     return plan_needs(settings, names)

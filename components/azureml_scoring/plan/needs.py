@@ -83,7 +83,7 @@ def plan_needs(settings: StackSettings, names: Names, registry_id: str = "") -> 
     adopted = ArmId.parse(workspace.id) if workspace.id else None
     group = adopted.resource_group if adopted else workspace.resource_group or names.of("resourceGroup")
     created = tuple(_names(settings, names, has_registry=bool(registry_id or registry.id)))
-    own = next((each.name for each in created if each.field == "registry.name"), "")
+    own = next((each.name for each in created if each.type == REGISTRIES and registry.mode != "public"), "")
     workspace_name = adopted.name if adopted else workspace.name or names.of("workspace")
     managed = settings.endpoint.kind == "managed"
     return Needs(
@@ -133,7 +133,7 @@ def _actions(settings: StackSettings) -> Iterator[str]:
         if not settings.registry.password_secret:
             yield f"{VAULTS}/secrets/write"
     if kind == "managed-identity":
-        yield from (f"{IDENTITIES}/write", f"{IDENTITIES}/assign/action")
+        yield from (f"{IDENTITIES}/write", f"{IDENTITIES}/assign/action", ASSIGN_ROLES)
     deployments = settings.deployments.values()
     if any(each and each.path for each in (settings.model, *(deployment.model for deployment in deployments))):
         yield from (f"{WORKSPACES}/models/versions/write", f"{WORKSPACES}/datastores/listSecrets/action")
@@ -148,13 +148,23 @@ def _actions(settings: StackSettings) -> Iterator[str]:
 
 
 def _registry_actions(settings: StackSettings) -> Iterator[str]:
-    if settings.registry.mode not in {"standalone", "workspace"}:
+    mode = settings.registry.mode
+    if mode == "public":
         return
-    yield ASSIGN_ROLES
+    if _assigns_roles(settings):
+        yield ASSIGN_ROLES
     if _builds(settings):
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
-    if settings.image and settings.image.promote:
+    if mode == "private" or (settings.image and settings.image.promote):
         yield f"{REGISTRIES}/importImage/action"
+
+
+def _assigns_roles(settings: StackSettings) -> bool:
+    """Whether somebody certainly gets a role on the registry; an existing identity may have it."""
+    registry, endpoint = settings.registry, settings.endpoint
+    if (settings.principal.kind or default_principal(registry.mode)) != "none" or endpoint.cluster:
+        return True
+    return not endpoint.identity and (registry.mode == "standalone" or registry.role_assignment_mode == "abac")
 
 
 def _builds(settings: StackSettings) -> bool:

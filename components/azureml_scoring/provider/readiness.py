@@ -186,8 +186,11 @@ def names(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
             own.append(name.name)
         elif name.type == VAULTS and (deleted := held.get(name.name.lower())):
             until = deleted.get("scheduledPurgeDate", "its retention ends")
-            remedy = f"`az keyvault recover` or `purge` with --name {name.name}, or {_another(name)}"
+            remedy = f"workspace.recover: true, `az keyvault purge --name {name.name}`, or {_another(name)}"
             yield Finding("wrong", f"{kind} {name.name} was deleted and holds its name until {until}", remedy)
+        elif name.type == WORKSPACES and _is_listed(arm, base, path):
+            remedy = f"purge it in the portal (Azure Machine Learning, Recently deleted), or {_another(name)}"
+            yield Finding("wrong", f"{kind} {name.name} was deleted and holds its name for 14 days", remedy)
         elif name.type != WORKSPACES and (reason := _taken(arm, base, name, version)):
             yield Finding("wrong", f"{kind} {name.name}: {reason}", _another(name))
         else:
@@ -299,6 +302,16 @@ def _deleted_vaults(arm: Reader, base: str, wanted: Iterable[Name]) -> Iterator[
     """https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted."""
     if any(name.type == VAULTS for name in wanted):
         yield from arm.list_all(f"{base}/providers/Microsoft.KeyVault/deletedVaults", _VAULTS_API)
+
+
+def _is_listed(arm: Reader, base: str, path: str) -> bool:
+    """Whether the list of a subscription has a workspace: it has deleted ones, which a GET does not find.
+
+    https://github.com/Azure/azure-powershell/issues/28286
+    """
+    return any(
+        str(each["id"]).lower() == path.lower() for each in arm.list_all(f"{base}/providers/{WORKSPACES}", ML_API)
+    )
 
 
 def _taken(arm: Reader, base: str, name: Name, version: str) -> str:

@@ -384,9 +384,9 @@ class OnlineDeployment(ResourceType):
         self._pause(new.id.name)
         environment = self.azure.find(new.properties["environmentId"])
         spec = self._spec(new, environment)
-        if spec.mounts and (identities := user_assigned(self.azure, self.azure.find(parent_of(new.id).path))):
-            asset_data.demand_reader(self.azure, new.id, identities)
         spec = spec.model_copy(update={"image_id": self._pull(new.id, spec.image)})
+        if identities := user_assigned(self.azure, self.azure.find(parent_of(new.id).path)):
+            asset_data.demand_reader(self.azure, new.id, identities)
         if spec.instances > MOST_REPLICAS:
             _log.info("%s: %d instances, %d containers here", new.id.path, spec.instances, MOST_REPLICAS)
         self._deploy(new.id, spec)
