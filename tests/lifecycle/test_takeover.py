@@ -183,6 +183,9 @@ def _inputs(state: Json) -> dict[tuple[str, str], Json]:
     found: dict[tuple[str, str], Json] = _unsealed(
         {key: resource["inputs"] for key, resource in _resources(state).items()}
     )
+    for (type_, _), inputs in found.items():
+        if type_.startswith("azuread:"):
+            inputs.pop("owners", None)  # set once, when it is made: an old one has none, and keeps it so
     return found
 
 
