@@ -109,6 +109,7 @@ class OnlineEndpoint(ResourceType):
         self._check_traffic(new.id, properties["traffic"], properties["mirrorTraffic"])
         if kind == "Kubernetes" and any(properties["mirrorTraffic"].values()):
             raise bad_argument(f"mirrorTraffic of endpoint '{name}' is not supported for Kubernetes online endpoints")
+        properties["properties"] = properties.get("properties") or {}  # azure-ai-ml reads a map
         properties.pop("keys", None)  # read-only: Azure creates them
         previous = old.properties if old else {}
         properties.update({key: previous[key] for key in ("scoringUri", "swaggerUri") if key in previous})
