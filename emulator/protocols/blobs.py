@@ -48,6 +48,8 @@ def routes(azure: Azure) -> list[BaseRoute]:
         if "account" in parameters:
             address = (azure, parameters["account"], parameters["container"], parameters["name"])
             storage_access.demand(*address, _asked(request), permission)
+            if request.method != "PUT" and parameters["name"].endswith("/"):
+                raise _no_blob()  # clients ask whether a folder is a blob
             path = storage_data.blob_path(*address)
             return path, storage_data.metadata(path)
         signed_blobs.demand(azure, parameters["name"], query, permission)
@@ -129,7 +131,11 @@ def _delete(path: Path) -> Response:
 
 def _demand_blob(path: Path) -> None:
     if not path.is_file():
-        raise AzureError(404, "BlobNotFound", "The specified blob does not exist.")
+        raise _no_blob()
+
+
+def _no_blob() -> AzureError:
+    return AzureError(404, "BlobNotFound", "The specified blob does not exist.")
 
 
 async def _write(azure: Azure, request: Request, path: Path) -> Response:
