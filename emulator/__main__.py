@@ -1,4 +1,4 @@
-"""The command line of the local Azure: `python -m emulator serve|stop|stats|reset-stats|logs|fault`."""
+"""The command line of the local Azure: `python -m emulator serve|stop|stats|reset-stats|purge|logs|fault`."""
 
 import argparse
 import json
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     command("stats", _stats, "Print, as JSON, the writes since the start or the last reset-stats.")
     command("deployments", _deployments, "Print the online deployments and their state as JSON.")
     command("reset-stats", _reset, "Reset the counts.")
+    command("purge", _purge, "Purge all deleted workspaces and vaults: their names are free again.")
     logs = command("logs", _logs, "Print the log of a build's run or of an online deployment.")
     logs.add_argument("name", metavar="RUN_OR_DEPLOYMENT", help="its name or its ARM id")
     fault = command("fault", _fault, "Set a named fault or delay; without a value end it, without a name list them.")
@@ -113,6 +114,11 @@ def _deployments(arguments: argparse.Namespace) -> int:
 
 def _reset(arguments: argparse.Namespace) -> int:
     _ask(arguments.state, "DELETE", "stats")
+    return 0
+
+
+def _purge(arguments: argparse.Namespace) -> int:
+    _ask(arguments.state, "DELETE", "resources")
     return 0
 
 

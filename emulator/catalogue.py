@@ -1,7 +1,7 @@
 """Every ARM type that this local Azure serves, in the order in which a restart brings them back."""
 
 from emulator.core.azure import ResourceType
-from emulator.services.authorization.types import RoleAssignment, RoleDefinition
+from emulator.services.authorization.types import Permissions, RoleAssignment, RoleDefinition
 from emulator.services.containerregistry.types import Registry, Runs
 from emulator.services.insights.data import Metrics
 from emulator.services.insights.types import AutoscaleSetting, DiagnosticSetting, InsightsComponent
@@ -17,6 +17,7 @@ from emulator.services.machinelearningservices.assets.types import (
 )
 from emulator.services.machinelearningservices.computes.types import Compute
 from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment, OnlineEndpoint
+from emulator.services.machinelearningservices.quotas.types import Usages, VirtualMachineSizes
 from emulator.services.machinelearningservices.workspaces.types import Connection, Datastore, Workspace
 from emulator.services.managedidentity.types import UserAssignedIdentity
 from emulator.services.operationalinsights.types import LogWorkspace
@@ -39,6 +40,7 @@ TYPES: tuple[type[ResourceType], ...] = (
     Providers,
     RoleAssignment,
     RoleDefinition,
+    Permissions,
     UserAssignedIdentity,
     StorageAccount,
     Vault,
@@ -51,6 +53,8 @@ TYPES: tuple[type[ResourceType], ...] = (
     Runs,
     Workspace,
     Connection,
+    Usages,
+    VirtualMachineSizes,
     ManagedCluster,
     ConnectedCluster,
     Extension,

@@ -184,7 +184,7 @@ def _reads_only(resource: Resource, _: Settings) -> Iterator[str]:
 def _on_registry(resource: Resource) -> bool:
     scope = str(resource.props.get("scope") or "").lower()
     return (
-        resource.kind == "azure-native:authorization:RoleAssignment"
+        resource.kind in {"azure-native:authorization:RoleAssignment", f"{_OWN}:RoleAssignment"}
         and "/providers/microsoft.containerregistry/registries/" in scope
     )
 

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from unittest import mock
 
@@ -19,6 +18,7 @@ from emulator.services.machinelearningservices.onlineendpoints.types import Onli
 from tests.conftest import PATIENCE
 from tests.emulator.conftest import InProcessAzure
 from tests.scoring import PORT, QUICK_PROBE, ROUTES
+from tests.stub_server import Answer, Request, StubServer
 
 ML = "providers/Microsoft.MachineLearningServices/workspaces"
 WORKSPACE = f"{ML}/ml-test"
@@ -99,39 +99,13 @@ class Model:
     hold: threading.Event | None = None
     entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    @contextmanager
-    def serve(self) -> Iterator[int]:
-        """Serve on a free port."""
-        model = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                model.asked.append((self.path, {key.lower(): value for key, value in self.headers.items()}))
-                model.entered.release()
-                if model.hold is not None:
-                    model.hold.wait(PATIENCE)
-                told = json.dumps({"name": model.name, "asked": json.loads(content)}).encode()
-                try:
-                    self.send_response(model.status)
-                    self.send_header("Content-Length", str(len(told)))
-                    self.end_headers()
-                    self.wfile.write(told)
-                except BrokenPipeError:  # the gateway has given up
-                    return
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the name is the library's
-                del format, args
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join(PATIENCE)
+    def answer(self, request: Request) -> Answer:
+        """What a request gets."""
+        self.asked.append((request.path, dict(request.headers)))
+        self.entered.release()
+        if self.hold is not None:
+            self.hold.wait(PATIENCE)
+        return Answer({"name": self.name, "asked": json.loads(request.content)}, self.status)
 
 
 @dataclass
@@ -208,7 +182,7 @@ def scene(local: InProcessAzure, *models: Model, listen: bool = True, **properti
         ):
             stack.enter_context(mock.patch.object(holder, name, stand_in))
         for model in models:
-            made.ports[model.name] = stack.enter_context(model.serve())
+            made.ports[model.name] = stack.enter_context(StubServer(model.answer).serving()).server_port
         if listen:
             gateway = Gateway(local.azure)
             gateway.start()

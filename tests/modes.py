@@ -4,48 +4,45 @@ Owns the server, the stack files and what stands on Azure before a stack comes. 
 """
 
 import re
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
 
+from tests import stub_server
 from tests.conftest import PATIENCE, Cloud
 from tests.project import Project, Run
 from tests.registries import BASE, PUSH, Docker, LocalRegistry, docker, service_principal
 
 REPLY = {"served": True}
 DOCKERFILE = f"""FROM {BASE}
-COPY server.py /server.py
+COPY server.py stub_server.py /
 CMD ["python3", "/server.py"]
 """
-SERVER = f"""import http.server, json
+SERVER = f"""from stub_server import Answer, StubServer
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.dumps({REPLY!r}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-http.server.ThreadingHTTPServer(("", 5001), Handler).serve_forever()
+StubServer(lambda _: Answer({REPLY!r}), "", 5001).serve_forever()
 """
 QUICK = {"initialDelay": "PT1S", "period": "PT1S"}
 
 
 def served(project: Project) -> Project:
     """Put the small server into a project."""
-    folder = project.folder / "app"
+    write_image(project.folder / "app", SERVER)
+    return project
+
+
+def write_image(folder: Path, server: str) -> None:
+    """Write the files of an image that runs a server."""
     folder.mkdir(exist_ok=True)
     (folder / "Dockerfile").write_text(DOCKERFILE)
-    (folder / "server.py").write_text(SERVER)
-    return project
+    (folder / "server.py").write_text(server)
+    shutil.copy(stub_server.__file__, folder)
 
 
 def configure(project: Project, **sections: Any) -> None:  # noqa: ANN401 - YAML
@@ -75,7 +72,7 @@ def standing(project: Project) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def taken_up(project: Project) -> Iterator[Run]:
-    """Take the stack up, yield what was said, and take it down again."""
+    """Take the stack up, yield what was said, and take it down again; its names are purged, for the next one."""
     try:
         run = project.up()
         assert run.code == 0, run.text
@@ -83,6 +80,7 @@ def taken_up(project: Project) -> Iterator[Run]:
     finally:
         gone = project.destroy()
         assert gone.code == 0, gone.text
+        project.azure.tell("purge")
 
 
 def answer(outputs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
@@ -161,8 +159,13 @@ def shelve(registry: LocalRegistry, project: Project, role: str = PUSH, tag: str
     """Build the small server, push it as somebody who may, and take it out of the engine; its name by digest."""
     pusher = service_principal(registry.cloud)
     registry.grant(pusher, role)
+    return push(registry, project, pusher.login, tag)
+
+
+def push(registry: LocalRegistry, project: Project, login: tuple[str, str], tag: str = "one") -> str:
+    """Build the small server, push it with a login, and take it out of the engine; its name by digest."""
     name = f"{registry.login_server}/served:{tag}"
-    with docker(registry.login_server, pusher.login) as client:
+    with docker(registry.login_server, login) as client:
         _build(client, name, project)
         pushed = client.good("push", name)
         client.good("rmi", name)
@@ -174,6 +177,7 @@ def shelve(registry: LocalRegistry, project: Project, role: str = PUSH, tag: str
 def _build(client: Docker, name: str, project: Project) -> None:
     """Make the image without a builder, which not every docker client has."""
     container = client.good("create", BASE, "python3", "/server.py").strip()
-    client.good("cp", str(project.folder / "app" / "server.py"), f"{container}:/server.py")
+    for file in (project.folder / "app").glob("*.py"):
+        client.good("cp", str(file), f"{container}:/{file.name}")
     client.good("commit", container, name)
     client.good("rm", container)

@@ -24,6 +24,7 @@ BASE = "azureml-scoring-base:bookworm"
 PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 PUSH = "8311e382-0749-4cb8-b61a-304f252e45ec"
 DELETE = "c2f4ef07-c644-48eb-af81-4b1b4947fb11"
+STORAGE_READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 REPOSITORY_READER = "b93aa761-3e63-49ed-ac28-beffa264f7ac"
 REPOSITORY_WRITER = "2a1e307c-b015-4ebd-883e-5b7698a07328"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -45,6 +46,15 @@ class ServicePrincipal:
         return self.app_id, self.secret
 
 
+def assign(cloud: Cloud, scope: str, principal_id: str, role: str) -> str:
+    """Give a service principal or managed identity a role on a scope; the assignment's id."""
+    path = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+    definition = f"{cloud.subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+    properties = {"principalId": principal_id, "roleDefinitionId": definition, "principalType": "ServicePrincipal"}
+    cloud.put(path, {"properties": properties})
+    return path
+
+
 @dataclass(frozen=True)
 class LocalRegistry:
     """One registry of a running local Azure."""
@@ -55,11 +65,7 @@ class LocalRegistry:
 
     def grant(self, who: ServicePrincipal, role: str) -> str:
         """Give a role on the registry; the assignment's id."""
-        path = f"{self.id}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
-        definition = f"{self.cloud.subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
-        properties = {"principalId": who.object_id, "roleDefinitionId": definition, "principalType": "ServicePrincipal"}
-        self.cloud.put(path, {"properties": properties})
-        return path
+        return assign(self.cloud, self.id, who.object_id, role)
 
     def change(self, **properties: Any) -> None:  # noqa: ANN401 - JSON
         """PATCH the registry and wait."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 SAMPLES = ROOT / "docs" / "samples"
-_CHANGES = re.compile(r"…|sha256:\w+|\b[0-9a-f-]{6,}\b|[\d.:TZ-]*\d[\d.:TZ-]*|\w+@\S+|localhost:\S+|\S+\.azurecr\.io")
+_CHANGES = re.compile(r"…|sha256:\w+|\b[0-9a-f-]{6,}\b|\d(?:[\d.:TZ-]*[\dZ-])?|\w+@\S+|localhost:\S+|\S+\.azurecr\.io")
 
 
 def pattern(line: str) -> re.Pattern[str]:

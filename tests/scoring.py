@@ -13,8 +13,9 @@ from typing import Any
 import docker
 import httpx
 
+from tests import stub_server
 from tests.conftest import PATIENCE, Cloud
-from tests.registries import BASE, PULL, PUSH, LocalRegistry, ServicePrincipal, service_principal
+from tests.registries import BASE, PUSH, LocalRegistry, service_principal
 from tests.registries import docker as docker_client
 
 PORT = 8080
@@ -25,36 +26,25 @@ ROUTES = {
 QUICK_PROBE = {"initialDelay": "PT1S", "period": "PT1S", "timeout": "PT5S", "failureThreshold": 120}
 SERVER = """
 import json, os, sys, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from stub_server import Answer, StubServer
 
 print("scorer starts", flush=True)
 if os.environ.get("FAIL"):
     sys.exit("scorer: cannot load the model")
 BEGUN = time.monotonic()
 
-class Handler(BaseHTTPRequestHandler):
-    def reply(self, status, body):
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def do_GET(self):
+def answer(request):
+    if request.method == "GET":
         ready = time.monotonic() - BEGUN >= float(os.environ.get("READY_AFTER", "0"))
-        self.reply(200 if ready and not os.environ.get("NEVER_READY") else 503, {"path": self.path})
+        return Answer({"path": request.path}, 200 if ready and not os.environ.get("NEVER_READY") else 503)
+    asked = json.loads(request.content)
+    if asked.get("crash"):
+        os._exit(3)
+    time.sleep(asked.get("sleep", 0))
+    echo = {"name": os.environ.get("NAME"), "path": request.path, "asked": asked, "headers": request.headers}
+    return Answer(echo, asked.get("status", 200))
 
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if asked.get("crash"):
-            os._exit(3)
-        time.sleep(asked.get("sleep", 0))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        told = {"name": os.environ.get("NAME"), "path": self.path, "asked": asked, "headers": headers}
-        self.reply(asked.get("status", 200), told)
-
-ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+StubServer(answer, "", 8080).serve_forever()
 """
 
 
@@ -71,6 +61,7 @@ def make_image(name: str) -> None:
     client = docker.from_env()
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
+        archive.add(stub_server.__file__, "stub_server.py")
         entry = tarfile.TarInfo("scorer.py")
         entry.size = len(SERVER.encode())
         archive.addfile(entry, io.BytesIO(SERVER.encode()))
@@ -144,11 +135,9 @@ class Stage:
 
     cloud: Cloud
     registry: LocalRegistry
-    puller: ServicePrincipal
     workspace: str
     environment: str
     image: str
-    assignment: str
 
     def endpoint_body(self, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         """What is PUT for an endpoint."""
@@ -186,7 +175,7 @@ class Stage:
 
 @contextmanager
 def stage(cloud: Cloud) -> Iterator[Stage]:
-    """A workspace, a registry with the scoring image, and a connection by which that can be pulled."""
+    """A workspace whose registry has the scoring image: Azure ML lets its endpoints' own identities pull there."""
     name = f"ml{uuid.uuid4().hex[:12]}"
     base = f"{cloud.subscription}/resourceGroups/{name}"
     providers = f"{base}/providers"
@@ -195,18 +184,9 @@ def stage(cloud: Cloud) -> Iterator[Stage]:
         registry = _registry(cloud, f"{providers}/Microsoft.ContainerRegistry/registries/{name}")
         image = push(registry)
         workspace = f"{providers}/Microsoft.MachineLearningServices/workspaces/{name}"
-        cloud.put(workspace, {**workspace_body(cloud, providers, name)})
-        puller = service_principal(cloud)
-        assignment = registry.grant(puller, PULL)
-        properties = {
-            "category": "ContainerRegistry",
-            "authType": "UsernamePassword",
-            "target": registry.login_server,
-            "credentials": {"username": puller.app_id, "password": puller.secret},
-        }
-        cloud.put(f"{workspace}/connections/registry", {"properties": properties})
-        environment = f"{workspace}/environments/scorer/versions/1"
-        made = Stage(cloud, registry, puller, workspace, environment, image, assignment)
+        body = workspace_body(cloud, providers, name)
+        cloud.put(workspace, {**body, "properties": {**body["properties"], "containerRegistry": registry.id}})
+        made = Stage(cloud, registry, workspace, f"{workspace}/environments/scorer/versions/1", image)
         made.register("scorer", image)
         yield made
     finally:

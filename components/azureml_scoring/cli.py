@@ -3,8 +3,10 @@
 Each command imports its own modules, so that help and completion are fast.
 """
 
+import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -93,18 +95,19 @@ _DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Show what would 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_examples(
+        "azureml-scoring doctor dev                          # before the first `pulumi up`",
         "azureml-scoring report dev.json                     # a preview, for the reviewers of a pull request",
         "azureml-scoring rollout dev staging prod            # one version through three stacks",
         "azureml-scoring recover prod                        # after a killed `pulumi up`",
         'eval "$(_AZUREML_SCORING_COMPLETE=bash_source azureml-scoring)"    # completion; zsh_source, fish_source',
     )
-    + "\n\n\b\nExit codes:\n  0  done\n  1  a step failed, or a question was answered with no\n"
+    + "\n\n\b\nExit codes:\n  0  done\n  1  a step failed, something is wrong, or a question was answered with no\n"
     "  2  wrong arguments or files; nothing was done\n  3  a stack waits for approval (rollout)\n"
     "  4  another run holds the stack (rollout)\n  130  interrupted",
 )
 @click.version_option(package_name=PROGRAM)
 def cli() -> None:
-    """Review, roll out and repair stacks that serve a custom image on Azure Machine Learning."""
+    """Check, review, roll out and repair stacks that serve a custom image on Azure Machine Learning."""
 
 
 @cli.command(
@@ -228,6 +231,42 @@ def _rollout() -> "Rollout":
 
 
 @cli.command(
+    "status",
+    epilog=_examples(
+        "azureml-scoring status dev staging prod",
+        "azureml-scoring status --watch 30 prod      # while a rollout runs",
+        "azureml-scoring status --json prod | jq '.[].traffic'",
+    ),
+)
+@click.argument("stacks", nargs=-1, required=True, metavar="STACK...", shell_complete=_stacks)
+@click.option("--minutes", type=click.IntRange(1, 1440), default=10, show_default=True, help="Measured time.")
+@click.option("--watch", type=click.FloatRange(min=1), metavar="SECONDS", help="Refresh until interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON array instead of a table.")
+def show_status(stacks: tuple[str, ...], minutes: int, watch: float | None, *, as_json: bool) -> int:
+    """Show what stacks serve.
+
+    For each deployment: version, share of the traffic, requests, errors and latency of the last minutes (Azure Monitor
+    is some minutes behind), age, and the end of the pull principal's password.
+    """
+    project = _project()
+    from azureml_scoring.delivery.engine import PulumiStack
+    from azureml_scoring.delivery.status import Status, show
+    from azureml_scoring.provider.arm import connect
+
+    status = Status(lambda name: PulumiStack(project, name).export(), connect, minutes)
+    while True:
+        entries = status.read(stacks)
+        lines = [json.dumps([each.document() for each in entries])] if as_json else show(entries, status.now())
+        if watch and not as_json:
+            click.clear()
+        for line in lines:
+            click.echo(line)
+        if not watch:
+            return ExitCode.FAILED if any(each.problem for each in entries) else ExitCode.OK
+        time.sleep(watch)
+
+
+@cli.command(
     "recover",
     epilog=_examples(
         "azureml-scoring recover --dry-run prod",
@@ -265,6 +304,29 @@ def recover_stack(  # noqa: PLR0913 - one parameter an option
     target = PulumiStack(project, stack or selected_stack(project), click.echo)
     done = recover(target, confirm, decisions=decisions, copies=copies)
     return ExitCode.OK if done or dry_run else ExitCode.FAILED
+
+
+@cli.command(
+    "doctor",
+    epilog=_examples(
+        "azureml-scoring doctor prod                         # before the first `pulumi up`",
+        "azureml-scoring doctor --json prod",
+    ),
+)
+@click.argument("stack", required=False, default="", metavar="[STACK]", shell_complete=_stacks)
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check_stack(stack: str, *, as_json: bool) -> int:
+    """Look whether Azure lets a stack be made.
+
+    Who is signed in, resource providers, rights, names, quota, ACR Tasks: a line each with its remedy, for STACK or the
+    selected one. Nothing is changed. Exit code 1 where something is wrong; what cannot be looked at is unknown, and
+    not wrong.
+    """
+    project = _project()
+    from azureml_scoring.delivery.doctor import doctor
+    from azureml_scoring.delivery.engine import selected_stack
+
+    return doctor(project, stack or selected_stack(project), click.echo, as_json=as_json)
 
 
 @cli.command(

@@ -1,8 +1,9 @@
 """The endpoint that answers: environments, endpoint, grant, deployments and traffic, in that order.
 
 Owns the environment versions (named from the image's digest, because Azure never lets one change), the endpoint,
-its own identity's role where Azure ML gives it none, the deployments, who scales them, and the split of traffic.
-Refuses to own the image and the credentials it is pulled with.
+the roles of its identity where Azure ML gives it none, the deployments, who scales them, and the split of traffic.
+Refuses to own the image. Azure ML pulls it with the endpoint's identity and takes no credentials of a registry.
+https://learn.microsoft.com/azure/machine-learning/concept-endpoints-online-auth#permissions-needed-for-endpoint-identity
 https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/workspaces/onlineendpoints
 https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-container
 """
@@ -12,18 +13,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
+from pulumi_azure_native import managedidentity
 
 from azureml_scoring.assets import Assets
 from azureml_scoring.component import Component, Inputs, Options
-from azureml_scoring.compute import compute_of
-from azureml_scoring.image import log_findings, pinned
+from azureml_scoring.compute import Compute, compute_of
+from azureml_scoring.image import ImportTarget, log_findings, pullable
 from azureml_scoring.monitoring import autoscale_setting, diagnostic_setting
 from azureml_scoring.plan.image import ImagePlan
 from azureml_scoring.plan.names import Names, environment_name
 from azureml_scoring.plan.reference import short
-from azureml_scoring.plan.roles import pull_role
+from azureml_scoring.plan.roles import STORAGE_READER, pull_role
 from azureml_scoring.plan.stack import EndpointPlan, MountPlan, plan_endpoint
-from azureml_scoring.principal import assign_role
+from azureml_scoring.principal import assign_role, ensure_role
 from azureml_scoring.sdk import EndpointTraffic, EnvironmentVersion, OnlineDeployment, OnlineEndpoint
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.arguments import (
@@ -68,15 +70,23 @@ class ScoringEndpointArgs(Section):
     code: CodeSettings | None = None
     """What is mounted where a deployment names no code of its own."""
     login: RegistryLogin | None = None
-    """Credentials of a private registry in which a deployment's tag is resolved."""
+    """Credentials of a private registry: a deployment's tag is resolved there, and its image imported from there."""
     pull_grant: In[str | None] = OPTIONAL
-    """Ids of what must be there before an image can be pulled."""
+    """Ids of the role assignments that `pullIdentityId` needs, with blanks between them."""
     pull_identity_id: In[str | None] = OPTIONAL
-    """ARM id of the user-assigned identity that pulls; a system-assigned one by default."""
+    """ARM id of a user-assigned identity that has its roles and that the endpoint runs as; `endpoint.identity` by
+    default, else a system-assigned one."""
     pull_registry_id: In[str | None] = OPTIONAL
-    """ARM id of the registry that the endpoint's system-assigned identity shall be allowed to read."""
+    """ARM id of the private Azure registry that images lie in: the endpoint's identity, and that of a cluster which is
+    attached here, are allowed to read it."""
+    pull_login_server: In[str | None] = OPTIONAL
+    """Login server of that registry; needed with `login`."""
+    own_registry: bool = False
+    """Whether it is the workspace's own registry: Azure ML itself lets a system-assigned identity read that."""
     role_assignment_mode: str = "rbac"
     """`rbac` or `abac`: how that registry evaluates role assignments."""
+    storage_id: In[str | None] = OPTIONAL
+    """ARM id of the workspace's storage account, which `endpoint.identity` is allowed to read."""
     log_workspace_id: In[str | None] = OPTIONAL
     """ARM id of the Log Analytics workspace for the endpoint's logs, where `endpoint.diagnostics` names none."""
     name_seed: str = ""
@@ -114,7 +124,7 @@ class ScoringEndpoint(Component):
         context = WorkspaceContext(args.workspace_id, args.location, args.tags, self.child)
         compute = compute_of(f"{name}-compute", args.endpoint, context)
         endpoint = self._endpoint(name, args, endpoint_name, compute)
-        grant = self._grant(name, args, endpoint, endpoint_name)
+        grant = self._grant(name, args, endpoint, endpoint_name, compute)
         images = {key: self._image(name, key, args, image) for key, image in plan.images.items()}
         environments = {key: self._environment(name, key, args, plan, images.get(key)) for key in args.deployments}
         assets = Assets(name, context)
@@ -161,16 +171,16 @@ class ScoringEndpoint(Component):
         self.finish()
 
     def _endpoint(
-        self, name: str, args: ScoringEndpointArgs, endpoint_name: str, compute: pulumi.Input[str] | None
+        self, name: str, args: ScoringEndpointArgs, endpoint_name: str, compute: Compute | None
     ) -> OnlineEndpoint:
-        identity = args.pull_identity_id
+        identity = args.endpoint.identity if args.pull_identity_id is None else args.pull_identity_id
         return OnlineEndpoint(
             f"{name}-endpoint",
             OnlineEndpointArgs(
                 workspace_id=args.workspace_id,
                 endpoint_name=endpoint_name,
                 location=args.location,
-                compute=compute,
+                compute=compute.id if compute else None,
                 identity_type="UserAssigned" if identity is not None else "SystemAssigned",
                 user_assigned_identities=[identity] if identity is not None else None,
                 tags=args.tags,
@@ -180,18 +190,64 @@ class ScoringEndpoint(Component):
         )
 
     def _grant(
-        self, name: str, args: ScoringEndpointArgs, endpoint: OnlineEndpoint, endpoint_name: str
+        self,
+        name: str,
+        args: ScoringEndpointArgs,
+        endpoint: OnlineEndpoint,
+        endpoint_name: str,
+        compute: Compute | None,
     ) -> pulumi.Input[str] | None:
-        """Return what deployments wait for; let the endpoint's own identity read a registry first where asked to."""
-        if args.pull_registry_id is None:
-            return args.pull_grant
-        role, registry = pull_role(args.role_assignment_mode), args.pull_registry_id
-        return assign_role(f"{name}-role", role, endpoint.principal_id, registry, endpoint_name, self).id
+        """Return the ids of the roles that deployments wait for, assigned first to identities that were not given any.
+
+        The documentation names the endpoint's identity for both kinds, and the compute's for Kubernetes.
+        https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#authorization-error
+        https://learn.microsoft.com/azure/machine-learning/how-to-attach-kubernetes-to-workspace#assign-azure-roles-to-managed-identity
+        """
+        if args.pull_identity_id is not None:
+            roles: list[pulumi.Input[str]] = [args.pull_grant] if args.pull_grant is not None else []
+        elif args.endpoint.identity is not None:
+            roles = self._roles_of_identity(name, args, args.endpoint.identity)
+        else:
+            roles = self._roles_of_endpoint(name, args, endpoint, endpoint_name)
+        if compute is not None and compute.principal_id is not None and args.pull_registry_id is not None:
+            role, registry = pull_role(args.role_assignment_mode), args.pull_registry_id
+            roles.append(
+                ensure_role(f"{name}-compute-role", role, compute.principal_id, registry, endpoint_name, self).id
+            )
+        return pulumi.Output.all(*roles).apply(" ".join) if roles else None
+
+    def _roles_of_identity(self, name: str, args: ScoringEndpointArgs, id_: str) -> list[pulumi.Input[str]]:
+        """Let an existing user-assigned identity read registry and storage: Azure ML gives it no role."""
+        identity = managedidentity.UserAssignedIdentity.get(f"{name}-endpoint-identity", id_, opts=self.child)
+        role = pull_role(args.role_assignment_mode)
+        scopes = {"registry": (role, args.pull_registry_id), "storage": (STORAGE_READER, args.storage_id)}
+        return [
+            ensure_role(f"{name}-identity-{what}-role", role, identity.principal_id, scope, id_, self).id
+            for what, (role, scope) in scopes.items()
+            if scope is not None
+        ]
+
+    def _roles_of_endpoint(
+        self, name: str, args: ScoringEndpointArgs, endpoint: OnlineEndpoint, endpoint_name: str
+    ) -> list[pulumi.Input[str]]:
+        """Let the endpoint's system-assigned identity read the registry.
+
+        Azure ML itself gives it AcrPull on the workspace's registry, and Azure refuses a second assignment; registries
+        in ABAC mode are not covered.
+        """
+        mode, registry = args.role_assignment_mode, args.pull_registry_id
+        if registry is None or (args.own_registry and mode == "rbac"):
+            return []
+        role, principal = pull_role(mode), endpoint.principal_id
+        if args.own_registry:
+            return [assign_role(f"{name}-role", role, principal, registry, endpoint_name, self).id]
+        return [ensure_role(f"{name}-endpoint-role", role, principal, registry, endpoint_name, self).id]
 
     def _image(self, name: str, key: str, args: ScoringEndpointArgs, image: ImagePlan) -> pulumi.Output[str]:
         """Pin the image that a deployment has instead of the stack's."""
         log_findings(f"deployments.{key}.image", image, self)
-        return pinned(f"{name}-{key}", image.reference or "", args.login, self)
+        target = ImportTarget(args.pull_registry_id or "", args.pull_login_server or "")
+        return pullable(f"{name}-{key}", image.reference or "", args.login, target, self)
 
     def _environment(
         self,

@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
     """How a command ends."""
 
     OK = 0
-    FAILED = 1  # a step failed, or a question was answered with no
+    FAILED = 1  # a step failed, something is wrong, or a question was answered with no
     USAGE = 2  # arguments or files are wrong; nothing was done
     WAITING = 3  # a stack of a rollout waits for approval
     LOCKED = 4  # another run holds the stack; nothing was undone

@@ -5,6 +5,8 @@ Owns the choice of a builder, and that a tag is pinned. Refuses to own the regis
 https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
 """
 
+from dataclasses import dataclass
+
 import pulumi
 import pulumi_docker as docker
 
@@ -26,11 +28,11 @@ class CustomImageArgs(Section):
     image: ImageSettings
     """What to build, or which image to use."""
     registry_id: In[str]
-    """ARM id of the registry that gets the image; empty with `image.reference`."""
+    """ARM id of the registry that gets the image; empty with `image.reference`, unless `login` is written."""
     login_server: In[str]
-    """Its login server; empty with `image.reference`."""
+    """Its login server; empty with `image.reference`, unless `login` is written."""
     login: RegistryLogin | None = None
-    """Credentials of a private registry in which a tag is resolved."""
+    """Credentials of a private registry: a tag is resolved there, and the image imported from there."""
     push_username: Secret | None = OPTIONAL
     """User name that pushes, builder `docker` only; the Docker engine's own login (`az acr login`) by default."""
     push_password: Secret | None = OPTIONAL
@@ -63,7 +65,8 @@ class CustomImage(Component):
         super().__init__(name, opts)
         log_findings("image", plan, self)
         if plan.reference is not None:
-            self.image = pinned(f"{name}-image", plan.reference, args.login, self)
+            target = ImportTarget(args.registry_id, args.login_server)
+            self.image = pullable(f"{name}-image", plan.reference, args.login, target, self)
         elif plan.promote is not None:
             self.image = self._import(name, args, plan.promote)
         elif args.image.builder == "docker":
@@ -115,13 +118,45 @@ class CustomImage(Component):
         ).repo_digest
 
 
-def pinned(name: str, reference: str, login: RegistryLogin | None, parent: pulumi.Resource) -> pulumi.Output[str]:
+@dataclass(frozen=True)
+class ImportTarget:
+    """The registry into which images of a private registry are imported."""
+
+    registry_id: pulumi.Input[str]
+    login_server: pulumi.Input[str]
+
+
+def pullable(
+    name: str, reference: str, login: RegistryLogin | None, target: ImportTarget, parent: pulumi.Resource
+) -> pulumi.Output[str]:
+    """Return an existing image by digest, in a registry that Azure ML can pull from.
+
+    Azure ML takes no credentials of a private registry, so what lies in one is imported.
+    https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#container-registry-authorization-error
+    """
+    if login is None or login.address.lower() != Reference.parse(reference).host.lower():
+        return _pinned(name, reference, None, parent)
+    pulumi.log.info(
+        f"{reference}: Azure ML pulls with no credentials of another registry; the image is imported by its digest "
+        "into the workspace's registry, and served from there",
+        parent,
+    )
+    importing = ImageImportArgs(
+        registry_id=target.registry_id,
+        login_server=target.login_server,
+        source=_pinned(name, reference, login, parent),
+        username=login.username,
+        password=sealed(login.password),
+    )
+    return ImageImport(f"{name}-import", importing, pulumi.ResourceOptions(parent=parent)).image
+
+
+def _pinned(name: str, reference: str, login: RegistryLogin | None, parent: pulumi.Resource) -> pulumi.Output[str]:
     """Return an existing image by digest; a tag is resolved once, and the digest stays in the stack's state."""
-    wanted = Reference.parse(reference)
-    if wanted.fixed:
+    if Reference.parse(reference).fixed:
         return pulumi.Output.from_input(reference)
     args = ImagePinArgs(reference=reference)
-    if login is not None and login.address.lower() == wanted.host.lower():
+    if login is not None:
         args = ImagePinArgs(reference=reference, username=login.username, password=sealed(login.password))
     return ImagePin(f"{name}-pin", args, pulumi.ResourceOptions(parent=parent)).image
 

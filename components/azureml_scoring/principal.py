@@ -1,4 +1,4 @@
-"""Who pulls the image: an identity with one role, on the registry and nowhere else, that reads and never pushes.
+"""Who may pull the image besides the endpoint: an identity with one role on the registry, that reads and never pushes.
 
 Owns the service principal with its passwords, or the user-assigned identity; the role assignment; the password in
 the workspace's vault; the workspace's connection to the registry. Refuses to own the registry and the deployer's
@@ -17,9 +17,11 @@ import pulumi_azuread as entra
 from pulumi_azure_native import authorization, keyvault, machinelearningservices, managedidentity
 
 from azureml_scoring.component import Component, Inputs, Options
-from azureml_scoring.plan.names import ArmId, Names
+from azureml_scoring.plan.names import ArmId, Names, unique_name
 from azureml_scoring.plan.roles import Role, assignment_name, definition_id, pull_role
+from azureml_scoring.sdk import RoleAssignment
 from azureml_scoring.settings import rules
+from azureml_scoring.settings.arguments import RoleAssignmentArgs
 from azureml_scoring.settings.errors import SettingsError, error_line
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import PasswordSettings, PrincipalSettings, RegistryLogin
@@ -72,7 +74,7 @@ class PullPrincipal(Component):
     password_expires: pulumi.Output[str]
     """End of the password in use; empty for a managed identity."""
     grant: pulumi.Output[str]
-    """What a deployment waits for: ids of the role assignment and of the connection."""
+    """What lets it pull: ids of the role assignment and of the connection."""
 
     def __init__(self, name: str, args: PullPrincipalArgs | Inputs, opts: Options = None) -> None:
         args = parse(PullPrincipalArgs, args)
@@ -169,18 +171,8 @@ class PullPrincipal(Component):
         what: str,
     ) -> machinelearningservices.WorkspaceConnection:
         """Keep credentials in the vault under `what` they are, and offer them to the workspace for this registry."""
-        if what:
-            vault = pulumi.Output.from_input(args.vault_id).apply(_vault_of)
-            keyvault.Secret(
-                f"{name}-secret",
-                secret_name=names.of("secret"),
-                vault_name=vault.apply(lambda id_: id_.name),
-                resource_group_name=vault.apply(lambda id_: id_.resource_group),
-                properties={"value": password, "content_type": what},
-                opts=self.child,
-            )
         workspace = pulumi.Output.from_input(args.workspace_id).apply(ArmId.parse)
-        return machinelearningservices.WorkspaceConnection(
+        connection = machinelearningservices.WorkspaceConnection(
             f"{name}-connection",
             connection_name=names.of("connection"),
             workspace_name=workspace.apply(lambda id_: id_.name),
@@ -188,13 +180,45 @@ class PullPrincipal(Component):
             properties=machinelearningservices.UsernamePasswordAuthTypeWorkspaceConnectionPropertiesArgs(
                 auth_type="UsernamePassword",
                 category="ContainerRegistry",
-                target=args.login_server,
+                target=args.login.address if args.login else args.login_server,
                 is_shared_to_all=True,
                 credentials=machinelearningservices.WorkspaceConnectionUsernamePasswordArgs(
                     username=username, password=password
                 ),
             ),
             opts=self.child,
+        )
+        if what:
+            self._secret(name, args, names.of("secret"), connection, password, what)
+        return connection
+
+    def _secret(  # noqa: PLR0913, PLR0917 - what is kept, where, and under which name
+        self,
+        name: str,
+        args: PullPrincipalArgs,
+        secret_name: str,
+        connection: machinelearningservices.WorkspaceConnection,
+        value: pulumi.Output[str],
+        what: str,
+    ) -> None:
+        """Keep a secret in the vault. It goes with the vault alone, so that no right on the vault's data is needed.
+
+        azure-native deletes a secret through the data plane, for which Contributor is not enough, and a deleted one
+        holds its name. What an earlier stack left has another name: the connection is made once in a stack's life.
+        https://github.com/pulumi/pulumi-azure-native/blob/master/provider/pkg/resources/customresources/custom_keyvault.go
+        https://learn.microsoft.com/azure/key-vault/general/rbac-guide
+        """
+        vault = pulumi.Output.from_input(args.vault_id).apply(_vault_of)
+        keyvault.Secret(
+            f"{name}-secret",
+            secret_name=connection.system_data.apply(
+                lambda data: unique_name(secret_name, data.created_at if data else None)
+            ),
+            vault_name=vault.apply(lambda id_: id_.name),
+            resource_group_name=vault.apply(lambda id_: id_.resource_group),
+            properties={"value": value, "content_type": what},
+            # The name of a secret that stands stays: version 0.1.0 gave one without an end.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, ignore_changes=["secretName"]),
         )
 
 
@@ -218,6 +242,25 @@ def assign_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is nam
         scope=scope,
         opts=pulumi.ResourceOptions(parent=parent),
     )
+
+
+def ensure_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is named
+    name: str,
+    role: Role,
+    principal_id: pulumi.Input[str],
+    scope_id: pulumi.Input[str],
+    identity: str,
+    parent: pulumi.Resource,
+) -> RoleAssignment:
+    """Assign a role unless the principal has it already: it is another's identity, or Azure ML may have assigned it."""
+    scope = pulumi.Output.from_input(scope_id)
+    args = RoleAssignmentArgs(
+        scope=scope,
+        principal_id=principal_id,
+        role_definition_id=scope.apply(lambda id_: definition_id(id_, role)),
+        assignment_name=assignment_name(pulumi.get_project(), pulumi.get_stack(), name, identity, role.guid),
+    )
+    return RoleAssignment(name, args, pulumi.ResourceOptions(parent=parent))
 
 
 def listed_passwords(principal: PrincipalSettings) -> Mapping[str, PasswordSettings]:

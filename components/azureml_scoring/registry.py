@@ -6,11 +6,12 @@ https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registri
 """
 
 import pulumi
-from pulumi_azure_native import containerregistry, machinelearningservices
+from pulumi_azure_native import authorization, containerregistry, machinelearningservices
 
 from azureml_scoring.component import Component, Inputs, Options
-from azureml_scoring.lookups import registry_id_at
+from azureml_scoring.lookups import recovers_vault, registry_id_at
 from azureml_scoring.plan.names import ArmId, Names
+from azureml_scoring.plan.workspace import PlannedWorkspace
 from azureml_scoring.sdk import RegistryAttachment
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.arguments import RegistryAttachmentArgs
@@ -31,7 +32,7 @@ class WorkspaceRegistryArgs(Section):
     workspace: WorkspaceSettings = WorkspaceSettings()
     """The workspace and what Azure demands beside it."""
     name_seed: str = ""
-    """Any text; another one gives other world-wide unique names."""
+    """Any text; another one gives other names where one is taken or held."""
     tags: rules.Tags = {}
     """Tags of every resource."""
 
@@ -45,7 +46,7 @@ class WorkspaceRegistry(Component):
 
     Args = WorkspaceRegistryArgs
     registry_id: pulumi.Output[str]
-    """ARM id of the registry that holds the image; empty in modes public and private."""
+    """ARM id of the registry that holds the image, in mode private the workspace's own; empty in mode public."""
     login_server: pulumi.Output[str]
     """Its address; empty in mode public."""
     workspace_id: pulumi.Output[str]
@@ -63,20 +64,21 @@ class WorkspaceRegistry(Component):
 
     def __init__(self, name: str, args: WorkspaceRegistryArgs | Inputs, opts: Options = None) -> None:
         args = parse(WorkspaceRegistryArgs, args)
-        super().__init__(name, opts)
         names = Names(pulumi.get_project(), pulumi.get_stack(), name, args.name_seed)
         adopted = args.workspace.id
+        recovers = adopted is None and recovers_vault(_planned(args, names, opts))
+        super().__init__(name, opts)
         if adopted is None:
             group = resource_group(name, args.workspace, args.location, args.tags, names, self.child)
         else:
             group = ArmId.parse(adopted).resource_group
         site = Site(name, names, args.location, group, args.tags, self.child)
-        registry = (
-            self._registry(site, args.registry) if adopted is None or args.registry.mode == "standalone" else None
-        )
+        mode = args.registry.mode
+        registry = self._registry(site, args.registry) if adopted is None or mode == "standalone" else None
         if adopted is None:
-            mine = registry if args.registry.mode == "workspace" else None
-            owned = OwnedWorkspace(site, args.workspace, mine or _created(site, "ownRegistry", _OWN))
+            own = registry if registry and mode == "workspace" else _created(site, "ownRegistry", _OWN)
+            owned = OwnedWorkspace(site, args.workspace, own, recovers_vault=recovers)
+            registry = own if mode == "private" else registry
             workspace, workspace_id, vault_id, logs_id = (
                 owned.workspace,
                 owned.workspace.id,
@@ -88,12 +90,12 @@ class WorkspaceRegistry(Component):
             workspace_id = workspace.id
             vault_id = workspace.key_vault.apply(lambda id_: id_ or "")
             logs_id = pulumi.Output.from_input("")
-            if args.registry.mode == "workspace":
+            if mode in {"workspace", "private"}:
                 registry, workspace_id = self._registry_of(site, workspace, adopted, args.registry.id)
 
         nothing = pulumi.Output.from_input("")
         self.registry_id = registry.id if registry else nothing
-        self.login_server = registry.login_server if registry else pulumi.Output.from_input(args.registry.address or "")
+        self.login_server = registry.login_server if registry else nothing
         self.workspace_id = workspace_id
         self.workspace_name = workspace.name
         self.resource_group_name = pulumi.Output.from_input(group)
@@ -135,6 +137,12 @@ class WorkspaceRegistry(Component):
 
 _OWN = RegistrySettings(sku="Basic")
 """The workspace's own registry, where images come from another, holds next to nothing."""
+
+
+def _planned(args: WorkspaceRegistryArgs, names: Names, opts: Options) -> PlannedWorkspace:
+    """Tell which workspace will be created, in the subscription that azure-native works in."""
+    config = authorization.get_client_config(opts=pulumi.InvokeOptions(parent=opts.parent if opts else None))
+    return PlannedWorkspace.of(args.workspace, names, args.location, config.subscription_id)
 
 
 def _created(site: Site, kind: str, settings: RegistrySettings) -> containerregistry.Registry:

@@ -23,6 +23,7 @@ from azureml_scoring.settings.arguments import (
     OnlineEndpointArgs,
     RegistryAttachmentArgs,
     ResourceArgs,
+    RoleAssignmentArgs,
 )
 
 T = TypeVar("T")
@@ -108,6 +109,10 @@ class RegistryAttachment(OwnResource[RegistryAttachmentArgs]):
 
     workspace_id = Out[str]()
     """ARM id of the workspace, once it has the registry."""
+
+
+class RoleAssignment(OwnResource[RoleAssignmentArgs]):
+    """A role that a principal has on a scope: assigned, unless it has it there or above already."""
 
 
 class OnlineEndpoint(OwnResource[OnlineEndpointArgs]):

@@ -61,7 +61,7 @@ class ScoringStack(Component):
         plan = plan_stack(args)
         login = _login(args)
         super().__init__(name, opts)
-        mode, trust = args.registry.mode, args.registry.role_assignment_mode
+        mode = args.registry.mode
         principal = args.principal.model_copy(update={"kind": args.principal.kind or default_principal(mode)})
 
         # 1. Where the image is stored and where it serves.
@@ -77,23 +77,20 @@ class ScoringStack(Component):
             self.child,
         )
 
-        # 2. Who pulls it: by now the registry exists, which is the scope of the role.
+        # 2. Who may pull it besides the endpoint: by now the registry exists, which is the scope of the role.
         puller = self._puller(name, args, principal, registry, login)
 
         # 3. The image; it needs the registry only, so it is built while the identity is created.
         image, image_tag = self._image(name, args, registry, plan, login)
 
-        # 4. The endpoint: it waits for the image and, through the grant, for role and connection.
-        grant = puller.grant if puller else None
-        if puller and principal.kind == "managed-identity" and plan.endpoint.has_mounts:
+        # 4. The endpoint: it waits for the image and for the roles of the identity that pulls.
+        pull_identity_id = pull_grant = None
+        if puller and principal.kind == "managed-identity":
             # Azure ML lets a system-assigned identity read the workspace's storage, a user-assigned one it does not.
             reader = assign_role(
                 f"{name}-storage-role", STORAGE_READER, puller.principal_id, registry.storage_id, "storage", self
             )
-            grant = pulumi.Output.concat(puller.grant, " ", reader.id)
-        # Azure ML itself gives a system-assigned identity AcrPull on the workspace's registry, and refuses a second
-        # assignment of it; registries in ABAC mode are not covered.
-        own_registry = mode == "workspace" and trust == "abac" and puller is None
+            pull_identity_id, pull_grant = puller.identity_id, pulumi.Output.concat(puller.grant, " ", reader.id)
         endpoint = ScoringEndpoint(
             name,
             ScoringEndpointArgs(
@@ -108,10 +105,13 @@ class ScoringStack(Component):
                 model=args.model,
                 code=args.code,
                 login=login,
-                pull_grant=grant,
-                pull_identity_id=puller.identity_id if puller and principal.kind == "managed-identity" else None,
-                pull_registry_id=registry.registry_id if own_registry else None,
-                role_assignment_mode=trust,
+                pull_grant=pull_grant,
+                pull_identity_id=pull_identity_id,
+                pull_registry_id=registry.registry_id if mode != "public" else None,
+                pull_login_server=registry.login_server,
+                own_registry=mode in {"workspace", "private"},
+                role_assignment_mode=args.registry.role_assignment_mode,
+                storage_id=registry.storage_id,
                 log_workspace_id=registry.log_workspace_id,
                 name_seed=args.name_seed,
                 tags=args.tags,

@@ -63,9 +63,12 @@ def resource_group(  # noqa: PLR0913, PLR0917 - a site needs the group first
 class OwnedWorkspace:
     """A workspace that the stack creates, with its vault and logs."""
 
-    def __init__(self, site: Site, settings: WorkspaceSettings, registry: containerregistry.Registry) -> None:
+    def __init__(
+        self, site: Site, settings: WorkspaceSettings, registry: containerregistry.Registry, *, recovers_vault: bool
+    ) -> None:
         self._site = site
         self._settings = settings
+        self._recovers_vault = recovers_vault
         self.vault = self._vault()
         self.logs = self._logs()
         self.workspace = self._workspace(registry)
@@ -87,6 +90,8 @@ class OwnedWorkspace:
                 soft_delete_retention_in_days=settings.soft_delete_days,
                 # Azure takes true or nothing here: what is on once can never be turned off.
                 enable_purge_protection=True if settings.purge_protection else None,
+                # Sent while the vault is deleted, and never again: it says how a vault comes to be, not what it is.
+                create_mode=keyvault.CreateMode.RECOVER if self._recovers_vault else None,
             ),
             tags=site.tags,
             opts=site.opts,

@@ -34,6 +34,9 @@ _GLANCE = 0.1
 """Seconds between two checks of a fault that delays something."""
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 _PROVIDERS = "Microsoft.Resources/subscriptions/providers"
+_FREE = frozenset({"microsoft.authorization", "microsoft.resources"})
+"""Providers that need no registration."""
+_REGISTRATIONS = frozenset({"register", "unregister"})
 _PROVIDER_ACTION = re.compile(r"(/subscriptions/[^/]+)/providers/([^/]+)/(\w+)/?", re.IGNORECASE)
 _ENVELOPE = ("location", "tags", "sku", "identity", "kind", "plan", "zones", "managedBy")
 
@@ -66,6 +69,8 @@ class ResourceType:
     required: ClassVar[tuple[str, ...]] = ()
     #: Whether PUT and DELETE answer at once and the work goes on in an operation.
     long: ClassVar[bool] = False
+    #: Whether an update of a long type takes time, too.
+    long_update: ClassVar[bool] = True
     #: Whether DELETE does so, where it differs from PUT.
     long_delete: ClassVar[bool | None] = None
     #: The status of a PATCH.
@@ -153,6 +158,10 @@ class ResourceType:
         """The documents that a GET of the collection below a scope answers."""
         return self.azure.store.of_type(self.type, scope)
 
+    def listed(self, scope: ResourceId, request: Request) -> dict[str, Any]:
+        """What GET of the collection below a scope answers to a caller."""
+        return self.collection(scope, request.query)
+
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
         """What GET of the collection below a scope answers: a page of it."""
         return self.azure.page(
@@ -194,6 +203,8 @@ class Azure:
         self._recording = Recording(self.options.record)
         self.ports = Ports(self.store)
         self.faults: dict[str, Any] = dict(self.store.fact("faults") or {})
+        #: SUBSCRIPTION/NAMESPACE in lower case.
+        self.unregistered: frozenset[str] = frozenset(self.store.fact("unregistered") or ())
         self.counts: Counter[str] = Counter()
         self._types: dict[str, ResourceType] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -295,6 +306,7 @@ class Azure:
         if method not in _VERBS:
             raise AzureError(405, "MethodNotAllowed", f"The HTTP method {method} is not supported for this resource.")
         self._check_subscription(request.path)
+        self._check_registered(request.path)
         if method == "POST":
             return self._post(request)
         try:
@@ -317,6 +329,33 @@ class Azure:
         subscriptions = {self.subscription, self.other_subscription}
         if len(parts) > 1 and parts[0].lower() == "subscriptions" and parts[1].lower() not in subscriptions:
             raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+
+    def is_unregistered(self, subscription: str, namespace: str) -> bool:
+        """Whether a resource provider is not registered in a subscription."""
+        return f"{subscription}/{namespace}".lower() in self.unregistered
+
+    def register(self, subscription: str, namespace: str, *, registered: bool) -> None:
+        """Register a resource provider in a subscription, or take that back."""
+        key = {f"{subscription}/{namespace}".lower()}
+        self.unregistered = self.unregistered - key if registered else self.unregistered | key
+        self.store.put_fact("unregistered", sorted(self.unregistered))
+
+    def _check_registered(self, path: str) -> None:
+        """Refuse what a resource provider should do that the subscription has not registered.
+
+        https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-register-resource-provider
+        """
+        head, tail = split(path)
+        namespace, _, rest = tail.partition("/")
+        if not rest or namespace.lower() in _FREE or rest.lower().strip("/") in _REGISTRATIONS:
+            return
+        if self.is_unregistered(head.split("/")[2], namespace):
+            raise AzureError(
+                409,
+                "MissingSubscriptionRegistration",
+                f"The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found"
+                " for how to register subscriptions.",
+            )
 
     def _post(self, request: Request) -> Response:
         """An action of a resource, or of a resource provider."""
@@ -414,7 +453,7 @@ class Azure:
                 f"Invalid $filter '{request.query['$filter']}' specified in the query string.",
             )
         self.access.demand(request.principal, f"{kind.type}/read", scope)
-        return Response(200, kind.collection(scope, request.query))
+        return Response(200, kind.listed(scope, request))
 
     def _put(self, id_: ResourceId, kind: ResourceType, body: dict[str, Any], request: Request) -> Response:
         id_ = id_.spelled(kind.type)
@@ -443,7 +482,7 @@ class Azure:
             with _deserialized():
                 new = kind.check(new, old)
             self.count(kind.type)
-            if not kind.long:
+            if not kind.long or (old and not kind.long_update):
                 created = kind.provision(new.having(provisioningState="Succeeded"), old)
                 self.store.put(created)
                 lock.release()

@@ -17,26 +17,6 @@ def _option(default: object, text: str, *choices: str) -> Any:  # noqa: ANN401 -
 class Options:
     """The options, each with its default."""
 
-    endpoint_pull: str = _option(
-        "connection",
-        "how a deployment's image is pulled: by a workspace connection to its registry, else by the endpoint's"
-        " identity; or, as on Azure, by the endpoint's identity alone",
-        "connection",
-        "identity",
-    )
-    soft_delete: str = _option(
-        "off",
-        "whether deleted workspaces, vaults and secrets keep their names, as on Azure, until they are purged",
-        "off",
-        "on",
-    )
-    data_plane_deletes: str = _option(
-        "off",
-        "whether vault secrets, as on Azure, can be deleted through the vault's data plane only, also by the"
-        " azure-native provider",
-        "off",
-        "on",
-    )
     conda_answers: str = _option(
         "json",
         "how an environment's condaFile is answered: as JSON, or '' for none; or as it was written",
@@ -49,7 +29,7 @@ class Options:
         "off",
         "on",
     )
-    role_delay: float = _option(0.0, "seconds until a new role assignment takes effect; on Azure up to ten minutes")
+    role_delay: float = _option(5.0, "seconds until a new role assignment takes effect; on Azure up to ten minutes")
     page_size: int = _option(100, "items on a page of a list")
     record: str = _option(
         "", "a file that gets each ARM request and its answer as a line of JSON, secrets in plain text: for tests"

@@ -34,6 +34,16 @@ class Role:
     without: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
 
+    @property
+    def permissions(self) -> dict[str, list[str]]:
+        """The same as ARM shows it."""
+        return {
+            "actions": list(self.actions),
+            "notActions": list(self.without),
+            "dataActions": list(self.data),
+            "notDataActions": [],
+        }
+
     def allows(self, action: str, *, data: bool) -> bool:
         """Tell whether the role grants an action."""
         granted, denied = (self.data, ()) if data else (self.actions, self.without)

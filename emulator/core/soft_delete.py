@@ -54,6 +54,10 @@ class RecycleBin:
         """Give a name free."""
         self._store.put_fact(self._fact, {key: entry for key, entry in self._entries().items() if key != name.lower()})
 
+    def clear(self) -> None:
+        """Give all names free."""
+        self._store.put_fact(self._fact, {})
+
     def _entries(self) -> dict[str, dict[str, Any]]:
         entries: dict[str, dict[str, Any]] = self._store.fact(self._fact) or {}
         return {name: entry for name, entry in entries.items() if entry["until"] > time.time()}

@@ -112,7 +112,8 @@ def _tenants(azure: Azure, path: str, principal: Principal) -> list[dict[str, ob
     if path.lower() == "/tenants":
         return [{"id": f"/tenants/{azure.tenant}", "tenantId": azure.tenant, "displayName": "Local Azure"}]
     every = [ResourceId.parse(f"/subscriptions/{one}") for one in (azure.subscription, azure.other_subscription)]
-    return [azure.find(id_.path).body for id_ in every if azure.access.allows(principal, f"{id_.type}/read", id_)]
+    visible = [id_ for id_ in every if azure.access.allows(principal, f"{id_.type}/read", id_)]
+    return [azure.service(id_.type).show(azure.find(id_.path)) for id_ in visible]
 
 
 def _progress(azure: Azure, request: Request, operation: Operation) -> dict[str, str]:

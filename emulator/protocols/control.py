@@ -4,6 +4,7 @@ Guarded by the deployer's secret, which stands in ready.json (mode 600) and nowh
 """
 
 import hmac
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +16,9 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.protocols.web import bearer, json_body
 from emulator.services.graph import access as entra
+from emulator.services.keyvault.types import Vault
 from emulator.services.machinelearningservices.onlineendpoints import types as onlineendpoints
+from emulator.services.machinelearningservices.workspaces.types import Workspace
 
 #: Counts that are not writes of a type.
 _OTHERS = ("builds", "uploads")
@@ -43,13 +46,20 @@ def log_of(azure: Azure, name: str) -> str:
     raise AzureError(404, "NotFound", f"no run or deployment '{name}' has a log here")
 
 
+def purge_deleted(azure: Azure) -> None:
+    """Purge all that was soft-deleted: the names are free again."""
+    azure.serving(Vault).bin.clear()
+    azure.serving(Workspace).bin.clear()
+
+
+def _guard(secret: str, request: Request) -> None:
+    if not hmac.compare_digest(bearer(request).encode(), secret.encode()):
+        raise AzureError(403, "Forbidden", "The control paths take the deployer's secret, which ready.json holds.")
+
+
 def routes(azure: Azure) -> list[BaseRoute]:
     """All paths below /_local/."""
-    secret = entra.deployer(azure).secret
-
-    def guard(request: Request) -> None:
-        if not hmac.compare_digest(bearer(request).encode(), secret.encode()):
-            raise AzureError(403, "Forbidden", "The control paths take the deployer's secret, which ready.json holds.")
+    guard = partial(_guard, entra.deployer(azure).secret)
 
     async def stats_(request: Request) -> Response:
         guard(request)
@@ -76,6 +86,8 @@ def routes(azure: Azure) -> list[BaseRoute]:
 
     async def resources(request: Request) -> Response:
         guard(request)
+        if request.method == "DELETE":
+            await run_in_threadpool(purge_deleted, azure)
         result = await run_in_threadpool(azure.store.everything)
         return JSONResponse([{"id": each.id.path, "type": each.id.type} for each in result])
 
@@ -83,6 +95,6 @@ def routes(azure: Azure) -> list[BaseRoute]:
         Route("/_local/stats", stats_, methods=["GET", "DELETE"]),
         Route("/_local/faults", faults, methods=["GET", "PUT"]),
         Route("/_local/logs/{name:path}", logs),
-        Route("/_local/resources", resources),
+        Route("/_local/resources", resources, methods=["GET", "DELETE"]),
         Route("/_local/deployments", deployments),
     ]

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 import httpx
 from azureml_scoring.plan.reference import Reference
+from azureml_scoring.plan.roles import ACR_PULL
+from azureml_scoring.provider.lookup import VAULTS_API, deleted_vault, workspaces
 from azureml_scoring.provider.registry_client import base_url, resolve_digest
+from azureml_scoring.provider.role_assignment import AUTHORIZATION_API
 
 from tests.acceptance.stack import API, WORD, Stack
 
@@ -89,6 +92,28 @@ def the_principal_pulls_and_cannot_push(stack: Stack) -> None:
     assert [each["actions"] for each in access] == [["pull"]], access
 
 
+@claim(f"{_LEARN}/machine-learning/how-to-troubleshoot-online-endpoints#authorization-error")
+def the_endpoints_identity_is_who_pulls(stack: Stack) -> None:
+    """The image was pulled from a registry on which the endpoint's identity has one role, and that reads."""
+    assert _roles_of_endpoint(stack, stack.outputs["registry"]["id"]) == [ACR_PULL.guid]
+
+
+@claim(f"{_LEARN}/machine-learning/concept-endpoints-online-auth#automatic-role-assignment-for-endpoint-identity")
+def azure_ml_lets_the_endpoint_read_the_workspaces_registry(stack: Stack) -> None:
+    """Azure ML itself assigns AcrPull on the workspace's registry to the endpoint's system-assigned identity."""
+    own = stack.read(stack.outputs["workspaceId"])["properties"]["containerRegistry"]
+    assert ACR_PULL.guid in _roles_of_endpoint(stack, own)
+
+
+def _roles_of_endpoint(stack: Stack, scope: str) -> list[str]:
+    """The roles of the endpoint's identity on a scope, above it or below it: the ids of their definitions."""
+    endpoint = f"{stack.outputs['workspaceId']}/onlineEndpoints/{stack.outputs['endpointName']}"
+    query = {"$filter": f"principalId eq '{stack.read(endpoint)['identity']['principalId']}'"}
+    path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
+    found = stack.arm.list_all(path, AUTHORIZATION_API, query)
+    return [each["properties"]["roleDefinitionId"].rpartition("/")[2] for each in found]
+
+
 @claim(f"{_LEARN}/machine-learning/how-to-deploy-custom-container")
 def the_deployment_runs_the_image_by_digest(stack: Stack) -> None:
     """An environment version keeps the digest of its image, and the deployment its environment version."""
@@ -107,6 +132,50 @@ def a_conda_file_comes_back_as_json(stack: Stack) -> None:
     stack.arm.put(path, API, {"properties": {"image": image, "condaFile": conda}})
     answered = stack.read(path)["properties"]["condaFile"]
     assert json.loads(answered) == {"dependencies": ["python=3.11"]}, answered
+
+
+@claim("https://learn.microsoft.com/rest/api/azureml/workspace-connections/get")
+def a_connection_tells_when_it_was_made(stack: Stack) -> None:
+    """A workspace connection is answered with its creation time, which a vault secret is named after."""
+    (connection,) = stack.arm.list_all(f"{stack.outputs['workspaceId']}/connections", API)
+    assert connection.get("systemData", {}).get("createdAt"), connection
+
+
+@claim("https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted")
+def a_deleted_vault_is_listed_and_comes_back(stack: Stack) -> None:
+    """A deleted vault is in the subscription's list, and a PUT with `createMode: recover` brings it back."""
+    own = stack.read(stack.read(stack.outputs["workspaceId"])["properties"]["keyVault"], VAULTS_API)
+    path = f"{own['id'].rpartition('/')[0]}/kv{uuid.uuid4().hex[:12]}"
+    settings = {"tenantId": own["properties"]["tenantId"], "sku": own["properties"]["sku"]}
+    body = {"location": own["location"], "properties": {**settings, "enableRbacAuthorization": True}}
+    stack.arm.put(path, VAULTS_API, body)
+    stack.arm.delete(path, VAULTS_API)
+    subscription, name = path.split("/")[2], path.rpartition("/")[2]
+    listed = deleted_vault(stack.arm, subscription, name)
+    assert listed is not None, f"{name} is not listed"
+    assert listed["properties"]["vaultId"].lower() == path.lower(), listed
+    body["properties"]["createMode"] = "recover"
+    stack.arm.put(path, VAULTS_API, body)
+    stack.arm.delete(path, VAULTS_API)
+    location = f"/subscriptions/{subscription}/providers/Microsoft.KeyVault/locations/{own['location']}"
+    stack.arm.post(f"{location}/deletedVaults/{name}/purge", VAULTS_API)
+
+
+@claim("https://github.com/Azure/azure-powershell/issues/28286")
+def a_deleted_workspace_is_listed(stack: Stack) -> None:
+    """A deleted workspace is in the list of the subscription's workspaces, and a GET does not find it."""
+    own = stack.read(stack.outputs["workspaceId"])
+    path = f"{own['id'].rpartition('/')[0]}/deleted-{uuid.uuid4().hex[:8]}"
+    linked = {name: own["properties"][name] for name in ("storageAccount", "keyVault", "applicationInsights")}
+    body = {"location": own["location"], "identity": {"type": "SystemAssigned"}, "properties": linked}
+    stack.arm.put(path, API, body)
+    stack.arm.delete(path, API)
+    try:
+        assert stack.arm.get(path, API) is None
+        listed = [str(each["id"]).lower() for each in workspaces(stack.arm, path.split("/")[2])]
+        assert path.lower() in listed, listed
+    finally:
+        stack.arm.delete(f"{path}?forceToPurge=true", API)
 
 
 @claim("https://distribution.github.io/distribution/spec/auth/token/", azure_only=True)

@@ -11,12 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import pulumi
 from azureml_scoring.settings.validation import default_principal
 from azureml_scoring.stack import ScoringStack
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.stack import wait_for_rpcs
+
+from tests.provider.fake_azure import FakeAzure
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
 DIGEST = "sha256:" + "ab" * 32
@@ -40,6 +43,8 @@ class Cloud(mocks.Mocks):
 
     made: list[mocks.MockResourceArgs] = field(default_factory=list)
     asked: list[mocks.MockCallArgs] = field(default_factory=list)
+    azure: FakeAzure = field(default_factory=FakeAzure)
+    """What a program asks by a client of its own."""
     attached: str | None = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.ContainerRegistry/registries/oldacr"
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
@@ -68,6 +73,7 @@ class Cloud(mocks.Mocks):
                 "clientId": "client-of-identity",
                 "principalId": "object-of-identity",
             },
+            "machinelearningservices:Compute": {"identity": {"type": "SystemAssigned", "principalId": "of-compute"}},
             "azureml-scoring:index:ImageBuild": {
                 "image": f"{inputs.get('loginServer')}/{inputs.get('repository')}@{DIGEST}"
             },
@@ -97,7 +103,8 @@ class Cloud(mocks.Mocks):
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         self.asked.append(args)
         if args.token.endswith(":getClientConfig"):
-            return {"tenantId": "the-tenant", "subscriptionId": "x", "clientId": "x", "objectId": "x"}, []
+            identity = {"clientId": "x", "objectId": "x", "tenantId": "the-tenant"}
+            return {**identity, "subscriptionId": SUBSCRIPTION.rpartition("/")[2]}, []
         if args.token.endswith(":getWorkspace"):
             return {"containerRegistry": self.attached}, []
         return {"primaryKey": ENDPOINT_KEY}, []
@@ -155,7 +162,8 @@ def run(program: Callable[[], object], cloud: Cloud | None = None, stack: str = 
 
     asyncio.set_event_loop(loops[0])
     try:
-        with ThreadPoolExecutor(4, initializer=looped) as threads:
+        connected = patch("azureml_scoring.provider.arm.connect", cloud.azure.arm)
+        with connected, ThreadPoolExecutor(4, initializer=looped) as threads:
             loops[0].set_default_executor(threads)
             mocks.set_mocks(cloud, project="azureml-scoring", stack=stack, preview=False)
             loops[0].run_until_complete(whole())

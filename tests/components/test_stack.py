@@ -11,8 +11,12 @@ from azureml_scoring.settings.image import ImageSettings
 from tests.components.cloud import DIGEST, PASSWORD, SUBSCRIPTION, Cloud, arguments, up
 from tests.provider.fake_azure import FakeAzure
 
-ACR = f"{SUBSCRIPTION}/resourceGroups/shared/providers/Microsoft.ContainerRegistry/registries/sharedacr"
+GROUP = f"{SUBSCRIPTION}/resourceGroups/shared/providers"
+ACR = f"{GROUP}/Microsoft.ContainerRegistry/registries/sharedacr"
 OLD = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.MachineLearningServices/workspaces/oldml"
+IDENTITY = f"{GROUP}/Microsoft.ManagedIdentity/userAssignedIdentities/theirs"
+PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
+STORAGE_READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
 SECRET_KEY = "4dabf18193072939515e22adb298388d"
 ELSEWHERE = f"mcr.microsoft.com/azureml/served@sha256:{'cd' * 32}"
@@ -34,16 +38,14 @@ def cloud(usual: dict[str, Any]) -> Cloud:
 def test_the_steps_come_in_the_order_registry_identity_image_endpoint(cloud: Cloud) -> None:
     registry = next(made for made in cloud.made if made.name == "scoring-registry")
     at = cloud.made.index
-    assert at(registry) < cloud.order("RoleAssignment") < cloud.order("OnlineDeployment")
+    assert at(registry) < cloud.order("index:RoleAssignment") < cloud.order("OnlineDeployment")
     assert at(registry) < cloud.order("ImageBuild") < cloud.order("EnvironmentVersion")
     assert cloud.order("EnvironmentVersion") < cloud.order("OnlineDeployment") < cloud.order("EndpointTraffic")
 
 
-def test_a_deployment_waits_for_the_role_and_for_the_connection(cloud: Cloud) -> None:
-    assert cloud.order("WorkspaceConnection") < cloud.order("OnlineDeployment")
-    role, connection = cloud.inputs("OnlineDeployment")["pullGrant"].split(" ")
-    assert role == "scoring-role-id"
-    assert connection
+def test_a_deployment_waits_for_the_role_of_its_endpoint(cloud: Cloud) -> None:
+    assert cloud.order("OnlineEndpoint") < cloud.order("index:RoleAssignment") < cloud.order("OnlineDeployment")
+    assert cloud.inputs("OnlineDeployment")["pullGrant"] == "scoring-endpoint-role-id"
 
 
 def test_traffic_comes_after_every_deployment(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_an_existing_registry_is_read_and_never_made(tmp_path: Path) -> None:
     cloud = up(arguments(tmp_path, registry={"mode": "standalone", "id": ACR}))
     registry = next(made for made in cloud.all("Registry") if made.name == "scoring-registry")
     assert registry.resource_id == ACR
-    assert cloud.inputs("RoleAssignment")["scope"] == ACR
+    assert {made.inputs["scope"] for made in cloud.all("RoleAssignment")} == {ACR}
     assert cloud.inputs("ImageBuild")["loginServer"] == "sharedacr.azurecr.io"
 
 
@@ -157,7 +159,7 @@ def test_an_existing_workspace_without_a_registry_is_explained(tmp_path: Path) -
 
 
 def test_the_principal_has_one_role_that_reads_on_the_registry_and_nowhere_else(cloud: Cloud) -> None:
-    role = cloud.inputs("RoleAssignment")
+    role = cloud.inputs("authorization:RoleAssignment")
     assert role["scope"].endswith(f"/registries/{_named(cloud, 'scoring-registry')['registryName']}")
     assert role["roleDefinitionId"].endswith("/7f951dda-4ed3-4680-a7ca-43fe172d538d")
     assert role["principalId"] == "object-of-principal"
@@ -167,7 +169,56 @@ def test_the_principal_has_one_role_that_reads_on_the_registry_and_nowhere_else(
 def test_an_abac_registry_gets_the_repository_reader_role(tmp_path: Path) -> None:
     registry = {"mode": "standalone", "id": ACR, "role_assignment_mode": "abac"}
     cloud = up(arguments(tmp_path, registry=registry, image={"reference": ELSEWHERE}))
-    assert cloud.inputs("RoleAssignment")["roleDefinitionId"].endswith("/b93aa761-3e63-49ed-ac28-beffa264f7ac")
+    roles = {made.inputs["principalId"]: made.inputs["roleDefinitionId"] for made in cloud.all("RoleAssignment")}
+    assert set(roles) == {"object-of-principal", "object-of-endpoint"}
+    assert all(role.endswith("/b93aa761-3e63-49ed-ac28-beffa264f7ac") for role in roles.values())
+
+
+def test_the_endpoints_own_identity_may_read_a_registry_beside_the_workspace(cloud: Cloud) -> None:
+    role = cloud.inputs("index:RoleAssignment")
+    assert role["principalId"] == "object-of-endpoint"
+    assert role["scope"].endswith(f"/registries/{_named(cloud, 'scoring-registry')['registryName']}")
+    assert role["roleDefinitionId"].endswith(PULL)
+
+
+def test_with_principal_none_nobody_but_the_endpoint_may_read_the_registry(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, principal={"kind": "none"}))
+    assert cloud.one("RoleAssignment").inputs["principalId"] == "object-of-endpoint"
+    assert cloud.all("WorkspaceConnection") == []
+
+
+@pytest.mark.parametrize("mode", ["standalone", "workspace"])
+def test_an_existing_identity_is_the_endpoints_and_may_read_registry_and_storage(tmp_path: Path, mode: str) -> None:
+    registry = {"mode": mode}
+    cloud = up(arguments(tmp_path, registry=registry, principal={"kind": "none"}, endpoint={"identity": IDENTITY}))
+    endpoint = cloud.inputs("OnlineEndpoint")
+    assert (endpoint["identityType"], endpoint["userAssignedIdentities"]) == ("UserAssigned", [IDENTITY])
+    assert cloud.one("UserAssignedIdentity").resource_id == IDENTITY
+    roles = {made.inputs["roleDefinitionId"].rpartition("/")[2]: made for made in cloud.all("index:RoleAssignment")}
+    assert set(roles) == {PULL, STORAGE_READER}
+    assert all(made.inputs["principalId"] == "object-of-identity" for made in roles.values())
+    assert "/registries/" in roles[PULL].inputs["scope"]
+    waited = cloud.inputs("OnlineDeployment")["pullGrant"].split(" ")
+    assert waited == ["scoring-identity-registry-role-id", "scoring-identity-storage-role-id"]
+
+
+def test_a_service_principal_and_an_existing_identity_go_together(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, endpoint={"identity": IDENTITY}))
+    assert cloud.inputs("authorization:RoleAssignment")["principalId"] == "object-of-principal"
+    assert {made.inputs["principalId"] for made in cloud.all("index:RoleAssignment")} == {"object-of-identity"}
+
+
+@pytest.mark.parametrize("given", [{}, {"identity": IDENTITY}])
+@pytest.mark.parametrize("mode", ["standalone", "workspace"])
+def test_a_cluster_that_is_attached_may_read_the_registry_too(tmp_path: Path, mode: str, given: dict[str, str]) -> None:
+    cluster = {"id": f"{GROUP}/Microsoft.ContainerService/managedClusters/aks01", **given}
+    endpoint = {"kind": "kubernetes", "compute": "aks", "cluster": cluster}
+    cloud = up(arguments(tmp_path, registry={"mode": mode}, endpoint=endpoint, deployments={"blue": {}}))
+    role = _named(cloud, "scoring-compute-role")
+    assert role["principalId"] == ("object-of-identity" if given else "of-compute")
+    assert role["roleDefinitionId"].endswith(PULL)
+    assert "/registries/" in role["scope"]
+    assert "scoring-compute-role-id" in cloud.inputs("OnlineDeployment")["pullGrant"]
 
 
 def test_the_password_travels_only_as_a_secret(cloud: Cloud) -> None:
@@ -200,7 +251,11 @@ def test_a_managed_identity_needs_no_password_and_is_the_endpoints(tmp_path: Pat
     cloud = up(arguments(tmp_path, principal={"kind": "managed-identity"}))
     assert not [made for made in cloud.made if made.typ.startswith("azuread:")]
     assert cloud.all("Secret") == []
-    assert cloud.inputs("RoleAssignment")["principalId"] == "object-of-identity"
+    roles = {made.name: made.inputs["roleDefinitionId"].rpartition("/")[2] for made in cloud.all("RoleAssignment")}
+    assert roles == {"scoring-identity-role": PULL, "scoring-storage-role": STORAGE_READER}
+    assert {made.inputs["principalId"] for made in cloud.all("RoleAssignment")} == {"object-of-identity"}
+    waited = cloud.inputs("OnlineDeployment")["pullGrant"].split(" ")
+    assert waited == ["scoring-identity-role-id", "scoring-storage-role-id"]
     endpoint = cloud.inputs("OnlineEndpoint")
     assert endpoint["identityType"] == "UserAssigned"
     assert endpoint["userAssignedIdentities"] == [cloud.one("UserAssignedIdentity").name + "-id"]
@@ -258,7 +313,7 @@ def test_an_image_that_cannot_be_made_is_told_before_anything_is_registered(
 def test_a_mixture_that_azure_cannot_do_is_told_before_anything_is_registered(tmp_path: Path) -> None:
     cloud = Cloud()
     with pytest.raises(SettingsError, match=r"principal\.kind"):
-        up(arguments(tmp_path, principal={"kind": "none"}), cloud)
+        up(arguments(tmp_path, registry={"mode": "workspace"}, principal={"kind": "service-principal"}), cloud)
     assert cloud.made == []
 
 
@@ -347,7 +402,8 @@ def test_nothing_is_auto_named(cloud: Cloud) -> None:
         "Workspace": "workspaceName",
         "Component": "resourceName",
         "WorkspaceConnection": "connectionName",
-        "RoleAssignment": "roleAssignmentName",
+        "authorization:RoleAssignment": "roleAssignmentName",
+        "index:RoleAssignment": "assignmentName",
         "OnlineEndpoint": "endpointName",
         "OnlineDeployment": "deploymentName",
         "EnvironmentVersion": "environmentName",
@@ -388,7 +444,7 @@ def _named(cloud: Cloud, name: str) -> dict[str, Any]:
 
 
 def _all_named(cloud: Cloud) -> dict[str, str]:
-    fields = ("registryName", "accountName", "vaultName", "endpointName", "roleAssignmentName")
+    fields = ("registryName", "accountName", "vaultName", "endpointName", "roleAssignmentName", "assignmentName")
     return {
         made.name: str(made.inputs[field])
         for made in cloud.made
@@ -414,6 +470,7 @@ def test_the_build_context_is_read_once_a_run(tmp_path: Path, monkeypatch: pytes
 
 PRIVATE = {"mode": "private", "address": "ghcr.io", "username": "me"}
 HELD = "https://ours.vault.azure.net/secrets/pull"
+OWN_IMAGE: dict[str, dict[str, str]] = {"blue": {}, "green": {"image": "ghcr.io/own:2"}}
 
 
 def test_a_tag_is_pinned_and_served_by_its_digest(tmp_path: Path) -> None:
@@ -446,17 +503,44 @@ def test_a_private_registrys_password_is_told_to_that_registry_only(tmp_path: Pa
     assert pins["scoring-image-pin"]["username"] == "me"
     assert pins["scoring-image-pin"]["password"] == {SECRET_KEY: SECRET, "value": PASSWORD}
     assert pins["scoring-blue-pin"] == {"reference": "mcr.microsoft.com/other:2"}
+    assert [made.name for made in cloud.all("ImageImport")] == ["scoring-image-import"]
     assert cloud.inputs("Secret")["secretName"]
+    assert cloud.inputs("WorkspaceConnection")["properties"]["value"]["target"] == "ghcr.io"
 
 
-def test_a_password_in_a_vault_is_read_there_and_kept_nowhere_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("workspace", [None, OLD])
+def test_images_of_a_private_registry_are_imported_into_the_workspaces_and_served_from_there(
+    tmp_path: Path, workspace: str | None
 ) -> None:
+    given = arguments(
+        tmp_path,
+        registry={**PRIVATE, "password": PASSWORD},
+        image={"reference": "ghcr.io/served:1"},
+        deployments={name: {"instance_type": "Standard_DS3_v2", **more} for name, more in OWN_IMAGE.items()},
+        endpoint={"traffic": {"blue": 100}},
+    )
+    cloud = up({**given, **({"workspace": {"id": workspace}} if workspace else {})})
+    registry = cloud.attached if workspace else f"/registries/{_named(cloud, 'scoring-own-registry')['registryName']}"
+    for name, repository in (("scoring-image-import", "served"), ("scoring-green-import", "own")):
+        brought = _named(cloud, name)
+        assert brought["registryId"].endswith(registry)
+        assert brought["source"] == f"ghcr.io/{repository}@{DIGEST}"
+        assert brought["username"] == "me"
+        assert brought["password"] == {SECRET_KEY: SECRET, "value": PASSWORD}
+    hosts = {made.inputs["image"].partition("/")[0] for made in cloud.all("EnvironmentVersion")}
+    assert hosts == {f"{str(registry).rpartition('/')[2]}.azurecr.io"}
+    assert cloud.all("RoleAssignment") == [], (
+        "Azure ML itself lets the endpoint's identity read the workspace's registry"
+    )
+
+
+def test_a_password_in_a_vault_is_read_there_and_kept_nowhere_else(tmp_path: Path) -> None:
     azure = FakeAzure()
     azure.on("GET", HELD, lambda _: (200, {}, {"value": PASSWORD}))
-    monkeypatch.setattr("azureml_scoring.provider.arm.connect", azure.arm)
     registry = {**PRIVATE, "password_secret": HELD}
-    cloud = up(arguments(tmp_path, registry=registry, image={"reference": f"ghcr.io/served@{DIGEST}"}))
+    cloud = up(
+        arguments(tmp_path, registry=registry, image={"reference": f"ghcr.io/served@{DIGEST}"}), Cloud(azure=azure)
+    )
     assert azure.of("GET", HELD)[0].headers["Authorization"] == "Bearer token for https://vault.azure.net/.default"
     assert cloud.all("Secret") == []
     properties = cloud.inputs("WorkspaceConnection")["properties"]
@@ -479,11 +563,10 @@ def test_a_password_in_a_vault_is_read_there_and_kept_nowhere_else(
     ],
 )
 def test_a_vault_that_does_not_tell_is_one_line_before_anything_is_registered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, body: object, told: str
+    tmp_path: Path, status: int, body: object, told: str
 ) -> None:
-    azure, cloud = FakeAzure(), Cloud()
-    azure.on("GET", HELD, lambda _: (status, {}, body))
-    monkeypatch.setattr("azureml_scoring.provider.arm.connect", azure.arm)
+    cloud = Cloud()
+    cloud.azure.on("GET", HELD, lambda _: (status, {}, body))
     registry = {**PRIVATE, "password_secret": HELD}
     with pytest.raises(SettingsError) as said:
         up(arguments(tmp_path, registry=registry, image={"reference": "ghcr.io/served"}), cloud)
@@ -524,14 +607,6 @@ def test_deployments_share_the_stacks_code_and_may_have_a_model_of_their_own(tmp
     assert green["modelId"].endswith("/models/iris/versions/3")
     assert green["modelMountPath"] == "/m"
     assert (blue["tags"]["model"], green["tags"]["model"]) == (f"weights:{model['version']}", "iris:3")
-
-
-def test_a_users_identity_is_let_into_the_storage_before_a_deployment_mounts(tmp_path: Path) -> None:
-    cloud = up(assets(tmp_path, principal={"kind": "managed-identity"}))
-    role = next(made for made in cloud.all("RoleAssignment") if made.name == "scoring-storage-role")
-    assert role.inputs["roleDefinitionId"].endswith("2a2b9908-6ea1-4ae2-8e65-a410df84e7d1")
-    assert role.inputs["principalId"] == "object-of-identity"
-    assert all("scoring-storage-role-id" in made.inputs["pullGrant"] for made in cloud.all("OnlineDeployment"))
 
 
 def test_an_environment_is_left_to_azure_ml_to_build(tmp_path: Path) -> None:

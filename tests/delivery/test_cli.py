@@ -133,7 +133,7 @@ def test_a_bad_stack_file_ends_a_rollout_before_anything_is_asked(
     assert "scoring:rollout.aproval = false: no such field; did you mean approval?" in capsys.readouterr().out
 
 
-COMMANDS = ["comment", "convert-v1", "pin", "recover", "report", "rollback", "rollout", "schema"]
+COMMANDS = ["comment", "convert-v1", "doctor", "pin", "recover", "report", "rollback", "rollout", "schema", "status"]
 
 
 def run(*words: str, code: str = "", **variables: str) -> subprocess.CompletedProcess[str]:

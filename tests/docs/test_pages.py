@@ -77,7 +77,9 @@ def test_every_shown_command_exists_with_its_options(command: str) -> None:
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), f"{name} has no {option}"
 
 
-@pytest.mark.parametrize("name", ["report", "comment", "pin", "rollout", "rollback", "recover", "convert-v1", "schema"])
+@pytest.mark.parametrize(
+    "name", ["report", "comment", "pin", "rollout", "rollback", "recover", "doctor", "convert-v1", "schema"]
+)
 def test_every_command_is_shown_by_its_own_help_and_explained_on_a_page(name: str) -> None:
     shown = reference().partition(f"## `{name}`\n")[2].partition("\n## ")[0]
     assert re.findall(r"(?<![\w-])--?[a-z][\w-]*", shown) == re.findall(r"(?<![\w-])--?[a-z][\w-]*", usage(name))

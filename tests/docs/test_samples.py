@@ -56,3 +56,7 @@ def test_a_digest_is_one_word_that_changes() -> None:
     printed = f"app:v1@sha256:{'0' * 64} stays deployed"
     assert samples.pattern("app:v1@sha256:8fcb2fbf… stays deployed").search(printed)
     assert not samples.pattern("app:v1@sha256:8fcb2fbf… was deployed").search(printed)
+
+
+def test_a_tag_is_one_word_that_changes() -> None:
+    assert samples.pattern("run ca2 builds served:55b4cd8ed967").search("run ca3 builds served:a5d76ad95b78")

@@ -1,6 +1,7 @@
 """The local Azure refuses what Azure refuses, and answers as Azure answers: rules that all types share, and options."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,7 +21,17 @@ from emulator.services.keyvault import data as keyvault
 from emulator.services.machinelearningservices.onlineendpoints.access import pull_of
 from tests.emulator.conftest import InProcessAzure, in_process
 from tests.emulator.test_inputs import WELL
-from tests.ml import CONNECTION, ENDPOINT, ENVIRONMENT, PLACE, WORKSPACE, endpoint_body, make_workspace, workspace_body
+from tests.ml import (
+    CONNECTION,
+    ENDPOINT,
+    ENVIRONMENT,
+    PLACE,
+    WORKSPACE,
+    endpoint_body,
+    make_workspace,
+    on_kubernetes,
+    workspace_body,
+)
 
 VAULT = "providers/Microsoft.KeyVault/vaults/kv-one"
 STORAGE = "providers/Microsoft.Storage/storageAccounts/stone"
@@ -34,7 +45,7 @@ def configured(tmp_path: Path) -> Callable[..., Any]:
 
     @contextmanager
     def start(**options: Any) -> Iterator[InProcessAzure]:  # noqa: ANN401 - an option's value
-        with in_process(tmp_path, Options(**{"role_delay": 0, **options})) as local:
+        with in_process(tmp_path / uuid.uuid4().hex, Options(**{"role_delay": 0, **options})) as local:
             yield local
 
     return start
@@ -232,70 +243,70 @@ def test_a_new_role_holds_a_while_later(configured: Callable[..., Any]) -> None:
 # -- soft delete -------------------------------------------------------------------------------------------------------
 
 
-def test_a_deleted_vault_holds_its_name_until_it_is_purged(configured: Callable[..., Any]) -> None:
-    with configured(soft_delete="on") as local:
+def test_a_deleted_vault_holds_its_name_until_it_is_purged(local: InProcessAzure) -> None:
+    local.ask("PUT", VAULT, vault(local))
+    local.ask("DELETE", VAULT)
+    with pytest.raises(AzureError, match="ConflictError: A vault with the same name already exists in deleted"):
         local.ask("PUT", VAULT, vault(local))
-        local.ask("DELETE", VAULT)
-        with pytest.raises(AzureError, match="ConflictError: A vault with the same name already exists in deleted"):
-            local.ask("PUT", VAULT, vault(local))
-        base = f"/subscriptions/{local.azure.subscription}/providers/Microsoft.KeyVault"
-        (listed,) = local.ask("GET", f"{base}/deletedVaults")["value"]
-        assert listed["properties"]["vaultId"] == f"{local.group}/{VAULT}"
-        deleted = f"{base}/locations/westeurope/deletedVaults/kv-one"
-        assert local.ask("GET", deleted)["name"] == "kv-one"
-        local.ask("POST", f"{deleted}/purge")
+    base = f"/subscriptions/{local.azure.subscription}/providers/Microsoft.KeyVault"
+    (listed,) = local.ask("GET", f"{base}/deletedVaults")["value"]
+    assert listed["properties"]["vaultId"] == f"{local.group}/{VAULT}"
+    deleted = f"{base}/locations/westeurope/deletedVaults/kv-one"
+    assert local.ask("GET", deleted)["name"] == "kv-one"
+    local.ask("POST", f"{deleted}/purge")
+    local.ask("PUT", VAULT, vault(local))
+
+
+def test_a_recovered_vault_has_its_secrets_again(local: InProcessAzure) -> None:
+    local.ask("PUT", VAULT, vault(local))
+    local.ask("PUT", f"{VAULT}/secrets/one", {"properties": {"value": "x"}})
+    local.ask("DELETE", VAULT)
+    local.ask("PUT", VAULT, vault(local, createMode="recover"))
+    assert local.ask("GET", f"{VAULT}/secrets/one")["name"] == "one"
+
+
+def test_a_vault_with_purge_protection_cannot_be_purged(local: InProcessAzure) -> None:
+    local.ask("PUT", VAULT, vault(local, enablePurgeProtection=True))
+    local.ask("DELETE", VAULT)
+    base = f"/subscriptions/{local.azure.subscription}/providers/Microsoft.KeyVault/locations/westeurope"
+    with pytest.raises(AzureError, match="MethodNotAllowed"):
+        local.ask("POST", f"{base}/deletedVaults/kv-one/purge")
+
+
+def test_a_group_takes_its_vault_into_soft_deletion(local: InProcessAzure) -> None:
+    local.ask("PUT", VAULT, vault(local))
+    local.ask("DELETE", local.group)
+    local.ask("PUT", local.group, PLACE)
+    with pytest.raises(AzureError, match="ConflictError"):
         local.ask("PUT", VAULT, vault(local))
 
 
-def test_a_recovered_vault_has_its_secrets_again(configured: Callable[..., Any]) -> None:
-    with configured(soft_delete="on") as local:
-        local.ask("PUT", VAULT, vault(local))
-        local.ask("PUT", f"{VAULT}/secrets/one", {"properties": {"value": "x"}})
-        local.ask("DELETE", VAULT)
-        local.ask("PUT", VAULT, vault(local, createMode="recover"))
-        assert local.ask("GET", f"{VAULT}/secrets/one")["name"] == "one"
+def test_a_deleted_workspace_holds_its_name_until_it_is_purged_or_recovered(local: InProcessAzure) -> None:
+    first = make_workspace(local)
+    local.ask("PUT", f"{ENVIRONMENT}/versions/1", {"properties": {"image": "registry.example/a:1"}})
+    local.ask("DELETE", WORKSPACE)
+    with pytest.raises(AzureError, match="ResourceNotFound"):
+        local.ask("GET", WORKSPACE)
+    subscription = f"/subscriptions/{local.azure.subscription}/providers/Microsoft.MachineLearningServices/workspaces"
+    (held,) = local.ask("GET", subscription)["value"]
+    assert held["id"] == f"{local.group}/{WORKSPACE}"
+    assert local.ask("GET", f"{local.group}/{WORKSPACE.rpartition('/')[0]}")["value"] == []
+    body = workspace_body(local)
+    with pytest.raises(AzureError, match="Soft-deleted workspace exists"):
+        local.ask("PUT", WORKSPACE, body)
+    recovering = {**body, "properties": {**body["properties"], "allowRecoverSoftDeletedWorkspace": "True"}}
+    again = local.ask("PUT", WORKSPACE, recovering)
+    assert again["properties"]["workspaceId"] == first["properties"]["workspaceId"]
+    assert local.ask("GET", f"{ENVIRONMENT}/versions/1")["name"] == "1"
+    local.azure.wait(answer(local, "DELETE", WORKSPACE, forceToPurge="true"))
+    assert local.ask("PUT", WORKSPACE, body)["properties"]["workspaceId"] != first["properties"]["workspaceId"]
 
 
-def test_a_vault_with_purge_protection_cannot_be_purged(configured: Callable[..., Any]) -> None:
-    with configured(soft_delete="on") as local:
-        local.ask("PUT", VAULT, vault(local, enablePurgeProtection=True))
-        local.ask("DELETE", VAULT)
-        base = f"/subscriptions/{local.azure.subscription}/providers/Microsoft.KeyVault/locations/westeurope"
-        with pytest.raises(AzureError, match="MethodNotAllowed"):
-            local.ask("POST", f"{base}/deletedVaults/kv-one/purge")
-
-
-def test_a_group_takes_its_vault_into_soft_deletion(configured: Callable[..., Any]) -> None:
-    with configured(soft_delete="on") as local:
-        local.ask("PUT", VAULT, vault(local))
-        local.ask("DELETE", local.group)
-        local.ask("PUT", local.group, PLACE)
-        with pytest.raises(AzureError, match="ConflictError"):
-            local.ask("PUT", VAULT, vault(local))
-
-
-def test_a_deleted_workspace_holds_its_name_until_it_is_purged_or_recovered(configured: Callable[..., Any]) -> None:
-    with configured(soft_delete="on") as local:
-        first = make_workspace(local)
-        local.ask("PUT", f"{ENVIRONMENT}/versions/1", {"properties": {"image": "registry.example/a:1"}})
-        local.ask("DELETE", WORKSPACE)
-        body = workspace_body(local)
-        with pytest.raises(AzureError, match="Soft-deleted workspace exists"):
-            local.ask("PUT", WORKSPACE, body)
-        recovering = {**body, "properties": {**body["properties"], "allowRecoverSoftDeletedWorkspace": True}}
-        again = local.ask("PUT", WORKSPACE, recovering)
-        assert again["properties"]["workspaceId"] == first["properties"]["workspaceId"]
-        assert local.ask("GET", f"{ENVIRONMENT}/versions/1")["name"] == "1"
-        local.azure.wait(answer(local, "DELETE", WORKSPACE, forceToPurge="true"))
-        assert local.ask("PUT", WORKSPACE, body)["properties"]["workspaceId"] != first["properties"]["workspaceId"]
-
-
-def test_a_deleted_workspace_can_be_purged_later(configured: Callable[..., Any]) -> None:
-    with configured(soft_delete="on") as local:
-        make_workspace(local)
-        local.ask("DELETE", WORKSPACE)
-        assert answer(local, "DELETE", WORKSPACE, forceToPurge="true").status == 204
-        make_workspace(local)
+def test_a_deleted_workspace_can_be_purged_later(local: InProcessAzure) -> None:
+    make_workspace(local)
+    local.ask("DELETE", WORKSPACE)
+    assert answer(local, "DELETE", WORKSPACE, forceToPurge="true").status == 204
+    make_workspace(local)
 
 
 def test_a_secret_that_the_data_plane_deleted_holds_its_name(local: InProcessAzure) -> None:
@@ -308,41 +319,34 @@ def test_a_secret_that_the_data_plane_deleted_holds_its_name(local: InProcessAzu
         local.ask("PUT", f"{VAULT}/secrets/one", {"properties": {"value": "y"}})
 
 
-def test_the_provider_deletes_a_secret_through_the_vault_with_a_right_there(configured: Callable[..., Any]) -> None:
-    with configured(data_plane_deletes="on") as local:
-        local.ask("PUT", VAULT, vault(local))
-        local.ask("PUT", f"{VAULT}/secrets/one", {"properties": {"value": "x"}})
-        with pytest.raises(AzureError, match="MethodNotAllowed"):
-            local.ask("DELETE", f"{VAULT}/secrets/one")
-        handler = AzureNative(local.azure, local.deployer).handlers["azure-native:keyvault:Secret"]
-        secret = f"{local.group}/{VAULT}/secrets/one"
-        with pytest.raises(AzureError, match="Forbidden"):
-            handler.delete(secret, {})
-        vault_id = local.azure.find(f"{local.group}/{VAULT}").id
-        authorization.grant(local.azure, local.deployer.object_id, OFFICER, vault_id)
+def test_the_provider_deletes_a_secret_through_the_vault_with_a_right_there(local: InProcessAzure) -> None:
+    local.ask("PUT", VAULT, vault(local))
+    local.ask("PUT", f"{VAULT}/secrets/one", {"properties": {"value": "x"}})
+    with pytest.raises(AzureError, match="MethodNotAllowed"):
+        local.ask("DELETE", f"{VAULT}/secrets/one")
+    handler = AzureNative(local.azure, local.deployer).handlers["azure-native:keyvault:Secret"]
+    secret = f"{local.group}/{VAULT}/secrets/one"
+    with pytest.raises(AzureError, match="Forbidden"):
         handler.delete(secret, {})
-        assert local.azure.store.get(local.azure.find(f"{local.group}/{VAULT}").id.child("secrets", "one")) is None
+    vault_id = local.azure.find(f"{local.group}/{VAULT}").id
+    authorization.grant(local.azure, local.deployer.object_id, OFFICER, vault_id)
+    handler.delete(secret, {})
+    assert local.azure.store.get(local.azure.find(f"{local.group}/{VAULT}").id.child("secrets", "one")) is None
 
 
 # -- pulls and environments --------------------------------------------------------------------------------------------
 
 
-def test_a_managed_endpoint_pulls_with_its_own_identity_alone(configured: Callable[..., Any]) -> None:
-    described = []
-    for choice in ("connection", "identity"):
-        with configured(endpoint_pull=choice) as local:
-            make_workspace(local)
-            registry = _registry(local)
-            target = {**CONNECTION, "target": registry}
-            local.ask("PUT", f"{WORKSPACE}/connections/registry", {"properties": target})
-            local.azure.store.put_fact("scoring-port", 0)
-            local.ask("PUT", ENDPOINT, endpoint_body())
-            deployment = local.azure.find(f"{local.group}/{ENDPOINT}").id.child("deployments", "blue")
-            described.append(pull_of(local.azure, deployment, f"{registry}/a:1").description)
-            local.ask("DELETE", local.group)
-            local.ask("PUT", local.group, PLACE)
-    assert "connection 'registry'" in described[0]
-    assert "identity of endpoint 'score'" in described[1]
+@pytest.mark.parametrize("kind", ["Managed", "Kubernetes"])
+def test_an_endpoint_pulls_with_its_own_identity_alone(local: InProcessAzure, kind: str) -> None:
+    on_kubernetes(local)
+    registry = _registry(local)
+    local.ask("PUT", f"{WORKSPACE}/connections/registry", {"properties": {**CONNECTION, "target": registry}})
+    local.azure.store.put_fact("scoring-port", 0)
+    compute = {"compute": f"{local.group}/{WORKSPACE}/computes/aks"} if kind == "Kubernetes" else {}
+    local.ask("PUT", ENDPOINT, {**endpoint_body(**compute), "kind": kind})
+    deployment = local.azure.find(f"{local.group}/{ENDPOINT}").id.child("deployments", "blue")
+    assert "identity of endpoint 'score'" in pull_of(local.azure, deployment, f"{registry}/a:1").description
 
 
 def _registry(local: InProcessAzure) -> str:
@@ -366,9 +370,9 @@ def test_a_conda_file_comes_back_as_json_or_empty(configured: Callable[..., Any]
 
 
 def test_a_flag_beats_a_variable_and_a_wrong_value_is_one_line() -> None:
-    variables = {"LOCAL_AZURE_ROLE_DELAY": "2", "LOCAL_AZURE_SOFT_DELETE": "on"}
-    assert read({"role_delay": "7"}, variables) == replace(Options(), role_delay=7.0, soft_delete="on")
-    with pytest.raises(ValueError, match=r"LOCAL_AZURE_SOFT_DELETE or --soft-delete is 'maybe': none of off, on"):
-        read({"soft_delete": "maybe"}, {})
+    variables = {"LOCAL_AZURE_ROLE_DELAY": "2", "LOCAL_AZURE_REGISTRY_TLS": "on"}
+    assert read({"role_delay": "7"}, variables) == replace(Options(), role_delay=7.0, registry_tls="on")
+    with pytest.raises(ValueError, match=r"LOCAL_AZURE_REGISTRY_TLS or --registry-tls is 'maybe': none of off, on"):
+        read({"registry_tls": "maybe"}, {})
     with pytest.raises(ValueError, match="not a number"):
         read({}, {"LOCAL_AZURE_PAGE_SIZE": "many"})

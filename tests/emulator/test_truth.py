@@ -23,7 +23,7 @@ from emulator.core.rbac import ASSIGNMENTS
 from tests.conftest import Cloud
 from tests.emulator.conftest import InProcessAzure
 from tests.ml import BLUE, ENDPOINT, Model, scene
-from tests.registries import PULL, LocalRegistry, ServicePrincipal, service_principal
+from tests.registries import PULL, LocalRegistry, ServicePrincipal, assign, service_principal
 from tests.scoring import workspace_body
 
 IMAGE = "team/scorer@sha256:" + "1" * 64
@@ -42,7 +42,7 @@ class Real:
     registries: ContainerRegistryManagementClient
     registry: LocalRegistry
     puller: ServicePrincipal
-    """Offered by the workspace's connection; has no role."""
+    """Offered by the workspace's connection."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -105,6 +105,7 @@ def real(azure: Cloud) -> Iterator[Real]:
         )
         machine_learning.workspaces.begin_create_or_update(name, "work", workspace).result()
         puller = service_principal(azure)
+        assign(azure, registry.id, puller.object_id, PULL)
         connection = ml.UsernamePasswordAuthTypeWorkspaceConnectionProperties(
             category="ContainerRegistry",
             target=registry.properties.login_server,
@@ -253,17 +254,19 @@ def test_image_pull_without_the_role_fails(real: Real) -> None:
     with pytest.raises(HttpResponseError) as failed:
         real.deploy("no-role", environment.id)
     assert failed.value.error is not None
-    assert failed.value.error.code == "ImagePullFailure"
+    assert failed.value.error.code == "BadArgument"
     text = str(failed.value)
-    for part in ("lacks role 'AcrPull'", real.puller.app_id, real.puller.object_id, real.registry.id):
+    own: Any = real.client.online_endpoints.get(*real.place, "no-role").identity
+    for part in ("does not have pull permission", "lacks role 'AcrPull'", own.principal_id, real.registry.id):
         assert part in text
+    assert real.puller.app_id not in text, "a connection's credentials pull nothing"
     assert real.puller.secret not in text
 
 
 def test_a_failed_first_provisioning_is_unrecoverable(real: Real) -> None:
     environment = real.environment("3", f"{real.registry.login_server}/{IMAGE}")
     real.endpoint("broken")
-    with pytest.raises(HttpResponseError, match="ImagePullFailure"):
+    with pytest.raises(HttpResponseError, match="does not have pull permission"):
         real.deploy("broken", environment.id)
     assert real.client.online_deployments.get(*real.place, "broken", "blue").properties.provisioning_state == "Failed"
     with pytest.raises(HttpResponseError, match=r"unrecoverable state\. Delete and re-create\.") as refused:
@@ -272,7 +275,7 @@ def test_a_failed_first_provisioning_is_unrecoverable(real: Real) -> None:
     with pytest.raises(HttpResponseError, match="only one that has succeeded can get traffic"):
         real.endpoint("broken", traffic={"blue": 100})
     real.client.online_deployments.begin_delete(*real.place, "broken", "blue").result()
-    with pytest.raises(HttpResponseError, match="ImagePullFailure"):
+    with pytest.raises(HttpResponseError, match="does not have pull permission"):
         real.deploy("broken", environment.id)
 
 

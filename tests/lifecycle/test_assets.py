@@ -5,33 +5,22 @@ from typing import Any
 
 import pytest
 
-from tests.modes import answer, configure
+from tests.modes import DOCKERFILE, answer, configure, write_image
 from tests.project import LocalAzure, Project
 from tests.registries import BASE
 
 IMAGE = {"context": "image", "repository": "served"}
 SERVER_PACKAGE = "azureml-inference-server-http==1.5.1"
 # The image knows neither model nor code: it runs whatever Azure mounts.
-SERVER = """import http.server, importlib.util, json, os
+SERVER = """import importlib.util, os
+from stub_server import Answer, StubServer
 
 script = os.path.join(os.environ["AML_APP_ROOT"], os.environ["AZUREML_ENTRY_SCRIPT"])
 spec = importlib.util.spec_from_file_location("entry", script)
 entry = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(entry)
 entry.init()
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.dumps(entry.run("")).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-http.server.ThreadingHTTPServer(("", 5001), Handler).serve_forever()
+StubServer(lambda _: Answer(entry.run("")), "", 5001).serve_forever()
 """
 SCORE = """import os
 
@@ -50,12 +39,10 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Proj
     """A stack that stands: a server's image, a model's folder, a code folder."""
     copied = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)
     image, weights, code = (copied.folder / name for name in ("image", "weights", "code"))
-    for folder in (image, weights, code):
+    for folder in (weights, code):
         folder.mkdir()
-    (image / "server.py").write_text(SERVER)
-    (image / "Dockerfile").write_text(
-        f'FROM {BASE}\nCOPY server.py /server.py\nUSER 10001\nCMD ["python3", "/server.py"]\n'
-    )
+    write_image(image, SERVER)
+    (image / "Dockerfile").write_text(DOCKERFILE.replace("CMD", "USER 10001\nCMD"))
     (weights / "words.txt").write_text("first")
     (code / "score.py").write_text(SCORE)
     _write(copied, image=IMAGE)

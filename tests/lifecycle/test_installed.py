@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Cloud
 from tests.distribution import build, install
-from tests.modes import DOCKERFILE, REPLY, SERVER, answer
+from tests.modes import REPLY, SERVER, answer, write_image
 from tests.second import Second
 
 PROJECT = """name: second
@@ -41,11 +41,10 @@ def program(tmp_path_factory: pytest.TempPathFactory, cloud: Cloud) -> Iterator[
     folder = tmp_path_factory.mktemp("installed")
     programs = install(build(folder / "dist").wheel, folder / "environment")
     project = folder / "second"
-    (project / "app").mkdir(parents=True)
+    project.mkdir()
     (project / "Pulumi.yaml").write_text(PROJECT.format(environment=programs.parent))
     (project / "__main__.py").write_text(PROGRAM)
-    (project / "app" / "Dockerfile").write_text(DOCKERFILE)
-    (project / "app" / "server.py").write_text(SERVER)
+    write_image(project / "app", SERVER)
     second = Second(project, cloud, programs)
     second.up()
     yield second

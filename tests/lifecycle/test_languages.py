@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import PATIENCE, ROOT, Cloud
-from tests.modes import DOCKERFILE, REPLY, SERVER
+from tests.modes import REPLY, SERVER, write_image
 from tests.second import Second
 from tools import toolchain
 from tools.shell import cache
@@ -24,9 +24,7 @@ def example(language: str, host: str, folder: Path, azure: Cloud) -> Iterator[Se
         ROOT / "examples" / language, folder / language, ignore=shutil.ignore_patterns("node_modules", "sdks")
     )
     context = folder / "app"
-    context.mkdir()
-    (context / "Dockerfile").write_text(DOCKERFILE)
-    (context / "server.py").write_text(SERVER)
+    write_image(context, SERVER)
     program = Second(folder / language, azure, toolchain.language(host))
     program.environment |= {
         "npm_config_cache": str(cache() / "npm"),

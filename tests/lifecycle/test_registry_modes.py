@@ -24,11 +24,21 @@ from tests.modes import (
     workspace,
 )
 from tests.project import LocalAzure, Project, Run
-from tests.registries import REPOSITORY_READER, REPOSITORY_WRITER, LocalRegistry, docker
+from tests.registries import (
+    PULL,
+    REPOSITORY_READER,
+    REPOSITORY_WRITER,
+    STORAGE_READER,
+    LocalRegistry,
+    assign,
+    docker,
+)
 from tests.samples import is_printed
 
 ROLE = "azure-native:authorization:RoleAssignment"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+OWN_ROLE = "azureml-scoring:index:RoleAssignment"
+ENDPOINT = "azureml-scoring:index:OnlineEndpoint"
 CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
 
 
@@ -60,7 +70,7 @@ def test_a_workspace_is_made_with_its_registry_and_asks_for_no_credentials(proje
         assert made["containerRegistry"] == outputs["registry"]["id"]
         owned = cloud.ask("GET", outputs["registry"]["id"]).json()["properties"]
         assert owned["adminUserEnabled"] is False
-        assert not {ROLE, CONNECTION} & set(_types(project))
+        assert not {ROLE, OWN_ROLE, CONNECTION} & set(_types(project))
         assert outputs["principal"]["clientId"] == ""
 
 
@@ -139,13 +149,23 @@ def test_a_standalone_registry_of_another_subscription_is_found_by_its_login_ser
         )
         with standing(project) as outputs:
             assert outputs["registry"]["id"] == registry.id
-            role = project.resource(ROLE, "-role")
+            role = project.resource(ROLE)
             assert role["outputs"]["scope"] == registry.id
             assert role["outputs"]["principalId"] == outputs["principal"]["principalId"]
+            pulls = project.resource(OWN_ROLE)
+            assert pulls["outputs"]["scope"] == registry.id
+            assert pulls["outputs"]["principalId"] == project.resource(ENDPOINT)["outputs"]["principalId"]
             cloud.tell("reset-stats")
             again = project.up()
             assert again.code == 0, again.text
             assert json.loads(cloud.tell("stats")) == {"writes": {}, "builds": 0, "uploads": 0}
+            # Another endpoint of the same name has another identity: its role has the name of the one before.
+            anew = project.up("--replace", project.resource(ENDPOINT)["urn"])
+            assert anew.code == 0, anew.text
+            principal = project.resource(ENDPOINT)["outputs"]["principalId"]
+            assert principal != pulls["outputs"]["principalId"] != ""
+            assert project.resource(OWN_ROLE)["outputs"]["principalId"] == principal
+            assert answer(project.outputs()) == REPLY
         assert cloud.ask("GET", registry.id).is_success, "destroy took a registry that it had not made"
 
 
@@ -168,7 +188,8 @@ def test_an_abac_registry_is_read_by_the_repository_reader_role(project: Project
         )
         with standing(project) as outputs:
             assert outputs["image"] == reference
-            assert project.resource(ROLE, "-role")["outputs"]["roleDefinitionId"].endswith(REPOSITORY_READER)
+            for kind in (ROLE, OWN_ROLE):
+                assert project.resource(kind)["outputs"]["roleDefinitionId"].endswith(REPOSITORY_READER)
 
 
 def test_a_user_assigned_identity_pulls_without_any_password(project: Project, theirs: str) -> None:
@@ -180,7 +201,36 @@ def test_a_user_assigned_identity_pulls_without_any_password(project: Project, t
     )
     with standing(project) as outputs:
         assert CONNECTION not in _types(project)
-        assert project.resource(ROLE, "-role")["outputs"]["principalId"] == outputs["principal"]["principalId"]
+        assert project.resource(ROLE, "-identity-role")["outputs"]["principalId"] == outputs["principal"]["principalId"]
+
+
+def test_an_existing_identity_pulls_and_a_role_that_it_has_is_left_alone(
+    project: Project, cloud: Cloud, theirs: str
+) -> None:
+    group = theirs.partition("/providers/")[0]
+    identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller"
+    principal = cloud.put(identity, {"location": "westeurope"})["properties"]["principalId"]
+    with registry_of_its_own(cloud) as registry:
+        reference = shelve(registry, project)
+        held = assign(cloud, registry.id, principal, PULL)
+        configure(
+            project,
+            registry={"mode": "standalone", "id": registry.id},
+            principal={"kind": "none"},
+            workspace={"id": theirs},
+            image={"reference": reference},
+            endpoint={"identity": identity},
+        )
+        with standing(project) as outputs:
+            assert outputs["image"] == reference
+            assert project.resource(OWN_ROLE, "-registry-role")["id"].lower() == held.lower()
+            reader = project.resource(OWN_ROLE, "-storage-role")
+            assert reader["outputs"]["roleDefinitionId"].endswith(STORAGE_READER)
+            assert reader["outputs"]["principalId"] == principal
+            assert not {ROLE, CONNECTION} & set(_types(project))
+        assert cloud.ask("GET", held).is_success, "destroy took a role that it had not assigned"
+        assert cloud.ask("GET", reader["id"]).status_code == 404
+        assert cloud.ask("GET", identity).is_success
 
 
 def test_a_public_registry_is_read_by_nobody_in_particular(project: Project, cloud: Cloud, theirs: str) -> None:
@@ -194,14 +244,18 @@ def test_a_public_registry_is_read_by_nobody_in_particular(project: Project, clo
         )
         with standing(project) as outputs:
             assert outputs["image"] == reference
-            assert not {ROLE, CONNECTION} & set(_types(project))
+            assert not {ROLE, OWN_ROLE, CONNECTION} & set(_types(project))
 
 
-def test_any_private_registry_is_read_with_a_secret_password(project: Project, cloud: Cloud, theirs: str) -> None:
-    with registry_of_its_own(cloud, adminUserEnabled=True) as registry:
+def test_images_of_any_private_registry_are_imported_with_a_secret_password(project: Project, cloud: Cloud) -> None:
+    with (
+        registry_of_its_own(cloud, adminUserEnabled=True) as registry,
+        registry_of_its_own(cloud) as own,
+        workspace(cloud) as theirs,
+    ):
         admin = registry.post("listCredentials").json()
         password = admin["passwords"][0]["value"]
-        there = {"mode": "private", "address": registry.login_server, "username": admin["username"]}
+        there = {"mode": "private", "address": registry.login_server, "username": admin["username"], "id": own.id}
         old = shelve(registry, project, tag="latest")
         image = f"{registry.login_server}/served"
         configure(project, registry=there, workspace={"id": theirs}, image={"reference": image})
@@ -216,8 +270,12 @@ def test_any_private_registry_is_read_with_a_secret_password(project: Project, c
         assert any(registry.login_server in line and "check registry.username" in line for line in told(refused))
         assert "the-wrong-one" not in refused.text
         _set_password(project, password)
+        preview = project.preview()
+        assert f"{image}: Azure ML pulls with no credentials of another registry; the image is imported" in preview.text
         with standing(project) as outputs:
-            assert outputs["image"] == old
+            assert outputs["image"] == _in(own, old)
+            assert cloud.ask("GET", theirs).json()["properties"]["containerRegistry"] == own.id
+            assert not {ROLE, OWN_ROLE} & set(_types(project))
             assert project.resource(CONNECTION)["outputs"]["properties"]["target"] == registry.login_server
             _nowhere(project, password)
             new = _a_moved_tag_is_told_and_not_deployed(project, cloud, registry, old)
@@ -237,7 +295,7 @@ def test_any_private_registry_is_read_with_a_secret_password(project: Project, c
             taken = project.up()
             assert taken.code == 0, taken.text
             assert "was moved" not in taken.text
-            assert project.outputs()["image"] == new
+            assert project.outputs()["image"] == _in(own, new)
             assert answer(project.outputs()) == {"served": "anew"}
             assert "azure-native:keyvault:Secret" not in _types(project)
             _nowhere(project, password)
@@ -260,9 +318,14 @@ def _a_moved_tag_is_told_and_not_deployed(project: Project, cloud: Cloud, regist
     refreshed = project.pulumi("refresh", "--yes", "--skip-preview", "--diff", "--stack", project.stack)
     assert re.search(rf"movedTo.*{after}", refreshed.text), refreshed.text
     assert is_printed("moved-tag-refresh.txt", refreshed.text)
-    assert project.outputs()["image"] == old
+    assert project.outputs()["image"].rpartition("@")[2] == before
     assert answer(project.outputs()) == {"served": True}
     return new
+
+
+def _in(registry: LocalRegistry, image: str) -> str:
+    """The image's name in another registry."""
+    return f"{registry.login_server}/{image.partition('/')[2]}"
 
 
 def _vault(cloud: Cloud, password: str) -> str:

@@ -67,7 +67,7 @@ def test_one_report_tells_three_stacks_of_a_script_a_split_and_an_identity(
     stacks: list[Project], tmp_path: Path
 ) -> None:
     dev, staging, prod = stacks
-    dev.edit("app/server.py", "import http.server", "# an edit\nimport http.server")
+    dev.edit("app/server.py", "from stub_server", "# an edit\nfrom stub_server")
     previews = [_preview(dev, streaming=False)]
     dev.edit("app/server.py", "# an edit\n", "")
     configure(staging, deployments=SPLIT, endpoint={"traffic": {"blue": 50, "green": 50}})

@@ -15,35 +15,25 @@ import httpx
 import pytest
 import yaml
 
-from tests.modes import DOCKERFILE, QUICK
+from tests.modes import QUICK, write_image
 from tests.project import PATIENCE, LocalAzure, Project, Run, polling, until
 from tests.samples import is_printed
 
 STACKS = ("dev", "staging", "prod")
 PAUSE = 0.2
 """Seconds between two of a client's requests."""
-SERVER = """import http.server, json
+SERVER = """from stub_server import Answer, StubServer
 
-ASKED = 0
+SCORED = 0
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.answer(200)
 
-    def do_POST(self):
-        global ASKED
-        ASKED += 1
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.answer(500 if ASKED > LASTS else 200)
+def answer(request):
+    global SCORED
+    SCORED += request.method == "POST"
+    return Answer({"version": VERSION, "share": 0.1 + 0.2}, 500 if request.method == "POST" and SCORED > LASTS else 200)
 
-    def answer(self, status):
-        body = json.dumps({"version": VERSION, "share": 0.1 + 0.2}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
-http.server.ThreadingHTTPServer(("", 5001), Handler).serve_forever()
+StubServer(answer, "", 5001).serve_forever()
 """
 
 
@@ -56,7 +46,7 @@ class Trio:
     def version(self, name: str, lasts: int = 10**9, replies: str = "") -> None:
         """Write a version of the server: what it says, and after how many requests it fails."""
         text = SERVER.replace("VERSION", repr(replies or name)).replace("LASTS", str(lasts))
-        (self.project.folder / "app" / "server.py").write_text(text)
+        write_image(self.project.folder / "app", text)
         (self.project.folder / "reply.json").write_text(json.dumps({"version": name, "share": 0.3}))
 
     def configure(self, **endpoint: Any) -> None:  # noqa: ANN401 - YAML
@@ -133,9 +123,6 @@ def trio(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Trio:
     project = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure, "dev")
     for stack in STACKS[1:]:
         assert project.pulumi("stack", "init", stack).code == 0
-    app = project.folder / "app"
-    app.mkdir()
-    (app / "Dockerfile").write_text(DOCKERFILE)
     (project.folder / "request.json").write_text("{}")
     made = Trio(project)
     made.configure()
@@ -206,6 +193,9 @@ def test_a_rollout_that_was_killed_half_way_is_finished_by_another_machine(trio:
         assert done.code == 0, done.text
         assert is_printed("rollout-killed.txt", done.text)
     assert failed == []
+    status = trio.run("status", *STACKS)
+    assert status.code == 0, status.text
+    assert is_printed("status.txt", status.text)
     assert [trio.says(stack) for stack in STACKS] == ["fourth", "fourth", "first"]
     assert len({trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS}) == 2
 

@@ -1,4 +1,4 @@
-"""A stack of version 0.1.0 goes through `up` of this version: no replacement, no write, no build.
+"""A stack of version 0.1.0 goes through `up` of this version: no replacement, no build, no write but the roles.
 
 `states/` has, for each of two stacks, its stack file and what version 0.1.0 left: the state (`pulumi stack export`,
 secrets sealed with the passphrase `local`) and the documents that its own resources wrote to Azure. Left out are the
@@ -27,6 +27,8 @@ RENAMED = {"environment": "environmentVariables", "probe": "smokeTest"}
 GIVEN_OUT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|localhost:\d+")
 """Ids, and the addresses of registries, vaults and endpoints."""
 _CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
+_ROLE = "azureml-scoring:index:RoleAssignment"
+ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 STACKS = ("managed", "kubernetes")
 
 Json = dict[str, Any]
@@ -60,21 +62,34 @@ def test_the_documents_of_azure_are_those_of_the_version_before(project: Project
         assert _without_uploads({**ours, "systemData": None}) == _without_uploads({**document, "systemData": None})
 
 
-def test_an_old_stack_is_taken_over_without_a_replacement_a_write_or_a_build(project: Project) -> None:
+def test_an_old_stack_is_taken_over_without_a_replacement_or_a_build_and_writes_nothing_but_roles(
+    project: Project,
+) -> None:
     ours = project.state()
     old = _old(project, ours)["state"]
+    for role in _roles(ours):
+        assert project.azure.cloud.ask("DELETE", role["id"]).is_success  # version 0.1.0 assigned none of them
     (project.folder / "old.json").write_text(json.dumps(old))
     imported = project.pulumi("stack", "import", "--file", "old.json", "--stack", project.stack)
     assert imported.code == 0, imported.text
     project.azure.tell("reset-stats")
     run = project.up("--json")
     assert run.code == 0, run.text
-    assert _changes(run.text) == []
-    assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+    roles = {role["urn"] for role in _roles(ours)}
+    assert roles
+    assert {(operation, urn) for operation, urn, _ in _changes(run.text)} == {("create", urn) for urn in roles}
+    writes = {ASSIGNMENTS: len(roles)}
+    assert project.azure.tell("stats") == {"writes": writes, "builds": 0, "uploads": 0}
     assert _inputs(project.state()) == _inputs(ours)
+    project.azure.tell("reset-stats")
     refreshed = project.up("--refresh", "--expect-no-changes")
     assert refreshed.code == 0, refreshed.text
     assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def _roles(state: Json) -> list[Json]:
+    """The roles that this version assigns to the identities that pull."""
+    return [each for each in state["deployment"]["resources"] if each["type"] == _ROLE]
 
 
 def _part_of(value: Any, shape: Any) -> Any:  # noqa: ANN401 - JSON
@@ -122,7 +137,8 @@ def _names(old: Json, ours: Json) -> dict[str, str]:
 
 def _given_out(resource: Json) -> dict[str, list[str]]:
     """The names in a resource that Azure gives out, or that follow from them, by their place."""
-    outputs = resource.get("outputs") or {}
+    # What a deployment waits for is another role by now.
+    outputs = {name: value for name, value in (resource.get("outputs") or {}).items() if name != "pullGrant"}
     leaves = _leaves({"id": resource.get("id"), "outputs": outputs})
     names = {place: GIVEN_OUT.findall(text) for place, text in leaves}
     match resource["type"]:

@@ -28,6 +28,7 @@ BUILD = "azureml-scoring:index:ImageBuild"
 ENDPOINT = "azureml-scoring:index:OnlineEndpoint"
 DEPLOYMENT = "azureml-scoring:index:OnlineDeployment"
 ROLE = "azure-native:authorization:RoleAssignment"
+OWN_ROLE = "azureml-scoring:index:RoleAssignment"
 VAULT = "azure-native:keyvault:Vault"
 TAGS = {"project": "p", "stack": "s"}
 PINNED = f"host/repository@sha256:{'a' * 64}"
@@ -67,6 +68,12 @@ def _lines(
         (
             "read-only-on-registries",
             ROLE,
+            {"scope": SCOPE, "roleDefinitionId": PUSH},
+            {"scope": SCOPE, "roleDefinitionId": PULL},
+        ),
+        (
+            "read-only-on-registries",
+            OWN_ROLE,
             {"scope": SCOPE, "roleDefinitionId": PUSH},
             {"scope": SCOPE, "roleDefinitionId": PULL},
         ),

@@ -61,6 +61,8 @@ class FakeAzure(HttpTransport):  # type: ignore[type-arg]
     operations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     slept: list[float] = field(default_factory=list)
     now: float = 0.0
+    refuses_repairs: bool = True
+    """Whether a failed deployment failed at its first provisioning, after which Azure takes no update."""
     logged: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
 
@@ -82,6 +84,10 @@ class FakeAzure(HttpTransport):  # type: ignore[type-arg]
 
     def context(self, *, preview: bool = False) -> Context:
         return Context("urn:pulumi:s::p::t::n", preview, self.logged.append, self.arm, self.warned.append)
+
+    def accept(self, sent: Sent) -> Answer:
+        """Answer a request as Resource Manager does; for handlers."""
+        return self._resource_manager(sent)
 
     def count(self, method: str, pattern: str = "") -> int:
         return len(self.of(method, pattern))
@@ -173,7 +179,7 @@ class FakeAzure(HttpTransport):  # type: ignore[type-arg]
             self.documents[path] = {"id": path, **body}
             return 201, {}, self.documents[path]
         if "/deployments/" in path:
-            if old and old["properties"]["provisioningState"] == "Failed":
+            if self.refuses_repairs and old and old["properties"]["provisioningState"] == "Failed":
                 raise RefusedError(400, "BadRequest", "a deployment whose first provisioning failed cannot be updated")
         else:
             self._check_traffic(path, body)

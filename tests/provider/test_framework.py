@@ -43,6 +43,7 @@ def test_the_registry_holds_every_own_resource() -> None:
         "OnlineDeployment",
         "OnlineEndpoint",
         "RegistryAttachment",
+        "RoleAssignment",
     ]
 
 

@@ -1,5 +1,6 @@
 """Claims about environments, endpoints, deployments and their traffic, against a scripted Azure."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from azureml_scoring.provider.online_deployment import OnlineDeployment
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
 from azureml_scoring.provider.values import Properties
 
-from tests.provider.fake_azure import DIGEST, ENDPOINT, ENVIRONMENT, WORKSPACE, Answer, FakeAzure, Sent
+from tests.provider.fake_azure import DIGEST, ENDPOINT, ENVIRONMENT, REGISTRY, WORKSPACE, Answer, FakeAzure, Sent
 
 
 def environment(**more: object) -> Properties:
@@ -256,6 +257,105 @@ def test_a_deployment_whose_first_provisioning_failed_is_made_anew() -> None:
     OnlineDeployment().create(azure.context(), deployment())
     assert azure.count("DELETE", "/deployments/blue") == 1
     assert azure.documents[f"{ENDPOINT}/deployments/blue"]["properties"]["provisioningState"] == "Succeeded"
+
+
+NO_PULL = ("BadArgument", "Endpoint identity does not have pull permission on the registry. Please see the guide")
+NOT_YET = ("DeploymentIdentityError", "Reason:ACRTokenExchangeForbidden. The role assignment takes some time")
+ROLE = f"{REGISTRY}/providers/Microsoft.Authorization/roleAssignments/one"
+
+
+def grant(azure: FakeAzure, age: float) -> str:
+    """Assign a role that is `age` seconds old by now; the endpoint is a day old. The assignment's id."""
+    azure.documents[ROLE] = {"properties": {"createdOn": ago(age)}}
+    azure.documents[ENDPOINT]["systemData"] = {"createdAt": ago(24 * 3600)}
+    return ROLE
+
+
+def ago(seconds: float) -> str:
+    """A moment as Azure writes it, by the wall clock."""
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+
+
+def let_in_after(azure: FakeAzure, seconds: float, error: tuple[str, str] = NO_PULL) -> None:
+    """Let the deployment blue fail until then."""
+    azure.failing["blue"] = error
+
+    def waited(sent: Sent) -> Answer:
+        if azure.now >= seconds:
+            azure.failing.clear()
+        return azure.accept(sent)
+
+    azure.on("PUT", "/deployments/blue", waited)
+
+
+@pytest.mark.parametrize("error", [NO_PULL, NOT_YET])
+def test_a_deployment_waits_until_azure_honours_the_role(error: tuple[str, str]) -> None:
+    azure = FakeAzure()
+    stand(azure)
+    let_in_after(azure, 60, error)
+    OnlineDeployment().create(azure.context(), deployment(pullGrant=grant(azure, 5)))
+    assert 60 <= azure.now < 90
+    assert azure.count("PUT", "/deployments/blue") == azure.count("DELETE", "/deployments/blue") + 1 > 2
+    assert any(
+        line.startswith(
+            f"deployment blue: {error[0]}: its identity is not let in yet; a new role takes up to 10 minutes"
+        )
+        for line in azure.logged
+    )
+
+
+def test_the_wait_for_a_role_ends_a_quarter_of_an_hour_after_it_was_assigned() -> None:
+    azure = FakeAzure()
+    stand(azure)
+    let_in_after(azure, 10_000)
+    # The age is the wall clock's; the clock of the test runs ahead of it.
+    azure.on("GET", ROLE, lambda _: (200, {}, {"properties": {"createdOn": ago(azure.now)}}))
+    grant(azure, 0)
+    with pytest.raises(ResourceError, match="BadArgument: Endpoint identity does not have pull permission"):
+        OnlineDeployment().create(azure.context(), deployment(pullGrant=ROLE))
+    assert 900 <= azure.now < 960
+
+
+@pytest.mark.parametrize(
+    ("age", "error"), [(3600, NO_PULL), (5, ("ResourceNotReady", "the container says: 401 unauthorized"))]
+)
+def test_a_refusal_by_an_old_role_and_a_crash_are_told_at_once(age: float, error: tuple[str, str]) -> None:
+    azure = FakeAzure(failing={"blue": error})
+    stand(azure)
+    with pytest.raises(ResourceError, match=error[0]):
+        OnlineDeployment().create(azure.context(), deployment(pullGrant=grant(azure, age)))
+    assert azure.count("PUT", "/deployments/blue") == 1
+
+
+def test_a_role_that_was_taken_away_is_named_and_not_waited_for() -> None:
+    azure = FakeAzure(failing={"blue": NO_PULL})
+    stand(azure)
+    granted = grant(azure, 5)
+    del azure.documents[ROLE]
+    with pytest.raises(ResourceError, match=f"{ROLE} was taken away: run up with --refresh"):
+        OnlineDeployment().create(azure.context(), deployment(pullGrant=granted))
+    assert azure.count("PUT", "/deployments/blue") == 1
+
+
+def test_the_role_that_azure_ml_assigns_itself_is_as_old_as_the_endpoint() -> None:
+    azure = FakeAzure()
+    stand(azure)
+    let_in_after(azure, azure.now + 15)
+    azure.documents[ENDPOINT]["systemData"] = {"createdAt": ago(0)}
+    OnlineDeployment().create(azure.context(), deployment())
+    assert azure.count("PUT", "/deployments/blue") == 2
+
+
+def test_an_update_waits_too_and_never_deletes_what_serves() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue")
+    let_in_after(azure, 30)
+    azure.refuses_repairs = False
+    OnlineDeployment().update(
+        azure.context(), f"{ENDPOINT}/deployments/blue", deployment(), deployment(pullGrant=grant(azure, 5))
+    )
+    assert azure.count("DELETE") == 0
+    assert azure.count("PUT", "/deployments/blue") > 2
 
 
 def test_another_name_or_endpoint_is_another_deployment() -> None:

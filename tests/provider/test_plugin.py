@@ -430,6 +430,7 @@ def test_the_schema_has_components_and_own_resources(schema: dict[str, Any]) -> 
         "OnlineDeployment",
         "EndpointTraffic",
         "RegistryAttachment",
+        "RoleAssignment",
     }
 
 

@@ -713,11 +713,12 @@ BAD: list[tuple[str, object, str]] = [
         'scoring:endpoint.traffic = "90 percent together": Azure takes 100; correct the shares',
     ),
     (
-        "principal/kind",
-        "none",
+        "endpoint/identity",
+        "theirs",
         (
-            'scoring:principal.kind = "none": a standalone registry is private; '
-            "write service-principal or managed-identity"
+            'scoring:endpoint.identity = "theirs": a managed identity\'s ARM id takes /subscriptions/…/providers/'
+            "Microsoft.ManagedIdentity/userAssignedIdentities/NAME; for instance what `az identity show --name NAME "
+            "--resource-group GROUP --query id` prints"
         ),
     ),
     (

@@ -28,6 +28,10 @@ ACR = (
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g"
     "/providers/Microsoft.ContainerRegistry/registries/acr01"
 )
+IDENTITY = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g/providers/Microsoft.ManagedIdentity"
+    "/userAssignedIdentities/theirs"
+)
 AKS = (
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/g"
     "/providers/Microsoft.ContainerService/managedClusters/aks"
@@ -77,6 +81,8 @@ FINE: dict[str, dict[str, Any]] = {
         "registry": {"mode": "standalone", "id": ACR, "role_assignment_mode": "abac"},
         "image": {"context": ".", "builder": "docker"},
     },
+    "nobody but the endpoint for a standalone registry": {**STANDALONE, "principal": {"kind": "none"}},
+    "a service principal and an existing identity": {**STANDALONE, "endpoint": {"identity": IDENTITY}},
     "the workspace's registry": {**STANDALONE, "registry": {"mode": "workspace"}, "principal": {"kind": "none"}},
     "the workspace's registry and an identity": {
         **STANDALONE,
@@ -85,6 +91,11 @@ FINE: dict[str, dict[str, Any]] = {
     },
     "a public registry": PUBLIC,
     "a private registry": PRIVATE,
+    "a private registry and the one that an existing workspace gets": {
+        **PRIVATE,
+        "registry": {**PRIVATE["registry"], "id": ACR, "role_assignment_mode": "abac"},
+        "workspace": {"id": WORKSPACE},
+    },
     "an existing registry by its login server": {
         **STANDALONE,
         "registry": {"mode": "standalone", "login_server": "acr01.azurecr.io"},
@@ -277,9 +288,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"registry": {"mode": "workspace"}},
         'principal.kind = "service-principal": the workspace\'s own registry takes no credentials',
     ),
-    "nobody for a standalone registry": (
-        {"principal": {"kind": "none"}},
-        'principal.kind = "none": a standalone registry is private; write service-principal or managed-identity',
+    "an existing identity beside one that is made": (
+        {"principal": {"kind": "managed-identity"}, "endpoint": {"identity": IDENTITY}},
+        f'endpoint.identity = "{IDENTITY}": principal.kind managed-identity makes one; take out one of them',
+    ),
+    "an id in mode private": (
+        {**PRIVATE, "registry": {**PRIVATE["registry"], "id": ACR}},
+        f'registry.id = "{ACR}": mode private takes none unless workspace.id names an existing one',
     ),
     "passwords of a managed identity": (
         {"principal": {"kind": "managed-identity", "passwords": {"a": {}}}},

@@ -35,6 +35,7 @@ from azureml_scoring.delivery.rollout_plan import (
     rollback_step,
     short_digest,
 )
+from azureml_scoring.delivery.table import table
 from azureml_scoring.errors import CommandError, ExitCode
 from azureml_scoring.plan.stack import StackPlan, plan_file
 from azureml_scoring.provider.arm import ML_API, Arm, connect
@@ -426,9 +427,3 @@ def _timed(row: Row) -> Iterator[None]:
         yield
     finally:
         row.seconds = time.monotonic() - start
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align rows in columns."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -38,6 +38,9 @@ _RULE: Final = {"ownRegistry": "registry", "application": "identity"}
 _UNIQUE: Final = frozenset({"registry", "ownRegistry", "storageAccount", "vault", "endpoint"})
 """Kinds whose names are part of a public address, or are unique in a region."""
 
+_HELD: Final = frozenset({"workspace"})
+"""Kinds whose deleted resources hold their names: a seed gives another one."""
+
 
 @dataclass(frozen=True)
 class Names:
@@ -47,7 +50,7 @@ class Names:
     stack: str
     part: str = ""
     seed: str = ""
-    """Any text; another one gives other world-wide unique names, for when one is taken."""
+    """Any text; another one gives other names where names are unique in the world, or are held after a deletion."""
 
     def of(self, kind: str) -> str:
         """Compute the name of a resource of this kind; the same today and tomorrow."""
@@ -58,7 +61,8 @@ class Names:
         base = glue.join(re.sub("[^a-z0-9]+", glue, word.lower()).strip("-") for word in words).strip("-")
         ends = [suffix for suffix in (_SUFFIXES[kind],) if suffix]
         room = rule.length[1] - sum(len(glue) + len(end) for end in ends)
-        if kind in _UNIQUE or len(base) > room or not base[:1].isalpha():
+        unique = kind in _UNIQUE or (kind in _HELD and self.seed)
+        if unique or len(base) > room or not base[:1].isalpha():
             ends.append(self.hash)
             room -= len(glue) + _HASH
         head = base[:room].rstrip("-")
@@ -96,6 +100,11 @@ class ArmId:
         """The id as ARM writes it."""
         group = f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}"
         return f"{group}/providers/{self.type}/{self.name}"
+
+
+def unique_name(name: str, moment: str | None) -> str:
+    """Compute a name that no earlier life of a stack has had, from the moment at which this one began."""
+    return f"{name}-{hashlib.sha256(moment.encode()).hexdigest()[:_HASH]}" if moment else name
 
 
 def environment_name(repository: str) -> str:

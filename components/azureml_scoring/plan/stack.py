@@ -44,11 +44,6 @@ class EndpointPlan:
     mounts: Mapping[str, MountPlan] = field(default_factory=dict)
     """Model and code by deployment."""
 
-    @property
-    def has_mounts(self) -> bool:
-        """Whether any deployment mounts a model or code."""
-        return any(mount.model or mount.code for mount in self.mounts.values())
-
 
 @dataclass(frozen=True)
 class StackPlan:

@@ -338,9 +338,9 @@ class Arm:
                 raise
             return None
 
-    def list_all(self, path: str, version: str) -> Iterator[dict[str, Any]]:
+    def list_all(self, path: str, version: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Read a list with all its pages; what does not exist is an empty list."""
-        page = self.get(path, version) or {}
+        page = self.get(path, version, query) or {}
         while True:
             yield from page.get("value") or []
             if not (link := page.get("nextLink")):

@@ -27,6 +27,7 @@ from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import kept_tags
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.values import Properties
+from azureml_scoring.provider.version_use import keeps_version
 from azureml_scoring.settings.arguments import AssetVersionArgs, CodeVersionArgs, ModelVersionArgs
 
 STORAGE_API = "2023-05-01"
@@ -101,10 +102,10 @@ class AssetVersion(Resource[InputsT]):
         return ReadResult(resource_id, state, {**inputs, **state})
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
-        """Archive it: deployments may still run with it, and its number is never used again."""
+        """Archive it, unless a deployment runs it: its number is never used again."""
         del olds
         document = context.arm.get(resource_id, ML_API)
-        if document is None or document["properties"].get("isArchived"):
+        if document is None or document["properties"].get("isArchived") or keeps_version(context, resource_id):
             return
         properties = {**_writable(document["properties"]), "isArchived": True}
         try:

@@ -15,6 +15,7 @@ from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import kept_tags, last
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.values import Properties
+from azureml_scoring.provider.version_use import keeps_version
 from azureml_scoring.settings.arguments import EnvironmentVersionArgs
 from azureml_scoring.settings.section import from_document, to_document
 
@@ -65,9 +66,9 @@ class EnvironmentVersion(Resource[EnvironmentVersionArgs]):
         return ReadResult(resource_id, current, {**inputs, **current})
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
-        """Archive it: deployments may still point at it, and Azure keeps the number for ever."""
+        """Archive it, unless a deployment runs it: Azure keeps the number for ever."""
         document = context.arm.get(resource_id, ML_API)
-        if document is None or document["properties"].get("isArchived"):
+        if document is None or document["properties"].get("isArchived") or keeps_version(context, resource_id):
             return
         current = document["properties"]
         properties = {key: value for key, value in current.items() if key in WRITABLE and value not in (None, "")}

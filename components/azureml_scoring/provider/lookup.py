@@ -1,20 +1,24 @@
-"""Look-ups by another key than the ARM id: a registry by its address, a password by its secret's URL.
+"""Look-ups before the first resource: a registry by its address, a password by its secret's URL, deleted resources.
 
-Owns: the search through the subscriptions that the caller can see, and the reading of a vault's secret. Refuses to own:
-changing anything.
+Owns: the search through the subscriptions that the caller can see, the reading of a vault's secret, and what a
+subscription has of vaults and workspaces that were deleted. Refuses to own: changing anything.
 https://learn.microsoft.com/rest/api/containerregistry/registries/list
 https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret
+https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted
 """
 
+from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
-from azureml_scoring.provider.arm import Arm, error_of, json_object, request_name
+from azureml_scoring.provider.arm import ML_API, Arm, ArmError, error_of, json_object, request_name
 from azureml_scoring.provider.errors import ResourceError
 
 SUBSCRIPTIONS_API = "2022-12-01"
 REGISTRIES_API = "2023-07-01"
 VAULT_API = "7.4"
+VAULTS_API = "2023-07-01"
 PUBLIC_VAULTS = "vault.azure.net"
 
 
@@ -53,3 +57,27 @@ def secret_at(arm: Arm, field: str, url: str) -> str:
         remedy = "give the deployer the role Key Vault Secrets User on it"
         raise ResourceError(f'{field} = "{url}": HTTP {response.status_code}; {remedy}; {reason}')
     return value
+
+
+def deleted_vault(arm: Arm, subscription: str, name: str) -> dict[str, Any] | None:
+    """Return the deleted vault that holds a name."""
+    path = f"/subscriptions/{subscription}/providers/Microsoft.KeyVault/deletedVaults"
+    return next((each for each in _visible(arm, path, VAULTS_API) if each["name"].lower() == name.lower()), None)
+
+
+def workspaces(arm: Arm, subscription: str) -> list[dict[str, Any]]:
+    """Return all workspaces of a subscription. Deleted ones are among them, which a GET does not find.
+
+    https://github.com/Azure/azure-powershell/issues/28286
+    """
+    path = f"/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/workspaces"
+    return list(_visible(arm, path, ML_API))
+
+
+def _visible(arm: Arm, path: str, version: str) -> Iterator[dict[str, Any]]:
+    """List what the caller may see: rights on one resource group alone show nothing of the subscription."""
+    try:
+        yield from arm.list_all(path, version)
+    except ArmError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise

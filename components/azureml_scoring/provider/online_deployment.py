@@ -1,18 +1,24 @@
 """OnlineDeployment: instances of one environment behind an endpoint.
 
 Owns: the deployment's body and the wait for it. Refuses to own: which share of the traffic it gets (`EndpointTraffic`),
-the role that lets its identity pull (`pull_grant` is only waited for), and the count of instances where Azure sets it:
-`autoscaled` by Azure Monitor, `scaleSettings` by the cluster.
+the roles of its identity (`pull_grant`), and the count of instances where Azure sets it: `autoscaled` by Azure Monitor,
+`scaleSettings` by the cluster.
 
 What Azure does that matters here: a deployment whose first provisioning failed cannot be repaired, only deleted and
-made anew; one that still gets traffic cannot be deleted.
+made anew; one that still gets traffic cannot be deleted. A new role takes up to ten minutes to take effect, and nothing
+but a pull shows whether it has: a deployment that was refused in that time is tried again.
 
 ARM: Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments.
 https://learn.microsoft.com/rest/api/azureml/online-deployments
+https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symptom---role-assignment-changes-are-not-being-detected
 """
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
 from azureml_scoring.provider.arm import ML_API, Arm, ArmError, Progress, clean, log_states, state_of
 from azureml_scoring.provider.errors import ResourceError
@@ -22,12 +28,24 @@ from azureml_scoring.provider.fields import (
     last,
 )
 from azureml_scoring.provider.framework import Context, Diff, Outputs, ReadResult, Resource
+from azureml_scoring.provider.role_assignment import AUTHORIZATION_API
 from azureml_scoring.provider.traffic_split import TrafficSplit, put_traffic, read_traffic
 from azureml_scoring.provider.values import Properties
 from azureml_scoring.settings.arguments import CONTENT_TAG, OnlineDeploymentArgs
 from azureml_scoring.settings.section import from_document, to_document
 
 _ASSETS = ("modelId", "modelMountPath", "codeId", "scoringScript", "kind")
+_ROLE_SECONDS: Final = 900.0
+"""Age of a role, in seconds, from which on a refusal is believed: half as long again as Azure says that it takes."""
+_RETRY_SECONDS: Final = 15.0
+_REFUSED: Final = re.compile(
+    r"(?i)pull permission|authoriz|role assignment|ACR(Secret|Token)|registry (is|isn't) private"
+)
+"""Texts of a deployment whose identity may not read the registry or the storage.
+https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints
+https://github.com/MicrosoftDocs/azure-docs/issues/107890
+https://github.com/Azure/azure-sdk-for-python/issues/33611
+"""
 
 
 class OnlineDeploymentOutputs(Outputs):
@@ -61,7 +79,7 @@ class OnlineDeployment(Resource[OnlineDeploymentArgs]):
             )
             _remove(context, inputs.path)
             existing = None
-        _put(context, inputs, _count(existing))
+        _put(context, inputs, _count(existing), first=existing is None)
         return inputs.path, OnlineDeploymentOutputs()
 
     def _update(
@@ -146,15 +164,62 @@ def seen(ours: object, theirs: object) -> Any:  # noqa: ANN401 - JSON
     return theirs
 
 
-def _put(context: Context, inputs: OnlineDeploymentArgs, current: int | None = None) -> None:
-    name = inputs.deployment_name
-    try:
-        context.arm.put(inputs.path, ML_API, body(inputs, current), _progress(context, name))
-    except ArmError as error:
-        said = _container_says(context.arm, inputs.path)
-        log = f"; the container says: {said}" if said else ""
-        msg = f"deployment {name} of endpoint {last(inputs.endpoint_id)}: {error.code}: {error.message}{log}"
-        raise ResourceError(msg) from None
+def _put(context: Context, inputs: OnlineDeploymentArgs, current: int | None, *, first: bool = False) -> None:
+    """PUT it, and again while its identity's roles are too new for a refusal to be believed; `first`: it is new."""
+    name, arm = inputs.deployment_name, context.arm
+    while True:
+        begun = arm.clock()
+        try:
+            arm.put(inputs.path, ML_API, body(inputs, current), _progress(context, name))
+        except ArmError as error:
+            roles = _roles(arm, inputs) if _is_refusal(error) else {}
+            age = _age(roles)
+            if age is None or age - (arm.clock() - begun) >= _ROLE_SECONDS:
+                raise _failure(arm, inputs, error, [id_ for id_, created in roles.items() if created is None]) from None
+            context.log(
+                f"deployment {name}: {error.code}: its identity is not let in yet; a new role takes up to 10 minutes "
+                f"to take effect, and its newest is {age:.0f} s old: trying again in {_RETRY_SECONDS:.0f} s"
+            )
+        else:
+            return
+        arm.sleep(_RETRY_SECONDS)
+        if first:
+            _remove(context, inputs.path)
+
+
+def _is_refusal(error: ArmError) -> bool:
+    """Tell whether the deployment's identity was not let in; neither the deployer, nor a user of the container."""
+    ours = error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or error.code == "ResourceNotReady"
+    return not ours and bool(_REFUSED.search(f"{error.code} {error.message}"))
+
+
+def _roles(arm: Arm, inputs: OnlineDeploymentArgs) -> dict[str, str | None]:
+    """Return when the roles of its identity were assigned, by id; None for one that is gone.
+
+    Those that Azure ML assigns itself are as old as the endpoint.
+    """
+    endpoint = arm.get(inputs.endpoint_id, ML_API) or {}
+    roles: dict[str, str | None] = {}
+    if created := (endpoint.get("systemData") or {}).get("createdAt"):
+        roles[inputs.endpoint_id] = str(created)
+    for id_ in (inputs.pull_grant or "").split():
+        assignment = arm.get(id_, AUTHORIZATION_API)
+        roles[id_] = str(assignment["properties"]["createdOn"]) if assignment else None
+    return roles
+
+
+def _age(roles: Mapping[str, str | None]) -> float | None:
+    """Return the age of the newest role in seconds; None where waiting is no use: one is gone, or none is known."""
+    made = [datetime.fromisoformat(created) for created in roles.values() if created]
+    return (datetime.now(UTC) - max(made)).total_seconds() if made and len(made) == len(roles) else None
+
+
+def _failure(arm: Arm, inputs: OnlineDeploymentArgs, error: ArmError, gone: Sequence[str]) -> ResourceError:
+    said = _container_says(arm, inputs.path)
+    log = f"; the container says: {said}" if said else ""
+    remedy = f"; {', '.join(gone)} was taken away: run up with --refresh" if gone else ""
+    where = f"deployment {inputs.deployment_name} of endpoint {last(inputs.endpoint_id)}"
+    return ResourceError(f"{where}: {error.code}: {error.message}{log}{remedy}")
 
 
 def _container_says(arm: Arm, path: str) -> str:

@@ -12,6 +12,7 @@ from azureml_scoring.provider.image_pin import ImagePin
 from azureml_scoring.provider.online_deployment import OnlineDeployment
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
 from azureml_scoring.provider.registry_attachment import RegistryAttachment
+from azureml_scoring.provider.role_assignment import RoleAssignment
 
 _ALL: tuple[Resource[Any], ...] = (
     ImageBuild(),
@@ -24,6 +25,7 @@ _ALL: tuple[Resource[Any], ...] = (
     OnlineDeployment(),
     EndpointTraffic(),
     RegistryAttachment(),
+    RoleAssignment(),
 )
 
 RESOURCES: dict[str, Resource[Any]] = {resource.token: resource for resource in _ALL}

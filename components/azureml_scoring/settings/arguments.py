@@ -214,6 +214,19 @@ class RegistryAttachmentArgs(ResourceArgs):
     """ARM id of the registry."""
 
 
+class RoleAssignmentArgs(ResourceArgs):
+    """Who gets which role where."""
+
+    scope: In[str]
+    """ARM id of what the role is for."""
+    principal_id: In[str]
+    """Object id of a managed identity or service principal."""
+    role_definition_id: In[str]
+    """ARM id of the role's definition."""
+    assignment_name: In[str]
+    """Name of the assignment, a GUID; not used where the principal has the role already."""
+
+
 @derived(ENDPOINT, EndpointSettings)
 class OnlineEndpointArgs(ResourceArgs):
     """Name, region, authentication and identity of an endpoint (ARM `OnlineEndpoint`)."""
@@ -277,7 +290,7 @@ class OnlineDeploymentArgs(ResourceArgs):
     autoscaled: In[Annotated[bool | None, Only("managed", "Azure Monitor scales managed deployments only")]] = OPTIONAL
     """Whether Azure Monitor sets the count; instanceCount is then only the first one."""
     pull_grant: In[str | None] = OPTIONAL
-    """Id of the role assignment that lets the image be pulled; only waited for."""
+    """Ids of the role assignments that let the image be pulled, with blanks between them; they are waited for."""
     tags: In[Annotated[rules.Tags | None, Arm(DEPLOYMENT, "tags")]] = OPTIONAL
     """Tags of the deployment."""
     instance_type: In[str | None] = OPTIONAL

@@ -71,6 +71,9 @@ class EndpointSettings(Section):
     """The cluster to attach, where the workspace has no compute of it yet."""
     diagnostics: DiagnosticsSettings | None = None
     """Logs for Log Analytics."""
+    identity: rules.IdentityId | None = None
+    """ARM id of an existing user-assigned identity that the endpoint runs as and pulls its image with; an identity of
+    its own, system-assigned, by default. It gets the roles that it needs unless it has them."""
     auth: Annotated[
         Literal["key", "aml-token", "aad-token"],
         Arm(

@@ -17,10 +17,11 @@ class RegistrySettings(Section):
 
     mode: Literal["workspace", "standalone", "public", "private"] = "standalone"
     """`workspace`: the workspace's own registry; `standalone`: one beside it; `public`: one that is read without
-    credentials; `private`: one that is read with a user name and a password."""
+    credentials; `private`: one that is read with a user name and a password, from which images are imported into the
+    workspace's own."""
     id: rules.RegistryId | None = None
-    """ARM id of an existing standalone registry; without it one is created. In mode workspace, with `workspace.id`:
-    the registry that the workspace has, or gets where it has none; it keeps it after `destroy`."""
+    """ARM id of an existing standalone registry; without it one is created. In modes workspace and private, with
+    `workspace.id`: the registry that the workspace has, or gets where it has none; it keeps it after `destroy`."""
     login_server: rules.RegistryAddress | None = None
     """Address of an existing standalone Azure registry, instead of its ARM id; searched in all visible
     subscriptions."""
@@ -62,6 +63,9 @@ class WorkspaceSettings(Section):
     """Whether nobody can purge the deleted vault before its retention ends; it cannot be turned off again."""
     soft_delete_days: Annotated[int, Field(ge=7, le=90), Arm(VAULT, "properties.softDeleteRetentionInDays")] = 7
     """Days for which a deleted vault and its secrets can be recovered."""
+    recover: bool = False
+    """Bring a deleted vault of this name back, with the secrets it had, instead of refusing the name. Azure Resource
+    Manager cannot bring a deleted workspace back."""
 
 
 class PasswordSettings(Section):
@@ -72,10 +76,11 @@ class PasswordSettings(Section):
 
 
 class PrincipalSettings(Section):
-    """The identity that pulls the image."""
+    """The identity that may pull the image, besides the endpoint's own."""
 
     kind: Literal["service-principal", "managed-identity", "none"] | None = None
-    """`service-principal` by default for a standalone registry, else `none`."""
+    """`service-principal`, by default for a standalone registry: for clusters, pipelines and people;
+    `managed-identity`: the endpoint runs as it, too; `none`: the endpoint's identity alone."""
     passwords: dict[rules.PasswordName, PasswordSettings] = {}
     """The service principal's passwords by name, two at most: both exist while one takes over from the other. One
     named `first` by default."""

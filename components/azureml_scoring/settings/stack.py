@@ -22,7 +22,7 @@ class StackSettings(Section):
     workspace: WorkspaceSettings = WorkspaceSettings()
     """The Azure ML workspace and what Azure demands beside it."""
     principal: PrincipalSettings = PrincipalSettings()
-    """The identity that pulls the image."""
+    """The identity that may pull the image, besides the endpoint's own."""
     image: ImageSettings | None = None
     """Which image serves; needed unless `environment` is written."""
     environment: EnvironmentSettings | None = None
@@ -38,7 +38,8 @@ class StackSettings(Section):
     tags: rules.Tags = {}
     """Tags of every resource that can have them."""
     name_seed: Annotated[str, Field(max_length=64)] = ""
-    """Any text; another one gives other world-wide unique names, for when one is taken."""
+    """Any text; another one gives registry, storage account, vault, workspace and endpoint other names, for when one is
+    taken, or held by what was deleted."""
 
 
 class ScoringStackArgs(StackSettings):

@@ -16,6 +16,8 @@ from azureml_scoring.settings.rules import MIRROR_LIMIT, RULES, WHOLE, seconds_o
 from azureml_scoring.settings.section import Only, marker
 from azureml_scoring.settings.stack import StackSettings
 
+_WORKSPACES_OWN: Final = ("workspace", "private")
+"""Modes in which images lie in the workspace's own registry."""
 _READ_ONLY: Final = ("public", "private")
 """Modes in which the registry belongs to others: nothing is created there."""
 _PASSWORDS_AT_ONCE: Final = 2
@@ -71,7 +73,7 @@ def _registry(settings: At) -> Iterator[str]:
     registry, workspace = settings.registry, settings.workspace
     mode = registry.mode()
     yield from _existing_registry(registry, workspace)
-    existing = registry.id or registry.login_server or (mode == "workspace" and workspace.id)
+    existing = registry.id or registry.login_server or (mode in _WORKSPACES_OWN and workspace.id)
     for field in (registry.name, registry.sku):
         if field and mode in _READ_ONLY:
             yield field.refused(f"mode {mode} makes no registry; take it out")
@@ -87,11 +89,11 @@ def _registry(settings: At) -> Iterator[str]:
 def _existing_registry(registry: At, workspace: At) -> Iterator[str]:
     """Check how an existing registry is named: by one field, and where a mode takes one."""
     mode = registry.mode()
-    if registry.id and mode == "workspace" and not workspace.id:
+    if registry.id and mode in _WORKSPACES_OWN and not workspace.id:
         yield registry.id.refused(
-            "mode workspace takes none unless workspace.id names an existing one; write registry.mode: standalone"
+            f"mode {mode} takes none unless workspace.id names an existing one; write registry.mode: standalone"
         )
-    elif registry.id and mode in _READ_ONLY:
+    elif registry.id and mode == "public":
         yield registry.id.refused(f"mode {mode} takes none; write registry.mode: standalone")
     if registry.login_server and mode != "standalone":
         yield registry.login_server.refused(f"mode {mode} takes none; write registry.mode: standalone")
@@ -142,11 +144,12 @@ def _principal(settings: At, now: datetime) -> Iterator[str]:
         ("workspace", "service-principal"): (
             "the workspace's own registry takes no credentials; write none, or managed-identity"
         ),
-        ("standalone", "none"): "a standalone registry is private; write service-principal or managed-identity",
     }
     remedies |= {(each, "managed-identity"): remedies[each, "service-principal"] for each in _READ_ONLY}
     if remedy := remedies.get((mode, kind)):
         yield principal.kind.refused(remedy, kind)
+    elif settings.endpoint.identity and kind == "managed-identity":
+        yield settings.endpoint.identity.refused("principal.kind managed-identity makes one; take out one of them")
     yield from _passwords(principal, kind, now)
 
 

@@ -329,10 +329,10 @@ class ArmHandler(ResourceHandler):
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
         """DELETE; gone already is fine. Of a secret through its vault's data plane, as the provider's source has it.
 
-        https://github.com/pulumi/pulumi-azure-native (provider/pkg/resources/customresources)
+        https://github.com/pulumi/pulumi-azure-native/blob/master/provider/pkg/resources/customresources/custom_keyvault.go
         """
         try:
-            if self._azure.options.data_plane_deletes == "on" and self.spec.token == _SECRET:
+            if self.spec.token == _SECRET:
                 vault = self._azure.find(id_.rpartition("/secrets/")[0])
                 keyvault.delete_secret(self._azure, self._principal, vault, id_.rpartition("/")[2])
                 return

@@ -10,7 +10,7 @@ import time
 import uuid
 from typing import Any
 
-from emulator.core.azure import Azure, ResourceType
+from emulator.core.azure import Azure, Request, ResourceType
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import ASSIGNMENTS, ROLES
@@ -189,18 +189,12 @@ class RoleDefinition(ResourceType):
         if role is None:
             raise AzureError(404, "RoleDefinitionDoesNotExist", f"The role definition '{id_.name}' does not exist.")
         whole = ResourceId.parse(definition(self.azure, id_.name.lower()))
-        permissions = {
-            "actions": list(role.actions),
-            "notActions": list(role.without),
-            "dataActions": list(role.data),
-            "notDataActions": [],
-        }
         properties = {
             "roleName": role.name,
             "type": "BuiltInRole",
             "description": role.name,
             "assignableScopes": ["/"],
-            "permissions": [permissions],
+            "permissions": [role.permissions],
         }
         return Document(whole, {"id": whole.path, "name": whole.name, "type": self.type, "properties": properties})
 
@@ -215,6 +209,21 @@ class RoleDefinition(ResourceType):
             )
         roles = [self.read(ResourceId.parse(definition(self.azure, role))) for role in ROLES]
         return [role for role in roles if all(role.properties["roleName"].lower() == name.lower() for name in names)]
+
+
+class Permissions(ResourceType):
+    """Microsoft.Authorization/permissions: what the caller may do at a scope, by each of its roles.
+
+    https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource
+    """
+
+    type = "Microsoft.Authorization/permissions"
+
+    def listed(self, scope: ResourceId, request: Request) -> dict[str, Any]:
+        """The caller's roles at the scope (404 where that does not exist)."""
+        self.azure.find(scope.path)
+        roles = self.azure.access.roles_of(request.principal.object_id, scope)
+        return {"value": [role.permissions for role in roles]}
 
 
 def _is_guid(text: str) -> bool:

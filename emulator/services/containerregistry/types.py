@@ -30,6 +30,7 @@ from emulator.services.containerregistry import data as imports
 from emulator.services.containerregistry import jobs as tasks
 from emulator.services.containerregistry.access import REGISTRIES
 from emulator.services.managedidentity import access as identity
+from emulator.services.resources.types import quota_id
 
 _NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
 #: registries@2025-04-01 of bicep-types-az has no role assignment mode, azure-mgmt-containerregistry 2025-11-01 has one.
@@ -40,6 +41,8 @@ _BEFORE_ANONYMOUS = frozenset(
     for each in api_versions.versions(REGISTRIES)
     if each < "2020-11-01-preview" or (each < "2025-04-01" and "preview" not in each)
 )
+#: https://learn.microsoft.com/azure/cost-management-billing/costs/understand-cost-mgt-data
+_FREE_OFFERS = frozenset({"FreeTrial_2014-09-01", "AzureForStudents_2018-01-01"})
 _SKUS = ("Basic", "Standard", "Premium")
 _PASSWORDS = ("password", "password2")
 _MOST_KEPT = 365
@@ -209,6 +212,7 @@ class Registry(ResourceType):
         return Response(200, tasks.upload_url(self.azure, document))
 
     def _schedule(self, document: Document, request: Request) -> Response:
+        _check_offer(self.azure, document)
         return Response(200, self.azure.serving(Runs).agent.schedule(document, request))
 
     def _import(self, document: Document, request: Request) -> Response:
@@ -368,6 +372,21 @@ def _properties(new: Document, sku: str) -> dict[str, Any]:
             " For more information, please visit https://aka.ms/acr/private-link.",
         )
     return properties
+
+
+def _check_offer(azure: Azure, registry: Document) -> None:
+    """Refuse runs in subscriptions that live on free credits.
+
+    https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
+    The words are a recorded answer's: https://github.com/Azure-Samples/azure-search-openai-demo/issues/2220
+    """
+    if quota_id(azure) in _FREE_OFFERS:
+        raise AzureError(
+            400,
+            "TasksOperationsNotAllowed",
+            f"ACR Tasks requests for the registry {registry.id.name} and {registry.id.subscription} are not permitted."
+            " Please file an Azure support request at http://aka.ms/azuresupport for assistance.",
+        )
 
 
 def _password() -> str:

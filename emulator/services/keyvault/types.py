@@ -1,7 +1,7 @@
 """Key vaults and the control plane's write-only view of their secrets.
 
-Owns Microsoft.KeyVault/vaults and vaults/secrets. What Resource Manager deletes is gone, its name free: soft delete is
-simplified here. Reading secrets is the data plane's (`keyvault.data`).
+Owns Microsoft.KeyVault/vaults, the deleted ones, and vaults/secrets. Reading and deleting secrets is the data plane's
+(`keyvault.data`).
 https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults
 """
 
@@ -96,7 +96,8 @@ class Vault(ResourceType):
             "softDeleteRetentionInDays": previous.get("softDeleteRetentionInDays", 90),
             "publicNetworkAccess": "Enabled",
             "accessPolicies": previous.get("accessPolicies", []),
-            **{key: value for key, value in requested.items() if value is not None},
+            # `createMode` is write-only: it says how, and is no part of the vault.
+            **{key: value for key, value in requested.items() if value is not None and key != "createMode"},
             "enableRbacAuthorization": uses_roles,
             "sku": {"family": "A", "name": one_of("properties.sku.name", str(sku["name"]), ("standard", "premium"))},
             "vaultUri": f"{uri_of(self.azure, name)}/",
@@ -126,10 +127,9 @@ class Vault(ResourceType):
         https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview
         """
         del query
-        if self.azure.options.soft_delete == "on":
-            days = int(document.properties["softDeleteRetentionInDays"])
-            secrets = [child for child in children if child.id.type.lower() == SECRETS.lower()]
-            self.bin.add(document.id.name, document, secrets, days)
+        days = int(document.properties["softDeleteRetentionInDays"])
+        secrets = [child for child in children if child.id.type.lower() == SECRETS.lower()]
+        self.bin.add(document.id.name, document, secrets, days)
 
     @staticmethod
     def _recovered(new: Document, deleted: Deleted) -> Document:
@@ -283,12 +283,11 @@ class Secret(ResourceType):
 
         https://learn.microsoft.com/rest/api/keyvault/keyvault/secrets (there is no DELETE)
         """
-        if self.azure.options.data_plane_deletes == "on":
-            raise AzureError(
-                405,
-                "MethodNotAllowed",
-                f"The HTTP method DELETE is not supported for the secret '{document.id.name}': use the data plane.",
-            )
+        raise AzureError(
+            405,
+            "MethodNotAllowed",
+            f"The HTTP method DELETE is not supported for the secret '{document.id.name}': use the data plane.",
+        )
 
 
 def _moment(seconds: int) -> str:

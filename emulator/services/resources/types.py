@@ -13,10 +13,13 @@ from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.locations import REGIONS
+from emulator.core.soft_delete import RecycleBin
 from emulator.core.store import Document
 
 SUBSCRIPTIONS = "Microsoft.Resources/subscriptions"
 GROUPS = "Microsoft.Resources/resourceGroups"
+_WITHOUT_TYPES = ("Microsoft.Cdn", "Microsoft.PolicyInsights")
+"""Providers that others need registered, and of which nothing is served here."""
 _LISTED = ("id", "name", "type", "location", "tags", "kind", "sku", "identity", "managedBy", "plan", "zones")
 _FILTERS = ("resourceType", "name", "resourceGroup", "location", "tagName", "tagValue")
 _TERM = re.compile(r"(\w+) eq '([^']*)'")
@@ -42,10 +45,24 @@ def make_subscription(azure: Azure, subscription: str = "", title: str = "Local 
     return id_
 
 
+def quota_id(azure: Azure) -> str:
+    """The offer of the subscriptions."""
+    return str(azure.faults.get("quota-id") or "Local_2014-09-01")
+
+
 class Subscription(ResourceType):
-    """Microsoft.Resources/subscriptions: can be read."""
+    """Microsoft.Resources/subscriptions: can be read.
+
+    Fault: `quota-id` (the offer, such as FreeTrial_2014-09-01).
+    https://learn.microsoft.com/rest/api/resources/subscriptions/get
+    """
 
     type = SUBSCRIPTIONS
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """With the offer that the fault `quota-id` sets."""
+        policies = document.body["subscriptionPolicies"]
+        return {**document.body, "subscriptionPolicies": {**policies, "quotaId": quota_id(self.azure)}}
 
     def check_envelope(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
         """Refuse every PUT and PATCH."""
@@ -144,7 +161,7 @@ class Locations(ResourceType):
 
 
 class Providers(ResourceType):
-    """The resource providers of a subscription, all registered, and their actions on names.
+    """The resource providers of a subscription, all registered at first, and their actions on names.
 
     https://learn.microsoft.com/rest/api/resources/providers
     """
@@ -154,19 +171,21 @@ class Providers(ResourceType):
     def collection(self, scope: ResourceId, query: dict[str, str]) -> dict[str, Any]:
         """All providers that this local Azure has types of."""
         del query
-        namespaces = sorted({name.partition("/")[0] for name in self.azure.types})
+        namespaces = sorted({name.partition("/")[0] for name in self.azure.types} | set(_WITHOUT_TYPES))
         return {"value": [self.provider(scope, namespace) for namespace in namespaces]}
 
     def provider(self, scope: ResourceId, namespace: str) -> dict[str, Any]:
         """One provider with its types (404 where there is none)."""
         types = [name for name in self.azure.types if name.partition("/")[0].lower() == namespace.lower()]
-        if not types:
+        known = [*types, *(each for each in _WITHOUT_TYPES if each.lower() == namespace.lower())]
+        if not known:
             raise AzureError(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
-        namespace = types[0].partition("/")[0]
+        namespace = known[0].partition("/")[0]
+        is_registered = not self.azure.is_unregistered(scope.subscription, namespace)
         return {
             "id": f"{scope.path}/providers/{namespace}",
             "namespace": namespace,
-            "registrationState": "Registered",
+            "registrationState": "Registered" if is_registered else "NotRegistered",
             "registrationPolicy": "RegistrationRequired",
             "resourceTypes": [
                 {
@@ -180,16 +199,32 @@ class Providers(ResourceType):
         }
 
     def perform(self, scope: ResourceId, namespace: str, action: str, body: dict[str, Any]) -> dict[str, Any]:
-        """`register`, and `checkNameAvailability` of registries, vaults and storage accounts."""
+        """`register`, `unregister`, and `checkNameAvailability` of registries, vaults and storage accounts."""
         if action.lower() in {"register", "unregister"}:
-            return self.provider(scope, namespace)
+            return self._register(scope, namespace, registered=action.lower() == "register")
         if action.lower() != "checknameavailability":
             raise AzureError(404, "NotFound", f"'{action}' is not an action of {namespace}")
         name, type_ = str(body.get("name") or ""), str(body.get("type") or "")
         taken = any(each.id.name.lower() == name.lower() for each in self.azure.store.of_type(type_))
+        taken = taken or RecycleBin(self.azure.store, type_).get(name) is not None
         if not taken:
             return {"nameAvailable": True}
         return {"nameAvailable": False, "reason": "AlreadyExists", "message": f"The name {name} is already in use."}
+
+    def _register(self, scope: ResourceId, namespace: str, *, registered: bool) -> dict[str, Any]:
+        """Register a provider, or take that back while the subscription has no resource of it.
+
+        https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types
+        """
+        provider = self.provider(scope, namespace)
+        types = [f"{provider['namespace']}/{each['resourceType']}" for each in provider["resourceTypes"]]
+        if not registered and any(self.azure.store.of_type(each, scope) for each in types):
+            # The rule is documented, its code is not.
+            raise AzureError(
+                409, "Conflict", f"The subscription has resources of '{provider['namespace']}'; delete them first."
+            )
+        self.azure.register(scope.subscription, namespace, registered=registered)
+        return self.provider(scope, namespace)
 
 
 def _is_listed(document: Document) -> bool:

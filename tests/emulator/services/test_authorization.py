@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from emulator.core.errors import AzureError
+from emulator.core.rbac import Principal
 from emulator.services.authorization import types as authorization
 from emulator.services.graph import data as graph
 from tests.emulator.conftest import InProcessAzure
@@ -117,3 +118,19 @@ def test_an_assignment_goes_with_the_resource_it_was_made_on(local: InProcessAzu
     local.ask("DELETE", account)
     with pytest.raises(AzureError, match="ResourceNotFound"):
         local.ask("GET", path)
+
+
+def _permissions(local: InProcessAzure, who: Principal, scope: str) -> Any:  # noqa: ANN401 - JSON
+    return local.ask("GET", f"{scope}/providers/Microsoft.Authorization/permissions", who=who)["value"]
+
+
+def test_a_caller_reads_its_own_permissions_at_a_scope(local: InProcessAzure) -> None:
+    principal = local.service_principal()
+    with pytest.raises(AzureError, match=r"Microsoft[.]Authorization/permissions/read"):
+        _permissions(local, principal, local.group)
+    local.ask("PUT", _path(), _assignment(local, principal.object_id, READER))
+    (reader,) = _permissions(local, principal, local.group)
+    assert (reader["actions"], reader["notActions"]) == (["*/read"], [])
+    assert [each["actions"] for each in _permissions(local, local.deployer, local.group)] == [["*"]]
+    with pytest.raises(AzureError, match="ResourceGroupNotFound"):
+        _permissions(local, local.deployer, f"{local.group}-none")

@@ -19,8 +19,9 @@ import pytest
 from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 
 from tests.conftest import PATIENCE, ROOT, Cloud
-from tests.registries import PULL, ServicePrincipal
-from tests.scoring import Endpoint, Stage, make_image, stage, until
+from tests.modes import registry_of_its_own
+from tests.registries import PULL, STORAGE_READER, assign
+from tests.scoring import Endpoint, Stage, make_image, push, stage, until
 
 
 @pytest.fixture(scope="module")
@@ -64,48 +65,54 @@ def test_a_deployment_answers_once_traffic_is_sent_to_it_and_leaves_nothing(scen
 def test_a_pull_without_the_role_fails_and_names_principal_and_role(scene: Stage) -> None:
     with scene.endpoint() as endpoint:
         cloud = scene.cloud
+        own = cloud.ask("GET", endpoint.id).json()["identity"]["principalId"]
         assignments = f"{scene.registry.id}/providers/Microsoft.Authorization/roleAssignments"
         held = [
-            each["id"]
-            for each in cloud.ask("GET", assignments).json()["value"]
-            if each["properties"]["principalId"] == scene.puller.object_id
+            each for each in cloud.ask("GET", assignments).json()["value"] if each["properties"]["principalId"] == own
         ]
-        for each in held:
-            assert cloud.ask("DELETE", each).is_success
-        try:
-            text = _error(endpoint.deploy())
-        finally:
-            scene.registry.grant(scene.puller, PULL)
-        assert text.startswith("ImagePullFailure: Deployment 'blue'")
-        for part in (scene.puller.app_id, scene.puller.object_id, "lacks role 'AcrPull'", scene.registry.id):
+        assert len(held) == 1, "Azure ML lets the endpoint's own identity read the workspace's registry"
+        assert cloud.ask("DELETE", held[0]["id"]).is_success
+        text = _error(endpoint.deploy())
+        assert text.startswith("BadArgument: Endpoint identity does not have pull permission on the registry.")
+        for part in (own, "Deployment 'blue'", "lacks role 'AcrPull'", scene.registry.id):
             assert part in text
-        assert scene.puller.secret not in text
         refused = endpoint.ask_deploy()
         assert refused.status_code == 400
         assert "unrecoverable state. Delete and re-create." in refused.text
         cloud.finish(cloud.ask("DELETE", f"{endpoint.id}/deployments/blue"))
+        assign(cloud, scene.registry.id, own, PULL)
         assert endpoint.deploy()["status"] == "Succeeded"
 
 
-def test_a_user_assigned_identity_with_the_role_pulls(scene: Stage) -> None:
+def test_a_user_assigned_identity_needs_a_role_on_the_registry_and_one_on_the_storage(scene: Stage) -> None:
     cloud, group = scene.cloud, scene.workspace.split("/providers/", maxsplit=1)[0]
     path = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller"
     made = cloud.put(path, {"location": "westeurope"})["properties"]
-    identity = {"type": "UserAssigned", "userAssignedIdentities": {path: {}}}
-    connection = f"{scene.workspace}/connections/registry"
-    kept = cloud.ask("POST", f"{connection}/listsecrets").json()["properties"]
-    assert cloud.ask("DELETE", connection).is_success
-    try:
-        with scene.endpoint(identity) as endpoint:
-            text = _error(endpoint.deploy())
-            assert "ImagePullFailure" in text
-            assert made["clientId"] in text
-            assert "lacks role 'AcrPull'" in text
-            cloud.finish(cloud.ask("DELETE", f"{endpoint.id}/deployments/blue"))
-            scene.registry.grant(ServicePrincipal(made["principalId"], made["clientId"], ""), PULL)
-            assert endpoint.deploy()["status"] == "Succeeded"
-    finally:
-        cloud.put(connection, {"properties": kept})
+    with scene.endpoint({"type": "UserAssigned", "userAssignedIdentities": {path: {}}}) as endpoint:
+        text = _error(endpoint.deploy())
+        assert text.startswith("BadArgument: Endpoint identity does not have pull permission on the registry.")
+        assert made["clientId"] in text
+        assert "lacks role 'AcrPull'" in text
+        cloud.finish(cloud.ask("DELETE", f"{endpoint.id}/deployments/blue"))
+        assign(cloud, scene.registry.id, made["principalId"], PULL)
+        assert "lacks role 'Storage Blob Data Reader'" in _error(endpoint.deploy())
+        cloud.finish(cloud.ask("DELETE", f"{endpoint.id}/deployments/blue"))
+        storage = cloud.ask("GET", scene.workspace).json()["properties"]["storageAccount"]
+        assign(cloud, storage, made["principalId"], STORAGE_READER)
+        assert endpoint.deploy()["status"] == "Succeeded"
+
+
+def test_credentials_of_a_connection_pull_nothing(scene: Stage) -> None:
+    with registry_of_its_own(scene.cloud, adminUserEnabled=True) as registry:
+        image = push(registry)
+        admin = registry.post("listCredentials").json()
+        credentials = {"username": admin["username"], "password": admin["passwords"][0]["value"]}
+        offered = {"category": "ContainerRegistry", "authType": "UsernamePassword", "target": registry.login_server}
+        connection = f"{scene.workspace}/connections/elsewhere"
+        scene.cloud.put(connection, {"properties": {**offered, "credentials": credentials}})
+        with scene.endpoint() as endpoint:
+            text = _error(endpoint.deploy(environmentId=scene.register("elsewhere", image)))
+        assert text.startswith("BadArgument: Endpoint identity does not have pull permission on the registry.")
 
 
 def test_an_image_that_only_lies_here_or_nowhere_is_refused(scene: Stage) -> None:
@@ -116,7 +123,7 @@ def test_an_image_that_only_lies_here_or_nowhere_is_refused(scene: Stage) -> Non
         with scene.endpoint() as endpoint:
             for name, image in (("here", "scorer-only-here:1"), ("nowhere", missing)):
                 text = _error(endpoint.deploy(name, environmentId=scene.register(name, image)))
-                assert f"ImagePullFailure: Deployment '{name}'" in text
+                assert f"Deployment '{name}'" in text
                 assert image in text
                 assert "AcrPull" not in text or name == "here"
     finally:

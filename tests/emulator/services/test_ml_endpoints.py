@@ -12,7 +12,8 @@ from emulator.core.ids import ResourceId
 from emulator.core.store import Document
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.graph import data as graph
-from emulator.services.machinelearningservices.onlineendpoints.rules import INSTANCE_TYPES, seconds
+from emulator.services.machinelearningservices.onlineendpoints.rules import seconds
+from emulator.services.machinelearningservices.quotas.rules import SIZES
 from tests.emulator.conftest import InProcessAzure
 from tests.ml import BLUE, ENDPOINT, ENVIRONMENT, WORKSPACE, deployment_body, endpoint_body, make_workspace, scene
 
@@ -232,7 +233,7 @@ def test_an_images_registry_is_read_as_docker_reads_it(image: str, host: str) ->
 
 
 def test_the_common_instance_types_are_known() -> None:
-    assert {"Standard_DS3_v2", "Standard_F4s_v2", "Standard_NC24ads_A100_v4"} <= INSTANCE_TYPES
+    assert {"Standard_DS3_v2", "Standard_F4s_v2", "Standard_NC24ads_A100_v4"} <= {size.name for size in SIZES.values()}
 
 
 def test_a_docker_engine_that_is_away_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

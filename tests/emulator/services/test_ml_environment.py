@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from emulator.core.azure import Request
 from emulator.core.errors import AzureError
 from tests.emulator.conftest import InProcessAzure
 from tests.ml import ENVIRONMENT, WORKSPACE, make_workspace
@@ -62,10 +63,12 @@ def test_a_wrong_version_is_refused_and_leaves_nothing(
         local.ask("GET", ENVIRONMENT)
 
 
-def test_a_workspace_takes_its_environments_along(local: InProcessAzure) -> None:
+def test_a_purged_workspace_takes_its_environments_along(local: InProcessAzure) -> None:
     make_workspace(local)
     local.ask("PUT", f"{ENVIRONMENT}/versions/1", BODY)
     local.ask("DELETE", WORKSPACE)
+    purge = Request("DELETE", f"{local.group}/{WORKSPACE}", local.deployer, query={"forceToPurge": "true"})
+    assert local.azure.request(purge).status == 204
     make_workspace(local)
     with pytest.raises(AzureError, match="was not found"):
         local.ask("GET", f"{ENVIRONMENT}/versions/1")

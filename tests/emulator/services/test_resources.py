@@ -74,3 +74,30 @@ def test_a_role_is_found_by_its_name(local: InProcessAzure) -> None:
     assert len(listed(local, path)) > 10
     with pytest.raises(AzureError, match="UnsupportedQuery"):
         listed(local, path, "roleName gt 'A'")
+
+
+def test_an_unregistered_provider_refuses_requests_until_it_is_registered(local: InProcessAzure) -> None:
+    provider = f"/subscriptions/{local.azure.subscription}/providers/Microsoft.KeyVault"
+    assert local.ask("POST", f"{provider}/unregister")["registrationState"] == "NotRegistered"
+    for method, path in (
+        ("GET", f"{local.group}/providers/Microsoft.KeyVault/vaults/kv"),
+        ("GET", f"{provider}/deletedVaults"),
+        ("POST", f"{provider}/checkNameAvailability"),
+    ):
+        with pytest.raises(AzureError, match="MissingSubscriptionRegistration") as refused:
+            local.ask(method, path)
+        assert refused.value.status == 409
+    assert local.ask("POST", f"{provider}/register")["registrationState"] == "Registered"
+    assert listed(local, f"{provider}/deletedVaults") == []
+
+
+def test_a_provider_whose_resources_exist_cannot_be_unregistered(local: InProcessAzure) -> None:
+    local.ask("PUT", "providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller", PLACE)
+    with pytest.raises(AzureError, match="delete them first"):
+        local.ask("POST", f"/subscriptions/{local.azure.subscription}/providers/Microsoft.ManagedIdentity/unregister")
+
+
+def test_an_offer_is_shown_with_its_subscription(local: InProcessAzure) -> None:
+    local.azure.fault("quota-id", "FreeTrial_2014-09-01")
+    subscription = local.ask("GET", f"/subscriptions/{local.azure.subscription}")
+    assert subscription["subscriptionPolicies"]["quotaId"] == "FreeTrial_2014-09-01"

@@ -234,3 +234,14 @@ def test_no_credential_stands_in_the_arguments_of_a_command(registry: LocalRegis
     assert not [line for line in commands if "eyJ" in line or registries.TOKEN_USER in line or encoded in line]
     assert not [line for line in commands if "WORD=hello" in line]
     registry.wait(run_id)
+
+
+@pytest.mark.parametrize("offer", ["FreeTrial_2014-09-01", "AzureForStudents_2018-01-01"])
+def test_runs_are_refused_where_a_subscription_lives_on_free_credits(registry: LocalRegistry, offer: str) -> None:
+    source = registry.upload({"Dockerfile": DOCKERFILE})
+    registry.cloud.tell("fault", "quota-id", offer)
+    try:
+        answer = registry.schedule(source, TASK, values=[{"name": "tag", "value": "none"}])
+    finally:
+        registry.cloud.tell("fault", "quota-id")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "TasksOperationsNotAllowed")

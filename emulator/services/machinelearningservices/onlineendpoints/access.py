@@ -6,7 +6,6 @@ https://learn.microsoft.com/azure/machine-learning/how-to-authenticate-online-en
 https://learn.microsoft.com/azure/machine-learning/concept-endpoints-online-auth
 """
 
-import re
 from dataclasses import dataclass, field
 
 import jwt
@@ -21,11 +20,23 @@ from emulator.core.store import Document
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.graph import data as graph
 from emulator.services.machinelearningservices.onlineendpoints.rules import ENDPOINTS, parent_of
-from emulator.services.machinelearningservices.workspaces.types import CONNECTIONS
 
 SCORE = f"{ENDPOINTS}/score/action"
 PULL_ROLE = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
-_CHECK_CREDENTIALS = "check the credentials, and that the registry lets them in"
+_NO_PERMISSION = (
+    "Endpoint identity does not have pull permission on the registry. For System Assigned Identity case and workspace"
+    " ACR, platform will wire up the permissions but if user is creating deployment with User Assigned Identity or if"
+    " using non-workspace ACR, then User should grant pull permissions to identity on the registry. Please see"
+    " troubleshooting guide, available here: https://aka.ms/oe-tsg#authorization-error"
+)
+"""https://github.com/MicrosoftDocs/azure-docs/issues/107890"""
+_NOT_LET_IN = (
+    "Failed to create Kubernetes deployment identity, Reason:ACRTokenExchangeForbidden Details:Cluster exchange ACR"
+    " token failed because AAD token is unauthorized. The role assignment takes some time, please wait a moment and"
+    " try again. The identity is used to give access for user container, such as pull image from ACR. Please see"
+    " troubleshooting guide, available here: https://aka.ms/amlarc-tsg"
+)
+"""https://github.com/Azure/azure-sdk-for-python/issues/33611"""
 
 
 @dataclass(frozen=True)
@@ -66,46 +77,51 @@ class Pull:
 
     def remedy(self, azure: Azure) -> str:
         """What lets a denied pull succeed."""
-        if self.login is not None and self.principal is None:
-            return _CHECK_CREDENTIALS
         registry, principal = self.registry, self.principal
-        if registry is None or (principal and registry_access.may(azure, registry, principal)):
-            return _CHECK_CREDENTIALS
+        if registry is None or principal is None or registry_access.may(azure, registry, principal):
+            return "Azure Machine Learning APIs can't accept private registry credentials"
         abac = registry.properties.get("roleAssignmentMode") == registry_access.ABAC
         role = "Container Registry Repository Reader" if abac else "AcrPull"
-        if principal is None:
-            return (
-                f"role '{role}' is needed: assign it to the endpoint's identity or to the identity of a connection to"
-                f" '{self.host}'"
-            )
         return f"authorization failed: the principal lacks role '{role}' on registry '{registry.id.path}': assign it"
 
 
 def pull_of(azure: Azure, deployment: ResourceId, image: str) -> Pull:
-    """The identity that pulls a deployment's image: that of a connection to its registry, else the endpoint's."""
+    """The pull of a deployment's image by its endpoint's identity: Azure ML takes no credentials of a registry.
+
+    The documentation says so of managed and of Kubernetes online endpoints.
+    https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#authorization-error
+    https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#container-registry-authorization-error
+    """
+    endpoint = azure.find(parent_of(deployment).path)
     host = registry_host(image)
     registry = registry_access.find(azure, host)
-    endpoint = azure.find(parent_of(deployment).path)
-    if azure.options.endpoint_pull == "identity" and endpoint.body["kind"] == "Managed":
-        # "Endpoint identity does not have pull permission on the registry" is the only failure that Azure knows.
-        # https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#authorization-error
-        return _by_identity(azure, endpoint, host, registry)
-    for connection in azure.store.of_type(CONNECTIONS, parent_of(endpoint.id)):
-        same = _host_of(connection.properties["target"]) == host.lower()
-        if same and connection.properties["category"] == "ContainerRegistry":
-            pull = _by_connection(azure, connection, host, registry)
-            if pull is not None:
-                return pull
-    return _by_identity(azure, endpoint, host, registry)
+    anonymous = Pull(host, registry)
+    principals = _identities(azure, endpoint)
+    if registry is None or not principals:
+        return anonymous
+    able = [each for each in principals if registry_access.may(azure, registry, each)]
+    if not able and registry.properties.get("anonymousPullEnabled"):
+        return anonymous
+    principal = (able or principals)[0]
+    description = (
+        f"principal '{principal.name}' (client id '{principal.app_id}', object id '{principal.object_id}'; identity of"
+        f" endpoint '{endpoint.id.name}')"
+    )
+    return Pull(host, registry, description, principal, Login(*registry_access.login(azure, registry, principal)))
 
 
 def pull_failure(azure: Azure, deployment: ResourceId, image: str, pull: Pull, error: PullError) -> AzureError:
-    """A failed pull as Azure ML reports it."""
+    """A failed pull as Azure ML reports it, and behind it what this local Azure knows."""
     cause = f"unable to pull image '{image}' from registry '{pull.host}' as {pull.description}: {error}"
-    if error.denied:
-        cause += f"; {pull.remedy(azure)}"
     where = f"Deployment '{deployment.name}' of endpoint '{parent_of(deployment).name}'"
-    return AzureError(400, "ImagePullFailure", f"{where}: {cause}")
+    if not error.denied:
+        return AzureError(400, "ImagePullFailure", f"{where}: {cause}")
+    cause += f"; {pull.remedy(azure)}"
+    if pull.registry is None:
+        return AzureError(400, "ResourceNotFound", f"{where}: the container registry is private: {cause}")
+    if azure.find(parent_of(deployment).path).body["kind"] == "Kubernetes":
+        return AzureError(400, "DeploymentIdentityError", f"{_NOT_LET_IN} {where}: {cause}")
+    return AzureError(400, "BadArgument", f"{_NO_PERMISSION} {where}: {cause}")
 
 
 def user_assigned(azure: Azure, endpoint: Document) -> list[Principal]:
@@ -114,48 +130,7 @@ def user_assigned(azure: Azure, endpoint: Document) -> list[Principal]:
     return [principal for each in identities if (principal := graph.find_principal(azure, each["principalId"]))]
 
 
-def _by_connection(azure: Azure, connection: Document, host: str, registry: Document | None) -> Pull | None:
-    credentials, name = connection.private["credentials"], f"connection '{connection.id.name}'"
-    auth_type = connection.properties["authType"]
-    if auth_type == "UsernamePassword":
-        user = str(credentials["username"])
-        principal = graph.find_by_app(azure, user)
-        login = Login(user, str(credentials["password"]))
-        return Pull(host, registry, _describe(principal, f"user '{user}'", name), principal, login)
-    if auth_type == "ManagedIdentity":
-        client_id = str(credentials["clientId"])
-        return _as_identity(
-            azure, Pull(host, registry), graph.find_by_app(azure, client_id), f"client id '{client_id}'", name
-        )
-    return None
-
-
-def _by_identity(azure: Azure, endpoint: Document, host: str, registry: Document | None) -> Pull:
+def _identities(azure: Azure, endpoint: Document) -> list[Principal]:
     own = (endpoint.body.get("identity") or {}).get("principalId")
-    principals = user_assigned(azure, endpoint)
-    if own and (principal := graph.find_principal(azure, own)):
-        principals.append(principal)
-    anonymous = Pull(host, registry)
-    if registry is None or not principals:
-        return anonymous
-    able = [each for each in principals if registry_access.may(azure, registry, each)]
-    if not able and registry.properties.get("anonymousPullEnabled"):
-        return anonymous
-    return _as_identity(azure, anonymous, (able or principals)[0], "", f"identity of endpoint '{endpoint.id.name}'")
-
-
-def _as_identity(azure: Azure, pull: Pull, principal: Principal | None, name: str, source: str) -> Pull:
-    login = None
-    if principal is not None and pull.registry is not None:
-        login = Login(*registry_access.login(azure, pull.registry, principal))
-    return Pull(pull.host, pull.registry, _describe(principal, name, source), principal, login)
-
-
-def _host_of(target: str) -> str:
-    return re.sub(r"^https?://", "", target).split("/")[0].lower()
-
-
-def _describe(principal: Principal | None, name: str, source: str) -> str:
-    if principal is None:
-        return f"{name} ({source})"
-    return f"principal '{principal.name}' (client id '{principal.app_id}', object id '{principal.object_id}'; {source})"
+    system_assigned = graph.find_principal(azure, own) if own else None
+    return [*user_assigned(azure, endpoint), *([system_assigned] if system_assigned else [])]

@@ -14,6 +14,7 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.store import Document
 from emulator.services.machinelearningservices.computes.types import instance_types
+from emulator.services.machinelearningservices.quotas.rules import SIZES
 from emulator.services.machinelearningservices.workspaces.types import WORKSPACES
 
 ENDPOINTS = f"{WORKSPACES}/onlineEndpoints"
@@ -189,31 +190,10 @@ def bad_argument(text: str) -> AzureError:
     return AzureError(400, "BadArgument", text)
 
 
-_SIZES: dict[str, tuple[int, ...]] = {
-    "Standard_DS{}_v2": (1, 2, 3, 4, 5),
-    "Standard_D{}a_v4": (2, 4, 8),
-    "Standard_D{}as_v4": (2, 4, 8),
-    "Standard_E{}s_v3": (2, 4, 8, 16, 32, 64),
-    "Standard_F{}s_v2": (2, 4, 8, 16, 32, 48, 64, 72),
-    "Standard_FX{}mds": (4, 12, 24, 36, 48),
-    "Standard_L{}s_v2": (8, 16, 32),
-    "Standard_L{}s_v3": (8, 16, 32),
-    "Standard_L{}as_v3": (8, 16, 32),
-    "Standard_NC{}s_v2": (6, 12, 24),
-    "Standard_NC{}s_v3": (6, 12, 24),
-    "Standard_NC{}as_T4_v3": (4, 8, 16, 64),
-    "Standard_NC{}ads_A100_v4": (24, 48, 96),
-    "Standard_NC{}ads_H100_v5": (40,),
-    "Standard_NC{}adis_H100_v5": (80,),
-    "Standard_ND{}rs_v2": (40,),
-    "Standard_ND{}asr_v4": (96,),
-    "Standard_ND{}amsr_A100_v4": (96,),
-}
-# https://learn.microsoft.com/azure/machine-learning/reference-managed-online-endpoints-vm-sku-list
-INSTANCE_TYPES = frozenset(pattern.format(size) for pattern, sizes in _SIZES.items() for size in sizes)
-_KNOWN_TYPES = {name.lower() for name in INSTANCE_TYPES}
 ACCESS = ("Enabled", "Disabled")
 ENDPOINT_KINDS = ("Managed", "Kubernetes")
+ENDPOINT_PROVIDERS = ("Microsoft.PolicyInsights", "Microsoft.Cdn")
+"""Providers that managed endpoints need registered, beside Azure ML's own."""
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 WHOLE = 100
 _REQUEST_DEFAULTS = {"maxConcurrentRequestsPerInstance": 1, "requestTimeout": "PT5S", "maxQueueWait": "PT0.5S"}
@@ -257,7 +237,7 @@ def defaults(requested: dict[str, Any], old: Document | None, name: str) -> dict
     if old is not None and old.properties["endpointComputeType"] != compute:
         raise bad_argument(f"endpointComputeType of deployment '{name}' cannot be changed: make another deployment")
     instance = requested.get("instanceType")
-    if compute == "Managed" and str(instance).lower() not in _KNOWN_TYPES:
+    if compute == "Managed" and str(instance).lower() not in SIZES:
         raise bad_argument(f"instanceType '{instance}' of deployment '{name}' is not supported for managed endpoints")
     variables = requested.get("environmentVariables") or {}
     if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):

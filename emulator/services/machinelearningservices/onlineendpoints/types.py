@@ -41,6 +41,7 @@ from emulator.services.machinelearningservices.onlineendpoints.rules import (
     ACCESS,
     DEPLOYMENTS,
     ENDPOINT_KINDS,
+    ENDPOINT_PROVIDERS,
     ENDPOINTS,
     WHOLE,
     bad_argument,
@@ -51,6 +52,7 @@ from emulator.services.machinelearningservices.onlineendpoints.rules import (
     scaling,
     traffic_shares,
 )
+from emulator.services.machinelearningservices.quotas.types import check_quota
 from emulator.services.managedidentity import access as identity
 
 if TYPE_CHECKING:
@@ -129,11 +131,27 @@ class OnlineEndpoint(ResourceType):
         """Give it a port, and let requests in by its new rules."""
         self.azure.delay("endpoint-delay")
         if old is None:
+            self._check_providers(new)
             self._grant(new)
         endpoint = self._with_uris(new)
         self.opened(endpoint.id)
         self._publish(endpoint)
         return endpoint
+
+    def _check_providers(self, new: Document) -> None:
+        """Fail as Azure ML does where the subscription lacks a provider that managed endpoints need.
+
+        https://learn.microsoft.com/answers/questions/1983847/error-while-creating-a-managed-online-endpoint-in
+        """
+        if new.body["kind"] == "Managed" and any(
+            self.azure.is_unregistered(new.id.subscription, each) for each in ENDPOINT_PROVIDERS
+        ):
+            raise AzureError(
+                400,
+                "SubscriptionNotRegistered",
+                "Resource provider [N/A] isn't registered with Subscription [N/A]. Please see troubleshooting guide,"
+                " available here: https://aka.ms/register-resource-provider",
+            )
 
     def remove(self, document: Document) -> None:
         """Close its port; its deployments are already gone."""
@@ -358,8 +376,10 @@ class OnlineDeployment(ResourceType):
         properties["environmentVariables"] = properties["environmentVariables"] | asset_data.check_mounts(
             self.azure, properties, name
         )
-        body = {**new.body, "kind": kind, "properties": properties, "sku": sku}
-        return Document(new.id, body, new.private)
+        checked = Document(new.id, {**new.body, "kind": kind, "properties": properties, "sku": sku}, new.private)
+        if kind == "Managed":
+            check_quota(self.azure, checked, old)
+        return checked
 
     def provision(self, new: Document, old: Document | None) -> Document:
         """Pull the image as the deployment's identity would, start containers, and wait until they are ready."""
@@ -367,9 +387,9 @@ class OnlineDeployment(ResourceType):
         self._pause(new.id.name)
         environment = self.azure.find(new.properties["environmentId"])
         spec = self._spec(new, environment)
-        if spec.mounts and (identities := user_assigned(self.azure, self.azure.find(parent_of(new.id).path))):
-            asset_data.demand_reader(self.azure, new.id, identities)
         spec = spec.model_copy(update={"image_id": self._pull(new.id, spec.image)})
+        if identities := user_assigned(self.azure, self.azure.find(parent_of(new.id).path)):
+            asset_data.demand_reader(self.azure, new.id, identities)
         if spec.instances > MOST_REPLICAS:
             _log.info("%s: %d instances, %d containers here", new.id.path, spec.instances, MOST_REPLICAS)
         self._deploy(new.id, spec)

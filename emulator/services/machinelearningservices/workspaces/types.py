@@ -148,7 +148,7 @@ class Workspace(ResourceType):
 
         https://learn.microsoft.com/azure/machine-learning/concept-soft-delete
         """
-        if self.azure.options.soft_delete == "on" and not _purges(query):
+        if not _purges(query):
             lost = ("/onlineendpoints/", "/computes/")
             assets = [child for child in children if not any(part in child.id.key for part in lost)]
             self.bin.add(document.id.key, document, assets, _RETENTION_DAYS)
@@ -158,10 +158,24 @@ class Workspace(ResourceType):
         if _purges(query):
             self.bin.purge(id_.key)
 
+    def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:
+        """The workspaces of a scope; those of a subscription with the deleted ones, which GET does not find.
+
+        https://github.com/Azure/azure-powershell/issues/28286
+        """
+        alive = super().listing(scope, query)
+        if scope.group:
+            return alive
+        held = [self.bin.get(name) for name in self.bin.names() if name.startswith(f"{scope.key}/")]
+        return [*alive, *(each.document.having(provisioningState="Deleting") for each in held if each is not None)]
+
     def _check_name_is_free(self, new: Document, old: Document | None) -> None:
-        """A deleted workspace's name is taken, unless `allowRecoverSoftDeletedWorkspace` brings that one back."""
-        recover = new.properties.pop("allowRecoverSoftDeletedWorkspace", False)
-        if old is None and not recover and self.bin.get(new.id.key) is not None:
+        """A deleted workspace's name is taken, unless `allowRecoverSoftDeletedWorkspace` brings that one back.
+
+        https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/2022-01-01-preview/workspaces
+        """
+        recover = new.properties.pop("allowRecoverSoftDeletedWorkspace", "False")
+        if old is None and recover != "True" and self.bin.get(new.id.key) is not None:
             raise AzureError(
                 400,
                 "BadRequest",

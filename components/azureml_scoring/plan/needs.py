@@ -1,0 +1,178 @@
+"""What a stack needs of Azure before its first resource: names, rights, resource providers, machines.
+
+Owns what follows from the settings alone. Refuses to own asking Azure whether it is there (`provider/readiness.py`).
+Pure.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from azureml_scoring.plan.names import ArmId, Names
+from azureml_scoring.settings.stack import StackSettings
+from azureml_scoring.settings.validation import default_principal
+
+REGISTRIES: Final = "Microsoft.ContainerRegistry/registries"
+VAULTS: Final = "Microsoft.KeyVault/vaults"
+STORAGE: Final = "Microsoft.Storage/storageAccounts"
+WORKSPACES: Final = "Microsoft.MachineLearningServices/workspaces"
+IDENTITIES: Final = "Microsoft.ManagedIdentity/userAssignedIdentities"
+ASSIGN_ROLES: Final = "Microsoft.Authorization/roleAssignments/write"
+CREATE_GROUPS: Final = "Microsoft.Resources/subscriptions/resourceGroups/write"
+
+PROVIDERS: Final = tuple(
+    f"Microsoft.{name}"
+    for name in (
+        *("MachineLearningServices", "ContainerRegistry", "KeyVault", "Storage"),
+        *("Insights", "OperationalInsights", "ManagedIdentity"),
+    )
+)
+"""Resource providers of what a stack consists of.
+https://learn.microsoft.com/azure/machine-learning/how-to-move-workspace#prerequisites names the workspace's own."""
+ENDPOINT_PROVIDERS: Final = ("Microsoft.PolicyInsights", "Microsoft.Cdn")
+"""Resource providers without which Azure ML makes no managed endpoint (`SubscriptionNotRegistered`).
+https://learn.microsoft.com/answers/questions/1983847/error-while-creating-a-managed-online-endpoint-in"""
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of a resource that the stack creates, unique beyond its resource group."""
+
+    type: str
+    """ARM type."""
+    name: str
+    field: str
+    """Field of the settings that gives another one."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The machines of one managed deployment."""
+
+    deployment: str
+    size: str
+    instances: int
+    """At most, where Azure Monitor sets the number."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a stack needs. Ids are complete only with a subscription, which settings need not name."""
+
+    location: str
+    group: str
+    """Resource group of the workspace."""
+    creates_group: bool
+    endpoint: str
+    """Path of the endpoint below the resource group."""
+    providers: tuple[str, ...]
+    names: tuple[Name, ...]
+    actions: frozenset[str]
+    """Actions in the resource group, those on the registry apart."""
+    registry: str
+    """ARM id of an existing registry that gets the image, or the name of the one that is created; empty for none."""
+    registry_actions: frozenset[str]
+    builds: bool
+    """Whether ACR Tasks builds the image."""
+    machines: tuple[Machines, ...]
+
+
+def plan_needs(settings: StackSettings, names: Names, registry_id: str = "") -> Needs:
+    """Say what a stack needs; `registry_id` is the registry that the settings name by its address or its workspace."""
+    workspace, registry = settings.workspace, settings.registry
+    adopted = ArmId.parse(workspace.id) if workspace.id else None
+    group = adopted.resource_group if adopted else workspace.resource_group or names.of("resourceGroup")
+    created = tuple(_names(settings, names, has_registry=bool(registry_id or registry.id)))
+    own = next((each.name for each in created if each.type == REGISTRIES and registry.mode != "public"), "")
+    workspace_name = adopted.name if adopted else workspace.name or names.of("workspace")
+    managed = settings.endpoint.kind == "managed"
+    return Needs(
+        location=settings.location,
+        group=group,
+        creates_group=not (adopted or (workspace.resource_group and workspace.resource_group_exists)),
+        endpoint=f"providers/{WORKSPACES}/{workspace_name}/onlineEndpoints/"
+        + (settings.endpoint.name or names.of("endpoint")),
+        providers=PROVIDERS + (ENDPOINT_PROVIDERS if managed else ()),
+        names=created,
+        actions=frozenset({f"{each.type}/write" for each in created} | set(_actions(settings))),
+        registry=registry_id or registry.id or own,
+        registry_actions=frozenset(_registry_actions(settings)),
+        builds=_builds(settings),
+        machines=tuple(_machines(settings)) if managed else (),
+    )
+
+
+def _names(settings: StackSettings, names: Names, *, has_registry: bool) -> Iterator[Name]:
+    """Name what the stack creates under names that are taken in all of Azure, or held after a deletion."""
+    workspace, registry = settings.workspace, settings.registry
+    if registry.mode in {"standalone", "workspace"} and not has_registry and not _serves_itself(settings):
+        yield Name(REGISTRIES, registry.name or names.of("registry"), "registry.name")
+    if workspace.id is not None:
+        return
+    if registry.mode != "workspace":
+        yield Name(REGISTRIES, names.of("ownRegistry"), "nameSeed")
+    yield Name(VAULTS, workspace.vault or names.of("vault"), "workspace.vault")
+    yield Name(STORAGE, workspace.storage_account or names.of("storageAccount"), "workspace.storageAccount")
+    yield Name(WORKSPACES, workspace.name or names.of("workspace"), "workspace.name")
+
+
+def _serves_itself(settings: StackSettings) -> bool:
+    """Whether the registry is that of an existing workspace."""
+    return settings.workspace.id is not None and settings.registry.mode == "workspace"
+
+
+def _actions(settings: StackSettings) -> Iterator[str]:
+    """Return the actions beside those that create what has a name of its own."""
+    yield from (f"{WORKSPACES}/{each}/write" for each in ("onlineEndpoints", "onlineEndpoints/deployments"))
+    yield f"{WORKSPACES}/environments/versions/write"
+    if settings.workspace.id is None:
+        yield from ("Microsoft.OperationalInsights/workspaces/write", "Microsoft.Insights/components/write")
+    kind = settings.principal.kind or default_principal(settings.registry.mode)
+    if kind == "service-principal" or settings.registry.username:
+        yield f"{WORKSPACES}/connections/write"
+        if not settings.registry.password_secret:
+            yield f"{VAULTS}/secrets/write"
+    if kind == "managed-identity":
+        yield from (f"{IDENTITIES}/write", f"{IDENTITIES}/assign/action", ASSIGN_ROLES)
+    deployments = settings.deployments.values()
+    if any(each and each.path for each in (settings.model, *(deployment.model for deployment in deployments))):
+        yield from (f"{WORKSPACES}/models/versions/write", f"{WORKSPACES}/datastores/listSecrets/action")
+    if any((settings.code, *(deployment.code for deployment in deployments))):
+        yield from (f"{WORKSPACES}/codes/versions/write", f"{WORKSPACES}/codes/versions/startPendingUpload/action")
+    if settings.endpoint.cluster:
+        yield f"{WORKSPACES}/computes/write"
+    if any(deployment.autoscale for deployment in deployments):
+        yield "Microsoft.Insights/autoscaleSettings/write"
+    if settings.endpoint.diagnostics:
+        yield "Microsoft.Insights/diagnosticSettings/write"
+
+
+def _registry_actions(settings: StackSettings) -> Iterator[str]:
+    mode = settings.registry.mode
+    if mode == "public":
+        return
+    if _assigns_roles(settings):
+        yield ASSIGN_ROLES
+    if _builds(settings):
+        yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
+    if mode == "private" or (settings.image and settings.image.promote):
+        yield f"{REGISTRIES}/importImage/action"
+
+
+def _assigns_roles(settings: StackSettings) -> bool:
+    """Whether somebody certainly gets a role on the registry; an existing identity may have it."""
+    registry, endpoint = settings.registry, settings.endpoint
+    if (settings.principal.kind or default_principal(registry.mode)) != "none" or endpoint.cluster:
+        return True
+    return not endpoint.identity and (registry.mode == "standalone" or registry.role_assignment_mode == "abac")
+
+
+def _builds(settings: StackSettings) -> bool:
+    image = settings.image
+    return bool(image and image.builder == "acr" and not image.reference and not image.promote)
+
+
+def _machines(settings: StackSettings) -> Iterator[Machines]:
+    for name, deployment in settings.deployments.items():
+        count = deployment.autoscale.max if deployment.autoscale else deployment.instance_count
+        yield Machines(name, deployment.instance_type or "", count)

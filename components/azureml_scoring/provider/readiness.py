@@ -1,0 +1,365 @@
+"""What can be known of Azure before a stack is made: who is signed in, rights, providers, names, quota, ACR Tasks.
+
+Owns each look, what counts as wrong, and the remedy. Refuses to own what a stack needs (`plan/needs.py`), and changes
+nothing.
+"""
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from http import HTTPStatus
+from typing import Any, Final, Literal, Protocol
+
+from azureml_scoring.plan.needs import (
+    ASSIGN_ROLES,
+    CREATE_GROUPS,
+    REGISTRIES,
+    STORAGE,
+    VAULTS,
+    WORKSPACES,
+    Machines,
+    Name,
+    Needs,
+)
+from azureml_scoring.provider.arm import ML_API, ArmError
+from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.lookup import REGISTRIES_API, SUBSCRIPTIONS_API
+
+_RESOURCES_API: Final = "2022-09-01"
+_PERMISSIONS_API: Final = "2022-04-01"
+_VAULTS_API: Final = "2023-07-01"
+_VERSIONS: Final = {REGISTRIES: REGISTRIES_API, VAULTS: _VAULTS_API, STORAGE: "2023-05-01", WORKSPACES: ML_API}
+_KINDS: Final = {REGISTRIES: "registry", VAULTS: "vault", STORAGE: "storage account", WORKSPACES: "workspace"}
+_ACTIVE: Final = frozenset({"Enabled", "PastDue"})
+"""https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states"""
+_REGISTERED: Final = frozenset({"Registered", "Registering"})
+"""A provider that is still being registered serves the regions that it is done with.
+https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types"""
+_FREE_OFFERS: Final = {
+    "FreeTrial_2014-09-01": "Free Trial",
+    "AzureForStudents_2018-01-01": "Azure for Students",
+    "DreamSpark_2015-02-01": "Azure for Students Starter",
+    "AzurePass_2014-09-01": "Azure Pass",
+}
+"""Offers that live on free credits, by quota id.
+https://learn.microsoft.com/azure/cost-management-billing/costs/understand-cost-mgt-data
+https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview"""
+_UNRESERVED: Final = re.compile(r"(?i)standard_(nc\d+adi?s_[ah]100_v\d|nd\d+(rs_v2|a?m?sr(_a100)?_v4|isr?_h100_v5))")
+"""Sizes of which Azure ML reserves nothing for upgrades.
+https://learn.microsoft.com/azure/machine-learning/reference-managed-online-endpoints-vm-sku-list"""
+_TOTAL: Final = "Total Cluster Dedicated Regional vCPUs"
+_DEDICATED: Final = "clusterdedicatedvcpus"
+_FORBIDDEN: Final = re.compile(r"perform action '([^']+)'")
+
+Status = Literal["ok", "wrong", "unknown"]
+
+
+class Reader(Protocol):
+    """What a look needs of a client of Azure Resource Manager."""
+
+    def get(self, path: str, version: str) -> dict[str, Any] | None:
+        """Read a document; None when there is none."""
+
+    def list_all(self, path: str, version: str) -> Iterator[dict[str, Any]]:
+        """Read a list with all its pages."""
+
+    def post(self, path: str, version: str, body: object = None) -> dict[str, Any]:
+        """Call an action."""
+
+    def token(self) -> str:
+        """Return an access token for Resource Manager."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look has found; `unknown` where Azure did not let it look."""
+
+    status: Status
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look, by the name that users read."""
+
+    title: str
+    find: Callable[[], Iterable[Finding]]
+
+    def findings(self) -> list[Finding]:
+        """Look; what cannot be looked at is a finding too, so that the other looks go on."""
+        try:
+            return list(self.find())
+        except ArmError as error:
+            action = _FORBIDDEN.search(error.message)
+            if error.status == HTTPStatus.FORBIDDEN and action:
+                return [Finding("unknown", f"not allowed to look: that takes the action {action[1]}")]
+            return [Finding("unknown", str(error))]
+        except ResourceError as error:
+            return [Finding("unknown", str(error))]
+
+
+def looks(arm: Reader, subscription: str, needs: Needs) -> list[Look]:
+    """Return the looks for a stack, the sign-in first; `subscription` is the id of the one it is made in."""
+    base = f"/subscriptions/{subscription}"
+    every = [
+        Look("signed in", lambda: signed_in(arm, subscription)),
+        Look("providers", lambda: providers(arm, subscription, needs.providers)),
+        Look("rights", lambda: rights(arm, base, needs)),
+        Look("names", lambda: names(arm, base, needs)),
+    ]
+    if needs.machines:
+        every.append(Look("quota", lambda: quota(arm, base, needs)))
+    if needs.builds:
+        every.append(Look("ACR Tasks", lambda: tasks(arm, base, needs)))
+    return every
+
+
+def signed_in(arm: Reader, subscription: str) -> Iterator[Finding]:
+    """Say who is signed in, and that the subscription is visible and active."""
+    claims = _claims(arm.token())
+    who = str(claims.get("upn") or claims.get("unique_name") or f"application {claims.get('appid', '(unknown)')}")
+    tenant = claims.get("tid", "(unknown)")
+    document = arm.get(f"/subscriptions/{subscription}", SUBSCRIPTIONS_API)
+    identity = f"{who}, object {claims.get('oid', '(unknown)')}, tenant {tenant}"
+    if document is None:
+        yield Finding(
+            "wrong",
+            f"{identity}; subscription {subscription} is not visible to it",
+            "set ARM_SUBSCRIPTION_ID to another one, or give it a role there",
+        )
+        return
+    state, title = document.get("state", "Enabled"), f"subscription {document.get('displayName')} ({subscription})"
+    if state not in _ACTIVE:
+        yield Finding("wrong", f"{identity}; {title} is {state}", "have it reactivated by its owner")
+        return
+    yield Finding("ok", f"{identity}; {title}")
+
+
+def providers(arm: Reader, subscription: str, namespaces: Iterable[str]) -> Iterator[Finding]:
+    """Find resource providers that are not registered."""
+    wrong, wanted = False, list(namespaces)
+    for namespace in wanted:
+        document = arm.get(f"/subscriptions/{subscription}/providers/{namespace}", _RESOURCES_API) or {}
+        state = document.get("registrationState", "not known here")
+        if state not in _REGISTERED:
+            wrong = True
+            remedy = f"az provider register --namespace {namespace} --subscription {subscription}"
+            yield Finding("wrong", f"{namespace} is {state}", remedy)
+    if not wrong:
+        yield Finding("ok", f"{len(wanted)} registered")
+
+
+def rights(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+    """Find actions that the caller lacks: in the resource group, and on the registry.
+
+    Deny assignments and conditions of roles are not seen.
+    https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource-group
+    """
+    group = f"{base}/resourceGroups/{needs.group}"
+    existing = arm.get(group, _RESOURCES_API) is not None
+    actions = needs.actions | ({CREATE_GROUPS} if needs.creates_group and not existing else frozenset())
+    scope = group if existing else base
+    # What the stack creates by itself lies in its group; another registry is a scope of its own.
+    if needs.registry.startswith("/"):
+        yield _missing(arm, scope, actions)
+        if needs.registry_actions:
+            yield _missing(arm, needs.registry, needs.registry_actions)
+    else:
+        yield _missing(arm, scope, actions | needs.registry_actions)
+
+
+def names(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+    """Find names that the stack gives, but cannot have: taken by somebody else, or held by something deleted."""
+    held = {str(each["name"]).lower(): each["properties"] for each in _deleted_vaults(arm, base, needs.names)}
+    free, own = [], []
+    for name in needs.names:
+        version = _VERSIONS[name.type]
+        path = f"{base}/resourceGroups/{needs.group}/providers/{name.type}/{name.name}"
+        kind = _KINDS[name.type]
+        if arm.get(path, version) is not None:
+            own.append(name.name)
+        elif name.type == VAULTS and (deleted := held.get(name.name.lower())):
+            until = deleted.get("scheduledPurgeDate", "its retention ends")
+            remedy = f"workspace.recover: true, `az keyvault purge --name {name.name}`, or {_another(name)}"
+            yield Finding("wrong", f"{kind} {name.name} was deleted and holds its name until {until}", remedy)
+        elif name.type == WORKSPACES and _is_listed(arm, base, path):
+            remedy = f"purge it in the portal (Azure Machine Learning, Recently deleted), or {_another(name)}"
+            yield Finding("wrong", f"{kind} {name.name} was deleted and holds its name for 14 days", remedy)
+        elif name.type != WORKSPACES and (reason := _taken(arm, base, name, version)):
+            yield Finding("wrong", f"{kind} {name.name}: {reason}", _another(name))
+        else:
+            free.append(name.name)
+    if free or own:
+        parts = [f"{title}: {', '.join(each)}" for title, each in (("free", free), ("there already", own)) if each]
+        yield Finding("ok", "; ".join(parts))
+
+
+def quota(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+    """Compare the cores that the deployments need with what is left of Azure ML's quota in the region.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas#virtual-machine-quota-allocation-for-deployment
+    """
+    location = f"{base}/providers/Microsoft.MachineLearningServices/locations/{needs.location}"
+    sizes = {str(size["name"]).lower(): size for size in arm.list_all(f"{location}/vmSizes", ML_API)}
+    needed: dict[str, int] = {}
+    for machines in needs.machines:
+        size = sizes.get(machines.size.lower())
+        if size is None:
+            yield Finding(
+                "wrong",
+                f"{machines.size} of deployment {machines.deployment} is not offered in {needs.location}",
+                f"another deployments.{machines.deployment}.instanceType, or another location",
+            )
+            continue
+        deployment = f"{base}/resourceGroups/{needs.group}/{needs.endpoint}/deployments/{machines.deployment}"
+        cores = _additional(machines, arm.get(deployment, ML_API) or {}) * int(size["vCPUs"])
+        needed[size["family"]] = needed.get(size["family"], 0) + cores
+    usages = [each for each in arm.list_all(f"{location}/usages", ML_API) if _is_of_subscription(each)]
+    if needed:
+        yield from (_room(usages, family, cores, needs.location) for family, cores in needed.items())
+        yield _room(usages, _TOTAL, sum(needed.values()), needs.location)
+
+
+def tasks(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+    """Find why ACR Tasks could not build: an offer that lives on free credits, a registry that shuts it out.
+
+    https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
+    https://learn.microsoft.com/azure/container-registry/manage-network-bypass-policy-for-tasks
+    """
+    registry_id = needs.registry
+    if not registry_id.startswith("/"):
+        registry_id = f"{base}/resourceGroups/{needs.group}/providers/{REGISTRIES}/{registry_id}"
+    subscription = "/".join(registry_id.split("/")[:3])
+    policies = (arm.get(subscription, SUBSCRIPTIONS_API) or {}).get("subscriptionPolicies") or {}
+    offer = str(policies.get("quotaId", "unknown"))
+    if offer in _FREE_OFFERS:
+        yield Finding(
+            "wrong",
+            f"{_FREE_OFFERS[offer]} may not run ACR Tasks (TasksOperationsNotAllowed)",
+            "image.builder: docker, or a paid offer",
+        )
+        return
+    registry = arm.get(registry_id, REGISTRIES_API)
+    properties = (registry or {}).get("properties") or {}
+    if properties.get("publicNetworkAccess") == "Disabled":
+        yield Finding(
+            "wrong",
+            f"registry {registry_id.rpartition('/')[2]} has no public network access, which ACR Tasks needs",
+            "image.builder: docker on a machine in its network, or enable public network access",
+        )
+    elif (properties.get("networkRuleSet") or {}).get("defaultAction") == "Deny":
+        yield Finding(
+            "wrong",
+            f"registry {registry_id.rpartition('/')[2]} denies all but listed addresses, and ACR Tasks with them",
+            "allow the addresses of the service tag AzureContainerRegistry, or image.builder: docker",
+        )
+    else:
+        yield Finding("ok", f"offer {offer}; nothing keeps them from the registry")
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """Read what an access token says of its holder; nothing is proven by it."""
+    payload = [*token.split("."), "", ""][1]
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, binascii.Error):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _missing(arm: Reader, scope: str, actions: Iterable[str]) -> Finding:
+    wanted = sorted(actions)
+    permissions = list(arm.list_all(f"{scope}/providers/Microsoft.Authorization/permissions", _PERMISSIONS_API))
+    missing = [action for action in wanted if not any(_grants(each, action) for each in permissions)]
+    if not missing:
+        return Finding("ok", f"{len(wanted)} actions on {scope}")
+    roles = [] if missing == [ASSIGN_ROLES] else ["Contributor"]
+    if ASSIGN_ROLES in missing:
+        roles.append("Role Based Access Control Administrator")
+    return Finding("wrong", f"not allowed on {scope}: {', '.join(missing)}", f"a role such as {' and '.join(roles)}")
+
+
+def _grants(permission: Mapping[str, Any], action: str) -> bool:
+    """Whether one role grants an action: what it takes away, another role may still grant.
+
+    https://learn.microsoft.com/azure/role-based-access-control/role-definitions#notactions
+    """
+
+    def matches(patterns: object) -> bool:
+        names = patterns if isinstance(patterns, list) else []
+        return any(fnmatchcase(action.lower(), str(pattern).lower()) for pattern in names)
+
+    return matches(permission.get("actions")) and not matches(permission.get("notActions"))
+
+
+def _deleted_vaults(arm: Reader, base: str, wanted: Iterable[Name]) -> Iterator[dict[str, Any]]:
+    """https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted."""
+    if any(name.type == VAULTS for name in wanted):
+        yield from arm.list_all(f"{base}/providers/Microsoft.KeyVault/deletedVaults", _VAULTS_API)
+
+
+def _is_listed(arm: Reader, base: str, path: str) -> bool:
+    """Whether the list of a subscription has a workspace: it has deleted ones, which a GET does not find.
+
+    https://github.com/Azure/azure-powershell/issues/28286
+    """
+    return any(
+        str(each["id"]).lower() == path.lower() for each in arm.list_all(f"{base}/providers/{WORKSPACES}", ML_API)
+    )
+
+
+def _taken(arm: Reader, base: str, name: Name, version: str) -> str:
+    """Return why a name cannot be had; empty where it can.
+
+    https://learn.microsoft.com/rest/api/containerregistry/registries/check-name-availability
+    """
+    path = f"{base}/providers/{name.type.partition('/')[0]}/checkNameAvailability"
+    answer = arm.post(path, version, {"name": name.name, "type": name.type})
+    return "" if answer.get("nameAvailable", True) else str(answer.get("message") or answer.get("reason") or "taken")
+
+
+def _another(name: Name) -> str:
+    return "another nameSeed" if name.field == "nameSeed" else f"write {name.field}, or another nameSeed"
+
+
+def _additional(machines: Machines, existing: Mapping[str, Any]) -> int:
+    """Return the machines that are needed beyond those a deployment has; those that stay need nothing."""
+    size = str((existing.get("properties") or {}).get("instanceType", ""))
+    held = int((existing.get("sku") or {}).get("capacity", 0)) if size.lower() == machines.size.lower() else 0
+    if machines.instances <= held:
+        return 0
+    return _reserved(machines.size, machines.instances) - _reserved(machines.size, held)
+
+
+def _reserved(size: str, instances: int) -> int:
+    """Return the machines that a quota must have room for: a fifth more than run, but for some sizes."""
+    return instances if _UNRESERVED.fullmatch(size) else math.ceil(instances * 12 / 10)
+
+
+def _is_of_subscription(usage: Mapping[str, Any]) -> bool:
+    """Whether a usage counts the whole subscription: workspaces and computes have entries of their own."""
+    return "/resourcegroups/" not in str(usage.get("id")).lower()
+
+
+def _room(usages: Iterable[Mapping[str, Any]], family: str, cores: int, location: str) -> Finding:
+    """Compare with the usage of a family: `standardDSv2Family` is `Standard DSv2 Family Cluster Dedicated vCPUs`."""
+    key = _letters(family)
+    usage = next((each for each in usages if _letters(each["name"]["value"]) in {key, f"{key}{_DEDICATED}"}), None)
+    if usage is None:
+        return Finding("unknown", f"Azure lists no quota of {family} in {location}; {cores} cores are needed")
+    used, limit, title = int(usage["currentValue"]), int(usage["limit"]), usage["name"]["value"]
+    text = f"{title}: {cores} more needed, {used} of {'any number' if limit < 0 else limit} in use"
+    if limit < 0 or used + cores <= limit:
+        return Finding("ok", text)
+    remedy = f"ask for {used + cores} at https://ml.azure.com/quota, or fewer or smaller instances, or another location"
+    return Finding("wrong", text, remedy)
+
+
+def _letters(text: object) -> str:
+    return re.sub("[^a-z0-9]", "", str(text).lower())

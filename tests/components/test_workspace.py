@@ -1,0 +1,155 @@
+"""What Azure has under a workspace's names is told before anything is made."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azureml_scoring.plan.names import Names
+from azureml_scoring.settings.errors import SettingsError
+
+from tests.components.cloud import SUBSCRIPTION, Cloud, arguments, up
+
+GROUP = f"{SUBSCRIPTION}/resourceGroups/azureml-scoring-test/providers"
+NAME = "azureml-scoring-test-ml"
+NAMES = Names("azureml-scoring", "test", "scoring")
+VAULT, ACCOUNT = NAMES.of("vault"), NAMES.of("storageAccount")
+STAYS = f"this stack's workspace {NAME} is called and lies as it is for its life"
+RECOVER = "write workspace.recover: true to bring it back"
+PURGE = f"purge it (az keyvault purge --name {VAULT})"
+WORKSPACES = f"{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/workspaces"
+DELETED = f"{SUBSCRIPTION}/providers/Microsoft.KeyVault/deletedVaults"
+
+
+def workspace(name: str = NAME, group: str = GROUP, vault: str = "", location: str = "westeurope") -> dict[str, Any]:
+    return {
+        "id": f"{group}/Microsoft.MachineLearningServices/workspaces/{name}",
+        "location": location,
+        "properties": {
+            "keyVault": f"{group}/Microsoft.KeyVault/vaults/{vault or VAULT}",
+            "storageAccount": f"{group}/Microsoft.Storage/storageAccounts/{ACCOUNT}",
+        },
+    }
+
+
+def deleted_vault(**properties: object) -> dict[str, Any]:
+    known = {
+        "vaultId": f"{GROUP}/Microsoft.KeyVault/vaults/{VAULT}",
+        "location": "westeurope",
+        "scheduledPurgeDate": "2030-01-08T00:00:00Z",
+    }
+    return {"name": VAULT, "properties": {**known, **properties}}
+
+
+def standing(*documents: dict[str, Any], gone: tuple[dict[str, Any], ...] = (), vaults: object = ()) -> Cloud:
+    """An Azure with workspaces that stand, and with what was deleted."""
+    cloud = Cloud()
+    cloud.azure.documents.update({each["id"]: each for each in documents})
+    cloud.azure.documents[WORKSPACES] = {"value": [*documents, *gone]}
+    cloud.azure.documents[DELETED] = {"value": vaults}
+    return cloud
+
+
+def refused(cloud: Cloud, folder: Path, **sections: object) -> str:
+    with pytest.raises(SettingsError) as said:
+        up(arguments(folder, **sections), cloud)
+    assert [made.typ for made in cloud.made if made.custom] == []
+    return str(said.value)
+
+
+def test_a_workspace_that_stands_as_planned_costs_one_request(tmp_path: Path) -> None:
+    cloud = standing(workspace())
+    up(arguments(tmp_path), cloud)
+    assert [sent.path for sent in cloud.azure.sent] == [workspace()["id"]]
+
+
+@pytest.mark.parametrize(
+    ("sections", "field"),
+    [
+        ({"location": "northeurope"}, 'location = "northeurope": workspace NAME was made with westeurope'),
+        ({"workspace": {"vault": "another-vault"}}, 'workspace.vault = "another-vault": workspace NAME was made with '),
+        ({"workspace": {"storage_account": "other1"}}, 'workspace.storageAccount = "other1": workspace NAME was made '),
+    ],
+)
+def test_what_a_workspace_keeps_for_its_life_is_refused_with_the_value_it_has(
+    tmp_path: Path, sections: dict[str, Any], field: str
+) -> None:
+    line = refused(standing(workspace()), tmp_path, **sections)
+    assert line.startswith(field.replace("NAME", NAME))
+    assert line.endswith("or take the stack down first")
+    assert "\n" not in line
+
+
+def test_a_region_is_the_same_however_azure_spells_it(tmp_path: Path) -> None:
+    up(arguments(tmp_path), standing(workspace(location="West Europe")))
+
+
+@pytest.mark.parametrize(
+    ("sections", "line"),
+    [
+        (
+            {"workspace": {"name": "renamed"}},
+            f'workspace.name = "renamed": {STAYS}; write {NAME}, or take the stack down first',
+        ),
+        (
+            {"workspace": {"resource_group": "elsewhere", "vault": VAULT}},
+            f'workspace.resourceGroup = "elsewhere": {STAYS}; write azureml-scoring-test, or take the stack down first',
+        ),
+    ],
+)
+def test_another_name_or_group_of_a_workspace_that_stands_is_refused(
+    tmp_path: Path, sections: dict[str, Any], line: str
+) -> None:
+    assert refused(standing(workspace()), tmp_path, **sections) == line
+
+
+def test_a_seed_that_came_before_it_covered_the_workspace_replaces_none(tmp_path: Path) -> None:
+    seeded = Names("azureml-scoring", "test", "scoring", "two")
+    cloud = standing(workspace(vault=seeded.of("vault")))
+    assert refused(cloud, tmp_path, name_seed="two").startswith(f'workspace.name = "{seeded.of("workspace")}"')
+    up(arguments(tmp_path / "kept", workspace={"name": NAME, "storage_account": ACCOUNT}, name_seed="two"), cloud)
+
+
+def test_a_name_that_a_deleted_workspace_holds_is_refused(tmp_path: Path) -> None:
+    assert refused(standing(gone=(workspace(),)), tmp_path) == (
+        f'workspace.name = "{NAME}": a deleted workspace holds this name for 14 days; '
+        "recover or purge it (portal: Azure Machine Learning, Recently deleted), or write another nameSeed"
+    )
+
+
+def test_another_seed_is_another_name_of_the_workspace(tmp_path: Path) -> None:
+    cloud = standing(gone=(workspace(),), vaults=[deleted_vault()])
+    up(arguments(tmp_path, name_seed="two"), cloud)
+    assert cloud.inputs("Vault")["vaultName"] != VAULT
+
+
+@pytest.mark.parametrize(
+    ("properties", "remedies"),
+    [
+        ({}, f"{RECOVER}, or {PURGE}, or write another nameSeed"),
+        ({"purgeProtectionEnabled": True}, f"{RECOVER}, or write another nameSeed"),
+        ({"location": "northeurope"}, f"{PURGE}, or write another nameSeed"),
+    ],
+)
+def test_a_name_that_a_deleted_vault_holds_is_refused_with_what_azure_allows(
+    tmp_path: Path, properties: dict[str, Any], remedies: str
+) -> None:
+    line = refused(standing(vaults=[deleted_vault(**properties)]), tmp_path)
+    assert line == (
+        f'workspace.vault = "{VAULT}": a deleted vault holds this name until 2030-01-08T00:00:00Z; {remedies}'
+    )
+
+
+def test_a_deleted_vault_comes_back_on_request(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, workspace={"recover": True}), standing(vaults=[deleted_vault()]))
+    assert cloud.inputs("Vault")["properties"]["createMode"] == "recover"
+
+
+def test_a_vault_that_was_not_deleted_is_made_as_ever(tmp_path: Path) -> None:
+    cloud = up(arguments(tmp_path, workspace={"recover": True}), standing())
+    assert "createMode" not in cloud.inputs("Vault")["properties"]
+
+
+def test_a_deployer_with_rights_on_one_group_alone_is_not_refused(tmp_path: Path) -> None:
+    cloud = Cloud()
+    cloud.azure.on("GET", f"({WORKSPACES}|{DELETED})\\?", lambda _: (403, {}, {"error": {"code": "Forbidden"}}))
+    assert up(arguments(tmp_path), cloud).one("Vault")
