@@ -37,12 +37,17 @@ from emulator.services.graph.data import (
 
 ARM_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 GRAPH_AUDIENCES = ("https://graph.microsoft.com",)
-VAULT_AUDIENCES = ("https://vault.azure.net",)
+VAULT_AUDIENCE = "https://vault.azure.net"
 REGISTRY_AUDIENCES = ("https://containerregistry.azure.net",)
 ML_AUDIENCES = ("https://ml.azure.com", "https://ai.azure.com")
 STORAGE_AUDIENCES = ("https://storage.azure.com",)
 LIFETIME = 3599
 _KEY = "signing-key"
+
+
+def vault_audience(azure: Azure) -> str:
+    """The audience of vaults by name: clients compare its host with the end of a vault's."""
+    return f"https://vault.{azure.url.removeprefix('https://')}"
 
 
 # Proof
