@@ -99,15 +99,21 @@ class PullPrincipal(Component):
             tags=args.tags,
             opts=self.child,
         )
-        self.client_id = identity.client_id
-        self.principal_id = identity.principal_id
+        # Asked for by the id: a preview of an update knows no output, and the role would be shown to be replaced.
+        created = managedidentity.get_user_assigned_identity_output(
+            resource_name=identity.id.apply(lambda id_: ArmId.parse(id_).name),
+            resource_group_name=identity.id.apply(lambda id_: ArmId.parse(id_).resource_group),
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        )
+        self.client_id = created.client_id
+        self.principal_id = created.principal_id
         self.identity_id = identity.id
         self.password_expires = pulumi.Output.from_input("")
         # Named apart from a service principal's role: a change of kind keeps the old one while it is in use.
         role = assign_role(
             f"{name}-identity-role",
             pull_role(args.role_assignment_mode),
-            identity.principal_id,
+            self.principal_id,
             args.registry_id,
             names.of("identity"),
             self,

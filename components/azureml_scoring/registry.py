@@ -5,6 +5,8 @@ may pull (`principal.py`) and what is in the registry (`image.py`).
 https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registries
 """
 
+from dataclasses import dataclass
+
 import pulumi
 from pulumi_azure_native import authorization, containerregistry, machinelearningservices
 
@@ -36,6 +38,16 @@ class WorkspaceRegistryArgs(Section):
     """Any text; another one gives other names where one is taken or held."""
     tags: rules.Tags = {}
     """Tags of every resource."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry, created or read."""
+
+    id: pulumi.Output[str]
+    """ARM id."""
+    login_server: pulumi.Output[str]
+    """Its address."""
 
 
 class WorkspaceRegistry(Component):
@@ -77,19 +89,20 @@ class WorkspaceRegistry(Component):
         mode = args.registry.mode
         registry = self._registry(site, args.registry) if adopted is None or mode == "standalone" else None
         if adopted is None:
-            own = registry if registry and mode == "workspace" else _created(site, "ownRegistry", _OWN)
-            owned = OwnedWorkspace(site, args.workspace, own, recovers_vault=recovers)
+            own = registry if registry and mode == "workspace" else self._created(site, "ownRegistry", _OWN)
+            owned = OwnedWorkspace(site, args.workspace, own.id, recovers_vault=recovers)
             registry = own if mode == "private" else registry
-            workspace, workspace_id, vault_id, logs_id = (
-                owned.workspace,
+            workspace_id, vault_id, storage_id, logs_id = (
                 owned.workspace.id,
                 owned.vault.id,
+                owned.storage.id,
                 owned.logs.id,
             )
         else:
             workspace = machinelearningservices.Workspace.get(f"{name}-workspace", adopted, opts=self.child)
             workspace_id = workspace.id
             vault_id = workspace.key_vault.apply(lambda id_: id_ or "")
+            storage_id = workspace.storage_account.apply(lambda id_: id_ or "")
             logs_id = pulumi.Output.from_input("")
             if mode in {"workspace", "private"}:
                 registry, workspace_id = self._registry_of(site, workspace, adopted, args.registry.id)
@@ -98,27 +111,27 @@ class WorkspaceRegistry(Component):
         self.registry_id = registry.id if registry else nothing
         self.login_server = registry.login_server if registry else nothing
         self.workspace_id = workspace_id
-        self.workspace_name = workspace.name
+        self.workspace_name = workspace_id.apply(lambda id_: ArmId.parse(id_).name)
         self.resource_group_name = pulumi.Output.from_input(group)
         self.vault_id = vault_id
-        self.storage_id = workspace.storage_account.apply(lambda id_: id_ or "")
+        self.storage_id = storage_id
         self.log_workspace_id = logs_id
         self.finish()
 
-    def _registry(self, site: Site, settings: RegistrySettings) -> containerregistry.Registry | None:
+    def _registry(self, site: Site, settings: RegistrySettings) -> Registry | None:
         """Create or read the registry that holds the image; none where it belongs to others."""
         if settings.mode == "workspace":
-            return _created(site, "registry", settings)
+            return self._created(site, "registry", settings)
         if settings.mode != "standalone":
             return None
         existing = settings.id or registry_id_at(settings.login_server)
         if existing is None:
-            return _created(site, "registry", settings)
-        return containerregistry.Registry.get(f"{site.name}-registry", existing, opts=self.child)
+            return self._created(site, "registry", settings)
+        return self._read(site, existing)
 
     def _registry_of(
         self, site: Site, workspace: machinelearningservices.Workspace, workspace_id: str, wanted: str | None
-    ) -> tuple[containerregistry.Registry, pulumi.Output[str]]:
+    ) -> tuple[Registry, pulumi.Output[str]]:
         """Read the registry of an existing workspace; attach one where it has none."""
         # An invoke, since a resource's preview cannot tell "has none" from "not known yet".
         current = machinelearningservices.get_workspace_output(
@@ -127,13 +140,38 @@ class WorkspaceRegistry(Component):
             opts=pulumi.InvokeOutputOptions(parent=self),
         )
         registry_id = pulumi.Output.all(current.container_registry, workspace_id, wanted).apply(_attached)
-        registry = containerregistry.Registry.get(f"{site.name}-registry", registry_id, opts=self.child)
+        registry = self._read(site, registry_id)
         if wanted is None:
             return registry, workspace.id
         # What follows takes the workspace's id from here: Azure ML lets an endpoint's identity read the registry that
         # the workspace has when the endpoint is created.
         attaching = RegistryAttachmentArgs(workspace_id=workspace.id, registry_id=registry_id)
         return registry, RegistryAttachment(f"{site.name}-attachment", attaching, self.child).workspace_id
+
+    def _read(self, site: Site, id_: pulumi.Input[str]) -> Registry:
+        registry = containerregistry.Registry.get(f"{site.name}-registry", id_, opts=self.child)
+        return Registry(registry.id, registry.login_server)
+
+    def _created(self, site: Site, kind: str, settings: RegistrySettings) -> Registry:
+        id_ = containerregistry.Registry(
+            f"{site.name}-{'registry' if kind == 'registry' else 'own-registry'}",
+            registry_name=settings.name or site.names.of(kind),
+            resource_group_name=site.resource_group,
+            location=site.location,
+            sku={"name": settings.sku},
+            admin_user_enabled=False,
+            anonymous_pull_enabled=False,
+            public_network_access="Enabled",
+            tags=site.tags,
+            opts=site.opts,
+        ).id
+        # Asked for by the id: a preview of an update knows no output, and what hangs on it would be shown to change.
+        created = containerregistry.get_registry_output(
+            registry_name=id_.apply(lambda each: ArmId.parse(each).name),
+            resource_group_name=id_.apply(lambda each: ArmId.parse(each).resource_group),
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        )
+        return Registry(id_, created.login_server)
 
 
 _OWN = RegistrySettings(sku="Basic")
@@ -150,21 +188,6 @@ def _created_names(args: WorkspaceRegistryArgs, names: Names) -> list[Name]:
     """Tell under which names the workspace and what stands beside it will be created."""
     given = bool(args.registry.id or args.registry.login_server)
     return list(created_names(args.registry, args.workspace, names, has_registry=given))
-
-
-def _created(site: Site, kind: str, settings: RegistrySettings) -> containerregistry.Registry:
-    return containerregistry.Registry(
-        f"{site.name}-{'registry' if kind == 'registry' else 'own-registry'}",
-        registry_name=settings.name or site.names.of(kind),
-        resource_group_name=site.resource_group,
-        location=site.location,
-        sku={"name": settings.sku},
-        admin_user_enabled=False,
-        anonymous_pull_enabled=False,
-        public_network_access="Enabled",
-        tags=site.tags,
-        opts=site.opts,
-    )
 
 
 def _attached(ids: list[str | None]) -> str:

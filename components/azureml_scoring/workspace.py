@@ -13,7 +13,6 @@ import pulumi
 from pulumi_azure_native import (
     applicationinsights,
     authorization,
-    containerregistry,
     keyvault,
     machinelearningservices,
     operationalinsights,
@@ -51,27 +50,30 @@ def resource_group(  # noqa: PLR0913, PLR0917 - a site needs the group first
     """Return the name of the resource group, created unless it exists."""
     if settings.resource_group is not None and settings.resource_group_exists:
         return settings.resource_group
-    return resources.ResourceGroup(
+    group = resources.ResourceGroup(
         f"{name}-group",
         resource_group_name=settings.resource_group or names.of("resourceGroup"),
         location=location,
         tags=tags,
         opts=opts,
-    ).name
+    )
+    # By way of the id: a preview of an update knows no output.
+    return group.id.apply(lambda id_: id_.rpartition("/")[2])
 
 
 class OwnedWorkspace:
-    """A workspace that the stack creates, with its vault and logs."""
+    """A workspace that the stack creates, with its vault, storage and logs."""
 
     def __init__(
-        self, site: Site, settings: WorkspaceSettings, registry: containerregistry.Registry, *, recovers_vault: bool
+        self, site: Site, settings: WorkspaceSettings, registry_id: pulumi.Input[str], *, recovers_vault: bool
     ) -> None:
         self._site = site
         self._settings = settings
         self._recovers_vault = recovers_vault
         self.vault = self._vault()
         self.logs = self._logs()
-        self.workspace = self._workspace(registry)
+        self.storage = self._storage()
+        self.workspace = self._workspace(registry_id)
 
     def _vault(self) -> keyvault.Vault:
         """Create the vault, opened by roles only: access policies would be a second list of who may what."""
@@ -141,7 +143,7 @@ class OwnedWorkspace:
             opts=site.opts,
         )
 
-    def _workspace(self, registry: containerregistry.Registry) -> machinelearningservices.Workspace:
+    def _workspace(self, registry_id: pulumi.Input[str]) -> machinelearningservices.Workspace:
         site = self._site
         name = self._settings.name or site.names.of("workspace")
         return machinelearningservices.Workspace(
@@ -151,10 +153,10 @@ class OwnedWorkspace:
             location=site.location,
             identity={"type": "SystemAssigned"},
             friendly_name=name,
-            storage_account=self._storage().id,
+            storage_account=self.storage.id,
             key_vault=self.vault.id,
             application_insights=self._insights().id,
-            container_registry=registry.id,
+            container_registry=registry_id,
             public_network_access="Enabled",
             tags=site.tags,
             opts=site.opts,

@@ -31,6 +31,7 @@ _TYPES = {
     "keyvault:Vault": "Microsoft.KeyVault/vaults",
     "storage:StorageAccount": "Microsoft.Storage/storageAccounts",
     "machinelearningservices:Workspace": "Microsoft.MachineLearningServices/workspaces",
+    "managedidentity:UserAssignedIdentity": "Microsoft.ManagedIdentity/userAssignedIdentities",
 }
 
 # A program that fails leaves outputs that nobody will ever know; Pulumi's language host silences asyncio on it, too.
@@ -62,9 +63,7 @@ class Cloud(mocks.Mocks):
         """What Azure adds."""
         inputs: Mapping[str, Any] = args.inputs
         known: dict[str, dict[str, Any]] = {
-            "resources:ResourceGroup": {"name": name},
-            "containerregistry:Registry": {"name": name, "loginServer": f"{name}.azurecr.io"},
-            "machinelearningservices:Workspace": {"name": name},
+            "containerregistry:Registry": {"loginServer": f"{name}.azurecr.io"},
             "azuread:index/application:Application": {"clientId": "client-of-application"},
             "azuread:index/servicePrincipal:ServicePrincipal": {"objectId": "object-of-principal"},
             "azuread:index/applicationPassword:ApplicationPassword": {
@@ -72,10 +71,7 @@ class Cloud(mocks.Mocks):
                 "startDate": "2038-01-01T00:00:00Z",
                 "endDate": inputs.get("endDate", "2040-01-01T00:00:00Z"),
             },
-            "managedidentity:UserAssignedIdentity": {
-                "clientId": "client-of-identity",
-                "principalId": "object-of-identity",
-            },
+            "managedidentity:UserAssignedIdentity": {"principalId": "object-of-identity"},
             "machinelearningservices:Compute": {"identity": {"type": "SystemAssigned", "principalId": "of-compute"}},
             "azureml-scoring:index:ImageBuild": {
                 "image": f"{inputs.get('loginServer')}/{inputs.get('repository')}@{DIGEST}"
@@ -113,6 +109,10 @@ class Cloud(mocks.Mocks):
             return {**identity, "subscriptionId": SUBSCRIPTION.rpartition("/")[2]}, []
         if args.token.endswith(":getWorkspace"):
             return {"containerRegistry": self.attached}, []
+        if args.token.endswith(":getRegistry"):
+            return {"loginServer": f"{args.args['registryName']}.azurecr.io"}, []
+        if args.token.endswith(":getUserAssignedIdentity"):
+            return {"clientId": "client-of-identity", "principalId": "object-of-identity"}, []
         return {"primaryKey": ENDPOINT_KEY}, []
 
     def all(self, kind: str) -> list[mocks.MockResourceArgs]:
@@ -141,6 +141,7 @@ _NAMES = (
     "accountName",
     "vaultName",
     "workspaceName",
+    "resourceName",
     "endpointName",
     "deploymentName",
 )

@@ -260,7 +260,8 @@ def test_a_managed_identity_needs_no_password_and_is_the_endpoints(tmp_path: Pat
     assert waited == ["scoring-identity-role-id", "scoring-storage-role-id"]
     endpoint = cloud.inputs("OnlineEndpoint")
     assert endpoint["identityType"] == "UserAssigned"
-    assert endpoint["userAssignedIdentities"] == [cloud.one("UserAssignedIdentity").name + "-id"]
+    (identity,) = endpoint["userAssignedIdentities"]
+    assert identity.endswith(f"/userAssignedIdentities/{cloud.inputs('UserAssignedIdentity')['resourceName']}")
 
 
 # -- image -------------------------------------------------------------------------------------------------------------
