@@ -3,6 +3,7 @@
 Owns that a failure is one line of settings. Refuses to own the queries (`provider/lookup.py`).
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import pulumi
@@ -34,32 +35,45 @@ def vault_secret(id_: str) -> pulumi.Output[str]:
     return pulumi.Output.secret(_asked(lambda arm: secret_at(arm, "registry.passwordSecret", id_)))
 
 
-def recovers_vault(planned: PlannedWorkspace) -> bool:
-    """Raise where Azure keeps the workspace from becoming what is planned; tell whether a deleted vault comes back.
+def examined(planned: PlannedWorkspace) -> PlannedWorkspace:
+    """Return the workspace as Azure lets it be; raise where it cannot become what is planned.
 
     One GET where the workspace stands. Two lists more where it does not: it is about to be created.
     """
-    lines, recovers = _asked(lambda arm: _examined(arm, planned))
+    lines, result = _asked(lambda arm: _examined(arm, planned))
     if lines:
         raise SettingsError("\n".join(lines))
-    return recovers
+    return result
 
 
-def _examined(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], bool]:
+def _examined(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], PlannedWorkspace]:
     from azureml_scoring.provider.arm import ML_API  # noqa: PLC0415 - as above
-    from azureml_scoring.provider.lookup import deleted_vault, workspaces  # noqa: PLC0415 - as above
 
     existing = arm.get(str(planned.id), ML_API)
     if existing is not None:
-        return list(planned.differences(existing)), False
+        return list(planned.differences(existing)), planned
+    seedless = arm.get(str(planned.seedless), ML_API) if planned.seedless != planned.id else None
+    if seedless is not None and planned.keeps(seedless):
+        return list(planned.differences(seedless)), planned.kept()
+    return _free(arm, planned)
+
+
+def _free(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], PlannedWorkspace]:
+    """Look for what keeps a workspace from being made."""
+    from azureml_scoring.provider.arm import ML_API  # noqa: PLC0415 - as above
+    from azureml_scoring.provider.lookup import deleted_vault, workspaces  # noqa: PLC0415 - as above
+
     listed = workspaces(arm, planned.id.subscription)
     lines = [planned.renamed(each) for each in planned.renamed_from(listed) if arm.get(str(each), ML_API)]
-    deleted = None if lines else deleted_vault(arm, planned.id.subscription, planned.vault.name)
-    if not lines:
-        lines = list(planned.held(listed))
-    if deleted is None or planned.recovers(deleted):
-        return lines, deleted is not None
-    return [planned.held_vault(deleted), *lines], False
+    if lines:
+        return lines, planned
+    lines = list(planned.held(listed))
+    deleted = deleted_vault(arm, planned.id.subscription, planned.vault.name)
+    if deleted is None:
+        return lines, planned
+    if planned.recovers(deleted):
+        return lines, replace(planned, recovers_vault=True)
+    return [planned.held_vault(deleted), *lines], planned
 
 
 def _asked(query: "Callable[[Arm], T]") -> T:

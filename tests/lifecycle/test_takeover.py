@@ -46,9 +46,13 @@ def project(
     _rename(file["config"])
     if stack == "kubernetes":
         file["config"]["scoring:endpoint"]["cluster"]["id"] = kubernetes_cluster(cloud)
-    (project.folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(file))
+    path = project.folder / f"Pulumi.{stack}.yaml"
+    # Version 0.1.0 left the seed out of the workspace's name.
+    workspace = {**file["config"].get("scoring:workspace", {}), "name": f"azureml-scoring-{stack}-ml"}
+    path.write_text(yaml.safe_dump({**file, "config": {**file["config"], "scoring:workspace": workspace}}))
     run = project.up()
     assert run.code == 0, run.text
+    path.write_text(yaml.safe_dump(file))
     yield project
     gone = project.destroy()
     assert gone.code == 0, gone.text
