@@ -8,7 +8,7 @@ ARGS ?=
 TOOLS := .venv/bin/python -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down env state logs ready schema docs test lint acceptance bench
+.PHONY: help up preview down env state logs ready schema docs test lint acceptance clients bench
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -41,6 +41,11 @@ test: lint docs ## pass every test (ARGS=tests/... for some, WORKERS=6)
 acceptance: .venv/ready ## try each claim about Azure (CLOUD=azure: on a real subscription; ARGS=--help)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.acceptance $(ARGS)
+clients: .venv/ready ## let Azure's own clients (azure-cli, azure-ai-ml, …) use a stack on the local Azure
+	@$(TOOLS) ready
+	@UV_PROJECT_ENVIRONMENT=$(CACHE)/clients $(TOOLS) run uv sync --quiet --locked --project tests/clients \
+		--python "$$(.venv/bin/python -c 'import sys; print(sys._base_executable)')"
+	@CLIENTS=$(CACHE)/clients $(TOOLS) run .venv/bin/python -m pytest tests/clients $(ARGS)
 bench: .venv/ready ## measure, as ratios within one run
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.performance.bench

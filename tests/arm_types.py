@@ -37,16 +37,16 @@ def validator() -> Any:  # noqa: ANN401 - a module without types
 
 
 def violations(rows: list[dict[str, Any]]) -> list[str]:
-    """What the recorded writes, and the answers to all that was recorded, have that the published types have not."""
+    """What recorded writes and answers have that the published types have not.
+
+    Left out are api-versions that are not published: tests themselves ask for newer ones than the program.
+    """
     library = validator().Library(TYPES)
     told: dict[str, None] = {}
-    for row in rows:
-        if not (version := _published(row)):
-            continue
-        dated = {**row, "apiVersion": version}
+    for row in filter(_is_published, rows):
         if row["method"] in {"PUT", "PATCH", "POST"} and row["status"] in _OK:
-            told |= dict.fromkeys(_found(library, dated, answers=False))
-        for each in _answers(dated):
+            told |= dict.fromkeys(_found(library, row, answers=False))
+        for each in _answers(row):
             told |= dict.fromkeys(_found(library, each, answers=True))
     return list(told)
 
@@ -64,14 +64,9 @@ def _found(library: Any, row: dict[str, Any], *, answers: bool) -> Iterator[str]
             yield f"{row['method']} {type_}@{version}, {what}: {each.path}: {each.message}"
 
 
-def _published(row: dict[str, Any]) -> str:
-    """The published version to hold a row against: its own, else the newest of the namespace, else none."""
+def _is_published(row: dict[str, Any]) -> bool:
     namespace, *_ = validator().parse(row["id"], row["method"])
-    folder = TYPES / namespace.lower()
-    if not folder.is_dir() or _is_unlike_arm(row):
-        return ""
-    versions = {each.name for each in folder.iterdir()}
-    return str(row["apiVersion"]) if row["apiVersion"] in versions else max(versions)
+    return not _is_unlike_arm(row) and (TYPES / namespace.lower() / row["apiVersion"] / "types.json").is_file()
 
 
 def _is_unlike_arm(row: dict[str, Any]) -> bool:

@@ -30,6 +30,10 @@ REPOSITORY_WRITER = "2a1e307c-b015-4ebd-883e-5b7698a07328"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
 GRAPH = "https://graph.microsoft.com"
+EVERY = "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9"
+"""Graph's app role `Application.ReadWrite.All`."""
+OWNED_BY = "18a4783c-866b-4cc7-a460-3d5e5662c884"
+"""Graph's app role `Application.ReadWrite.OwnedBy`."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,16 @@ def service_principal(cloud: Cloud) -> ServicePrincipal:
     principal = post("servicePrincipals", {"appId": application["appId"]})
     password = post(f"applications/{application['id']}/addPassword", {"passwordCredential": {"displayName": "one"}})
     return ServicePrincipal(principal["id"], application["appId"], password["secretText"])
+
+
+def own_only(cloud: Cloud) -> None:
+    """Leave the deployer `Application.ReadWrite.OwnedBy` alone, as an administrator of the directory would."""
+    deployer = f"servicePrincipals(appId='{cloud.environment['ARM_CLIENT_ID']}')"
+    headers = {"Authorization": f"Bearer {cloud.token(GRAPH)}"}
+    id_ = cloud.http.get(f"/graph/v1.0/{deployer}", headers=headers).json()["id"]
+    rights = f"/graph/v1.0/servicePrincipals/{id_}/appRoleAssignments"
+    assert cloud.http.post(rights, json={"appRoleId": OWNED_BY}, headers=headers).is_success
+    assert cloud.http.delete(f"{rights}/{id_}-{EVERY}", headers=headers).is_success
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,11 @@ def language(name: str) -> None:
     print(toolchain.language(name))
 
 
+def builder() -> None:
+    """Print the folder of pulumi-docker-build and of BuildKit, for PATH; where there is none, they are built first."""
+    print(toolchain.builder())
+
+
 def run(command: Sequence[str]) -> None:
     """Run a command with the project's programs on PATH."""
     if not command:
@@ -129,7 +134,7 @@ def run(command: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (ready, start, up, preview, down, env, logs, state, language, run)
+    command.__name__: command for command in (ready, start, up, preview, down, env, logs, state, language, builder, run)
 }
 
 

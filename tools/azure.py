@@ -62,7 +62,15 @@ def environment(project: Path = ROOT, state: Path = STATE) -> dict[str, str]:
     local = local_pulumi(project)
     Path(local["PULUMI_HOME"]).mkdir(parents=True, exist_ok=True)
     Path(local["PULUMI_BACKEND_URL"].removeprefix("file://")).mkdir(parents=True, exist_ok=True)
-    return {**machine(), **local, **told}
+    variables = {**machine(), **local, **told}
+    if builds_itself(project):
+        variables["PATH"] = path_of([toolchain.builder()], variables["PATH"])
+    return variables
+
+
+def builds_itself(project: Path) -> bool:
+    """Whether a stack of a project builds by pulumi-docker-build: its provider takes minutes to build."""
+    return any("builder: docker-build" in file.read_text() for file in project.glob("Pulumi.*.yaml"))
 
 
 def local_pulumi(project: Path) -> dict[str, str]:

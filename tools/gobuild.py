@@ -34,7 +34,7 @@ def build(module: str, package: str, target: Path, *, flags: str = "-s -w") -> N
 def mark(*modules: str) -> str:
     """A short name of what pins some programs, and of the sources that lie there: another one, another program."""
     digest = hashlib.sha256()
-    for file in sorted(path for module in modules for path in (_MODULES / module).iterdir()):
+    for file in sorted(path for module in modules for path in (_MODULES / module).rglob("*") if path.is_file()):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
 

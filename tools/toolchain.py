@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools import gobuild
@@ -74,14 +75,26 @@ def language(name: str) -> Path:
     bundled = ensure()
     if (bundled / host).exists():
         return bundled
-    mark = gobuild.mark(*(module for module, _, _ in LANGUAGES[name]))
-    place = cache() / "toolchain" / f"{wanted()}-{name}-{mark}"
+    return _built(f"{wanted()}-{name}", LANGUAGES[name])
+
+
+def builder() -> Path:
+    """The folder that holds the provider pulumi-docker-build, and a BuildKit that it can build with."""
+    version = importlib.metadata.version("pulumi-docker-build")
+    return _built(f"docker-build-{version}", BUILDER, f"-s -w -X {_DOCKER_BUILD}.Version={version}")
+
+
+def _built(name: str, programs: Sequence[tuple[str, str, str]], flags: str = "-s -w") -> Path:
+    """The folder that holds some programs, built once for what pins them."""
+    mark = gobuild.mark(*{module for module, _, _ in programs})
+    place = cache() / "toolchain" / f"{name}-{mark}"
     if not place.exists():
-        with alone(host):
+        with alone(name):
             if not place.exists():
-                with scratch(host) as folder:
-                    for module, package, program in LANGUAGES[name]:
-                        gobuild.build(module, package, folder / "bin" / program)
+                with scratch(name) as folder:
+                    for module, package, program in programs:
+                        gobuild.build(module, package, folder / "bin" / program, flags=flags)
+                    place.parent.mkdir(parents=True, exist_ok=True)
                     (folder / "bin").rename(place)
     return place
 
@@ -95,6 +108,13 @@ LANGUAGES = {
     "yaml": (("language-yaml", "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml", "pulumi-language-yaml"),),
 }
 """Folder below `tools/go`, package and name of each program that a language needs."""
+
+_DOCKER_BUILD = "github.com/pulumi/pulumi-docker-build/provider"
+BUILDER = (
+    ("docker-build", f"{_DOCKER_BUILD}/cmd/pulumi-resource-docker-build", "pulumi-resource-docker-build"),
+    ("docker-build", "github.com/moby/buildkit/cmd/buildkitd", "buildkitd"),
+)
+"""The same of the provider and of BuildKit. Two generators of SDKs that the provider's schema names are stubs there."""
 
 
 def _on_path() -> Path | None:

@@ -5,10 +5,11 @@ Owns the choice of a builder, and that a tag is pinned. Refuses to own the regis
 https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
 """
 
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
-import pulumi_docker as docker
 
 from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.plan.image import ImagePlan, plan_image
@@ -16,10 +17,19 @@ from azureml_scoring.plan.reference import Reference, short
 from azureml_scoring.sdk import ImageBuild, ImageImport, ImagePin
 from azureml_scoring.settings.arguments import ImageBuildArgs, ImageImportArgs, ImagePinArgs
 from azureml_scoring.settings.at import At
+from azureml_scoring.settings.errors import SettingsError, error_line
 from azureml_scoring.settings.image import BUILD, ImageSettings
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import RegistryLogin
 from azureml_scoring.settings.section import OPTIONAL, In, Internal, Secret, Section, arguments, sealed
+from azureml_scoring.staging import staged
+
+if TYPE_CHECKING:
+    import pulumi_docker_build as docker_build
+
+_DIGEST: Final = re.compile("sha256:[0-9a-f]{64}")
+_CACHE_TAG: Final = "cache"
+"""Where docker-build keeps layers between runs, beside the images; their own tags are hexadecimal."""
 
 
 class CustomImageArgs(Section):
@@ -34,7 +44,7 @@ class CustomImageArgs(Section):
     login: RegistryLogin | None = None
     """Credentials of a private registry: a tag is resolved there, and the image imported from there."""
     push_username: Secret | None = OPTIONAL
-    """User name that pushes, builder `docker` only; the Docker engine's own login (`az acr login`) by default."""
+    """User name that pushes, not with builder `acr`; the Docker engine's own login (`az acr login`) by default."""
     push_password: Secret | None = OPTIONAL
     """Password of `pushUsername`."""
     plan: Internal[ImagePlan] = OPTIONAL
@@ -69,10 +79,9 @@ class CustomImage(Component):
             self.image = pullable(f"{name}-image", plan.reference, args.login, target, self)
         elif plan.promote is not None:
             self.image = self._import(name, args, plan.promote)
-        elif args.image.builder == "docker":
-            self.image = self._docker(name, args, plan)
         else:
-            self.image = self._acr(name, args, plan)
+            build = {"acr": self._acr, "docker": self._docker, "docker-build": self._docker_build}[args.image.builder]
+            self.image = build(name, args, plan)
         self.digest = self.image.apply(lambda text: text.rpartition("@")[2])
         self.tag = pulumi.Output.from_input(plan.tag) if plan.tag else self.digest.apply(short)
         self.content_key = pulumi.Output.from_input(plan.content_key)
@@ -98,16 +107,19 @@ class CustomImage(Component):
         return ImageBuild(f"{name}-build", build, self.child).image
 
     def _docker(self, name: str, args: CustomImageArgs, plan: ImagePlan) -> pulumi.Output[str]:
+        import pulumi_docker as docker  # noqa: PLC0415 - it takes half a second, and most stacks need none of it
+
         registry: docker.RegistryArgsDict = {"server": args.login_server}
         if args.push_username is not None and args.push_password is not None:
             registry["username"] = sealed(args.push_username)
             registry["password"] = sealed(args.push_password)
-        return docker.Image(
+        folder = staged(args.image, plan)
+        image = docker.Image(
             f"{name}-build",
-            image_name=pulumi.Output.concat(args.login_server, "/", plan.repository, ":", plan.tag),
+            image_name=_tagged(args, plan, plan.tag),
             build=docker.DockerBuildArgs(
-                context=str(plan.context),
-                dockerfile=str(plan.context / args.image.dockerfile),
+                context=str(folder),
+                dockerfile=str(folder / args.image.dockerfile),
                 args=args.image.build_arguments,
                 platform=args.image.platform,
                 target=args.image.target,
@@ -115,7 +127,77 @@ class CustomImage(Component):
             build_on_preview=False,
             registry=registry,
             opts=self.child,
-        ).repo_digest
+        )
+        return _by_digest(args, plan, image, image.repo_digest)
+
+    def _docker_build(self, name: str, args: CustomImageArgs, plan: ImagePlan) -> pulumi.Output[str]:
+        sdk = _docker_build_sdk()
+        folder, cache = staged(args.image, plan), _tagged(args, plan, _CACHE_TAG)
+        secrets = args.image.build_secrets or {}
+        image = sdk.Image(
+            f"{name}-build",
+            tags=[_tagged(args, plan, plan.tag)],
+            push=True,
+            context=sdk.BuildContextArgs(location=str(folder)),
+            dockerfile=sdk.DockerfileArgs(location=str(folder / args.image.dockerfile)),
+            build_args=args.image.build_arguments,
+            build_on_preview=False,
+            secrets={key: sealed(value) for key, value in secrets.items()},
+            ignore_secrets_in_diff_calculation=[*secrets],
+            platforms=args.image.platforms or [args.image.platform],
+            target=args.image.target,
+            cache_from=[sdk.CacheFromArgs(registry=sdk.CacheFromRegistryArgs(ref=cache))],
+            cache_to=[sdk.CacheToArgs(registry=_cache(sdk, cache))],
+            registries=_pushing(sdk, args),
+            # The provider deletes an image from the registry; other stacks may serve it, and a rollback needs it.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+        told = pulumi.Output.concat(args.login_server, "/", plan.repository, "@", image.digest)
+        return _by_digest(args, plan, image, told)
+
+
+def _docker_build_sdk() -> Any:  # noqa: ANN401 - a module
+    try:
+        import pulumi_docker_build  # noqa: PLC0415 - an extra: Pulumi fetches the provider of every SDK that is there
+    except ImportError:
+        remedy = "it needs another package; `pip install azureml-scoring[docker-build]`"
+        raise SettingsError(error_line("image.builder", "docker-build", remedy)) from None
+    return pulumi_docker_build
+
+
+def _cache(sdk: Any, cache: pulumi.Output[str]) -> "docker_build.CacheToRegistryArgs":  # noqa: ANN401
+    """Keep the layers of all stages; a registry that takes none must not fail the build."""
+    made: docker_build.CacheToRegistryArgs = sdk.CacheToRegistryArgs(
+        ref=cache, mode=sdk.CacheMode.MAX, image_manifest=True, oci_media_types=True, ignore_error=True
+    )
+    return made
+
+
+def _pushing(sdk: Any, args: CustomImageArgs) -> "list[docker_build.RegistryArgs]":  # noqa: ANN401
+    if args.push_username is None or args.push_password is None:
+        return []
+    username, password = sealed(args.push_username), sealed(args.push_password)
+    return [sdk.RegistryArgs(address=args.login_server, username=username, password=password)]
+
+
+def _tagged(args: CustomImageArgs, plan: ImagePlan, tag: str) -> pulumi.Output[str]:
+    return pulumi.Output.concat(args.login_server, "/", plan.repository, ":", tag)
+
+
+def _by_digest(
+    args: CustomImageArgs, plan: ImagePlan, image: pulumi.CustomResource, told: pulumi.Output[str]
+) -> pulumi.Output[str]:
+    """Pass on a pushed image by digest; a provider that tells no digest has nothing to deploy."""
+
+    def checked(values: list[str]) -> str:
+        tagged, urn, reference = values
+        repository, _, digest = str(reference).rpartition("@")
+        if repository != tagged.rpartition(":")[0] or not _DIGEST.fullmatch(digest):
+            remedy = f"the build yielded no digest but {reference}; build again by `pulumi up --replace '{urn}'`"
+            raise SettingsError(error_line("image", tagged, remedy))
+        return reference
+
+    return pulumi.Output.all(_tagged(args, plan, plan.tag), image.urn, told).apply(checked)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from azureml_scoring.plan.workspace import PlannedWorkspace
 from azureml_scoring.settings.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from azureml_scoring.plan.needs import Name
     from azureml_scoring.provider.arm import Arm
 
 T = TypeVar("T")
@@ -35,18 +36,19 @@ def vault_secret(id_: str) -> pulumi.Output[str]:
     return pulumi.Output.secret(_asked(lambda arm: secret_at(arm, "registry.passwordSecret", id_)))
 
 
-def examined(planned: PlannedWorkspace) -> PlannedWorkspace:
+def examined(planned: PlannedWorkspace, created: "Iterable[Name]") -> PlannedWorkspace:
     """Return the workspace as Azure lets it be; raise where it cannot become what is planned.
 
-    One GET where the workspace stands. Two lists more where it does not: it is about to be created.
+    One GET where the workspace stands. Where it does not, it is about to be created with the names `created`: then all
+    that is cheap to look at is looked at.
     """
-    lines, result = _asked(lambda arm: _examined(arm, planned))
+    lines, result = _asked(lambda arm: _examined(arm, planned, created))
     if lines:
         raise SettingsError("\n".join(lines))
     return result
 
 
-def _examined(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], PlannedWorkspace]:
+def _examined(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> tuple[list[str], PlannedWorkspace]:
     from azureml_scoring.provider.arm import ML_API  # noqa: PLC0415 - as above
 
     existing = arm.get(str(planned.id), ML_API)
@@ -55,10 +57,10 @@ def _examined(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], Planned
     seedless = arm.get(str(planned.seedless), ML_API) if planned.seedless != planned.id else None
     if seedless is not None and planned.keeps(seedless):
         return list(planned.differences(seedless)), planned.kept()
-    return _free(arm, planned)
+    return _free(arm, planned, created)
 
 
-def _free(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], PlannedWorkspace]:
+def _free(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> tuple[list[str], PlannedWorkspace]:
     """Look for what keeps a workspace from being made."""
     from azureml_scoring.provider.arm import ML_API  # noqa: PLC0415 - as above
     from azureml_scoring.provider.lookup import deleted_vault, workspaces  # noqa: PLC0415 - as above
@@ -69,11 +71,23 @@ def _free(arm: "Arm", planned: PlannedWorkspace) -> tuple[list[str], PlannedWork
         return lines, planned
     lines = list(planned.held(listed))
     deleted = deleted_vault(arm, planned.id.subscription, planned.vault.name)
-    if deleted is None:
-        return lines, planned
-    if planned.recovers(deleted):
-        return lines, replace(planned, recovers_vault=True)
-    return [planned.held_vault(deleted), *lines], planned
+    if deleted is not None and not planned.recovers(deleted):
+        return [planned.held_vault(deleted), *lines], planned
+    if not lines:
+        _look_first(arm, planned, created)
+    return lines, replace(planned, recovers_vault=deleted is not None)
+
+
+def _look_first(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> None:
+    """Say who is signed in, and warn of what Azure will refuse; `azureml-scoring doctor` looks at more."""
+    from azureml_scoring.provider.readiness import first_looks  # noqa: PLC0415 - as above
+
+    for look in first_looks(arm, planned.id, created):
+        for finding in look.findings():
+            if finding.status == "wrong":
+                pulumi.log.warn(f"{look.title}: {finding}")
+            elif look.title == "signed in" and finding.status == "ok":
+                pulumi.log.info(f"{look.title}: {finding}")
 
 
 def _asked(query: "Callable[[Arm], T]") -> T:

@@ -31,6 +31,8 @@ FIRST_PASSWORD: Final = "first"  # noqa: S105 - a name
 """The password's name when nobody lists any."""
 
 _WARN_BEFORE: Final = timedelta(days=14)
+_DEFAULT_LIFETIME: Final = timedelta(days=730.5)
+"""Two years, whether one of them has a leap day or not."""
 
 
 class PullPrincipalArgs(Section):
@@ -113,17 +115,24 @@ class PullPrincipal(Component):
         self.grant = role.id
 
     def _service_principal(self, name: str, args: PullPrincipalArgs, names: Names) -> None:
+        # With Application.ReadWrite.OwnedBy alone a deployer changes only what it owns, and azuread leaves its caller
+        # an owner only where it is named. Set once: another deployer's run must not put the first one out.
+        # https://registry.terraform.io/providers/hashicorp/azuread/latest/docs/resources/application#api-permissions
+        owners = [entra.get_client_config_output(pulumi.InvokeOutputOptions(parent=self)).object_id]
+        owned = pulumi.ResourceOptions(parent=self, ignore_changes=["owners"])
         application = entra.Application(
             f"{name}-application",
             display_name=names.of("application"),
             sign_in_audience="AzureADMyOrg",
-            opts=self.child,
+            owners=owners,
+            opts=owned,
         )
         principal = entra.ServicePrincipal(
             f"{name}-service-principal",
             client_id=application.client_id,
             app_role_assignment_required=False,
-            opts=self.child,
+            owners=owners,
+            opts=owned,
         )
         passwords = {
             key: entra.ApplicationPassword(
@@ -135,6 +144,9 @@ class PullPrincipal(Component):
             )
             for key, settings in listed_passwords(args.principal).items()
         }
+        for key, settings in listed_passwords(args.principal).items():
+            if settings.expires is None:
+                pulumi.Output.all(key, passwords[key].start_date, passwords[key].end_date).apply(_warn_of_kept_end)
         current = passwords[current_password(args.principal)]
         secret: pulumi.Output[str] = pulumi.Output.secret(current.value)
         role = assign_role(
@@ -281,6 +293,20 @@ def _vault_of(id_: str) -> ArmId:
     if not id_:
         raise SettingsError(error_line("workspace.id", "", "the workspace has no key vault to keep the password in"))
     return ArmId.parse(id_)
+
+
+def _warn_of_kept_end(password: list[str]) -> None:
+    """Warn of an end that the settings no longer name: azuread keeps it, and shows no difference.
+
+    It is known by the password's own dates: without an end Entra gives it two years from its start.
+    https://learn.microsoft.com/graph/api/application-addpassword
+    """
+    key, start, end = password
+    if abs(datetime.fromisoformat(end) - datetime.fromisoformat(start) - _DEFAULT_LIFETIME) > timedelta(days=1):
+        pulumi.log.warn(
+            f"principal.passwords.{key}.expires: it is not written any more, but the password still ends on {end}; "
+            "write that again, or add another password and make it principal.current"
+        )
 
 
 def _warn_before_end(end: str) -> str:

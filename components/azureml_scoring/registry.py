@@ -11,6 +11,7 @@ from pulumi_azure_native import authorization, containerregistry, machinelearnin
 from azureml_scoring.component import Component, Inputs, Options
 from azureml_scoring.lookups import examined, registry_id_at
 from azureml_scoring.plan.names import ArmId, Names
+from azureml_scoring.plan.needs import Name, created_names
 from azureml_scoring.plan.workspace import PlannedWorkspace
 from azureml_scoring.sdk import RegistryAttachment
 from azureml_scoring.settings import rules
@@ -68,7 +69,7 @@ class WorkspaceRegistry(Component):
         adopted = args.workspace.id
         super().__init__(name, opts)
         if adopted is None:
-            planned = examined(_planned(args, names, opts))
+            planned = examined(_planned(args, names, opts), _created_names(args, names))
             group = resource_group(name, args.workspace, args.location, args.tags, names, self.child)
         else:
             group = ArmId.parse(adopted).resource_group
@@ -143,6 +144,12 @@ def _planned(args: WorkspaceRegistryArgs, names: Names, opts: Options) -> Planne
     """Tell which workspace will be created, in the subscription that azure-native works in."""
     config = authorization.get_client_config(opts=pulumi.InvokeOptions(parent=opts.parent if opts else None))
     return PlannedWorkspace.of(args.workspace, names, args.location, config.subscription_id)
+
+
+def _created_names(args: WorkspaceRegistryArgs, names: Names) -> list[Name]:
+    """Tell under which names the workspace and what stands beside it will be created."""
+    given = bool(args.registry.id or args.registry.login_server)
+    return list(created_names(args.registry, args.workspace, names, has_registry=given))
 
 
 def _created(site: Site, kind: str, settings: RegistrySettings) -> containerregistry.Registry:

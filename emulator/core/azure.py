@@ -69,6 +69,8 @@ class ResourceType:
     required: ClassVar[tuple[str, ...]] = ()
     #: Whether PUT and DELETE answer at once and the work goes on in an operation.
     long: ClassVar[bool] = False
+    #: Whether an update of a long type takes time, too.
+    long_update: ClassVar[bool] = True
     #: Whether DELETE does so, where it differs from PUT.
     long_delete: ClassVar[bool | None] = None
     #: The status of a PATCH.
@@ -480,7 +482,7 @@ class Azure:
             with _deserialized():
                 new = kind.check(new, old)
             self.count(kind.type)
-            if not kind.long:
+            if not kind.long or (old and not kind.long_update):
                 created = kind.provision(new.having(provisioningState="Succeeded"), old)
                 self.store.put(created)
                 lock.release()

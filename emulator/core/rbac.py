@@ -53,6 +53,7 @@ class Role:
 _REGISTRY = "Microsoft.ContainerRegistry/registries"
 _REPOSITORIES = f"{_REGISTRY}/repositories"
 _SECRETS = "Microsoft.KeyVault/vaults/secrets"
+_CONTAINERS = "Microsoft.Storage/storageAccounts/blobServices/containers"
 ROLES = {
     "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": Role("Owner", ("*",)),
     "b24988ac-6180-42a0-ab88-20f7382dd24c": Role(
@@ -82,8 +83,11 @@ ROLES = {
     "4633458b-17de-408a-b874-0445c86b69e6": Role(
         "Key Vault Secrets User", data=(f"{_SECRETS}/getSecret/action", f"{_SECRETS}/readMetadata/action")
     ),
-    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": Role(
-        "Storage Blob Data Reader", data=("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read",)
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": Role("Storage Blob Data Reader", data=(f"{_CONTAINERS}/blobs/read",)),
+    "ba92f5b4-2d11-453d-a403-e96b0029c9fe": Role(
+        "Storage Blob Data Contributor",
+        (f"{_CONTAINERS}/read", f"{_CONTAINERS}/write", f"{_CONTAINERS}/delete"),
+        data=tuple(f"{_CONTAINERS}/blobs/{verb}" for verb in ("read", "write", "delete")),
     ),
     "f6c7c914-8db3-469d-8ca1-694a8f32e121": Role(
         "AzureML Data Scientist",

@@ -22,6 +22,7 @@ from emulator.core.ids import ResourceId
 from emulator.core.operations import Operation
 from emulator.core.rbac import Principal
 from emulator.protocols import blobs, control, graph, metadata
+from emulator.protocols.hosts import Hosts
 from emulator.protocols.web import RequestLog, azure_error, bearer, json_body
 from emulator.services.graph import access as entra
 
@@ -44,7 +45,9 @@ def application(azure: Azure) -> Starlette:
         *graph.routes(azure),
     ]
     handlers = {AzureError: azure_error, HTTPException: _no_such_path}
-    app = Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(RequestLog)])
+    app = Starlette(
+        routes=routes, exception_handlers=handlers, middleware=[Middleware(RequestLog), Middleware(Hosts, azure)]
+    )
     app.state.challenge = f"{azure.url}/{azure.tenant}"
     return app
 

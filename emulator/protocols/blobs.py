@@ -1,4 +1,4 @@
-"""Blobs over https, as far as uploads and the reading of logs need: put, put by blocks, get, get by range.
+"""Blobs over https, as far as uploads and the reading of logs need: put (by blocks), get (by range), delete, list.
 
 Serves both kinds: those of Azure's own services (`services/blobs.py`) and those in storage accounts
 (`services/storage_data.py`), which differ in what their signatures sign.
@@ -34,43 +34,108 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _META = "x-ms-meta-"
 _CHUNK = 1 << 20
 _VERSION = {"x-ms-version": "2023-11-03"}
+#: What a SAS calls the methods.
+_PERMISSIONS = {"PUT": "w", "DELETE": "d"}
 
 
 def routes(azure: Azure) -> list[BaseRoute]:
-    """/blob/NAME and /storage/ACCOUNT/CONTAINER/NAME, with a shared access signature in the query."""
+    """/blob/NAME with a signature in the query; /storage/ACCOUNT/CONTAINER/NAME with a proof of `storage.access`."""
 
     def find(request: Request) -> tuple[Path, dict[str, str]]:
-        """Where a blob lies, and its metadata; refused where the signature does not allow the request."""
-        permission = "w" if request.method == "PUT" else "r"
+        """Where a blob lies, and its metadata; refused where nothing allows the request."""
+        permission = _PERMISSIONS.get(request.method, "r")
         parameters, query = request.path_params, dict(request.query_params)
         if "account" in parameters:
             address = (azure, parameters["account"], parameters["container"], parameters["name"])
-            storage_access.demand(*address, query, permission)
-            return storage_data.blob_path(*address), {}
+            storage_access.demand(*address, _asked(request), permission)
+            if request.method != "PUT" and parameters["name"].endswith("/"):
+                raise _no_blob()  # clients ask whether a folder is a blob
+            path = storage_data.blob_path(*address)
+            return path, storage_data.metadata(path)
         signed_blobs.demand(azure, parameters["name"], query, permission)
-        described = {key[len(_META) :]: value for key, value in request.headers.items() if key.startswith(_META)}
-        if request.method == "PUT" and described:
-            signed_blobs.describe(azure, parameters["name"], described)
         return signed_blobs.blob_path(azure, parameters["name"]), signed_blobs.metadata(azure, parameters["name"])
 
     async def answer(request: Request) -> Response:
         try:
             path, metadata = await run_in_threadpool(find, request)
+            if request.method == "DELETE":
+                return _delete(path)
             return await _write(azure, request, path) if request.method == "PUT" else _read(request, path, metadata)
         except AzureError as error:
-            text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
-            return Response(
-                f'<?xml version="1.0" encoding="utf-8"?>{text}',
-                error.status,
-                {"x-ms-error-code": error.code, **_VERSION},
-                "application/xml",
-            )
+            return _refused(error)
+
+    async def container(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(_container, azure, request)
+        except AzureError as error:
+            return _refused(error)
 
     methods = ["GET", "HEAD", "PUT"]
     return [
         Route("/blob/{name:path}", answer, methods=methods),
-        Route("/storage/{account}/{container}/{name:path}", answer, methods=methods),
+        Route("/storage/{account}/{container}", container, methods=methods),
+        Route("/storage/{account}/{container}/{name:path}", answer, methods=[*methods, "DELETE"]),
     ]
+
+
+def _described(request: Request) -> dict[str, str]:
+    return {key[len(_META) :]: value for key, value in request.headers.items() if key.startswith(_META)}
+
+
+def _asked(request: Request) -> storage_access.Asked:
+    path: bytes = request.scope["raw_path"]  # by an account's own host, without the account
+    return storage_access.Asked(request.method, path.decode(), dict(request.headers), dict(request.query_params))
+
+
+def _refused(error: AzureError) -> Response:
+    text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+    return _xml(text, error.status, {"x-ms-error-code": error.code})
+
+
+def _xml(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    whole = f'<?xml version="1.0" encoding="utf-8"?>{text}'
+    return Response(whole, status, {**(headers or {}), **_VERSION}, "application/xml")
+
+
+def _container(azure: Azure, request: Request) -> Response:
+    """A container: made, looked at, listed. It need not be made, see `storage.data`.
+
+    https://learn.microsoft.com/rest/api/storageservices/list-blobs
+    """
+    account, name, query = request.path_params["account"], request.path_params["container"], request.query_params
+    making, listing = request.method == "PUT", query.get("comp") == "list"
+    if query.get("restype") != "container" or query.get("comp") not in {None, "list"}:
+        raise AzureError(400, "InvalidQueryParameterValue", f"?{query} is not served for a container here")
+    storage_access.demand(azure, account, name, "", _asked(request), "w" if making else "l" if listing else "r")
+    if not listing:
+        return Response(None, 201 if making else 200, _VERSION)
+    blobs = "".join(_listed(*each) for each in storage_data.names(azure, account, name, query.get("prefix", "")))
+    place = f'ServiceEndpoint="{storage_data.account_url(azure, account)}/" ContainerName="{name}"'
+    return _xml(f"<EnumerationResults {place}><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>")
+
+
+def _listed(name: str, path: Path) -> str:
+    about = _about(path)
+    properties = (
+        f"<Last-Modified>{about['Last-Modified']}</Last-Modified><Etag>{about['ETag'].strip(chr(34))}</Etag>"
+        f"<Content-Length>{path.stat().st_size}</Content-Length><BlobType>BlockBlob</BlobType>"
+    )
+    return f"<Blob><Name>{escape(name)}</Name><Properties>{properties}</Properties></Blob>"
+
+
+def _delete(path: Path) -> Response:
+    _demand_blob(path)
+    storage_data.remove(path)
+    return Response(None, 202, _VERSION)
+
+
+def _demand_blob(path: Path) -> None:
+    if not path.is_file():
+        raise _no_blob()
+
+
+def _no_blob() -> AzureError:
+    return AzureError(404, "BlobNotFound", "The specified blob does not exist.")
 
 
 async def _write(azure: Azure, request: Request, path: Path) -> Response:
@@ -82,13 +147,19 @@ async def _write(azure: Azure, request: Request, path: Path) -> Response:
         if int(request.headers.get("content-length") or 0) > _CHUNK:
             raise AzureError(413, "RequestBodyTooLarge", "The block list is longer than 1 MiB.")
         await run_in_threadpool(_join, path, _blocks(await request.body()))
+        storage_data.describe(path, _described(request))
         azure.count("uploads")
+    elif part == "metadata":
+        _demand_blob(path)
+        storage_data.describe(path, _described(request))
+        return Response(None, 200, {**_VERSION, **_about(path)})
     elif part:
         raise AzureError(400, "InvalidQueryParameterValue", f"comp={part} is not served here")
     else:
         if request.headers.get("x-ms-blob-type", "").lower() != "blockblob":
             raise AzureError(400, "MissingRequiredHeader", "The header x-ms-blob-type must be BlockBlob.")
         await _receive(request, path)
+        storage_data.describe(path, _described(request))
         azure.count("uploads")
     return Response(status_code=201, headers={**_VERSION, **(_about(path) if part != "block" else {})})
 
@@ -160,8 +231,7 @@ def _join(path: Path, ids: list[str]) -> None:
 
 
 def _read(request: Request, path: Path, metadata: dict[str, str]) -> Response:
-    if not path.is_file():
-        raise AzureError(404, "BlobNotFound", "The specified blob does not exist.")
+    _demand_blob(path)
     if request.headers.get("if-none-match") in {"*", _about(path)["ETag"]}:
         return Response(None, 304, {**_about(path), **_VERSION})
     # A growing log may get longer meanwhile: this length is announced and sent.

@@ -109,7 +109,8 @@ def _graph(azure: Azure) -> list[BaseRoute]:
             serve(f"{item}/addPassword", POST=_add_password),
             serve(f"{item}/removePassword", POST=_remove_password),
         ]
-    served += [serve("servicePrincipals/{id}/appRoleAssignments", GET=_rights, POST=_grant_right)]
+    rights = "servicePrincipals/{id}/appRoleAssignments"
+    served += [serve(rights, GET=_rights, POST=_grant_right), serve(f"{rights}/{{right}}", DELETE=_revoke_right)]
     return [_with_kind(route) for route in served]
 
 
@@ -137,7 +138,9 @@ def _create(call: _Call) -> tuple[int, Values]:
     owner = call.principal.object_id
     if call.type == graph.APPLICATIONS:
         return 201, graph.create_application(call.azure, call.body, owner)
-    return 201, graph.create_service_principal(call.azure, str(call.body.get("appId")), call.body, owner)
+    app_id = str(call.body.get("appId"))
+    entra.demand_right_to_register(call.azure, call.principal, app_id)
+    return 201, graph.create_service_principal(call.azure, app_id, call.body, owner)
 
 
 def _get(call: _Call) -> tuple[int, Values]:
@@ -160,6 +163,7 @@ def _owners(call: _Call) -> tuple[int, Values]:
 
 
 def _add_owner(call: _Call) -> tuple[int, None]:
+    entra.demand_right_over_owners(call.azure, call.principal)
     graph.add_owner(call.azure, call.type, call.writing(), graph.bound_id(call.body.get("@odata.id")))
     return 204, None
 
@@ -192,6 +196,11 @@ def _grant_right(call: _Call) -> tuple[int, Values]:
     return 201, entra.grant_right(call.azure, call.id, str(call.body.get("appRoleId")))
 
 
+def _revoke_right(call: _Call) -> tuple[int, None]:
+    entra.revoke_right(call.azure, call.writing(), call.path["right"])
+    return 204, None
+
+
 def _by_ids(call: _Call) -> tuple[int, Values]:
     """Service principals and applications by their object ids; unknown ids are left out."""
     wanted = {str(each) for each in call.body.get("ids") or []}
@@ -210,10 +219,12 @@ def _deleted(call: _Call) -> tuple[int, Values]:
 
 
 def _restore(call: _Call) -> tuple[int, Values]:
+    entra.demand_right(call.azure, call.principal, graph.deleted_application(call.azure, call.path["id"]))
     return 200, graph.restore_application(call.azure, call.path["id"])
 
 
 def _purge(call: _Call) -> tuple[int, None]:
+    entra.demand_right(call.azure, call.principal, graph.deleted_application(call.azure, call.path["id"]))
     graph.purge_application(call.azure, call.path["id"])
     return 204, None
 

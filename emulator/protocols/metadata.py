@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from emulator.core.azure import Azure
 from emulator.services.graph import access as entra
 
-_SUFFIXES = ("acrLoginServer", "keyVaultDns", "storage", "mhsmDns", "sqlServerHostname", "attestationEndpoint")
+_SUFFIXES = ("acrLoginServer", "mhsmDns", "sqlServerHostname", "attestationEndpoint")
 _NOT_SERVED = (
     *("media", "batch", "activeDirectoryDataLake", "sqlManagement", "appInsightsResourceId"),
     *("appInsightsTelemetryChannelResourceId", "logAnalyticsResourceId"),
@@ -35,7 +35,12 @@ def endpoints(azure: Azure) -> dict[str, Any]:
         "graphAudience": f"{url}/graph/",
         "graph": f"{url}/graph/",
         "name": "LocalAzure",
-        "suffixes": dict.fromkeys(_SUFFIXES, "localhost"),
+        # A name before them, and for storage `.blob.`, leads to a vault or an account: see `hosts`.
+        "suffixes": {
+            **dict.fromkeys(_SUFFIXES, "localhost"),
+            "keyVaultDns": entra.vault_audience(azure).removeprefix("https://"),
+            "storage": f"core.{url.removeprefix('https://')}",
+        },
         "resourceManager": url,
         "vmImageAliasDoc": "",
         "microsoftGraphResourceId": f"{url}/graph/",

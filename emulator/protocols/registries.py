@@ -23,6 +23,7 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ports import HOST
 from emulator.core.store import Document
+from emulator.protocols import registry_token
 from emulator.protocols.tls import Tls
 from emulator.protocols.web import RequestLog, bearer, listening
 from emulator.services.containerregistry import access
@@ -136,6 +137,7 @@ def application(azure: Azure, login_server: str, port: int) -> Starlette:
         return await _forward(request, server, login_server)
 
     routes = [
+        *registry_token.routes(azure),
         Route("/acr/v1/_catalog", catalog),
         Route("/acr/v1/{name:path}/_tags", tags),
         Route("/{path:path}", forward, methods=_METHODS),
@@ -143,10 +145,18 @@ def application(azure: Azure, login_server: str, port: int) -> Starlette:
     return Starlette(routes=routes, exception_handlers={AzureError: _error}, middleware=[Middleware(RequestLog)])
 
 
-async def _error(_request: Request, error: Exception) -> Response:
+async def _error(request: Request, error: Exception) -> Response:
     if not isinstance(error, AzureError):
         raise error
-    return JSONResponse({"errors": [{"code": error.code, "message": error.message}]}, error.status)
+    headers = {"WWW-Authenticate": _challenge(request)} if error.status == 401 else {}  # noqa: PLR2004 - HTTP
+    return JSONResponse({"errors": [{"code": error.code, "message": error.message}]}, error.status, headers)
+
+
+def _challenge(request: Request) -> str:
+    """Where clients get a token, and of which scope; azure-containerregistry sends a first request without one."""
+    host, name = request.url.netloc, request.path_params.get("name")
+    scope = f"repository:{name}:metadata_read" if name else "registry:catalog:*"
+    return f'Bearer realm="https://{host}/oauth2/token",service="{host}",scope="{scope}"'
 
 
 def _admit(azure: Azure, login_server: str, request: Request, name: str, *actions: str) -> Document:

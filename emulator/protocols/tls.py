@@ -12,7 +12,8 @@ import certifi
 import trustme
 from cryptography import x509
 
-_NAMES = ("localhost", "*.localhost", "127.0.0.1", "::1")
+#: OpenSSL takes a wildcard only where two more names follow, so that vaults and accounts have one each.
+_NAMES = ("localhost", "*.vault.localhost", "*.blob.core.localhost", "127.0.0.1", "::1")
 _SERVER_DAYS = 397
 """What browsers and Apple's clients accept at most."""
 _RENEW_DAYS = 30
@@ -40,7 +41,7 @@ def prepare(folder: Path) -> Tls:
         _write_key(authority_key, authority.private_key_pem)
         authority.cert_pem.write_to_path(files.authority)
         files.certificate.unlink(missing_ok=True)
-    if not (_is_valid(files.certificate) and files.key.exists()):
+    if not (_is_valid(files.certificate) and _is_for(files.certificate) and files.key.exists()):
         # trustme takes a time without a zone as UTC.
         expiry = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=_SERVER_DAYS)
         server = authority.issue_cert(*_NAMES, common_name="localhost", not_after=expiry)
@@ -67,6 +68,13 @@ def _is_valid(path: Path) -> bool:
         return False
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
     return certificate.not_valid_after_utc > datetime.now(UTC) + timedelta(days=_RENEW_DAYS)
+
+
+def _is_for(path: Path) -> bool:
+    """Whether a certificate has all our names: an older one lacks some."""
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(_NAMES) == {str(each.value) for each in names}
 
 
 def _write_key(path: Path, key: trustme.Blob) -> None:

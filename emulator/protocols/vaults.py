@@ -2,6 +2,7 @@
 
 Azure gives every vault a host of its own, and clients read a secret's id as `https://HOST/secrets/NAME/VERSION`. Names
 below localhost do not resolve everywhere, so that a vault here has a port of its own: its vaultUri is `https://localhost:PORT/`.
+By name it answers as well, see `hosts`.
 https://learn.microsoft.com/rest/api/keyvault/secrets
 """
 
@@ -62,7 +63,7 @@ def application(azure: Azure, vault: str) -> Starlette:
 
     async def answer(request: Request) -> Response:
         if "authorization" not in request.headers:
-            return _challenge(azure)
+            return _challenge(azure, request)
         body = await json_body(request)
         return await run_in_threadpool(_answer, azure, vault, request, body)
 
@@ -78,15 +79,20 @@ def application(azure: Azure, vault: str) -> Starlette:
     return Starlette(routes=routes, exception_handlers={AzureError: azure_error}, middleware=[Middleware(RequestLog)])
 
 
-def _challenge(azure: Azure) -> Response:
-    """SDKs send a first request without a token, to learn its audience from the challenge."""
-    text = f'Bearer authorization="{azure.url}/{azure.tenant}", resource="{entra.VAULT_AUDIENCES[0]}"'
+def _challenge(azure: Azure, request: Request) -> Response:
+    """SDKs send a first request without a token, to learn its audience from the challenge.
+
+    They take no audience but one that the host's name ends with, unless told not to look.
+    https://devblogs.microsoft.com/azure-sdk/guidance-for-applications-using-the-key-vault-libraries/
+    """
+    audience = entra.VAULT_AUDIENCE if request.url.hostname == "localhost" else entra.vault_audience(azure)
+    text = f'Bearer authorization="{azure.url}/{azure.tenant}", resource="{audience}"'
     error = AzureError(401, "Unauthorized", "AKV10000: Request is missing a Bearer or PoP token.")
     return JSONResponse(error.body, 401, {"WWW-Authenticate": text})
 
 
 def _answer(azure: Azure, host: str, request: Request, body: dict[str, Any]) -> Response:
-    principal = entra.verify_token(azure, bearer(request), entra.VAULT_AUDIENCES)
+    principal = entra.verify_token(azure, bearer(request), [entra.VAULT_AUDIENCE, entra.vault_audience(azure)])
     vault = keyvault.vault_named(azure, host)
     name = request.path_params.get("name")
     if request.url.path.startswith("/deletedsecrets"):

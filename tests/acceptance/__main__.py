@@ -6,6 +6,7 @@ the report.
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import traceback
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from azureml_scoring.delivery import prices
 
-from tests.acceptance.claims import CLAIMS, Claim
+from tests.acceptance.claims import CLAIMS, NotTriedError
 from tests.acceptance.stack import INSTANCE, Stack
 from tests.local_azure import ROOT, LocalAzure
 from tools import azure
@@ -63,39 +64,33 @@ _UP = "One `pulumi up` makes registry, principal, image and endpoint from nothin
 _DOWN = "`pulumi destroy` takes away all that was made."
 
 
-def run(stack: Stack, *, on_azure: bool) -> list[Verdict]:
+def run(stack: Stack) -> list[Verdict]:
     """Take the stack up, try each claim, and take it down whatever happened."""
     verdicts: list[Verdict] = []
 
-    def step(name: str, sentence: str, check: Callable[[], None]) -> bool:
-        verdicts.append(_verdict(name, sentence, check))
+    def step(name: str, sentence: str, check: Callable[[Stack], None]) -> None:
+        verdicts.append(_verdict(name, sentence, lambda: check(stack)))
         print(f"{verdicts[-1].result:9} {name}", flush=True)
-        return verdicts[-1].result == "holds"
 
     try:
-        up = step(
-            "up", "One `pulumi up` makes registry, principal, image and endpoint from nothing.", lambda: _up(stack)
-        )
+        step("up", _UP, _up)
+        up = verdicts[-1].result == "holds"
         for each in CLAIMS:
-            reason = _obstacle(each, up=up, on_azure=on_azure)
-            if reason:
-                verdicts.append(Verdict(each.name, each.sentence, "not tried", reason))
-            else:
-                step(each.name, each.sentence, lambda each=each: each.check(stack))  # type: ignore[misc]
+            step(each.name, each.sentence, each.check if up else _not_up)
     finally:
-        step("destroy", _DOWN, lambda: _destroy(stack))
+        step("destroy", _DOWN, _destroy)
     return verdicts
 
 
-def _obstacle(each: Claim, *, up: bool, on_azure: bool) -> str:
-    if each.azure_only and not on_azure:
-        return "needs CLOUD=azure"
-    return "" if up else "the stack did not go up"
+def _not_up(_: Stack) -> None:
+    raise NotTriedError("the stack did not go up")
 
 
 def _verdict(name: str, sentence: str, check: Callable[[], None]) -> Verdict:
     try:
         check()
+    except NotTriedError as reason:
+        return Verdict(name, sentence, "not tried", str(reason))
     except Exception as error:  # noqa: BLE001 - whatever goes wrong is the claim's answer
         text = str(error) or "".join(traceback.format_exception(error))
         return Verdict(name, sentence, "fails", text)
@@ -148,18 +143,17 @@ def real(folder: Path) -> dict[str, str]:
     return {**azure.machine(), **own}
 
 
-def _try(folder: Path, environment: Mapping[str, str], location: str, base: str, *, on_azure: bool) -> int:
+def _try(folder: Path, environment: Mapping[str, str], location: str, base: str, where: str) -> list[Verdict]:
     os.environ.update(environment)  # clients find the trusted certificates there
     stack = Stack(folder / "stack", dict(os.environ), f"acc{uuid.uuid4().hex[:6]}")
     stack.prepare(location, base)
-    verdicts = run(stack, on_azure=on_azure)
+    verdicts = run(stack)
     moment = datetime.now(UTC)
-    where = f"Azure ({location})" if on_azure else "the local Azure"
     file = ROOT / ".local" / f"acceptance-{moment:%Y-%m-%d-%H%M}.md"
     file.parent.mkdir(exist_ok=True)
     file.write_text(report(verdicts, where, moment))
     print(f"Report: {file}")
-    return int(any(each.result == "fails" for each in verdicts))
+    return verdicts
 
 
 def main(words: list[str] | None = None) -> int:
@@ -177,13 +171,15 @@ def main(words: list[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="acceptance-"))
     if given.cloud == "local":
         with local(folder) as environment:
-            return _try(folder, environment, "westeurope", LOCAL_BASE, on_azure=False)
-    if not agreed(os.environ.get("ARM_SUBSCRIPTION_ID", "of the Azure CLI"), given.location, yes=given.yes):
-        print(
-            "error: nothing was made; answer y, or give --yes (make acceptance CLOUD=azure ARGS=--yes)", file=sys.stderr
-        )
+            verdicts = _try(folder, environment, "westeurope", LOCAL_BASE, "the local Azure")
+    elif agreed(os.environ.get("ARM_SUBSCRIPTION_ID", "of the Azure CLI"), given.location, yes=given.yes):
+        verdicts = _try(folder, real(folder), given.location, given.base, f"Azure ({given.location})")
+    else:
+        print("error: nothing was made; answer y, or give --yes (ARGS=--yes)", file=sys.stderr)
         return 2
-    return _try(folder, real(folder), given.location, given.base, on_azure=True)
+    if verdicts[-1].result == "holds":  # else the folder has the state of what is left
+        shutil.rmtree(folder, ignore_errors=True)
+    return int(any(each.result == "fails" for each in verdicts))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What this project assumes of Azure, claim by claim: each a function that fails where the claim is false.
 
 To add one, write a function below: its name is the claim's name, its docstring the claim, the decorator names where
-Azure documents it. It gets a stack that is up, leaves it as it is, and says in its assertion what Azure answered.
+Azure documents it. It gets a stack that is up, leaves it as it is, and says in its assertion what Azure answered, or
+raises `NotTriedError` where it cannot be tried.
 `make acceptance` runs them all; the table in docs/verification.md is written by `make acceptance ARGS=--table`.
 """
 
@@ -14,12 +15,18 @@ from dataclasses import dataclass
 
 import httpx
 from azureml_scoring.plan.reference import Reference
+from azureml_scoring.plan.roles import ACR_PULL
 from azureml_scoring.provider.lookup import VAULTS_API, deleted_vault, workspaces
 from azureml_scoring.provider.registry_client import base_url, resolve_digest
+from azureml_scoring.provider.role_assignment import AUTHORIZATION_API
 
 from tests.acceptance.stack import API, WORD, Stack
 
 _LEARN = "https://learn.microsoft.com/azure"
+
+
+class NotTriedError(Exception):
+    """A claim cannot be tried here; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,6 @@ class Claim:
     sentence: str
     source: str
     check: Callable[[Stack], None]
-    azure_only: bool
-    """Whether the local Azure cannot show it: it needs the internet, or what is not modelled."""
     tried: str
     """The date and result of the last try on Azure."""
 
@@ -39,12 +44,12 @@ class Claim:
 CLAIMS: list[Claim] = []
 
 
-def claim(source: str, *, azure_only: bool = False, tried: str = "no") -> Callable[[Callable[[Stack], None]], None]:
+def claim(source: str, *, tried: str = "no") -> Callable[[Callable[[Stack], None]], None]:
     """Declare the function as a claim."""
 
     def declare(check: Callable[[Stack], None]) -> None:
         sentence = " ".join((check.__doc__ or "").split())
-        CLAIMS.append(Claim(check.__name__, sentence, source, check, azure_only, tried))
+        CLAIMS.append(Claim(check.__name__, sentence, source, check, tried))
 
     return declare
 
@@ -88,6 +93,28 @@ def the_principal_pulls_and_cannot_push(stack: Stack) -> None:
     payload = answer.json()["access_token"].split(".")[1]
     access = json.loads(urlsafe_b64decode(f"{payload}=="))["access"]
     assert [each["actions"] for each in access] == [["pull"]], access
+
+
+@claim(f"{_LEARN}/machine-learning/how-to-troubleshoot-online-endpoints#authorization-error")
+def the_endpoints_identity_is_who_pulls(stack: Stack) -> None:
+    """The image was pulled from a registry on which the endpoint's identity has one role, and that reads."""
+    assert _roles_of_endpoint(stack, stack.outputs["registry"]["id"]) == [ACR_PULL.guid]
+
+
+@claim(f"{_LEARN}/machine-learning/concept-endpoints-online-auth#automatic-role-assignment-for-endpoint-identity")
+def azure_ml_lets_the_endpoint_read_the_workspaces_registry(stack: Stack) -> None:
+    """Azure ML itself assigns AcrPull on the workspace's registry to the endpoint's system-assigned identity."""
+    own = stack.read(stack.outputs["workspaceId"])["properties"]["containerRegistry"]
+    assert ACR_PULL.guid in _roles_of_endpoint(stack, own)
+
+
+def _roles_of_endpoint(stack: Stack, scope: str) -> list[str]:
+    """The roles of the endpoint's identity on a scope, above it or below it: the ids of their definitions."""
+    endpoint = f"{stack.outputs['workspaceId']}/onlineEndpoints/{stack.outputs['endpointName']}"
+    query = {"$filter": f"principalId eq '{stack.read(endpoint)['identity']['principalId']}'"}
+    path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
+    found = stack.arm.list_all(path, AUTHORIZATION_API, query)
+    return [each["properties"]["roleDefinitionId"].rpartition("/")[2] for each in found]
 
 
 @claim(f"{_LEARN}/machine-learning/how-to-deploy-custom-container")
@@ -154,9 +181,46 @@ def a_deleted_workspace_is_listed(stack: Stack) -> None:
         stack.arm.delete(f"{path}?forceToPurge=true", API)
 
 
-@claim("https://distribution.github.io/distribution/spec/auth/token/", azure_only=True)
+@claim("https://distribution.github.io/distribution/spec/auth/token/")
 def docker_hub_tells_a_digest_without_credentials(stack: Stack) -> None:
     """A tag on Docker Hub is resolved through its token service."""
+    if not stack.arm.cloud.public:
+        raise NotTriedError("needs CLOUD=azure: the local Azure need not reach the internet")
     digest = resolve_digest(stack.arm, Reference.parse("docker.io/library/python:3.11-slim-bookworm"))
     assert digest is not None
     assert digest.startswith("sha256:"), digest
+
+
+@claim(f"{_LEARN}/machine-learning/how-to-safely-rollout-online-endpoints")
+def mirrored_requests_are_counted(stack: Stack) -> None:
+    """Mirrored requests count in Azure Monitor's `RequestsPerMinute` of the mirrored deployment."""
+    del stack
+    raise NotTriedError("needs a second deployment, and Azure Monitor's minutes")
+
+
+@claim(f"{_LEARN}/machine-learning/how-to-attach-kubernetes-to-workspace")
+def kubernetes_endpoints_pull_with_one_of_two_identities(stack: Stack) -> None:
+    """On Kubernetes the identity of the endpoint or of the compute pulls the image."""
+    del stack
+    raise NotTriedError("needs a cluster with the Azure ML extension")
+
+
+@claim("https://learn.microsoft.com/rest/api/azureml/online-endpoints/create-or-update")
+def kubernetes_endpoints_refuse_to_be_private(stack: Stack) -> None:
+    """Azure refuses `publicNetworkAccess: Disabled` on a Kubernetes endpoint."""
+    del stack
+    raise NotTriedError("needs a cluster with the Azure ML extension")
+
+
+@claim(f"{_LEARN}/container-registry/container-registry-import-images")
+def an_image_of_another_registry_is_imported_with_a_password(stack: Stack) -> None:
+    """`importImage` takes user name and password of a registry that is not Azure's."""
+    del stack
+    raise NotTriedError("needs a private registry that is not Azure's, and its password")
+
+
+@claim(f"{_LEARN}/machine-learning/how-to-manage-environments-v2")
+def an_environment_is_built_with_conda(stack: Stack) -> None:
+    """Azure ML builds an environment with a conda file when a deployment first names it."""
+    del stack
+    raise NotTriedError("needs a second deployment, and conda's channels")

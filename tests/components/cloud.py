@@ -43,6 +43,8 @@ class Cloud(mocks.Mocks):
 
     made: list[mocks.MockResourceArgs] = field(default_factory=list)
     asked: list[mocks.MockCallArgs] = field(default_factory=list)
+    digest: str = ""
+    """What pulumi-docker tells of an image; a good one by default."""
     azure: FakeAzure = field(default_factory=FakeAzure)
     """What a program asks by a client of its own."""
     attached: str | None = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.ContainerRegistry/registries/oldacr"
@@ -67,6 +69,7 @@ class Cloud(mocks.Mocks):
             "azuread:index/servicePrincipal:ServicePrincipal": {"objectId": "object-of-principal"},
             "azuread:index/applicationPassword:ApplicationPassword": {
                 "value": f"{PASSWORD}-{name}",
+                "startDate": "2038-01-01T00:00:00Z",
                 "endDate": inputs.get("endDate", "2040-01-01T00:00:00Z"),
             },
             "managedidentity:UserAssignedIdentity": {
@@ -81,7 +84,10 @@ class Cloud(mocks.Mocks):
                 "image": f"{inputs.get('loginServer')}/{str(inputs.get('source')).partition('/')[2]}"
             },
             "azureml-scoring:index:ImagePin": {"image": f"{str(inputs.get('reference')).partition(':')[0]}@{DIGEST}"},
-            "docker:index/image:Image": {"repoDigest": f"{str(inputs.get('imageName')).rpartition(':')[0]}@{DIGEST}"},
+            "docker:index/image:Image": {
+                "repoDigest": self.digest or f"{str(inputs.get('imageName')).rpartition(':')[0]}@{DIGEST}"
+            },
+            "docker-build:index:Image": {"digest": DIGEST},
             "azureml-scoring:index:OnlineEndpoint": {
                 "scoringUri": "https://endpoint/score",
                 "principalId": "object-of-endpoint",

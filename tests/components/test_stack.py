@@ -1,5 +1,7 @@
 import copy
 import re
+import stat
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -283,6 +285,60 @@ def test_builder_docker_pushes_the_same_content_to_the_same_place(tmp_path: Path
     assert re.fullmatch(rf"azureml\w+\.azurecr\.io/scoring/sklearn:{key[:12]}", image["imageName"])
     assert SECRET in image["registry"].values()
     assert cloud.inputs("EnvironmentVersion")["image"].endswith(f"/scoring/sklearn@{DIGEST}")
+
+
+def test_builder_docker_takes_the_same_content_from_any_folder_and_with_any_umask(tmp_path: Path) -> None:
+    settings = [arguments(tmp_path / name) for name in ("one", "two")]
+    (tmp_path / "two" / "score.py").chmod(0o664)
+    builds = []
+    for each in settings:
+        each["image"]["builder"] = "docker"
+        builds.append(up(each).inputs("Image")["build"])
+    assert builds[0] == builds[1]
+    folder = Path(builds[0]["context"])
+    assert folder.name == read_content(tmp_path / "one", ImageSettings()).key
+    assert (folder / "score.py").read_text() == (tmp_path / "one" / "score.py").read_text()
+    assert stat.filemode((folder / "score.py").stat().st_mode) == "-rw-r--r--"
+
+
+def test_a_build_without_a_digest_is_not_deployed(tmp_path: Path) -> None:
+    settings = arguments(tmp_path / "context")
+    settings["image"]["builder"] = "docker"
+    with pytest.raises(SettingsError, match="the build yielded no digest but <none>@<none>; build again by `pulumi up"):
+        up(settings, Cloud(digest="<none>@<none>"))
+
+
+def test_builder_docker_build_seals_its_secrets_and_leaves_the_image_to_the_registry(tmp_path: Path) -> None:
+    settings = arguments(tmp_path / "context")
+    more = {"build_secrets": {"TOKEN": "very-secret"}, "platforms": ["linux/amd64", "linux/arm64"]}
+    settings["image"] |= {"builder": "docker-build", **more}
+    settings["push_username"], settings["push_password"] = "deployer", "deployers-secret"
+    cloud = up(settings)
+    image = cloud.inputs("Image")
+    key = read_content(tmp_path / "context", ImageSettings.model_validate(more)).key
+    assert [tag.rpartition(":")[2] for tag in image["tags"]] == [key[:12]]
+    assert (image["platforms"], image["buildOnPreview"]) == (more["platforms"], False)
+    assert SECRET in image["secrets"].values()
+    assert image["ignoreSecretsInDiffCalculation"] == ["TOKEN"]
+    assert all(cache[0]["registry"]["ref"].endswith(":cache") for cache in (image["cacheFrom"], image["cacheTo"]))
+    assert cloud.inputs("EnvironmentVersion")["image"].endswith(f"/scoring/sklearn@{DIGEST}")
+
+
+def test_builder_docker_build_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pulumi_docker_build", None)
+    settings = arguments(tmp_path / "context")
+    settings["image"]["builder"] = "docker-build"
+    with pytest.raises(SettingsError, match=re.escape("`pip install azureml-scoring[docker-build]`")):
+        up(settings)
+
+
+@pytest.mark.parametrize("target", ["/etc/hostname", "../elsewhere", "gone"])
+def test_a_link_out_of_the_context_is_told_to_builder_docker(tmp_path: Path, target: str) -> None:
+    settings = arguments(tmp_path / "context")
+    settings["image"]["builder"] = "docker"
+    (tmp_path / "context" / "link").symlink_to(target)
+    with pytest.raises(SettingsError, match=f"the link link leads to {target}, outside of the build context"):
+        up(settings)
 
 
 @pytest.mark.parametrize(

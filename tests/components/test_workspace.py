@@ -160,3 +160,24 @@ def test_a_deployer_with_rights_on_one_group_alone_is_not_refused(tmp_path: Path
     cloud = Cloud()
     cloud.azure.on("GET", f"({WORKSPACES}|{DELETED})\\?", lambda _: (403, {}, {"error": {"code": "Forbidden"}}))
     assert up(arguments(tmp_path), cloud).one("Vault")
+
+
+def test_before_a_first_up_what_azure_will_refuse_is_a_warning_and_who_is_signed_in_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", lambda text, *_: said.append(f"warning: {text}"))
+    monkeypatch.setattr("pulumi.log.info", lambda text, *_: said.append(text))
+    cloud = standing()
+    cloud.azure.documents[SUBSCRIPTION] = {"displayName": "Shop", "state": "Enabled"}
+    provider = f"{SUBSCRIPTION}/providers/Microsoft.KeyVault"
+    cloud.azure.documents[provider] = {"registrationState": "NotRegistered"}
+    cloud.azure.on("POST", "/checkNameAvailability", lambda _: (200, {}, {"nameAvailable": True}))
+    taken = {"nameAvailable": False, "message": "The name is already in use."}
+    cloud.azure.on("POST", "/Microsoft.Storage/checkNameAvailability", lambda _: (200, {}, taken))
+    up(arguments(tmp_path), cloud)
+    command = f"az provider register --namespace Microsoft.KeyVault --subscription {SUBSCRIPTION[15:]}"
+    another = "write workspace.storageAccount, or another nameSeed"
+    assert f"warning: providers: Microsoft.KeyVault is NotRegistered: {command}" in said
+    assert f"warning: names: storage account {ACCOUNT}: The name is already in use: {another}" in said
+    assert any(line.startswith("signed in: ") and "subscription Shop" in line for line in said)

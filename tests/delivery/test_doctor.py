@@ -12,7 +12,7 @@ import pytest
 import yaml
 from azureml_scoring.delivery.doctor import DoctorError, doctor
 from azureml_scoring.plan.names import Names
-from azureml_scoring.plan.needs import Machines, Needs
+from azureml_scoring.plan.needs import WORKSPACES, Machines, Needs
 from azureml_scoring.provider import readiness
 from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 
@@ -26,6 +26,7 @@ READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
 PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 NAMES = Names("azureml-scoring", "dev", "scoring")
+GROUP = "/subscriptions/s/resourceGroups/g"
 CONFIG: dict[str, Any] = {
     "location": "westeurope",
     "image": {"context": "app"},
@@ -85,6 +86,18 @@ def signed_in_with(bench: Bench, role: str = "", scope: str = "") -> Bench:
     return bench
 
 
+def needs(**changes: Any) -> Needs:  # noqa: ANN401 - a field each
+    """What a stack needs that needs nothing but these."""
+    nothing: dict[str, Any] = {
+        **dict.fromkeys(("creates_group", "builds"), False),
+        **dict.fromkeys(("endpoint", "registry"), ""),
+        "workspace": None,
+        **dict.fromkeys(("providers", "names", "machines"), ()),
+        **dict.fromkeys(("actions", "registry_actions"), frozenset()),
+    }
+    return Needs(**{**nothing, "location": "westeurope", "group": GROUP, **changes})
+
+
 @contextmanager
 def group(cloud: Cloud, name: str = "") -> Iterator[str]:
     path = f"{cloud.subscription}/resourceGroups/{name or uuid.uuid4().hex}"
@@ -134,6 +147,18 @@ def test_a_subscription_that_is_not_there_is_named(bench: Bench, monkeypatch: py
     monkeypatch.setenv("ARM_SUBSCRIPTION_ID", str(uuid.UUID(int=1)))
     assert bench.doctor() == 1
     assert f"{uuid.UUID(int=1)} is not visible to it: set ARM_SUBSCRIPTION_ID" in bench.says("wrong", "signed in")
+
+
+def test_the_subscription_is_the_azure_clis_where_nothing_else_names_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ARM_SUBSCRIPTION_ID")
+    monkeypatch.setenv("PATH", str(bench.folder))
+    with pytest.raises(DoctorError, match="no subscription is chosen; set ARM_SUBSCRIPTION_ID"):
+        bench.doctor()
+    (bench.folder / "az").write_text(f"#!/bin/sh\necho {bench.cloud.environment['ARM_SUBSCRIPTION_ID']}\n")
+    (bench.folder / "az").chmod(0o755)
+    assert bench.doctor() == 0
 
 
 def test_who_is_signed_in_is_said_with_tenant_and_subscription(bench: Bench) -> None:
@@ -213,7 +238,7 @@ def test_a_name_that_another_group_has_is_taken(bench: Bench) -> None:
         bench.cloud.put(f"{other}/providers/Microsoft.Storage/storageAccounts/{name}", account)
         assert bench.doctor() == 1
         line = bench.says("wrong", "names")
-        assert f"storage account {name}: The name {name} is already in use." in line
+        assert f"storage account {name}: The name {name} is already in use: " in line
         assert line.endswith("write workspace.storageAccount, or another nameSeed")
         assert bench.doctor(nameSeed="other") == 0
     with group(bench.cloud, NAMES.of("resourceGroup")) as own:
@@ -230,21 +255,20 @@ def test_a_deleted_vault_holds_its_name(bench: Bench) -> None:
         bench.cloud.put(f"{other}/providers/Microsoft.KeyVault/vaults/{name}", {**PLACE, "properties": properties})
     assert bench.doctor(workspace={"vault": name}) == 1
     line = bench.says("wrong", "names")
-    assert f"vault {name} was deleted and holds its name until 20" in line
-    assert line.endswith(f"`az keyvault purge --name {name}`, or write workspace.vault, or another nameSeed")
+    assert f'workspace.vault = "{name}": a deleted vault holds this name until 20' in line
+    assert line.endswith(f"purge it (az keyvault purge --name {name}), or write another name")
+    place = {"vault": name, "resourceGroup": other.rpartition("/")[2], "recover": True}
+    assert bench.doctor(workspace=place) == 0
+    assert f"{name} is brought back" in bench.says("ok", "names")
 
 
 def test_a_deleted_workspace_holds_its_name(bench: Bench) -> None:
-    name = NAMES.of("workspace")
-    with group(bench.cloud, NAMES.of("resourceGroup")) as own:
-        body = workspace_body(bench.cloud, f"{own}/providers", f"ml{uuid.uuid4().hex[:12]}")
-        bench.cloud.put(f"{own}/providers/Microsoft.MachineLearningServices/workspaces/{name}", body)
-    assert bench.doctor() == 1
-    line = bench.says("wrong", "names")
-    assert f"workspace {name} was deleted and holds its name for 14 days" in line
-    assert line.endswith("Recently deleted), or write workspace.name, or another nameSeed")
-    bench.cloud.tell("purge")
-    assert bench.doctor() == 0
+    with group(bench.cloud, "gone") as scope:
+        providers = f"{scope}/providers"
+        workspace = f"{providers}/{WORKSPACES}/ml-gone"
+        bench.cloud.put(workspace, workspace_body(bench.cloud, providers, f"ml{uuid.uuid4().hex[:12]}"))
+    assert bench.doctor(workspace={"name": "ml-gone", "resourceGroup": "gone"}) == 1
+    assert 'workspace.name = "ml-gone": a deleted workspace holds this name' in bench.says("wrong", "names")
 
 
 # -- quota
@@ -299,10 +323,8 @@ class Region:
         raise NotImplementedError
 
     def quota(self, size: str, instances: int) -> readiness.Finding:
-        empty: frozenset[str] = frozenset()
         machines = (Machines("blue", size, instances),)
-        needs = Needs("eu", "g", False, "e", (), (), empty, "", empty, False, machines)  # noqa: FBT003
-        return next(iter(readiness.quota(self, "/subscriptions/s", needs)))
+        return next(iter(readiness.quota(self, needs(machines=machines))))
 
 
 @pytest.mark.parametrize(

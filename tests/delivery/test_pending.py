@@ -155,7 +155,8 @@ def test_own_resources_builds_and_components_are_dropped_since_up_finds_what_is_
     endpoint = queries(state("principal"))["scoring-endpoint"]
     assert isinstance(endpoint, Step)
     assert (endpoint.resolution, endpoint.reason) == ("drop", "up finds by itself what exists")
-    for changes in ({"type": "docker:index/image:Image"}, {"type": "pulumi:providers:random"}, {"custom": False}):
+    images = ({"type": "docker:index/image:Image"}, {"type": "docker-build:index:Image"})
+    for changes in (*images, {"type": "pulumi:providers:random"}, {"custom": False}):
         step = queries(edited(state("registry"), "scoring-registry", **changes))["scoring-registry"]
         assert isinstance(step, Step)
         assert step.resolution == "drop"

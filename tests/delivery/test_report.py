@@ -297,6 +297,13 @@ def test_a_folder_that_is_kept_as_a_whole_is_compared_as_a_whole() -> None:
             "- Image: `h/r:1` (`h/r@sha256:1`) → `h/r:2`",
         ),
         (
+            "docker-build:index:Image",
+            {"tags": ["h/r:1"]},
+            {"digest": "sha256:1"},
+            {"tags": ["h/r:2"]},
+            "- Image: `h/r:1` (`sha256:1`) → `h/r:2`",
+        ),
+        (
             f"{OWN}ImageImport",
             {"source": "dev/r@sha256:1"},
             {"digest": "sha256:1"},

@@ -109,6 +109,12 @@ def test_a_build_by_docker_is_named_by_its_tag() -> None:
     assert (read_state(state(made)).tag, read_state(state(made)).image) == ("cafe", B)
 
 
+def test_a_build_by_docker_build_is_named_by_its_tag() -> None:
+    name, _, digest = B.partition("@")
+    made = {"type": "docker-build:index:Image", "outputs": {"tags": [f"{name}:cafe"], "digest": digest}}
+    assert (read_state(state(made)).tag, read_state(state(made)).image) == ("cafe", B)
+
+
 def test_an_image_that_is_named_is_known_by_its_reference_and_not_taken_for_a_deployments() -> None:
     ours = own("ImagePin", urn="urn::scoring-image-pin", outputs={"reference": "mcr/x:v1", "image": B})
     theirs = own("ImagePin", urn="urn::scoring-blue-image-pin", outputs={"reference": "mcr/y:v1", "image": A})

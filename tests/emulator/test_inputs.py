@@ -37,7 +37,10 @@ from tests.scoring import ROUTES
 
 GUID = "11111111-1111-1111-1111-111111111111"
 NOBODY_WRITES = {
+    "Microsoft.Authorization/permissions",
     "Microsoft.Authorization/roleDefinitions",
+    "Microsoft.MachineLearningServices/locations/usages",
+    "Microsoft.MachineLearningServices/locations/vmSizes",
     "Microsoft.Insights/metrics",
     "Microsoft.KeyVault/deletedVaults",
     "Microsoft.KeyVault/locations/deletedVaults",

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.modes import QUICK, configure, served
 from tests.project import LocalAzure, Project
 
@@ -60,6 +62,7 @@ EDITS: dict[str, Edit] = {
 }
 
 
+@pytest.mark.timeout(3600)
 def test_what_a_preview_shows_is_what_the_update_does(tmp_path: Path, azure: LocalAzure) -> None:
     project = served(Project.copied(tmp_path / "copy", azure))
     project.extra["PULUMI_DEBUG_COMMANDS"] = "true"  # --event-log

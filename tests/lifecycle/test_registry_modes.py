@@ -142,11 +142,11 @@ def test_a_standalone_registry_of_another_subscription_is_found_by_its_login_ser
     every = [each["id"] for each in cloud.ask("GET", "/subscriptions").json()["value"]]
     (elsewhere,) = [id_ for id_ in every if id_ != cloud.subscription]
     with registry_of_its_own(cloud, elsewhere) as registry:
-        configure(
-            project,
-            registry={"mode": "standalone", "loginServer": registry.login_server},
-            workspace={"id": theirs},
-        )
+        sections = {
+            "registry": {"mode": "standalone", "loginServer": registry.login_server},
+            "workspace": {"id": theirs},
+        }
+        configure(project, **sections)
         with standing(project) as outputs:
             assert outputs["registry"]["id"] == registry.id
             role = project.resource(ROLE)
@@ -159,6 +159,15 @@ def test_a_standalone_registry_of_another_subscription_is_found_by_its_login_ser
             again = project.up()
             assert again.code == 0, again.text
             assert json.loads(cloud.tell("stats")) == {"writes": {}, "builds": 0, "uploads": 0}
+            # An endpoint cannot move. The new one of the same name has another identity, and the role the same name.
+            configure(project, location="northeurope", **sections)
+            moved = project.up()
+            assert moved.code == 0, moved.text
+            principal = project.resource(ENDPOINT)["outputs"]["principalId"]
+            assert principal != pulls["outputs"]["principalId"]
+            anew = project.resource(OWN_ROLE)
+            assert (anew["id"], anew["outputs"]["principalId"]) == (pulls["id"], principal)
+            assert answer(project.outputs()) == REPLY
         assert cloud.ask("GET", registry.id).is_success, "destroy took a registry that it had not made"
 
 

@@ -1,4 +1,7 @@
-"""A new password takes over from the old one while a client pulls all the while: it never fails."""
+"""A new password takes over from the old one while a client pulls all the while: it never fails.
+
+The deployer of these stacks may create applications, and change those that it owns: `Application.ReadWrite.OwnedBy`.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -9,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cloud
-from tests.modes import answer, configure, served, standing, workspace
+from tests.modes import answer, configure, served, standing, told, workspace
 from tests.project import LocalAzure, Project, until
-from tests.registries import Docker, LocalRegistry, docker
+from tests.registries import Docker, LocalRegistry, docker, own_only
 
 CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
@@ -21,6 +24,7 @@ SECOND = {"expires": "2036-01-01T00:00:00Z"}
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
+    own_only(azure.cloud)
     return served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
 
 
@@ -111,7 +115,21 @@ def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Pr
             assert ended.code == 0, ended.text
             assert _passwords(project) == {"second"}
             assert answer(outputs)
+            _an_end_that_is_taken_out_is_told_and_stays(project, theirs)
         assert puller.failed == []
+
+
+def _an_end_that_is_taken_out_is_told_and_stays(project: Project, theirs: str) -> None:
+    before = project.resource(PASSWORD)["id"]
+    _choose(project, theirs, {"second": {}}, "second")
+    for run in (project.preview(), project.up("--expect-no-changes")):
+        assert run.code == 0, run.text
+        warned = [
+            line for line in told(run) if "principal.passwords.second.expires: it is not written any more" in line
+        ]
+        assert len(warned) == 1, run.text
+        assert SECOND["expires"] in warned[0]
+    assert project.resource(PASSWORD)["id"] == before
 
 
 def test_the_old_password_is_refused_once_it_is_taken_out_and_dies_after_the_connection_has_changed(

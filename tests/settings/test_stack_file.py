@@ -272,7 +272,7 @@ BAD: list[tuple[str, object, str]] = [
     (
         "image",
         {"context": "app", "builder": "docker", "buildSecrets": {"A": "x"}},
-        'scoring:image.buildSecrets = "A": pulumi-docker can pass none to a build; write builder: acr',
+        'scoring:image.buildSecrets = "A": pulumi-docker can pass none to a build; write builder: acr or docker-build',
     ),
     (
         "registry/passwordSecret",
@@ -414,7 +414,7 @@ BAD: list[tuple[str, object, str]] = [
         [{"request": "request.json"}],
         "scoring:rollout.checks.0.reply is missing: write it; see Pulumi.local.yaml, scoring:rollout",
     ),
-    ("image/builder", "kaniko", 'scoring:image.builder = "kaniko": one of acr, docker'),
+    ("image/builder", "kaniko", 'scoring:image.builder = "kaniko": one of acr, docker, docker-build'),
     ("endpoint/auth", "basic", 'scoring:endpoint.auth = "basic": one of key, aml-token, aad-token'),
     ("endpoint/kind", "aci", 'scoring:endpoint.kind = "aci": one of managed, kubernetes'),
     # numbers, durations, moments

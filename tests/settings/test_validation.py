@@ -81,6 +81,15 @@ FINE: dict[str, dict[str, Any]] = {
         "registry": {"mode": "standalone", "id": ACR, "role_assignment_mode": "abac"},
         "image": {"context": ".", "builder": "docker"},
     },
+    "several platforms and build secrets, built by docker-build": {
+        **STANDALONE,
+        "image": {
+            "context": ".",
+            "builder": "docker-build",
+            "platforms": ["linux/arm64", "linux/amd64"],
+            "build_secrets": {"A": "x"},
+        },
+    },
     "nobody but the endpoint for a standalone registry": {**STANDALONE, "principal": {"kind": "none"}},
     "a service principal and an existing identity": {**STANDALONE, "endpoint": {"identity": IDENTITY}},
     "the workspace's registry": {**STANDALONE, "registry": {"mode": "workspace"}, "principal": {"kind": "none"}},
@@ -326,7 +335,26 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "build secrets for pulumi-docker": (
         {"image": {"context": ".", "builder": "docker", "build_secrets": {"A": "x", "B": "y"}}},
-        'image.buildSecrets = "A, B": pulumi-docker can pass none to a build; write builder: acr',
+        'image.buildSecrets = "A, B": pulumi-docker can pass none to a build; write builder: acr or docker-build',
+    ),
+    "several platforms for ACR Tasks": (
+        {"image": {"context": ".", "platforms": ["linux/amd64", "linux/arm64"]}},
+        'image.platforms = "linux/amd64, linux/arm64": builder acr builds for one; write builder: docker-build',
+    ),
+    "platforms without the one that Azure ML runs": (
+        {"image": {"context": ".", "builder": "docker-build", "platforms": ["linux/arm64"]}},
+        'image.platforms = "linux/arm64": Azure ML runs linux/amd64; add it',
+    ),
+    "a platform beside several": (
+        {
+            "image": {
+                "context": ".",
+                "builder": "docker-build",
+                "platforms": ["linux/amd64"],
+                "platform": "linux/amd64",
+            }
+        },
+        'image.platform = "linux/amd64": image.platforms names them all; take out one of the two',
     ),
     "neither reference nor context": ({"image": {}}, 'image.context = "": name the folder to build from'),
     "a build for a public registry": (
@@ -335,7 +363,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown builder": (
         {"image": {"context": ".", "builder": "kaniko"}},
-        'image.builder = "kaniko": one of acr, docker',
+        'image.builder = "kaniko": one of acr, docker, docker-build',
     ),
     "no deployment": ({"deployments": {}}, "deployments = {}: an endpoint without one answers nothing"),
     "an unknown way to sign in": ({"endpoint": {"auth": "basic"}}, 'endpoint.auth = "basic": one of key, '),

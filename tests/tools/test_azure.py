@@ -9,6 +9,14 @@ from tools import azure
 from tools.shell import ToolError
 
 
+def test_a_project_builds_by_docker_build_where_a_stack_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("# builder: docker-build")
+    (tmp_path / "Pulumi.dev.yaml").write_text("config:\n  scoring:image:\n    builder: docker\n")
+    assert not azure.builds_itself(tmp_path)
+    (tmp_path / "Pulumi.local.yaml").write_text("config:\n  scoring:image:\n    builder: docker-build\n")
+    assert azure.builds_itself(tmp_path)
+
+
 def test_own_programs_come_first_on_path_and_each_folder_once() -> None:
     assert azure.path_of([Path("/a"), Path("/b")], "/c::/b:/d") == "/a:/b:/c:/d"
 

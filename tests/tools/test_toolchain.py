@@ -1,3 +1,4 @@
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -7,6 +8,11 @@ from tools import gobuild, shell, toolchain
 from tools.shell import ToolError
 
 GO = Path(gobuild.__file__).parent / "go"
+
+
+def test_the_provider_that_builds_images_is_of_the_sdks_version() -> None:
+    version = importlib.metadata.version("pulumi-docker-build")
+    assert f"github.com/pulumi/pulumi-docker-build v{version}\n" in (GO / "docker-build" / "go.mod").read_text()
 
 
 @pytest.mark.parametrize(

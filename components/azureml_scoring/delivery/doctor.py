@@ -62,7 +62,7 @@ def _findings(
     try:
         client, subscription = arm(), _subscription(document, settings)
         client.token()
-        needs = _needs(client, settings, names)
+        needs = _needs(client, settings, names, subscription)
     except ResourceError as error:
         yield "signed in", Finding("wrong", str(error))
         return
@@ -72,18 +72,19 @@ def _findings(
 
 
 def _line(look: str, finding: Finding) -> str:
-    return f"{finding.status:<8} {look:<10} {finding.text}{f': {finding.remedy}' if finding.remedy else ''}"
+    return f"{finding.status:<8} {look:<10} {finding}"
 
 
-def _needs(arm: Arm, settings: StackSettings, names: Names) -> Needs:
+def _needs(arm: Arm, settings: StackSettings, names: Names, subscription: str) -> Needs:
     """Complete what the settings say with the registry that they name by its address, or by its workspace."""
     registry, workspace = settings.registry, settings.workspace.id
     if registry.login_server:
-        return plan_needs(settings, names, registry_at(arm, registry.login_server))
-    if registry.mode == "workspace" and workspace and not registry.id:
+        return plan_needs(settings, names, subscription, registry_at(arm, registry.login_server))
+    if registry.mode in {"workspace", "private"} and workspace and not registry.id:
         document = arm.get(workspace, ML_API) or {}
-        return plan_needs(settings, names, str((document.get("properties") or {}).get("containerRegistry") or ""))
-    return plan_needs(settings, names)
+        registry_id = str((document.get("properties") or {}).get("containerRegistry") or "")
+        return plan_needs(settings, names, subscription, registry_id)
+    return plan_needs(settings, names, subscription)
 
 
 def _stack_file(project: Path, stack: str) -> dict[str, Any]:

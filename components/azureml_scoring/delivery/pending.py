@@ -181,7 +181,7 @@ def _reason_to_drop(state: Mapping[str, Any], operation: Operation) -> str:
         return "it is nothing on Azure"
     if operation.type.startswith(_OWN):
         return "up finds by itself what exists"
-    if operation.type.startswith("docker:"):
+    if operation.type.startswith(("docker:", "docker-build:")):
         return "up builds and pushes once more, to the same name"
     resource = _current(state, operation.urn)
     return f"the state has it, as {resource['id']}" if resource else ""

@@ -270,8 +270,8 @@ def images(changes: Iterable[Change]) -> list[str]:
         if change.kind == "ImageBuild" and change.op in {"create", "update", "replace"}:
             lines += _built(change)
         elif change.kind in _NAMED and change.op in {"create", "update", "replace"}:
-            name, digest = _NAMED[change.kind]
-            before, after = change.old.get(name), change.new.get(name)
+            name, digest = _TAGGED if "tags" in change.new else _NAMED[change.kind]
+            before, after = (_first(values.get(name)) for values in (change.old, change.new))
             known = f" ({_value(change.old[digest])})" if change.old.get(digest) else ""
             if before != after:
                 lines.append(f"- Image: {f'{_value(before)}{known} → ' if before else ''}{_value(after)}")
@@ -284,6 +284,12 @@ def images(changes: Iterable[Change]) -> list[str]:
 
 _NAMED = {"Image": ("imageName", "repoDigest"), "ImageImport": ("source", ""), "ImagePin": ("reference", "digest")}
 """Properties with the reference and the current digest of images that ACR does not build, by kind."""
+_TAGGED = ("tags", "digest")
+"""The same of an image by pulumi-docker-build, which may have several tags; ours has one."""
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else value
 
 
 def _built(change: Change) -> list[str]:

@@ -134,6 +134,9 @@ def _stack_image(
             return str(image.get("reference")), str(image.get("image"))
         if resource["type"] == "docker:index/image:Image":
             return str(image.get("imageName")).rpartition(":")[2], str(image.get("repoDigest"))
+        if resource["type"] == "docker-build:index:Image":
+            name, _, tag = str(next(iter(image.get("tags") or ()), "")).rpartition(":")
+            return tag, f"{name}@{image.get('digest')}"
     return "", ""
 
 

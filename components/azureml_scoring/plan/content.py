@@ -85,7 +85,7 @@ def read_content(context: Path, image: ImageSettings, progress: Progress | None 
     """Read a context once, for its key and for the files that it has. Of secrets the names count, never the values."""
     files = context_files(context, image.dockerfile)
     total = hashlib.sha256(_FORMAT)
-    facts = {"dockerfile": image.dockerfile, "platform": image.platform}
+    facts = {"dockerfile": image.dockerfile, "platform": ",".join(image.platforms) or image.platform}
     facts |= {"target": image.target or "", "base": image.base_digest or ""}
     facts |= {f"argument {name}": value for name, value in image.build_arguments.items()}
     facts |= {f"secret {name}": "" for name in image.build_secrets or ()}

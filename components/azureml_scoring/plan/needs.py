@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from azureml_scoring.plan.names import ArmId, Names
+from azureml_scoring.plan.workspace import PlannedWorkspace
+from azureml_scoring.settings.registry import RegistrySettings, WorkspaceSettings
 from azureml_scoring.settings.stack import StackSettings
 from azureml_scoring.settings.validation import default_principal
 
@@ -57,41 +59,48 @@ class Machines:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a stack needs. Ids are complete only with a subscription, which settings need not name."""
+    """What a stack needs."""
 
     location: str
     group: str
-    """Resource group of the workspace."""
+    """ARM id of the workspace's resource group."""
     creates_group: bool
+    workspace: PlannedWorkspace | None
+    """The workspace that is created; none where an existing one is used."""
     endpoint: str
-    """Path of the endpoint below the resource group."""
+    """ARM id of the endpoint."""
     providers: tuple[str, ...]
     names: tuple[Name, ...]
     actions: frozenset[str]
     """Actions in the resource group, those on the registry apart."""
     registry: str
-    """ARM id of an existing registry that gets the image, or the name of the one that is created; empty for none."""
+    """ARM id of the registry that gets the image, existing or not; empty for none."""
     registry_actions: frozenset[str]
     builds: bool
     """Whether ACR Tasks builds the image."""
     machines: tuple[Machines, ...]
 
 
-def plan_needs(settings: StackSettings, names: Names, registry_id: str = "") -> Needs:
-    """Say what a stack needs; `registry_id` is the registry that the settings name by its address or its workspace."""
+def plan_needs(settings: StackSettings, names: Names, subscription: str, registry_id: str = "") -> Needs:
+    """Say what a stack needs in a subscription.
+
+    `registry_id` is the existing registry that the settings name by its address, or by its workspace.
+    """
     workspace, registry = settings.workspace, settings.registry
     adopted = ArmId.parse(workspace.id) if workspace.id else None
-    group = adopted.resource_group if adopted else workspace.resource_group or names.of("resourceGroup")
-    created = tuple(_names(settings, names, has_registry=bool(registry_id or registry.id)))
-    own = next((each.name for each in created if each.field == "registry.name"), "")
-    workspace_name = adopted.name if adopted else workspace.name or names.of("workspace")
+    planned = None if adopted else PlannedWorkspace.of(workspace, names, settings.location, subscription)
+    place = planned.id if planned else ArmId.parse(workspace.id or "")
+    group = f"/subscriptions/{place.subscription}/resourceGroups/{place.resource_group}"
+    created = tuple(created_names(registry, workspace, names, has_registry=bool(registry_id or registry.id)))
+    paths = [f"{group}/providers/{each.type}/{each.name}" for each in created if each.type == REGISTRIES]
+    own = next(iter(paths), "") if registry.mode != "public" else ""
     managed = settings.endpoint.kind == "managed"
     return Needs(
         location=settings.location,
         group=group,
         creates_group=not (adopted or (workspace.resource_group and workspace.resource_group_exists)),
-        endpoint=f"providers/{WORKSPACES}/{workspace_name}/onlineEndpoints/"
-        + (settings.endpoint.name or names.of("endpoint")),
+        workspace=planned,
+        endpoint=f"{place}/onlineEndpoints/{settings.endpoint.name or names.of('endpoint')}",
         providers=PROVIDERS + (ENDPOINT_PROVIDERS if managed else ()),
         names=created,
         actions=frozenset({f"{each.type}/write" for each in created} | set(_actions(settings))),
@@ -102,10 +111,12 @@ def plan_needs(settings: StackSettings, names: Names, registry_id: str = "") -> 
     )
 
 
-def _names(settings: StackSettings, names: Names, *, has_registry: bool) -> Iterator[Name]:
-    """Name what the stack creates under names that are taken in all of Azure, or held after a deletion."""
-    workspace, registry = settings.workspace, settings.registry
-    if registry.mode in {"standalone", "workspace"} and not has_registry and not _serves_itself(settings):
+def created_names(
+    registry: RegistrySettings, workspace: WorkspaceSettings, names: Names, *, has_registry: bool
+) -> Iterator[Name]:
+    """Name what a stack creates under names that are taken in all of Azure, or held after a deletion."""
+    serves_itself = workspace.id is not None and registry.mode == "workspace"
+    if registry.mode in {"standalone", "workspace"} and not has_registry and not serves_itself:
         yield Name(REGISTRIES, registry.name or names.of("registry"), "registry.name")
     if workspace.id is not None:
         return
@@ -114,11 +125,6 @@ def _names(settings: StackSettings, names: Names, *, has_registry: bool) -> Iter
     yield Name(VAULTS, workspace.vault or names.of("vault"), "workspace.vault")
     yield Name(STORAGE, workspace.storage_account or names.of("storageAccount"), "workspace.storageAccount")
     yield Name(WORKSPACES, workspace.name or names.of("workspace"), "workspace.name")
-
-
-def _serves_itself(settings: StackSettings) -> bool:
-    """Whether the registry is that of an existing workspace."""
-    return settings.workspace.id is not None and settings.registry.mode == "workspace"
 
 
 def _actions(settings: StackSettings) -> Iterator[str]:
@@ -134,27 +140,44 @@ def _actions(settings: StackSettings) -> Iterator[str]:
             yield f"{VAULTS}/secrets/write"
     if kind == "managed-identity":
         yield from (f"{IDENTITIES}/write", f"{IDENTITIES}/assign/action")
+        # It gets a role on the workspace's storage, too.
+        yield ASSIGN_ROLES
+    if settings.endpoint.cluster:
+        yield f"{WORKSPACES}/computes/write"
+    if settings.endpoint.diagnostics:
+        yield "Microsoft.Insights/diagnosticSettings/write"
+    yield from _deployment_actions(settings)
+
+
+def _deployment_actions(settings: StackSettings) -> Iterator[str]:
     deployments = settings.deployments.values()
     if any(each and each.path for each in (settings.model, *(deployment.model for deployment in deployments))):
         yield from (f"{WORKSPACES}/models/versions/write", f"{WORKSPACES}/datastores/listSecrets/action")
     if any((settings.code, *(deployment.code for deployment in deployments))):
         yield from (f"{WORKSPACES}/codes/versions/write", f"{WORKSPACES}/codes/versions/startPendingUpload/action")
-    if settings.endpoint.cluster:
-        yield f"{WORKSPACES}/computes/write"
     if any(deployment.autoscale for deployment in deployments):
         yield "Microsoft.Insights/autoscaleSettings/write"
-    if settings.endpoint.diagnostics:
-        yield "Microsoft.Insights/diagnosticSettings/write"
 
 
 def _registry_actions(settings: StackSettings) -> Iterator[str]:
-    if settings.registry.mode not in {"standalone", "workspace"}:
+    mode = settings.registry.mode
+    if mode == "public":
         return
-    yield ASSIGN_ROLES
+    if _assigns_roles(settings):
+        yield ASSIGN_ROLES
     if _builds(settings):
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
-    if settings.image and settings.image.promote:
+    # An image of a private registry is imported into the workspace's.
+    if mode == "private" or (settings.image and settings.image.promote):
         yield f"{REGISTRIES}/importImage/action"
+
+
+def _assigns_roles(settings: StackSettings) -> bool:
+    """Whether somebody certainly gets a role on the registry; an existing identity may have it."""
+    registry, endpoint = settings.registry, settings.endpoint
+    if (settings.principal.kind or default_principal(registry.mode)) != "none" or endpoint.cluster:
+        return True
+    return not endpoint.identity and (registry.mode == "standalone" or registry.role_assignment_mode == "abac")
 
 
 def _builds(settings: StackSettings) -> bool:

@@ -15,9 +15,11 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol
 
+from azureml_scoring.plan.names import ArmId
 from azureml_scoring.plan.needs import (
     ASSIGN_ROLES,
     CREATE_GROUPS,
+    PROVIDERS,
     REGISTRIES,
     STORAGE,
     VAULTS,
@@ -26,15 +28,15 @@ from azureml_scoring.plan.needs import (
     Name,
     Needs,
 )
+from azureml_scoring.plan.workspace import PlannedWorkspace
 from azureml_scoring.provider.arm import ML_API, ArmError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.lookup import REGISTRIES_API, SUBSCRIPTIONS_API
+from azureml_scoring.provider.lookup import REGISTRIES_API, SUBSCRIPTIONS_API, VAULTS_API
 
 _RESOURCES_API: Final = "2022-09-01"
 _PERMISSIONS_API: Final = "2022-04-01"
-_VAULTS_API: Final = "2023-07-01"
-_VERSIONS: Final = {REGISTRIES: REGISTRIES_API, VAULTS: _VAULTS_API, STORAGE: "2023-05-01", WORKSPACES: ML_API}
-_KINDS: Final = {REGISTRIES: "registry", VAULTS: "vault", STORAGE: "storage account", WORKSPACES: "workspace"}
+_VERSIONS: Final = {REGISTRIES: REGISTRIES_API, VAULTS: VAULTS_API, STORAGE: "2023-05-01", WORKSPACES: ML_API}
+_KINDS: Final = {REGISTRIES: "registry", VAULTS: "vault", STORAGE: "storage account"}
 _ACTIVE: Final = frozenset({"Enabled", "PastDue"})
 """https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states"""
 _REGISTERED: Final = frozenset({"Registered", "Registering"})
@@ -83,6 +85,10 @@ class Finding:
     text: str
     remedy: str = ""
 
+    def __str__(self) -> str:
+        """One line: what is, and what to do."""
+        return f"{self.text}: {self.remedy}" if self.remedy else self.text
+
 
 @dataclass(frozen=True)
 class Look:
@@ -106,18 +112,27 @@ class Look:
 
 def looks(arm: Reader, subscription: str, needs: Needs) -> list[Look]:
     """Return the looks for a stack, the sign-in first; `subscription` is the id of the one it is made in."""
-    base = f"/subscriptions/{subscription}"
     every = [
         Look("signed in", lambda: signed_in(arm, subscription)),
         Look("providers", lambda: providers(arm, subscription, needs.providers)),
-        Look("rights", lambda: rights(arm, base, needs)),
-        Look("names", lambda: names(arm, base, needs)),
+        Look("rights", lambda: rights(arm, needs)),
+        Look("names", lambda: names(arm, needs.group, needs.names, needs.workspace)),
     ]
     if needs.machines:
-        every.append(Look("quota", lambda: quota(arm, base, needs)))
+        every.append(Look("quota", lambda: quota(arm, needs)))
     if needs.builds:
-        every.append(Look("ACR Tasks", lambda: tasks(arm, base, needs)))
+        every.append(Look("ACR Tasks", lambda: tasks(arm, needs)))
     return every
+
+
+def first_looks(arm: Reader, workspace: ArmId, created: Iterable[Name]) -> list[Look]:
+    """Return the looks that cost little, for the first `up` of a stack, which creates a workspace and these names."""
+    group = f"/subscriptions/{workspace.subscription}/resourceGroups/{workspace.resource_group}"
+    return [
+        Look("signed in", lambda: signed_in(arm, workspace.subscription)),
+        Look("providers", lambda: providers(arm, workspace.subscription, PROVIDERS)),
+        Look("names", lambda: names(arm, group, created, None)),
+    ]
 
 
 def signed_in(arm: Reader, subscription: str) -> Iterator[Finding]:
@@ -143,56 +158,46 @@ def signed_in(arm: Reader, subscription: str) -> Iterator[Finding]:
 
 def providers(arm: Reader, subscription: str, namespaces: Iterable[str]) -> Iterator[Finding]:
     """Find resource providers that are not registered."""
-    wrong, wanted = False, list(namespaces)
+    registered, wanted = 0, list(namespaces)
     for namespace in wanted:
-        document = arm.get(f"/subscriptions/{subscription}/providers/{namespace}", _RESOURCES_API) or {}
-        state = document.get("registrationState", "not known here")
-        if state not in _REGISTERED:
-            wrong = True
+        document = arm.get(f"/subscriptions/{subscription}/providers/{namespace}", _RESOURCES_API)
+        if document is None:
+            yield Finding("unknown", f"{namespace} is not known in this cloud")
+        elif (state := document.get("registrationState")) in _REGISTERED:
+            registered += 1
+        else:
             remedy = f"az provider register --namespace {namespace} --subscription {subscription}"
             yield Finding("wrong", f"{namespace} is {state}", remedy)
-    if not wrong:
-        yield Finding("ok", f"{len(wanted)} registered")
+    if registered == len(wanted):
+        yield Finding("ok", f"{registered} registered")
 
 
-def rights(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+def rights(arm: Reader, needs: Needs) -> Iterator[Finding]:
     """Find actions that the caller lacks: in the resource group, and on the registry.
 
     Deny assignments and conditions of roles are not seen.
     https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource-group
     """
-    group = f"{base}/resourceGroups/{needs.group}"
-    existing = arm.get(group, _RESOURCES_API) is not None
+    existing = arm.get(needs.group, _RESOURCES_API) is not None
+    scope = needs.group if existing else _subscription(needs.group)
     actions = needs.actions | ({CREATE_GROUPS} if needs.creates_group and not existing else frozenset())
-    scope = group if existing else base
     # What the stack creates by itself lies in its group; another registry is a scope of its own.
-    if needs.registry.startswith("/"):
-        yield _missing(arm, scope, actions)
-        if needs.registry_actions:
-            yield _missing(arm, needs.registry, needs.registry_actions)
-    else:
+    if needs.registry in {f"{needs.group}/providers/{name.type}/{name.name}" for name in needs.names}:
         yield _missing(arm, scope, actions | needs.registry_actions)
+        return
+    yield _missing(arm, scope, actions)
+    if needs.registry_actions:
+        yield _missing(arm, needs.registry, needs.registry_actions)
 
 
-def names(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
-    """Find names that the stack gives, but cannot have: taken by somebody else, or held by something deleted."""
-    held = {str(each["name"]).lower(): each["properties"] for each in _deleted_vaults(arm, base, needs.names)}
+def names(arm: Reader, group: str, created: Iterable[Name], planned: PlannedWorkspace | None) -> Iterator[Finding]:
+    """Find names that a stack gives, but cannot have: taken by somebody else, or held by something deleted."""
     free, own = [], []
-    for name in needs.names:
-        version = _VERSIONS[name.type]
-        path = f"{base}/resourceGroups/{needs.group}/providers/{name.type}/{name.name}"
-        kind = _KINDS[name.type]
-        if arm.get(path, version) is not None:
+    for name in created:
+        if arm.get(f"{group}/providers/{name.type}/{name.name}", _VERSIONS[name.type]) is not None:
             own.append(name.name)
-        elif name.type == VAULTS and (deleted := held.get(name.name.lower())):
-            until = deleted.get("scheduledPurgeDate", "its retention ends")
-            remedy = f"workspace.recover: true, `az keyvault purge --name {name.name}`, or {_another(name)}"
-            yield Finding("wrong", f"{kind} {name.name} was deleted and holds its name until {until}", remedy)
-        elif name.type == WORKSPACES and _is_listed(arm, base, path):
-            remedy = f"purge it in the portal (Azure Machine Learning, Recently deleted), or {_another(name)}"
-            yield Finding("wrong", f"{kind} {name.name} was deleted and holds its name for 14 days", remedy)
-        elif name.type != WORKSPACES and (reason := _taken(arm, base, name, version)):
-            yield Finding("wrong", f"{kind} {name.name}: {reason}", _another(name))
+        elif problem := (planned and _held(arm, planned, name)) or _taken(arm, _subscription(group), name):
+            yield problem
         else:
             free.append(name.name)
     if free or own:
@@ -200,12 +205,12 @@ def names(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
         yield Finding("ok", "; ".join(parts))
 
 
-def quota(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+def quota(arm: Reader, needs: Needs) -> Iterator[Finding]:
     """Compare the cores that the deployments need with what is left of Azure ML's quota in the region.
 
     https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas#virtual-machine-quota-allocation-for-deployment
     """
-    location = f"{base}/providers/Microsoft.MachineLearningServices/locations/{needs.location}"
+    location = f"{_subscription(needs.group)}/providers/Microsoft.MachineLearningServices/locations/{needs.location}"
     sizes = {str(size["name"]).lower(): size for size in arm.list_all(f"{location}/vmSizes", ML_API)}
     needed: dict[str, int] = {}
     for machines in needs.machines:
@@ -217,7 +222,7 @@ def quota(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
                 f"another deployments.{machines.deployment}.instanceType, or another location",
             )
             continue
-        deployment = f"{base}/resourceGroups/{needs.group}/{needs.endpoint}/deployments/{machines.deployment}"
+        deployment = f"{needs.endpoint}/deployments/{machines.deployment}"
         cores = _additional(machines, arm.get(deployment, ML_API) or {}) * int(size["vCPUs"])
         needed[size["family"]] = needed.get(size["family"], 0) + cores
     usages = [each for each in arm.list_all(f"{location}/usages", ML_API) if _is_of_subscription(each)]
@@ -226,17 +231,13 @@ def quota(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
         yield _room(usages, _TOTAL, sum(needed.values()), needs.location)
 
 
-def tasks(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
+def tasks(arm: Reader, needs: Needs) -> Iterator[Finding]:
     """Find why ACR Tasks could not build: an offer that lives on free credits, a registry that shuts it out.
 
     https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
     https://learn.microsoft.com/azure/container-registry/manage-network-bypass-policy-for-tasks
     """
-    registry_id = needs.registry
-    if not registry_id.startswith("/"):
-        registry_id = f"{base}/resourceGroups/{needs.group}/providers/{REGISTRIES}/{registry_id}"
-    subscription = "/".join(registry_id.split("/")[:3])
-    policies = (arm.get(subscription, SUBSCRIPTIONS_API) or {}).get("subscriptionPolicies") or {}
+    policies = (arm.get(_subscription(needs.registry), SUBSCRIPTIONS_API) or {}).get("subscriptionPolicies") or {}
     offer = str(policies.get("quotaId", "unknown"))
     if offer in _FREE_OFFERS:
         yield Finding(
@@ -245,18 +246,18 @@ def tasks(arm: Reader, base: str, needs: Needs) -> Iterator[Finding]:
             "image.builder: docker, or a paid offer",
         )
         return
-    registry = arm.get(registry_id, REGISTRIES_API)
+    name, registry = needs.registry.rpartition("/")[2], arm.get(needs.registry, REGISTRIES_API)
     properties = (registry or {}).get("properties") or {}
     if properties.get("publicNetworkAccess") == "Disabled":
         yield Finding(
             "wrong",
-            f"registry {registry_id.rpartition('/')[2]} has no public network access, which ACR Tasks needs",
+            f"registry {name} has no public network access, which ACR Tasks needs",
             "image.builder: docker on a machine in its network, or enable public network access",
         )
     elif (properties.get("networkRuleSet") or {}).get("defaultAction") == "Deny":
         yield Finding(
             "wrong",
-            f"registry {registry_id.rpartition('/')[2]} denies all but listed addresses, and ACR Tasks with them",
+            f"registry {name} denies all but listed addresses, and ACR Tasks with them",
             "allow the addresses of the service tag AzureContainerRegistry, or image.builder: docker",
         )
     else:
@@ -298,30 +299,45 @@ def _grants(permission: Mapping[str, Any], action: str) -> bool:
     return matches(permission.get("actions")) and not matches(permission.get("notActions"))
 
 
-def _deleted_vaults(arm: Reader, base: str, wanted: Iterable[Name]) -> Iterator[dict[str, Any]]:
-    """https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted."""
-    if any(name.type == VAULTS for name in wanted):
-        yield from arm.list_all(f"{base}/providers/Microsoft.KeyVault/deletedVaults", _VAULTS_API)
+def _subscription(path: str) -> str:
+    return "/".join(path.split("/")[:3])
 
 
-def _is_listed(arm: Reader, base: str, path: str) -> bool:
-    """Whether the list of a subscription has a workspace: it has deleted ones, which a GET does not find.
+def _held(arm: Reader, planned: PlannedWorkspace, name: Name) -> Finding | None:
+    """Find a deleted resource that holds a name, unless it is brought back: a vault in all of Azure, a workspace.
 
+    Azure lists deleted workspaces among the others, and a GET does not find them.
+    https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted
     https://github.com/Azure/azure-powershell/issues/28286
     """
-    return any(
-        str(each["id"]).lower() == path.lower() for each in arm.list_all(f"{base}/providers/{WORKSPACES}", ML_API)
-    )
+    base = f"/subscriptions/{planned.id.subscription}/providers"
+    if name.type == WORKSPACES:
+        line = next(planned.held(list(arm.list_all(f"{base}/{WORKSPACES}", ML_API))), "")
+        return Finding("wrong", line) if line else None
+    if name.type == VAULTS:
+        for vault in arm.list_all(f"{base}/Microsoft.KeyVault/deletedVaults", VAULTS_API):
+            if str(vault["name"]).lower() == name.name.lower():
+                return (
+                    Finding("ok", f"{name.name} is brought back")
+                    if planned.recovers(vault)
+                    else Finding("wrong", planned.held_vault(vault))
+                )
+    return None
 
 
-def _taken(arm: Reader, base: str, name: Name, version: str) -> str:
-    """Return why a name cannot be had; empty where it can.
+def _taken(arm: Reader, base: str, name: Name) -> Finding | None:
+    """Find a name that cannot be had: of a workspace, which has its resource group to itself, that is never so.
 
     https://learn.microsoft.com/rest/api/containerregistry/registries/check-name-availability
     """
+    if name.type == WORKSPACES:
+        return None
     path = f"{base}/providers/{name.type.partition('/')[0]}/checkNameAvailability"
-    answer = arm.post(path, version, {"name": name.name, "type": name.type})
-    return "" if answer.get("nameAvailable", True) else str(answer.get("message") or answer.get("reason") or "taken")
+    answer = arm.post(path, _VERSIONS[name.type], {"name": name.name, "type": name.type})
+    if answer.get("nameAvailable", True):
+        return None
+    reason = str(answer.get("message") or answer.get("reason") or "taken").rstrip(".")
+    return Finding("wrong", f"{_KINDS[name.type]} {name.name}: {reason}", _another(name))
 
 
 def _another(name: Name) -> str:

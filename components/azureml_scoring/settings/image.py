@@ -32,8 +32,9 @@ class ImageSettings(Section):
     """The Dockerfile, seen from the context."""
     repository: rules.Repository | None = None
     """Repository that the image is pushed to; the folder's name by default."""
-    builder: Literal["acr", "docker"] = "acr"
-    """`acr`: ACR Tasks; `docker`: the Docker engine of the machine that deploys, by pulumi-docker."""
+    builder: Literal["acr", "docker", "docker-build"] = "acr"
+    """`acr`: ACR Tasks; `docker`: the Docker engine of the machine that deploys, by pulumi-docker; `docker-build`:
+    BuildKit of the machine that deploys, by pulumi-docker-build."""
     build_arguments: Annotated[dict[rules.VariableName, rules.Line], Arm(BUILD, argument="buildArguments")] = {}
     """Build arguments. They stay readable in the image: no secrets."""
     build_secrets: Annotated[
@@ -41,12 +42,14 @@ class ImageSettings(Section):
         Arm(BUILD, argument="buildSecrets", encode=_sealed, encoded=dict[rules.VariableName, str]),
     ] = None
     """What a step of the Dockerfile may read by `RUN --mount=type=secret,id=NAME`, by name; never part of the image.
-    `pulumi config set --secret --path scoring:image.buildSecrets.NAME`. Another value alone builds nothing. Builder
-    `acr` only."""
+    `pulumi config set --secret --path scoring:image.buildSecrets.NAME`. Another value alone builds nothing. Not with
+    builder `docker`."""
     base_digest: rules.Digest | None = None
     """Digest of the base image, when a new base shall lead to a new image."""
     platform: Annotated[rules.Platform, Arm(BUILD, argument="platform")] = PLATFORM
     """Operating system and processor."""
+    platforms: list[rules.Platform] = []
+    """Several of them in one image, builder `docker-build` only; linux/amd64, which Azure ML runs, among them."""
     target: Annotated[rules.Stage | None, Arm(BUILD, argument="target")] = None
     """Stage of the Dockerfile to build; the last one by default."""
     requirements: Annotated[dict[RequirementId, RequirementLevel], Arm(BUILD, argument="requirements")] = {}

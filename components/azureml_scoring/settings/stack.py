@@ -46,7 +46,7 @@ class ScoringStackArgs(StackSettings):
     """Inputs of `ScoringStack`."""
 
     push_username: Secret | None = OPTIONAL
-    """User name that pushes, builder `docker` only; the Docker engine's own login by default."""
+    """User name that pushes, not with builder `acr`; the Docker engine's own login by default."""
     push_password: Secret | None = OPTIONAL
     """Password of `pushUsername`."""
 

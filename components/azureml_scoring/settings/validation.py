@@ -12,6 +12,7 @@ from typing import Final
 
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import HIDDEN, SettingsError
+from azureml_scoring.settings.image import PLATFORM
 from azureml_scoring.settings.rules import MIRROR_LIMIT, RULES, WHOLE, seconds_of
 from azureml_scoring.settings.section import Only, marker
 from azureml_scoring.settings.stack import StackSettings
@@ -64,6 +65,7 @@ def _problems(settings: At, now: datetime) -> Iterator[str]:
     yield from _principal(settings, now)
     yield from _environment(settings) if settings.environment else _image(settings)
     yield from _build_secrets(settings.image)
+    yield from _platforms(settings.image)
     yield from _endpoint(settings)
     yield from _models(settings)
     yield from _endpoint_kind(settings)
@@ -185,7 +187,8 @@ def _image(settings: At) -> Iterator[str]:
         yield image.context.refused("name the folder to build from, or an existing image by image.reference")
     elif registry.role_assignment_mode() == "abac" and image.builder() == "acr":
         yield image.builder.refused(
-            "ACR Tasks has no rights in a registry with roleAssignmentMode abac; write docker, or image.reference"
+            "ACR Tasks has no rights in a registry with roleAssignmentMode abac; write docker or docker-build, or "
+            "image.reference"
         )
 
 
@@ -203,7 +206,21 @@ def _build_secrets(image: At) -> Iterator[str]:
     if names and image.reference:
         yield secrets.refused("image.reference names an image that is built; take out one of them", names)
     elif names and image.builder() == "docker":
-        yield secrets.refused("pulumi-docker can pass none to a build; write builder: acr", names)
+        yield secrets.refused("pulumi-docker can pass none to a build; write builder: acr or docker-build", names)
+
+
+def _platforms(image: At) -> Iterator[str]:
+    platforms = image.platforms
+    names = ", ".join(platforms() or ())
+    if not names or image.reference:
+        return
+    if image.builder() != "docker-build":
+        remedy = f"builder {image.builder()} builds for one; write builder: docker-build, or platform"
+        yield platforms.refused(remedy, names)
+    elif PLATFORM not in platforms():
+        yield platforms.refused(f"Azure ML runs {PLATFORM}; add it", names)
+    if image().written("platform"):
+        yield image.platform.refused("image.platforms names them all; take out one of the two")
 
 
 def _environment(settings: At) -> Iterator[str]:

@@ -5,6 +5,7 @@ https://www.pulumi.com/registry/packages/azuread/
 """
 
 import re
+from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.rbac import Principal
 from emulator.protocols.providers.base import (
+    Change,
     FakeProvider,
     Path,
     Properties,
@@ -40,11 +42,47 @@ class _Graph(ResourceHandler):
         """Writing in the directory takes a right there; ARM's roles do not count."""
         entra.demand_right(self._azure, self._principal, graph.lookup(self._azure, type_, _own(id_)) if id_ else None)
 
-    def _with_actual_owners(self, type_: str, id_: str, outputs: Values) -> Values:
-        """Outputs with the owners of now, where the program manages them."""
+    def _with_owners(self, inputs: Values) -> Values:
+        """The body of a POST: the caller is always among the owners that it binds."""
+        owners = dict.fromkeys([self._principal.object_id, *(inputs.get("owners") or [])])
+        return {**inputs, "owners@odata.bind": [f"directoryObjects/{each}" for each in owners]}
+
+    def _leave(self, type_: str, id_: str, inputs: Values) -> None:
+        """After the POST the provider takes the caller out of the owners again, unless `owners` names it.
+
+        https://github.com/hashicorp/terraform-provider-azuread/blob/main/internal/services/applications/application_resource.go
+        """
+        if self._principal.object_id not in (inputs.get("owners") or []):
+            graph.remove_owner(self._azure, type_, id_, self._principal.object_id)
+
+    def _change_owners(self, type_: str, id_: str, old: Values, new: Values) -> None:
+        """Add and remove owners where the program's list has changed; no list means that there shall be none."""
+        wanted, before = new.get("owners") or [], old.get("owners") or []
+        if sorted(wanted) == sorted(before):
+            return
+        held = [each["id"] for each in graph.owners(self._azure, type_, id_)]
+        for owner in wanted:
+            if owner not in held:
+                entra.demand_right_over_owners(self._azure, self._principal)
+                graph.add_owner(self._azure, type_, id_, owner)
+        for owner in held:
+            if owner not in wanted:
+                graph.remove_owner(self._azure, type_, id_, owner)
+
+    def _outputs_with_owners(self, type_: str, body: Values, inputs: Values) -> Values:
+        owners = [each["id"] for each in graph.owners(self._azure, type_, body["id"])]
+        return {**self._outputs(body, inputs), "owners": owners}
+
+    def _read_outputs(self, type_: str, body: Values, outputs: Values) -> Values:
+        """A state that was made before owners were told shows no difference."""
         if "owners" not in outputs:
-            return outputs
-        return {**outputs, "owners": [each["id"] for each in graph.owners(self._azure, type_, _own(id_))]}
+            return self._outputs(body, outputs)
+        return self._outputs_with_owners(type_, body, outputs)
+
+    @staticmethod
+    @abstractmethod
+    def _outputs(body: Values, inputs: Values) -> Values:
+        """Outputs of a directory object."""
 
 
 class Application(_Graph):
@@ -72,20 +110,21 @@ class Application(_Graph):
             other["displayName"] == new["displayName"] for other in graph.list_applications(self._azure)
         ):
             raise AzureError(409, "ImportAsExistsError", f"an application named '{new['displayName']}' exists already")
-        body = graph.create_application(self._azure, _with_owners(new))
-        return f"/applications/{body['id']}", self._outputs(body, new)
+        body = graph.create_application(self._azure, self._with_owners(new))
+        self._leave(graph.APPLICATIONS, body["id"], new)
+        return f"/applications/{body['id']}", self._outputs_with_owners(graph.APPLICATIONS, body, new)
 
     def read(self, id_: str, outputs: Values) -> Values | None:
         """GET /applications/{id}."""
         body = _found(graph.get_application, self._azure, id_)
-        return None if body is None else self._outputs(body, self._with_actual_owners(graph.APPLICATIONS, id_, outputs))
+        return None if body is None else self._read_outputs(graph.APPLICATIONS, body, outputs)
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
         """PATCH /applications/{id}."""
         self._demand(graph.APPLICATIONS, id_)
-        if "owners" in new:
-            graph.set_owners(self._azure, graph.APPLICATIONS, _own(id_), new["owners"])
-        return self._outputs(graph.update(self._azure, graph.APPLICATIONS, _own(id_), new), new)
+        body = graph.update(self._azure, graph.APPLICATIONS, _own(id_), new)
+        self._change_owners(graph.APPLICATIONS, _own(id_), old, new)
+        return self._outputs_with_owners(graph.APPLICATIONS, body, new)
 
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
         """DELETE /applications/{id}."""
@@ -142,20 +181,22 @@ class ServicePrincipal(_Graph):
         if existing is not None:
             body = graph.update(self._azure, graph.PRINCIPALS, existing.object_id, new)
         else:
-            body = graph.create_service_principal(self._azure, new["clientId"], _with_owners(new))
-        return f"/servicePrincipals/{body['id']}", self._outputs(body, new)
+            entra.demand_right_to_register(self._azure, self._principal, new["clientId"])
+            body = graph.create_service_principal(self._azure, new["clientId"], self._with_owners(new))
+            self._leave(graph.PRINCIPALS, body["id"], new)
+        return f"/servicePrincipals/{body['id']}", self._outputs_with_owners(graph.PRINCIPALS, body, new)
 
     def read(self, id_: str, outputs: Values) -> Values | None:
         """GET /servicePrincipals/{id}."""
         body = _found(graph.get_service_principal, self._azure, id_)
-        return None if body is None else self._outputs(body, self._with_actual_owners(graph.PRINCIPALS, id_, outputs))
+        return None if body is None else self._read_outputs(graph.PRINCIPALS, body, outputs)
 
     def update(self, step: Step, id_: str, old: Values, new: Values) -> Values:  # noqa: ARG002
         """PATCH /servicePrincipals/{id}."""
         self._demand(graph.PRINCIPALS, id_)
-        if "owners" in new:
-            graph.set_owners(self._azure, graph.PRINCIPALS, _own(id_), new["owners"])
-        return self._outputs(graph.update(self._azure, graph.PRINCIPALS, _own(id_), new), new)
+        body = graph.update(self._azure, graph.PRINCIPALS, _own(id_), new)
+        self._change_owners(graph.PRINCIPALS, _own(id_), old, new)
+        return self._outputs_with_owners(graph.PRINCIPALS, body, new)
 
     def delete(self, id_: str, outputs: Values) -> None:  # noqa: ARG002
         """DELETE /servicePrincipals/{id}."""
@@ -196,6 +237,13 @@ class ApplicationPassword(_Graph):
     replaces = frozenset(
         {"applicationId", "displayName", "endDate", "endDateRelative", "rotateWhenChanged", "startDate"}
     )
+
+    def ignored(self, change: Change, old: Values, new: Values) -> bool:  # noqa: ARG002
+        """What is optional and computed keeps its value where the program no longer names it.
+
+        https://github.com/hashicorp/terraform-provider-azuread/blob/main/internal/services/applications/application_password_resource.go
+        """
+        return change.kind == "DELETE" and change.path in {"displayName", "endDate", "startDate"}
 
     def preview(self, new: Values, old: Values | None) -> Values:
         """Dates that are not set are Azure's."""
@@ -296,11 +344,6 @@ def _found(get: Any, azure: Azure, id_: str) -> Values | None:  # noqa: ANN401 -
             return None
         raise
     return body
-
-
-def _with_owners(inputs: Values) -> Values:
-    """The body of a POST: owners are references."""
-    return {**inputs, "owners@odata.bind": [f"directoryObjects/{each}" for each in inputs.get("owners") or []]}
 
 
 def _gone(remove: Any) -> None:  # noqa: ANN401 - a call without arguments

@@ -112,6 +112,10 @@ class Image(ResourceHandler):
             if not new.get("skipPush"):
                 self._azure.count("uploads")
                 digest = push(name, environment)
+        if self._azure.faults.get("no-digest"):
+            # What the provider tells when the engine's answer to the push has none, and the image's list neither.
+            # https://github.com/pulumi/pulumi-docker/blob/master/provider/image.go (nodigest)
+            digest = "<none>@<none>"
         outputs = {
             "baseImageName": name,
             "imageName": name,

@@ -37,12 +37,17 @@ from emulator.services.graph.data import (
 
 ARM_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 GRAPH_AUDIENCES = ("https://graph.microsoft.com",)
-VAULT_AUDIENCES = ("https://vault.azure.net",)
+VAULT_AUDIENCE = "https://vault.azure.net"
 REGISTRY_AUDIENCES = ("https://containerregistry.azure.net",)
 ML_AUDIENCES = ("https://ml.azure.com", "https://ai.azure.com")
 STORAGE_AUDIENCES = ("https://storage.azure.com",)
 LIFETIME = 3599
 _KEY = "signing-key"
+
+
+def vault_audience(azure: Azure) -> str:
+    """The audience of vaults by name: clients compare its host with the end of a vault's."""
+    return f"https://vault.{azure.url.removeprefix('https://')}"
 
 
 # Proof
@@ -196,7 +201,7 @@ def deployer(azure: Azure) -> Deployer:
         principal = create_service_principal(azure, application["appId"])
         _, secret = add_password(azure, application["id"], "made at first start")
         document = find(azure, PRINCIPALS, principal["id"])
-        rights = {"graph": "Application.ReadWrite.All"}
+        rights = {"graph": _EVERY}
         azure.store.put(Document(document.id, document.body, {**document.private, **rights}))
         stored = {"app_id": application["appId"], "object_id": principal["id"], "secret": secret}
         azure.store.put_fact("deployer", stored)
@@ -204,39 +209,78 @@ def deployer(azure: Azure) -> Deployer:
     return Deployer(**stored)
 
 
+_EVERY, _OWNED = "Application.ReadWrite.All", "Application.ReadWrite.OwnedBy"
 #: Directory rights by the id of Graph's app role.
 #: https://learn.microsoft.com/graph/permissions-reference
 RIGHTS = {
-    "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9": "Application.ReadWrite.All",
-    "18a4783c-866b-4cc7-a460-3d5e5662c884": "Application.ReadWrite.OwnedBy",
+    "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9": _EVERY,
+    "18a4783c-866b-4cc7-a460-3d5e5662c884": _OWNED,
 }
 
 
 def demand_right(azure: Azure, principal: Principal, target: Document | None = None) -> None:
     """Refuse a principal without a right to write applications; with `OwnedBy`, one that does not own the target."""
-    right = find(azure, PRINCIPALS, principal.object_id).private.get("graph")
+    rights = _rights(azure, principal.object_id)
     owns = target is None or principal.object_id in (target.private.get("owners") or [])
-    if right != "Application.ReadWrite.All" and not (right and owns):
-        raise AzureError(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+    if _EVERY not in rights and not (_OWNED in rights and owns):
+        raise _denied()
+
+
+def demand_right_over_owners(azure: Azure, principal: Principal) -> None:
+    """Refuse a principal that may not add an owner to what exists: `OwnedBy` is not enough for that.
+
+    https://learn.microsoft.com/graph/api/application-post-owners#permissions
+    """
+    if _EVERY not in _rights(azure, principal.object_id):
+        raise _denied()
+
+
+def demand_right_to_register(azure: Azure, principal: Principal, app_id: str) -> None:
+    """Refuse a service principal to one that, with `OwnedBy`, does not own its application.
+
+    https://registry.terraform.io/providers/hashicorp/azuread/latest/docs/resources/service_principal#api-permissions
+    """
+    applications = azure.store.of_type(APPLICATIONS)
+    demand_right(azure, principal, next((each for each in applications if each.body["appId"] == app_id), None))
 
 
 def grant_right(azure: Azure, object_id: str, app_role: str) -> dict[str, Any]:
     """Give a service principal a directory right, by the id of Graph's app role."""
     if app_role not in RIGHTS:
         raise AzureError(400, "Request_BadRequest", f"Permission being assigned was not found: '{app_role}'.")
-    document = find(azure, PRINCIPALS, object_id)
-    azure.store.put(Document(document.id, document.body, {**document.private, "graph": RIGHTS[app_role]}))
-    return {"id": f"{object_id}-{app_role}", "principalId": object_id, "appRoleId": app_role}
+    _set_rights(azure, object_id, {*_rights(azure, object_id), RIGHTS[app_role]})
+    return _assignment(object_id, app_role)
+
+
+def revoke_right(azure: Azure, object_id: str, assignment: str) -> None:
+    """Take a directory right away, by the id of its app role assignment (404 where there is none)."""
+    role = next((each["appRoleId"] for each in rights_of(azure, object_id) if each["id"] == assignment), None)
+    if role is None:
+        raise AzureError(404, "Request_ResourceNotFound", f"Resource '{assignment}' does not exist.")
+    _set_rights(azure, object_id, _rights(azure, object_id) - {RIGHTS[role]})
 
 
 def rights_of(azure: Azure, object_id: str) -> list[dict[str, Any]]:
     """A service principal's directory rights as app role assignments."""
-    held = find(azure, PRINCIPALS, object_id).private.get("graph")
-    return [
-        {"id": f"{object_id}-{role}", "principalId": object_id, "appRoleId": role}
-        for role, right in RIGHTS.items()
-        if right == held
-    ]
+    held = _rights(azure, object_id)
+    return [_assignment(object_id, role) for role, right in RIGHTS.items() if right in held]
+
+
+def _rights(azure: Azure, object_id: str) -> set[str]:
+    return set(str(find(azure, PRINCIPALS, object_id).private.get("graph") or "").split())
+
+
+def _set_rights(azure: Azure, object_id: str, rights: set[str]) -> None:
+    document = find(azure, PRINCIPALS, object_id)
+    azure.store.put(Document(document.id, document.body, {**document.private, "graph": " ".join(sorted(rights))}))
+
+
+def _assignment(object_id: str, app_role: str) -> dict[str, Any]:
+    return {"id": f"{object_id}-{app_role}", "principalId": object_id, "appRoleId": app_role}
+
+
+def _denied() -> AzureError:
+    return AzureError(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
 
 def _signing_key(azure: Azure) -> rsa.RSAPrivateKey:

@@ -109,6 +109,11 @@ def deleted_applications(azure: Azure) -> list[dict[str, Any]]:
     return [{**each.document.body, "deletedDateTime": _stamp(datetime.fromtimestamp(each.at, UTC))} for each in found]
 
 
+def deleted_application(azure: Azure, object_id: str) -> Document:
+    """A deleted application (404 Request_ResourceNotFound)."""
+    return _deleted(azure, object_id).document
+
+
 @_alone
 def restore_application(azure: Azure, object_id: str) -> dict[str, Any]:
     """Bring a deleted application back, with its service principal."""
@@ -317,13 +322,6 @@ def remove_owner(azure: Azure, type_: str, object_id: str, owner: str) -> None:
         raise _not_found(owner)
     remaining = [each for each in held if each != owner]
     azure.store.put(Document(document.id, document.body, {**document.private, "owners": remaining}))
-
-
-@_alone
-def set_owners(azure: Azure, type_: str, object_id: str, owners_: list[str]) -> None:
-    """Replace the owners of a directory object."""
-    document = find(azure, type_, object_id)
-    azure.store.put(Document(document.id, document.body, {**document.private, "owners": list(owners_)}))
 
 
 def lookup(azure: Azure, type_: str, object_id: str) -> Document | None:

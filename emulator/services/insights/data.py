@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from emulator.backends.fleet import Sample
 from emulator.core.azure import ResourceType
@@ -165,13 +166,21 @@ def _among(value: str, choices: Sequence[str]) -> bool:
     return any(choice in {"*", value} or choice.lower() == value.lower() for choice in choices)
 
 
+def _utc(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def _timespan(text: str) -> tuple[float, float]:
-    """Read `start/end`; without it the last hour."""
+    """Read `start/end`, in UTC where they name no zone; without it the last hour.
+
+    The Azure CLI encodes it twice (`quote_plus` in azure-cli's monitor/custom.py), which Azure takes.
+    """
     if not text:
         now = datetime.now(UTC).timestamp()
         return now - _HOUR, now
     try:
-        start, end = (datetime.fromisoformat(part).timestamp() for part in text.split("/"))
+        start, end = (_utc(part) for part in unquote(text).split("/"))
     except ValueError:
         raise _bad(f"Detected invalid timespan: {text}; write START/END") from None
     if start >= end:

@@ -4,6 +4,7 @@ Owns where a blob lies on this machine, and which blobs begin with a path. Signa
 protocol is `protocols.blobs`'. Containers need not be created: those that Azure ML uses come with the workspace.
 """
 
+import json
 import shutil
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from emulator.core.errors import AzureError
 ACCOUNTS = "Microsoft.Storage/storageAccounts"
 #: A blob's file ends so, which parts of uploads that are under way do not.
 _SUFFIX = ".blob"
+_METADATA = ".metadata"
 _LONGEST = 1024
 
 
@@ -45,6 +47,31 @@ def blobs_below(azure: Azure, url: str) -> dict[str, Path]:
     folder = whole.with_name(base)
     paths = sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file()) if folder.is_dir() else []
     return {f"{base}/{path.relative_to(folder).as_posix().removesuffix(_SUFFIX)}": path for path in paths}
+
+
+def describe(path: Path, metadata: dict[str, str]) -> None:
+    """Set the metadata of the blob in a file."""
+    path.with_name(path.name + _METADATA).write_text(json.dumps(metadata), encoding="utf-8")
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """The metadata of the blob in a file."""
+    beside = path.with_name(path.name + _METADATA)
+    content: dict[str, str] = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+    return content
+
+
+def remove(path: Path) -> None:
+    """Delete the blob in a file."""
+    path.unlink()
+    path.with_name(path.name + _METADATA).unlink(missing_ok=True)
+
+
+def names(azure: Azure, account: str, container: str, prefix: str = "") -> list[tuple[str, Path]]:
+    """The blobs of a container whose names begin so, in order of their names, each with its file."""
+    folder = _folder(azure, account, container)
+    found = {path.relative_to(folder).as_posix().removesuffix(_SUFFIX): path for path in folder.rglob(f"*{_SUFFIX}")}
+    return [(name, path) for name, path in sorted(found.items()) if name.startswith(prefix)]
 
 
 def drop(azure: Azure, account: str) -> None:

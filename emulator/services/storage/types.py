@@ -37,6 +37,9 @@ class StorageAccount(ResourceType):
     required: ClassVar[tuple[str, ...]] = ("location", "sku", "kind")
     long = True
     long_delete = False
+    #: Its states know no "Updating"; a 200 is the finished account.
+    #: https://learn.microsoft.com/rest/api/storagerp/storage-accounts/create
+    long_update = False
     system_data = False
     created = 202
 

@@ -7,9 +7,7 @@ import httpx
 import pytest
 
 from tests.conftest import Cloud
-from tests.registries import GRAPH, ServicePrincipal, service_principal
-
-OWNED_BY = "18a4783c-866b-4cc7-a460-3d5e5662c884"
+from tests.registries import EVERY, GRAPH, OWNED_BY, ServicePrincipal, service_principal
 
 
 def ask(azure: Cloud, method: str, path: str, body: Any = None, who: ServicePrincipal | None = None) -> httpx.Response:  # noqa: ANN401 - JSON
@@ -65,6 +63,46 @@ def test_owned_by_lets_in_owners_only(azure: Cloud, owned_by: ServicePrincipal) 
     for method, path in (("PATCH", ""), ("DELETE", ""), ("POST", "/addPassword")):
         answer = ask(azure, method, f"applications/{others['id']}{path}", changed, owned_by)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "Authorization_RequestDenied")
+
+
+def test_owned_by_registers_a_service_principal_of_its_own_application_only(
+    azure: Cloud, owned_by: ServicePrincipal
+) -> None:
+    mine, others = create(azure, owned_by), create(azure)
+    made = ask(azure, "POST", "servicePrincipals", {"appId": mine["appId"]}, owned_by)
+    assert owner_ids(azure, f"servicePrincipals/{made.json()['id']}") == [owned_by.object_id]
+    assert ask(azure, "POST", "servicePrincipals", {"appId": others["appId"]}, owned_by).status_code == 403
+
+
+def test_owned_by_does_not_add_an_owner_and_loses_what_it_no_longer_owns(
+    azure: Cloud, owned_by: ServicePrincipal
+) -> None:
+    path, other = f"applications/{create(azure, owned_by)['id']}", service_principal(azure)
+    reference = {"@odata.id": f"https://graph.microsoft.com/v1.0/directoryObjects/{other.object_id}"}
+    assert ask(azure, "POST", f"{path}/owners/$ref", reference, owned_by).status_code == 403
+    assert ask(azure, "DELETE", f"{path}/owners/{owned_by.object_id}/$ref", None, owned_by).status_code == 204
+    assert ask(azure, "POST", f"{path}/addPassword", {}, owned_by).status_code == 403
+    assert ask(azure, "DELETE", path, None, owned_by).status_code == 403
+
+
+def test_owned_by_restores_and_purges_its_own_applications_only(azure: Cloud, owned_by: ServicePrincipal) -> None:
+    mine, others = create(azure, owned_by)["id"], create(azure)["id"]
+    for id_ in (mine, others):
+        assert ask(azure, "DELETE", f"applications/{id_}").status_code == 204
+    assert ask(azure, "POST", f"directory/deletedItems/{others}/restore", None, owned_by).status_code == 403
+    assert ask(azure, "DELETE", f"directory/deletedItems/{others}", None, owned_by).status_code == 403
+    assert ask(azure, "DELETE", f"directory/deletedItems/{mine}", None, owned_by).status_code == 204
+
+
+def test_rights_are_granted_and_revoked_one_by_one(azure: Cloud, owned_by: ServicePrincipal) -> None:
+    path = f"servicePrincipals/{owned_by.object_id}/appRoleAssignments"
+    every = ask(azure, "POST", path, {"appRoleId": EVERY}).json()
+    assert {each["appRoleId"] for each in ask(azure, "GET", path).json()["value"]} == {EVERY, OWNED_BY}
+    others = create(azure)["id"]
+    assert ask(azure, "PATCH", f"applications/{others}", {"notes": "x"}, owned_by).status_code == 204
+    assert ask(azure, "DELETE", f"{path}/{every['id']}").status_code == 204
+    assert ask(azure, "DELETE", f"{path}/{every['id']}").status_code == 404
+    assert ask(azure, "PATCH", f"applications/{others}", {"notes": "y"}, owned_by).status_code == 403
 
 
 def test_null_clears_a_field_and_unset_ones_are_null(azure: Cloud) -> None:

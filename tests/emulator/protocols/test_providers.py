@@ -22,6 +22,8 @@ from emulator.protocols.providers.azure_native import ArmHandler, AzureNative, R
 from emulator.protocols.providers.azuread import AzureAd
 from emulator.protocols.providers.base import UNKNOWN, Properties, Step, Values, differences, listen, refreshed_inputs
 from emulator.services.graph import access as entra
+from emulator.services.graph import data as graph
+from tests.registries import OWNED_BY
 
 Stub = provider_pb2_grpc.ResourceProviderStub
 GROUP = "azure-native:resources:ResourceGroup"
@@ -452,6 +454,34 @@ def test_a_change_of_a_password_makes_the_new_one_before_the_old_one_goes(direct
     diff = directory.diff(PASSWORD, old, {**old, "rotateWhenChanged": {"on": "2"}})
     assert list(diff.replaces) == ["rotateWhenChanged"]
     assert not diff.deleteBeforeReplace
+
+
+def test_the_end_of_a_password_that_is_no_longer_named_stays_without_a_difference(directory: Provider) -> None:
+    old = {"applicationId": "/applications/1", "endDate": "2099-01-01T00:00:00Z"}
+    assert not directory.diff(PASSWORD, old, {"applicationId": "/applications/1"}).diffs
+    assert list(directory.diff(PASSWORD, old, {**old, "endDate": "2098-01-01T00:00:00Z"}).replaces) == ["endDate"]
+
+
+def test_the_caller_stays_an_owner_only_where_the_owners_name_it(local: Any) -> None:  # noqa: ANN401
+    caller = local.service_principal()
+    entra.grant_right(local.azure, caller.object_id, OWNED_BY)
+    kind = AzureAd(local.azure, caller).handlers[APPLICATION]
+    left, outputs = kind.create(Step("", "x"), {"displayName": "puller"})
+    assert outputs["owners"] == []
+    with pytest.raises(AzureError, match="Authorization_RequestDenied"):
+        kind.delete(left, outputs)
+    mine, outputs = kind.create(Step("", "x"), {"displayName": "puller", "owners": [caller.object_id]})
+    assert outputs["owners"] == [caller.object_id]
+    kind.delete(mine, outputs)
+
+
+def test_owners_are_changed_where_the_program_changes_them(directory: Provider, local: Any) -> None:  # noqa: ANN401
+    first, second = (local.service_principal().object_id for _ in range(2))
+    given = {"displayName": "puller", "owners": [first]}
+    application, state = directory.create(APPLICATION, given)
+    assert directory.update(APPLICATION, application, state, {**given, "owners": [second]})["owners"] == [second]
+    graph.add_owner(local.azure, graph.APPLICATIONS, application.rpartition("/")[2], first)
+    assert plain(directory.read(APPLICATION, application, state, given).properties)["owners"] == [second, first]
 
 
 def test_a_removed_password_is_gone_and_its_application_may_be_too(directory: Provider) -> None:

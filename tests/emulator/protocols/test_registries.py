@@ -31,6 +31,18 @@ def test_one_port_answers_https_and_http(registry: LocalRegistry) -> None:
     assert httpx.get(f"http://{registry.login_server}/v2/", trust_env=False).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("path", "scope"), [("_catalog", "registry:catalog:*"), ("team/x/_tags", "repository:team/x:metadata_read")]
+)
+def test_azures_own_api_says_where_a_token_is_had(registry: LocalRegistry, path: str, scope: str) -> None:
+    address = f"https://{registry.login_server}"
+    answer = registry.cloud.http.get(f"{address}/acr/v1/{path}")
+    assert answer.status_code == 401
+    challenge = f'Bearer realm="{address}/oauth2/token",service="{registry.login_server}",scope="{scope}"'
+    assert answer.headers["www-authenticate"] == challenge
+    assert registry.cloud.http.post(f"{address}/oauth2/exchange").status_code == 400
+
+
 def test_docker_pushes_and_azures_own_api_lists_what_was_pushed(
     registry: LocalRegistry, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -1,20 +1,29 @@
 """The blob face over storage accounts: signatures of the account's key, for a container or one blob."""
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx
 import pytest
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import ContainerClient
 from starlette.applications import Starlette
 
+from emulator.core.rbac import Principal
 from emulator.protocols import blobs
 from emulator.protocols.web import listening
+from emulator.services.authorization import types as authorization
+from emulator.services.graph import access as entra
 from emulator.services.storage import access as storage_access
 from emulator.services.storage import data as storage_data
 from tests.emulator.conftest import InProcessAzure
 
 ACCOUNT = {"location": "westeurope", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"}
 PUT = {"x-ms-blob-type": "BlockBlob"}
+READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
+CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 
 
 @pytest.fixture
@@ -75,3 +84,64 @@ def test_conditions_of_a_write_and_a_read_are_kept(local: InProcessAzure, client
     assert (stale.status_code, stale.headers["x-ms-error-code"]) == (412, "ConditionNotMet")
     assert client.get(f"/models/x?{query}", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
     assert client.put(f"/models/x?{query}", content=b"z", headers={**PUT, "If-Match": first.headers["etag"]}).is_success
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_either_key_of_the_account_opens_its_containers(
+    local: InProcessAzure, client: httpx.Client, number: int
+) -> None:
+    account = local.azure.store.of_type(storage_data.ACCOUNTS)[0]
+    key = AzureNamedKeyCredential("sttest", account.private["keys"][number])
+    with ContainerClient.from_container_url(f"{client.base_url}models", credential=key) as container:
+        container.create_container()
+        for name in ("a folder/ä.bin", "x"):
+            container.upload_blob(name, name.encode(), metadata={"kind": "test"})
+        assert [each.name for each in container.list_blobs()] == ["a folder/ä.bin", "x"]
+        assert [each.name for each in container.list_blobs(name_starts_with="a")] == ["a folder/ä.bin"]
+        assert container.download_blob("a folder/ä.bin").readall() == "a folder/ä.bin".encode()
+        assert container.get_blob_client("x").get_blob_properties().metadata == {"kind": "test"}
+        container.upload_blob("x", b"again", overwrite=True)
+        assert container.get_blob_client("x").get_blob_properties().metadata == {}
+        container.delete_blob("x")
+        assert [each.name for each in container.list_blobs()] == ["a folder/ä.bin"]
+
+
+def test_another_key_opens_nothing_and_none_does_where_keys_are_not_allowed(
+    local: InProcessAzure, client: httpx.Client
+) -> None:
+    account = local.azure.store.of_type(storage_data.ACCOUNTS)[0]
+    for key, code in ((b"other", "AuthenticationFailed"), (None, "KeyBasedAuthenticationNotPermitted")):
+        text = base64.b64encode(key).decode() if key else account.private["keys"][0]
+        if key is None:
+            local.azure.store.put(account.having(allowSharedKeyAccess=False))
+        named = AzureNamedKeyCredential("sttest", text)
+        with (
+            ContainerClient.from_container_url(f"{client.base_url}models", credential=named) as container,
+            pytest.raises(HttpResponseError) as caught,
+        ):
+            list(container.list_blobs())
+        assert caught.value.error_code == code  # type: ignore[attr-defined]
+
+
+def test_a_role_opens_what_it_names(local: InProcessAzure, client: httpx.Client) -> None:
+    reader, writer = local.service_principal("reader"), local.service_principal("writer")
+    account = local.azure.store.of_type(storage_data.ACCOUNTS)[0]
+    authorization.grant(local.azure, reader.object_id, READER, account.id)
+    authorization.grant(local.azure, writer.object_id, CONTRIBUTOR, account.id)
+
+    def bearer(who: Principal) -> dict[str, str]:
+        return {"Authorization": f"Bearer {entra.issue_token(local.azure, who, 'https://storage.azure.com')}"}
+
+    refused = client.put("/models/x", content=b"x", headers={**PUT, **bearer(reader)})
+    assert (refused.status_code, refused.headers["x-ms-error-code"]) == (403, "AuthorizationPermissionMismatch")
+    assert client.put("/models/x", content=b"x", headers={**PUT, **bearer(writer)}).status_code == 201
+    assert client.get("/models/x", headers=bearer(reader)).content == b"x"
+    assert client.delete("/models/x", headers=bearer(reader)).status_code == 403
+    assert client.delete("/models/x", headers=bearer(writer)).status_code == 202
+    assert client.get("/models/x", headers=bearer(reader)).status_code == 404
+
+
+def test_a_folder_is_no_blob(local: InProcessAzure, client: httpx.Client) -> None:
+    query = sas(local, "models")
+    client.put(f"/models/folder/x?{query}", content=b"x", headers=PUT)
+    assert client.get(f"/models/folder/?{query}").status_code == 404

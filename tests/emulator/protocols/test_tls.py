@@ -18,7 +18,8 @@ def test_the_certificate_names_loopback_by_name_and_address(tmp_path: Path) -> N
     names = _certificate(tls.prepare(tmp_path).certificate).extensions.get_extension_for_class(
         x509.SubjectAlternativeName
     )
-    assert set(names.value.get_values_for_type(x509.DNSName)) == {"localhost", "*.localhost"}
+    wildcards = {"*.vault.localhost", "*.blob.core.localhost"}
+    assert set(names.value.get_values_for_type(x509.DNSName)) == {"localhost", *wildcards}
     assert {str(each) for each in names.value.get_values_for_type(x509.IPAddress)} == {"127.0.0.1", "::1"}
 
 
@@ -51,3 +52,10 @@ def test_a_certificate_that_expires_soon_is_renewed_by_the_same_authority(
     assert files.authority.read_bytes() == authority
     assert after.serial_number != before.serial_number
     assert after.not_valid_after_utc < datetime.now(UTC) + timedelta(days=398)
+
+
+def test_a_certificate_without_all_names_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(tls, "_NAMES", ("localhost", "127.0.0.1"))
+        first = tls.prepare(tmp_path).certificate.read_bytes()
+    assert tls.prepare(tmp_path).certificate.read_bytes() != first

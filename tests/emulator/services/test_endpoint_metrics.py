@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -75,6 +76,11 @@ def test_requests_are_counted_by_the_minute(azure: Azure) -> None:
         "2027-01-15T08:00:00Z",
         "2027-01-15T08:01:00Z",
     ]
+
+
+def test_a_span_may_be_encoded_twice_and_name_no_zone_as_the_azure_cli_does(azure: Azure) -> None:
+    span = quote_plus(SPAN.replace("Z", ""))
+    assert series(ask(azure, {"metricnames": "RequestsPerMinute", "timespan": span})) == {(): [4.0, 1.0]}
 
 
 def test_a_filter_chooses_a_deployment_and_splits_by_class(azure: Azure) -> None:

@@ -74,7 +74,7 @@ def test_a_token_says_who_and_for_whom(local: InProcessAzure) -> None:
     assert claims["oid"] == local.deployer.object_id
     assert claims["tid"] == local.azure.tenant
     with pytest.raises(AzureError, match="InvalidAuthenticationTokenAudience"):
-        entra.verify_token(local.azure, token, entra.VAULT_AUDIENCES)
+        entra.verify_token(local.azure, token, [entra.VAULT_AUDIENCE])
 
 
 def test_a_token_of_another_azure_is_worthless(local: InProcessAzure, tmp_path: Path) -> None:

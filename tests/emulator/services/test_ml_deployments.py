@@ -55,6 +55,9 @@ def test_a_deployment_answers_once_traffic_is_sent_to_it_and_leaves_nothing(scen
         assert answer.headers["azureml-model-deployment"] == "blue"
         told = scene.cloud.ask("POST", f"{endpoint.id}/deployments/blue/getLogs", {"tail": 5}).json()
         assert told["content"].startswith("scorer starts")
+        logs = f"{endpoint.id}/deployments/blue/getLogs"
+        assert scene.cloud.ask("POST", logs, {"containerType": "StorageInitializer"}).json() == {"content": ""}
+        assert scene.cloud.ask("POST", logs, {"containerType": "Other"}).status_code == 400
         assert scene.cloud.tell("logs", f"{endpoint.id}/deployments/blue").startswith("scorer starts")
     assert not _containers(endpoint)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from emulator.core.azure import Request
 from emulator.core.errors import AzureError
 from emulator.services.graph import data as graph
 from tests.emulator.conftest import InProcessAzure
@@ -24,6 +25,14 @@ def test_a_storage_account_gets_endpoints_and_two_keys_that_can_be_renewed(local
     renewed = local.ask("POST", f"{STORAGE}/sttest/regenerateKey", {"keyName": "key1"})["keys"]
     assert renewed[0]["value"] != keys[0]["value"]
     assert renewed[1]["value"] == keys[1]["value"]
+
+
+def test_an_update_of_a_storage_account_answers_the_finished_account(local: InProcessAzure) -> None:
+    local.ask("PUT", f"{STORAGE}/sttest", ACCOUNT)
+    body = {**ACCOUNT, "tags": {"team": "search"}}
+    updated = local.azure.request(Request("PUT", f"{local.group}/{STORAGE}/sttest", local.deployer, body))
+    assert updated.body is not None
+    assert (updated.status, updated.body["properties"]["provisioningState"]) == (200, "Succeeded")
 
 
 @pytest.mark.parametrize("name", ["st", "st-test", "StTest", "s" * 25])

@@ -21,6 +21,7 @@ from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import ASSIGNMENTS
+from emulator.core.rules import one_of
 from emulator.core.store import Document
 from emulator.services.authorization import types as authorization
 from emulator.services.containerregistry import access as registry_access
@@ -70,6 +71,7 @@ _DEFAULT_ROUTES = {
     "scoringRoute": {"path": "/score", "port": 5001},
 }
 _LOG_TAIL = 5000
+_CONTAINERS = ("InferenceServer", "StorageInitializer", "ModelDataCollector")
 _RESUME_PAUSE = 10.0
 _log = logging.getLogger(__name__)
 
@@ -111,6 +113,7 @@ class OnlineEndpoint(ResourceType):
         self._check_traffic(new.id, properties["traffic"], properties["mirrorTraffic"])
         if kind == "Kubernetes" and any(properties["mirrorTraffic"].values()):
             raise bad_argument(f"mirrorTraffic of endpoint '{name}' is not supported for Kubernetes online endpoints")
+        properties["properties"] = properties.get("properties") or {}  # azure-ai-ml reads a map
         properties.pop("keys", None)  # read-only: Azure creates them
         previous = old.properties if old else {}
         properties.update({key: previous[key] for key in ("scoringUri", "swaggerUri") if key in previous})
@@ -411,11 +414,16 @@ class OnlineDeployment(ResourceType):
         self.fleet.drop(document.id.key)
 
     def action(self, document: Document, name: str, request: Request) -> Response:
-        """`getLogs`."""
+        """`getLogs`, of one of the kinds of containers.
+
+        https://learn.microsoft.com/rest/api/azureml/online-deployments/get-logs
+        """
         if name.lower() != "getlogs":
             return super().action(document, name, request)
-        tail = request.body.get("tail")
-        return Response(200, {"content": self._log(document, int(tail or _LOG_TAIL))})
+        tail = int(request.body.get("tail") or _LOG_TAIL)
+        kind = one_of("containerType", request.body.get("containerType"), _CONTAINERS)
+        texts = {"InferenceServer": self._log, "StorageInitializer": _mounted}
+        return Response(200, {"content": texts[kind](document, tail) if kind in texts else ""})
 
     def log(self, document: Document) -> str | None:
         """What its containers have written."""
@@ -528,6 +536,12 @@ class OnlineDeployment(ResourceType):
             return self.fleet.containers.pull(image, pull.login)
         except PullError as error:
             raise pull_failure(self.azure, id_, image, pull, error) from error
+
+
+def _mounted(document: Document, tail: int) -> str:
+    """What the storage initializer has done: here files are put into the container before it starts."""
+    mounts = (document.private.get("serving") or {}).get("mounts") or []
+    return "".join(f"local Azure: {each['source']} is at {each['target']}\n" for each in mounts[-tail:])
 
 
 def serving(azure: Azure) -> list[dict[str, Any]]:
