@@ -27,7 +27,7 @@ RENAMED = {"environment": "environmentVariables", "probe": "smokeTest"}
 GIVEN_OUT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|localhost:\d+")
 """Ids, and the addresses of registries, vaults and endpoints."""
 _CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
-_SECRET = "azure-native:keyvault:Secret"  # noqa: S105 - a type
+_SECRET = "azure-native:keyvault:Secret"
 _ROLE = "azureml-scoring:index:RoleAssignment"
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 STACKS = ("managed", "kubernetes")
