@@ -3,6 +3,7 @@
 Owns that a failure is one line of settings. Refuses to own the queries (`provider/lookup.py`).
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import pulumi
@@ -35,35 +36,46 @@ def vault_secret(id_: str) -> pulumi.Output[str]:
     return pulumi.Output.secret(_asked(lambda arm: secret_at(arm, "registry.passwordSecret", id_)))
 
 
-def recovers_vault(planned: PlannedWorkspace, created: "Iterable[Name]") -> bool:
-    """Raise where Azure keeps the workspace from becoming what is planned; tell whether a deleted vault comes back.
+def examined(planned: PlannedWorkspace, created: "Iterable[Name]") -> PlannedWorkspace:
+    """Return the workspace as Azure lets it be; raise where it cannot become what is planned.
 
     One GET where the workspace stands. Where it does not, it is about to be created with the names `created`: then all
     that is cheap to look at is looked at.
     """
-    lines, recovers = _asked(lambda arm: _examined(arm, planned, created))
+    lines, result = _asked(lambda arm: _examined(arm, planned, created))
     if lines:
         raise SettingsError("\n".join(lines))
-    return recovers
+    return result
 
 
-def _examined(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> tuple[list[str], bool]:
+def _examined(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> tuple[list[str], PlannedWorkspace]:
     from azureml_scoring.provider.arm import ML_API  # noqa: PLC0415 - as above
-    from azureml_scoring.provider.lookup import deleted_vault, workspaces  # noqa: PLC0415 - as above
 
     existing = arm.get(str(planned.id), ML_API)
     if existing is not None:
-        return list(planned.differences(existing)), False
+        return list(planned.differences(existing)), planned
+    seedless = arm.get(str(planned.seedless), ML_API) if planned.seedless != planned.id else None
+    if seedless is not None and planned.keeps(seedless):
+        return list(planned.differences(seedless)), planned.kept()
+    return _free(arm, planned, created)
+
+
+def _free(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> tuple[list[str], PlannedWorkspace]:
+    """Look for what keeps a workspace from being made."""
+    from azureml_scoring.provider.arm import ML_API  # noqa: PLC0415 - as above
+    from azureml_scoring.provider.lookup import deleted_vault, workspaces  # noqa: PLC0415 - as above
+
     listed = workspaces(arm, planned.id.subscription)
     lines = [planned.renamed(each) for each in planned.renamed_from(listed) if arm.get(str(each), ML_API)]
-    deleted = None if lines else deleted_vault(arm, planned.id.subscription, planned.vault.name)
-    if not lines:
-        lines = list(planned.held(listed))
+    if lines:
+        return lines, planned
+    lines = list(planned.held(listed))
+    deleted = deleted_vault(arm, planned.id.subscription, planned.vault.name)
     if deleted is not None and not planned.recovers(deleted):
-        return [planned.held_vault(deleted), *lines], False
+        return [planned.held_vault(deleted), *lines], planned
     if not lines:
         _look_first(arm, planned, created)
-    return lines, deleted is not None
+    return lines, replace(planned, recovers_vault=deleted is not None)
 
 
 def _look_first(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> None:

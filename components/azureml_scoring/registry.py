@@ -11,7 +11,7 @@ import pulumi
 from pulumi_azure_native import authorization, containerregistry, machinelearningservices
 
 from azureml_scoring.component import Component, Inputs, Options
-from azureml_scoring.lookups import recovers_vault, registry_id_at
+from azureml_scoring.lookups import examined, registry_id_at
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.plan.needs import Name, created_names
 from azureml_scoring.plan.workspace import PlannedWorkspace
@@ -79,9 +79,9 @@ class WorkspaceRegistry(Component):
         args = parse(WorkspaceRegistryArgs, args)
         names = Names(pulumi.get_project(), pulumi.get_stack(), name, args.name_seed)
         adopted = args.workspace.id
-        recovers = adopted is None and recovers_vault(_planned(args, names, opts), _created_names(args, names))
         super().__init__(name, opts)
         if adopted is None:
+            planned = examined(_planned(args, names, opts), _created_names(args, names))
             group = resource_group(name, args.workspace, args.location, args.tags, names, self.child)
         else:
             group = ArmId.parse(adopted).resource_group
@@ -90,7 +90,7 @@ class WorkspaceRegistry(Component):
         registry = self._registry(site, args.registry) if adopted is None or mode == "standalone" else None
         if adopted is None:
             own = registry if registry and mode == "workspace" else self._created(site, "ownRegistry", _OWN)
-            owned = OwnedWorkspace(site, args.workspace, own.id, recovers_vault=recovers)
+            owned = OwnedWorkspace(site, planned, own.id)
             registry = own if mode == "private" else registry
             workspace_id, vault_id, storage_id, logs_id = (
                 owned.workspace.id,

@@ -21,6 +21,7 @@ from pulumi_azure_native import (
 )
 
 from azureml_scoring.plan.names import Names
+from azureml_scoring.plan.workspace import PlannedWorkspace
 from azureml_scoring.settings.registry import WorkspaceSettings
 
 _LOG_DAYS: Final = 30
@@ -64,12 +65,9 @@ def resource_group(  # noqa: PLR0913, PLR0917 - a site needs the group first
 class OwnedWorkspace:
     """A workspace that the stack creates, with its vault, storage and logs."""
 
-    def __init__(
-        self, site: Site, settings: WorkspaceSettings, registry_id: pulumi.Input[str], *, recovers_vault: bool
-    ) -> None:
+    def __init__(self, site: Site, planned: PlannedWorkspace, registry_id: pulumi.Input[str]) -> None:
         self._site = site
-        self._settings = settings
-        self._recovers_vault = recovers_vault
+        self._planned = planned
         self.vault = self._vault()
         self.logs = self._logs()
         self.storage = self._storage()
@@ -77,11 +75,11 @@ class OwnedWorkspace:
 
     def _vault(self) -> keyvault.Vault:
         """Create the vault, opened by roles only: access policies would be a second list of who may what."""
-        site, settings = self._site, self._settings
+        site, settings = self._site, self._planned.settings
         config = authorization.get_client_config_output(opts=pulumi.InvokeOutputOptions(parent=site.opts.parent))
         return keyvault.Vault(
             f"{site.name}-vault",
-            vault_name=settings.vault or site.names.of("vault"),
+            vault_name=self._planned.vault.name,
             resource_group_name=site.resource_group,
             location=site.location,
             properties=keyvault.VaultPropertiesArgs(
@@ -93,7 +91,7 @@ class OwnedWorkspace:
                 # Azure takes true or nothing here: what is on once can never be turned off.
                 enable_purge_protection=True if settings.purge_protection else None,
                 # Sent while the vault is deleted, and never again: it says how a vault comes to be, not what it is.
-                create_mode=keyvault.CreateMode.RECOVER if self._recovers_vault else None,
+                create_mode=keyvault.CreateMode.RECOVER if self._planned.recovers_vault else None,
             ),
             tags=site.tags,
             opts=site.opts,
@@ -116,7 +114,7 @@ class OwnedWorkspace:
         site = self._site
         return storage.StorageAccount(
             f"{site.name}-storage",
-            account_name=self._settings.storage_account or site.names.of("storageAccount"),
+            account_name=self._planned.storage_account,
             resource_group_name=site.resource_group,
             location=site.location,
             kind="StorageV2",
@@ -145,7 +143,7 @@ class OwnedWorkspace:
 
     def _workspace(self, registry_id: pulumi.Input[str]) -> machinelearningservices.Workspace:
         site = self._site
-        name = self._settings.name or site.names.of("workspace")
+        name = self._planned.id.name
         return machinelearningservices.Workspace(
             f"{site.name}-workspace",
             workspace_name=name,

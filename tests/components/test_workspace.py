@@ -20,13 +20,13 @@ WORKSPACES = f"{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/worksp
 DELETED = f"{SUBSCRIPTION}/providers/Microsoft.KeyVault/deletedVaults"
 
 
-def workspace(name: str = NAME, group: str = GROUP, vault: str = "", location: str = "westeurope") -> dict[str, Any]:
+def workspace(vault: str = "", account: str = "", location: str = "westeurope") -> dict[str, Any]:
     return {
-        "id": f"{group}/Microsoft.MachineLearningServices/workspaces/{name}",
+        "id": f"{GROUP}/Microsoft.MachineLearningServices/workspaces/{NAME}",
         "location": location,
         "properties": {
-            "keyVault": f"{group}/Microsoft.KeyVault/vaults/{vault or VAULT}",
-            "storageAccount": f"{group}/Microsoft.Storage/storageAccounts/{ACCOUNT}",
+            "keyVault": f"{GROUP}/Microsoft.KeyVault/vaults/{vault or VAULT}",
+            "storageAccount": f"{GROUP}/Microsoft.Storage/storageAccounts/{account or ACCOUNT}",
         },
     }
 
@@ -102,11 +102,18 @@ def test_another_name_or_group_of_a_workspace_that_stands_is_refused(
     assert refused(standing(workspace()), tmp_path, **sections) == line
 
 
-def test_a_seed_that_came_before_it_covered_the_workspace_replaces_none(tmp_path: Path) -> None:
+def test_a_workspace_whose_name_has_no_seed_yet_keeps_it(tmp_path: Path) -> None:
     seeded = Names("azureml-scoring", "test", "scoring", "two")
-    cloud = standing(workspace(vault=seeded.of("vault")))
-    assert refused(cloud, tmp_path, name_seed="two").startswith(f'workspace.name = "{seeded.of("workspace")}"')
-    up(arguments(tmp_path / "kept", workspace={"name": NAME, "storage_account": ACCOUNT}, name_seed="two"), cloud)
+    cloud = standing(workspace(vault=seeded.of("vault"), account=seeded.of("storageAccount")))
+    up(arguments(tmp_path, name_seed="two"), cloud)
+    (made,) = [each.inputs for each in cloud.all("Workspace") if each.name == "scoring-workspace"]
+    assert made["workspaceName"] == NAME
+
+
+def test_a_seed_for_a_stack_that_stands_is_refused(tmp_path: Path) -> None:
+    line = refused(standing(workspace()), tmp_path, name_seed="two")
+    seeded = Names("azureml-scoring", "test", "scoring", "two")
+    assert line.startswith(f'workspace.name = "{seeded.of("workspace")}": {STAYS}')
 
 
 def test_a_name_that_a_deleted_workspace_holds_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ RENAMED = {"environment": "environmentVariables", "probe": "smokeTest"}
 GIVEN_OUT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|localhost:\d+")
 """Ids, and the addresses of registries, vaults and endpoints."""
 _CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
+_SECRET = "azure-native:keyvault:Secret"
 _ROLE = "azureml-scoring:index:RoleAssignment"
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 STACKS = ("managed", "kubernetes")
@@ -46,9 +47,13 @@ def project(
     _rename(file["config"])
     if stack == "kubernetes":
         file["config"]["scoring:endpoint"]["cluster"]["id"] = kubernetes_cluster(cloud)
-    (project.folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(file))
+    path = project.folder / f"Pulumi.{stack}.yaml"
+    # Version 0.1.0 left the seed out of the workspace's name.
+    workspace = {**file["config"].get("scoring:workspace", {}), "name": f"azureml-scoring-{stack}-ml"}
+    path.write_text(yaml.safe_dump({**file, "config": {**file["config"], "scoring:workspace": workspace}}))
     run = project.up()
     assert run.code == 0, run.text
+    path.write_text(yaml.safe_dump(file))
     yield project
     gone = project.destroy()
     assert gone.code == 0, gone.text
@@ -69,6 +74,7 @@ def test_an_old_stack_is_taken_over_without_a_replacement_or_a_build_and_writes_
     old = _old(project, ours)["state"]
     for role in _roles(ours):
         assert project.azure.cloud.ask("DELETE", role["id"]).is_success  # version 0.1.0 assigned none of them
+    _put_secrets(project.azure.cloud, old)
     (project.folder / "old.json").write_text(json.dumps(old))
     imported = project.pulumi("stack", "import", "--file", "old.json", "--stack", project.stack)
     assert imported.code == 0, imported.text
@@ -85,6 +91,15 @@ def test_an_old_stack_is_taken_over_without_a_replacement_or_a_build_and_writes_
     refreshed = project.up("--refresh", "--expect-no-changes")
     assert refreshed.code == 0, refreshed.text
     assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def _put_secrets(cloud: Cloud, old: Json) -> None:
+    """Make the vault secret under the name that version 0.1.0 gave it, as if the stack were that old."""
+    for resource in old["deployment"]["resources"]:
+        if resource["type"] == _SECRET:
+            properties = {"value": "x", "contentType": resource["inputs"]["properties"]["contentType"]}
+            made = cloud.put(resource["id"], {"properties": properties})
+            resource["outputs"] |= {name: made[name] for name in ("id", "name", "properties")}
 
 
 def _roles(state: Json) -> list[Json]:
@@ -116,7 +131,7 @@ def _old(project: Project, ours: Json) -> Json:
     old: Json = json.loads(re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], text))
     resources = _resources(ours)
     for key, resource in _resources(old["state"]).items():
-        if key[0] in {"azure-native:keyvault:Secret", _CONNECTION}:
+        if key[0] in {_SECRET, _CONNECTION}:
             # A secret's version and times; what the local Azure of that version answered about a connection.
             resource["outputs"] = resources[key]["outputs"]
     return old
@@ -184,6 +199,8 @@ def _inputs(state: Json) -> dict[tuple[str, str], Json]:
         {key: resource["inputs"] for key, resource in _resources(state).items()}
     )
     for (type_, _), inputs in found.items():
+        if type_ == _SECRET:
+            del inputs["secretName"]  # as it was made: an old one's has no end
         if type_.startswith("azuread:"):
             inputs.pop("owners", None)  # set once, when it is made: an old one has none, and keeps it so
     return found

@@ -9,7 +9,7 @@ https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from azureml_scoring.plan.names import ArmId, Names
@@ -28,9 +28,11 @@ class PlannedWorkspace:
     location: str
     vault: ArmId
     storage_account: str
-    seedless: str
-    """The workspace's name without `nameSeed`, which was its name before a seed covered it."""
+    seedless: ArmId
+    """Where the workspace is without `nameSeed`: version 0.1.0 left the seed out of its name."""
     settings: WorkspaceSettings
+    recovers_vault: bool = False
+    """Whether a deleted vault has to be brought back."""
 
     @classmethod
     def of(cls, settings: WorkspaceSettings, names: Names, location: str, subscription: str) -> "PlannedWorkspace":
@@ -41,9 +43,22 @@ class PlannedWorkspace:
             location,
             ArmId(subscription, group, VAULT, settings.vault or names.of("vault")),
             settings.storage_account or names.of("storageAccount"),
-            Names(names.project, names.stack, names.part).of("workspace"),
+            ArmId(
+                subscription,
+                group,
+                WORKSPACE,
+                settings.name or Names(names.project, names.stack, names.part).of("workspace"),
+            ),
             settings,
         )
+
+    def keeps(self, seedless: Document) -> bool:
+        """Tell whether the workspace without the seed in its name is this stack's: it has the seeded vault then."""
+        return _linked(seedless, "keyVault").lower() == self.vault.name.lower()
+
+    def kept(self) -> "PlannedWorkspace":
+        """Plan the workspace without the seed in its name."""
+        return replace(self, id=self.seedless)
 
     def differences(self, existing: Document) -> Iterator[str]:
         """Name each setting that differs from what the existing workspace keeps for its life."""
@@ -57,12 +72,11 @@ class PlannedWorkspace:
                 yield error_line(field, wanted, f"{kept}; write {there}, or take the stack down first")
 
     def renamed_from(self, workspaces: Sequence[Document]) -> Iterator[ArmId]:
-        """Find workspaces that can be this stack's under another name: they have its vault, or its seedless name."""
+        """Find workspaces that can be this stack's under another name: they have its vault, or lack its seed."""
         for each in workspaces:
             id_ = ArmId.parse(str(each["id"]))
-            seedless = (self.id.resource_group.lower(), self.seedless.lower())
-            its_name = (id_.resource_group.lower(), id_.name.lower()) == seedless and not self.settings.name
-            if not same(id_, self.id) and (its_name or _linked(each, "keyVault").lower() == self.vault.name.lower()):
+            has_vault = _linked(each, "keyVault").lower() == self.vault.name.lower()
+            if not same(id_, self.id) and (has_vault or same(id_, self.seedless)):
                 yield id_
 
     def renamed(self, before: ArmId) -> str:
