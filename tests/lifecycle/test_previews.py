@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.modes import QUICK, configure, served
+from tests.modes import DOCKERFILE, QUICK, configure, served
 from tests.project import LocalAzure, Project
 
 Edit = dict[str, Any]
@@ -66,6 +66,9 @@ EDITS: dict[str, Edit] = {
 def test_what_a_preview_shows_is_what_the_update_does(tmp_path: Path, azure: LocalAzure) -> None:
     project = served(Project.copied(tmp_path / "copy", azure))
     project.extra["PULUMI_DEBUG_COMMANDS"] = "true"  # --event-log
+    # An argument that the image does not depend on would build the same image: no preview can know that.
+    step = "ARG WORD=none\nRUN echo $WORD > /word\nCMD"
+    (project.folder / "app" / "Dockerfile").write_text(DOCKERFILE.replace("CMD", step))
     (project.folder / "weights").mkdir()
     (project.folder / "weights" / "words.txt").write_text("some")
     sections: dict[str, Any] = {
