@@ -13,10 +13,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import metadata
 from typing import Any
 
 from tools import azure, base_image, engine, registry, toolchain
 from tools.shell import ToolError, last_line, one_line, progress, say
+from tools.shell import run as run_quietly
 
 STACK = "local"
 _LOCAL = azure.ROOT / ".local"
@@ -49,6 +51,8 @@ def up() -> None:
     """Take the local stack up, show what exists, and ask the endpoint a question."""
     start()
     _select()
+    if azure.official_providers():
+        _install_providers()
     azure.tell(azure.STATE, "reset-stats")
     _pulumi("up", "--yes", "--skip-preview", "--stack", STACK)
     outputs = _outputs()
@@ -207,6 +211,19 @@ def _destroy(*, force: bool) -> None:
 
 def _select() -> None:
     _pulumi("stack", "select", "--create", STACK, quiet=True)
+
+
+def _install_providers() -> None:
+    """Have Pulumi install its own builds of the providers, in the versions of the SDKs."""
+    for name in ("azure-native", "azuread", "docker"):
+        version = metadata.version(f"pulumi-{name}")
+        with progress(f"Installing the official provider {name} {version}"):
+            run_quietly(
+                ["pulumi", "plugin", "install", "resource", name, version],
+                what=f"PROVIDERS=official: {name} {version} cannot be had",
+                remedy="leave PROVIDERS out for the local Azure's own",
+                environment=azure.environment(),
+            )
 
 
 def _pulumi(*words: str, quiet: bool = False) -> str:

@@ -34,6 +34,24 @@ _PULUMI = {
 }
 
 
+_OFFICIAL = {
+    "PULUMI_DEBUG_PROVIDERS": "",
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "false",
+    # Only Microsoft's own authorities are known to Entra's discovery of instances.
+    # https://www.pulumi.com/registry/packages/azure-native/installation-configuration/
+    "ARM_DISABLE_INSTANCE_DISCOVERY": "true",
+}
+"""How Pulumi's own builds of azure-native, azuread and docker meet the local Azure instead of its fakes."""
+
+
+def official_providers() -> bool:
+    """Whether the user chose the official providers (PROVIDERS=official)."""
+    chosen = os.environ.get("PROVIDERS", "")
+    if chosen not in {"", "official"}:
+        raise ToolError(f"PROVIDERS={chosen}: write official, or leave it out for those of the local Azure")
+    return bool(chosen)
+
+
 def path_of(folders: list[Path], path: str) -> str:
     """PATH with some folders in front, each once."""
     named = [*map(str, folders), *(folder for folder in path.split(os.pathsep) if folder)]
@@ -63,6 +81,8 @@ def environment(project: Path = ROOT, state: Path = STATE) -> dict[str, str]:
     Path(local["PULUMI_HOME"]).mkdir(parents=True, exist_ok=True)
     Path(local["PULUMI_BACKEND_URL"].removeprefix("file://")).mkdir(parents=True, exist_ok=True)
     variables = {**machine(), **local, **told}
+    if official_providers():
+        variables |= _OFFICIAL
     if builds_itself(project):
         variables["PATH"] = path_of([toolchain.builder()], variables["PATH"])
     return variables

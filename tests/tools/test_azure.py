@@ -37,6 +37,19 @@ def test_environment_holds_what_a_running_local_azure_tells(tmp_path: Path, monk
     assert (tmp_path / "project" / ".local" / "state").is_dir()
 
 
+def test_official_providers_take_the_place_of_the_fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(azure, "machine", lambda: {"PATH": "/programs"})
+    monkeypatch.setenv("PROVIDERS", "official")
+    with pretended(tmp_path / "azure", {"ARM_TENANT_ID": "tenant", "PULUMI_DEBUG_PROVIDERS": "azure-native:1"}):
+        found = azure.environment(tmp_path / "project", tmp_path / "azure")
+    assert found["ARM_TENANT_ID"] == "tenant"
+    assert found["PULUMI_DEBUG_PROVIDERS"] == ""
+    assert found["ARM_DISABLE_INSTANCE_DISCOVERY"] == "true"
+    monkeypatch.setenv("PROVIDERS", "some")
+    with pytest.raises(ToolError, match=r"^PROVIDERS=some: write official, or leave it out"):
+        azure.official_providers()
+
+
 def test_exports_survive_a_shell(tmp_path: Path) -> None:
     odd = "a 'quoted' $value; with `all` that \"hurts\""
     script = azure.exports({"ODD": odd, "PLAIN": "x", "EMPTY": ""})

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,20 @@ from tools.shell import ToolError
 
 def test_counts_of_an_unchanged_run_read_as_zeros() -> None:
     assert tools.counts({"writes": {}, "builds": 0, "uploads": 0}) == "0 provider writes, 0 builds, 0 uploads"
+
+
+def test_a_provider_that_cannot_be_had_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho $* >&2\necho error: no such host >&2\nexit 1\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setattr(azure, "environment", dict)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(ToolError) as failure:
+        tools._install_providers()
+    assert re.fullmatch(
+        r"PROVIDERS=official: azure-native [\d.]+ cannot be had: error: no such host \(exit status 1\);"
+        r" leave PROVIDERS out for the local Azure's own",
+        str(failure.value),
+    )
 
 
 def test_writes_of_all_types_are_summed() -> None:
