@@ -8,7 +8,7 @@ ARGS ?=
 TOOLS := .venv/bin/python -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down env state logs ready schema docs test lint acceptance clients bench
+.PHONY: help up preview down env state logs ready schema docs test slow lint acceptance clients bench
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -35,9 +35,13 @@ schema: .venv/ready ## write the JSON Schema of the stack files
 	@.venv/bin/azureml-scoring schema
 docs: .venv/ready ## build the documentation into docs/_build; a warning is an error
 	@.venv/bin/sphinx-build --builder html --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
-test: lint docs ## pass every test (ARGS=tests/... for some, WORKERS=6)
+PYTEST = $(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: lint docs ## pass the tests (ARGS=tests/... for some, WORKERS=6)
 	@$(TOOLS) ready
-	@$(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTEST) $(or $(ARGS),-m "not slow")
+slow: .venv/ready ## pass the slow tests: every mode, builder, language and command on the real engine
+	@$(TOOLS) ready
+	@$(PYTEST) -m slow
 acceptance: .venv/ready ## try each claim about Azure (CLOUD=azure: on a real subscription; ARGS=--help)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.acceptance $(ARGS)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.examples.engine import PROJECT, Engine, certificates, until
 
+pytestmark = pytest.mark.slow
+
 REQUEST = json.loads((PROJECT / "request.json").read_text())
 ROW = REQUEST["data"][0]
 

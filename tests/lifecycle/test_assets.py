@@ -9,6 +9,8 @@ from tests.modes import DOCKERFILE, answer, configure, write_image
 from tests.project import LocalAzure, Project
 from tests.registries import BASE
 
+pytestmark = pytest.mark.slow
+
 IMAGE = {"context": "image", "repository": "served"}
 SERVER_PACKAGE = "azureml-inference-server-http==1.5.1"
 # The image knows neither model nor code: it runs whatever Azure mounts.

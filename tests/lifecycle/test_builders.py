@@ -21,6 +21,8 @@ from tests.registries import BASE, LocalRegistry, docker, push_base_image
 from tools import toolchain
 from tools.shell import ToolError
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "docker:index/image:Image"
 DOCKER_BUILD = "docker-build:index:Image"
 TOKEN = f"token-{uuid.uuid4().hex}"

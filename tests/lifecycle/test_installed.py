@@ -10,6 +10,8 @@ from tests.distribution import build, install
 from tests.modes import REPLY, SERVER, answer, write_image
 from tests.second import Second
 
+pytestmark = pytest.mark.slow
+
 PROJECT = """name: second
 runtime: {{name: python, options: {{virtualenv: {environment}}}}}
 """

@@ -15,6 +15,8 @@ from tests.second import Second
 from tools import toolchain
 from tools.shell import cache
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = Path(sys.executable).parent / "pulumi-resource-azureml-scoring"
 
 

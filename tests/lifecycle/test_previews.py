@@ -14,6 +14,8 @@ import pytest
 from tests.modes import DOCKERFILE, QUICK, configure, served
 from tests.project import LocalAzure, Project
 
+pytestmark = pytest.mark.slow
+
 Edit = dict[str, Any]
 """New values by the path of a field; None takes a field out."""
 BLUE = "deployments.blue"

@@ -25,6 +25,8 @@ from tests.modes import REPLY, answer, configure, served
 from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, until
 from tests.samples import is_printed
 
+pytestmark = pytest.mark.slow
+
 LONG = 600
 APPLICATION = "azuread:index/application:Application"
 PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"

@@ -35,6 +35,8 @@ from tests.registries import (
 )
 from tests.samples import is_printed
 
+pytestmark = pytest.mark.slow
+
 ROLE = "azure-native:authorization:RoleAssignment"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 OWN_ROLE = "azureml-scoring:index:RoleAssignment"

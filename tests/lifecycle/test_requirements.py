@@ -5,6 +5,8 @@ import pytest
 from tests.modes import DOCKERFILE, configure, served, told
 from tests.project import LocalAzure, Project
 
+pytestmark = pytest.mark.slow
+
 IMAGE = {"context": "app", "repository": "served"}
 BUILD = "azureml-scoring:index:ImageBuild"
 

@@ -19,6 +19,8 @@ from tests.modes import QUICK, write_image
 from tests.project import PATIENCE, LocalAzure, Project, Run, polling, until
 from tests.samples import is_printed
 
+pytestmark = pytest.mark.slow
+
 STACKS = ("dev", "staging", "prod")
 PAUSE = 0.2
 """Seconds between two of a client's requests."""

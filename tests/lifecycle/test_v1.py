@@ -12,6 +12,8 @@ from tests.project import PATIENCE, ROOT, LocalAzure, Project
 from tests.registries import BASE
 from tests.samples import is_printed
 
+pytestmark = pytest.mark.slow
+
 SCORE = """import json, os
 
 def init():

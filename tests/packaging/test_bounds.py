@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import PATIENCE, ROOT
 from tests.distribution import python, resolved
 
+pytestmark = pytest.mark.slow
+
 TOOLS = ("pytest", "pytest-timeout", "hypothesis", "jsonschema", "httpx")
 """What the tests below need beside the package."""
 TESTS = (
