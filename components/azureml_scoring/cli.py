@@ -316,7 +316,7 @@ def recover_stack(  # noqa: PLR0913 - one parameter an option
 @click.argument("stack", required=False, default="", metavar="[STACK]", shell_complete=_stacks)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check_stack(stack: str, *, as_json: bool) -> int:
-    """Look whether Azure lets a stack be made.
+    """Check whether Azure lets a stack be made.
 
     Who is signed in, resource providers, rights, names, quota, ACR Tasks: a line each with its remedy, for STACK or the
     selected one. Nothing is changed. Exit code 1 where something is wrong; what cannot be looked at is unknown, and

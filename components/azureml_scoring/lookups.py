@@ -80,14 +80,14 @@ def _free(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> t
 
 def _look_first(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> None:
     """Say who is signed in, and warn of what Azure will refuse; `azureml-scoring doctor` looks at more."""
-    from azureml_scoring.provider.readiness import first_looks  # noqa: PLC0415 - as above
+    from azureml_scoring.provider.readiness import first_checks  # noqa: PLC0415 - as above
 
-    for look in first_looks(arm, planned.id, created):
-        for finding in look.findings():
+    for check in first_checks(arm, planned.id, created):
+        for finding in check.findings():
             if finding.status == "wrong":
-                pulumi.log.warn(f"{look.title}: {finding}")
-            elif look.title == "signed in" and finding.status == "ok":
-                pulumi.log.info(f"{look.title}: {finding}")
+                pulumi.log.warn(f"{check.title}: {finding}")
+            elif check.title == "signed in" and finding.status == "ok":
+                pulumi.log.info(f"{check.title}: {finding}")
 
 
 def _asked(query: "Callable[[Arm], T]") -> T:

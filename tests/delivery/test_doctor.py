@@ -1,4 +1,4 @@
-"""`doctor` on a real local Azure: each look where all is well, and where something stands in a stack's way."""
+"""`doctor` on a real local Azure: each check where all is well, and where something stands in a stack's way."""
 
 import json
 import uuid
@@ -59,9 +59,9 @@ class Bench:
         connected = Arm(found, find_credential(self.variables, found))
         return doctor(self.folder, "dev", self.lines.append, as_json=as_json, arm=lambda: connected)
 
-    def says(self, status: str, look: str) -> str:
-        """The lines of a look that have a status."""
-        return "\n".join(line for line in self.lines if line.startswith(f"{status:<8} {look:<10} "))
+    def says(self, status: str, check: str) -> str:
+        """The lines of a check that have a status."""
+        return "\n".join(line for line in self.lines if line.startswith(f"{status:<8} {check:<10} "))
 
 
 @pytest.fixture
@@ -118,9 +118,9 @@ def fault(cloud: Cloud, name: str, value: str) -> Iterator[None]:
 
 def test_a_fresh_subscription_lets_its_owner_make_the_stack(bench: Bench) -> None:
     assert bench.doctor() == 0
-    *looks, ending = bench.lines
-    assert all(line.startswith("ok ") for line in looks), looks
-    titles = list(dict.fromkeys(line[9:19].strip() for line in looks))
+    *checks, ending = bench.lines
+    assert all(line.startswith("ok ") for line in checks), checks
+    titles = list(dict.fromkeys(line[9:19].strip() for line in checks))
     assert titles == ["signed in", "providers", "rights", "names", "quota", "ACR Tasks"]
     assert ending == "Stack dev: nothing found that stands in its way."
 
@@ -130,7 +130,7 @@ def test_the_findings_are_json_on_request(bench: Bench) -> None:
     (text,) = bench.lines
     answer = json.loads(text)
     assert answer["stack"] == "dev"
-    assert {"look": "providers", "status": "ok", "text": "9 registered", "remedy": ""} in answer["findings"]
+    assert {"check": "providers", "status": "ok", "text": "9 registered", "remedy": ""} in answer["findings"]
 
 
 # -- signed in

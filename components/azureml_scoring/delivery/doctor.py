@@ -1,6 +1,6 @@
 """Whether a stack can be made where it is about to be: every look at Azure, a line each with its remedy.
 
-Owns which subscription is meant, the order of the looks, and how they are shown. Refuses to own the looks
+Owns which subscription is meant, the order of the checks, and how they are shown. Refuses to own the checks
 (`provider/readiness.py`) and what a stack needs (`plan/needs.py`). Changes nothing.
 """
 
@@ -23,7 +23,7 @@ from azureml_scoring.plan.stack import plan_file
 from azureml_scoring.provider.arm import ML_API, Arm, connect
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.lookup import registry_at
-from azureml_scoring.provider.readiness import Finding, looks
+from azureml_scoring.provider.readiness import Finding, checks
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.stack import StackSettings
 
@@ -43,22 +43,22 @@ def doctor(project: Path, stack: str, log: Log, *, as_json: bool = False, arm: C
     except SettingsError as error:
         raise DoctorError(str(error)) from None
     names = Names(_project_name(project), stack.rpartition("/")[2], _PART, settings.name_seed)
-    found = []
-    for look, finding in _findings(document, settings, names, arm):
-        found.append({"look": look, **asdict(finding)})
+    findings = []
+    for check, finding in _findings(document, settings, names, arm):
+        findings.append({"check": check, **asdict(finding)})
         if not as_json:
-            log(_line(look, finding))
-    counts = Counter(each["status"] for each in found)
+            log(_line(check, finding))
+    counts = Counter(each["status"] for each in findings)
     ending = "nothing found that stands in its way" if counts["ok"] else "nothing could be looked at"
     ending = f"{counts['wrong']} to put right" if counts["wrong"] else ending
-    log(json.dumps({"stack": stack, "findings": found}, indent=2) if as_json else f"Stack {stack}: {ending}.")
+    log(json.dumps({"stack": stack, "findings": findings}, indent=2) if as_json else f"Stack {stack}: {ending}.")
     return ExitCode.FAILED if counts["wrong"] or not counts["ok"] else ExitCode.OK
 
 
 def _findings(
     document: Mapping[str, Any], settings: StackSettings, names: Names, arm: Callable[[], Arm]
 ) -> Iterator[tuple[str, Finding]]:
-    """Look by look; without a sign-in, that is the only finding."""
+    """Check by check; without a sign-in, that is the only finding."""
     try:
         client, subscription = arm(), _subscription(document, settings)
         client.token()
@@ -66,13 +66,13 @@ def _findings(
     except ResourceError as error:
         yield "signed in", Finding("wrong", str(error))
         return
-    for look in looks(client, subscription, needs):
-        for finding in look.findings():
-            yield look.title, finding
+    for check in checks(client, subscription, needs):
+        for finding in check.findings():
+            yield check.title, finding
 
 
-def _line(look: str, finding: Finding) -> str:
-    return f"{finding.status:<8} {look:<10} {finding}"
+def _line(check: str, finding: Finding) -> str:
+    return f"{finding.status:<8} {check:<10} {finding}"
 
 
 def _needs(arm: Arm, settings: StackSettings, names: Names, subscription: str) -> Needs:

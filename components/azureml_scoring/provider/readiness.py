@@ -1,6 +1,6 @@
 """What can be known of Azure before a stack is made: who is signed in, rights, providers, names, quota, ACR Tasks.
 
-Owns each look, what counts as wrong, and the remedy. Refuses to own what a stack needs (`plan/needs.py`), and changes
+Owns each check, what counts as wrong, and the remedy. Refuses to own what a stack needs (`plan/needs.py`), and changes
 nothing.
 """
 
@@ -62,7 +62,7 @@ Status = Literal["ok", "wrong", "unknown"]
 
 
 class Reader(Protocol):
-    """What a look needs of a client of Azure Resource Manager."""
+    """What a check needs of a client of Azure Resource Manager."""
 
     def get(self, path: str, version: str) -> dict[str, Any] | None:
         """Read a document; None when there is none."""
@@ -79,7 +79,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look has found; `unknown` where Azure did not let it look."""
+    """What one check says; `unknown` where Azure did not let it look."""
 
     status: Status
     text: str
@@ -91,14 +91,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look, by the name that users read."""
+class Check:
+    """One check, by the name that users read."""
 
     title: str
     find: Callable[[], Iterable[Finding]]
 
     def findings(self) -> list[Finding]:
-        """Look; what cannot be looked at is a finding too, so that the other looks go on."""
+        """Carry it out; what cannot be checked is a finding too, so that the other checks go on."""
         try:
             return list(self.find())
         except ArmError as error:
@@ -110,28 +110,28 @@ class Look:
             return [Finding("unknown", str(error))]
 
 
-def looks(arm: Reader, subscription: str, needs: Needs) -> list[Look]:
-    """Return the looks for a stack, the sign-in first; `subscription` is the id of the one it is made in."""
+def checks(arm: Reader, subscription: str, needs: Needs) -> list[Check]:
+    """Return the checks for a stack, the sign-in first; `subscription` is the id of the one it is made in."""
     every = [
-        Look("signed in", lambda: signed_in(arm, subscription)),
-        Look("providers", lambda: providers(arm, subscription, needs.providers)),
-        Look("rights", lambda: rights(arm, needs)),
-        Look("names", lambda: names(arm, needs.group, needs.names, needs.workspace)),
+        Check("signed in", lambda: signed_in(arm, subscription)),
+        Check("providers", lambda: providers(arm, subscription, needs.providers)),
+        Check("rights", lambda: rights(arm, needs)),
+        Check("names", lambda: names(arm, needs.group, needs.names, needs.workspace)),
     ]
     if needs.machines:
-        every.append(Look("quota", lambda: quota(arm, needs)))
+        every.append(Check("quota", lambda: quota(arm, needs)))
     if needs.builds:
-        every.append(Look("ACR Tasks", lambda: tasks(arm, needs)))
+        every.append(Check("ACR Tasks", lambda: tasks(arm, needs)))
     return every
 
 
-def first_looks(arm: Reader, workspace: ArmId, created: Iterable[Name]) -> list[Look]:
-    """Return the looks that cost little, for the first `up` of a stack, which creates a workspace and these names."""
+def first_checks(arm: Reader, workspace: ArmId, created: Iterable[Name]) -> list[Check]:
+    """Return the checks that cost little, for the first `up` of a stack, which creates a workspace and these names."""
     group = f"/subscriptions/{workspace.subscription}/resourceGroups/{workspace.resource_group}"
     return [
-        Look("signed in", lambda: signed_in(arm, workspace.subscription)),
-        Look("providers", lambda: providers(arm, workspace.subscription, PROVIDERS)),
-        Look("names", lambda: names(arm, group, created, None)),
+        Check("signed in", lambda: signed_in(arm, workspace.subscription)),
+        Check("providers", lambda: providers(arm, workspace.subscription, PROVIDERS)),
+        Check("names", lambda: names(arm, group, created, None)),
     ]
 
 
