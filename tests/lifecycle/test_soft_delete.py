@@ -8,6 +8,8 @@ from tests.conftest import Cloud
 from tests.modes import REPLY, answer, configure, served, told, workspace
 from tests.project import LocalAzure, Project
 
+pytestmark = pytest.mark.slow
+
 VAULT = "azure-native:keyvault:Vault"
 SECRET = "azure-native:keyvault:Secret"
 WORKSPACE = "azure-native:machinelearningservices:Workspace"
