@@ -32,6 +32,8 @@ FIRST_PASSWORD: Final = "first"  # noqa: S105 - a name
 
 _WARN_BEFORE: Final = timedelta(days=14)
 _DEFAULT_LIFETIME: Final = timedelta(days=730.5)
+_TOLERANCE: Final = timedelta(days=3)
+"""How far two years may be off: leap days, and how Entra counts them."""
 """Two years, whether one of them has a leap day or not."""
 
 
@@ -308,7 +310,7 @@ def _warn_of_kept_end(password: list[str]) -> None:
     https://learn.microsoft.com/graph/api/application-addpassword
     """
     key, start, end = password
-    if abs(datetime.fromisoformat(end) - datetime.fromisoformat(start) - _DEFAULT_LIFETIME) > timedelta(days=1):
+    if abs(datetime.fromisoformat(end) - datetime.fromisoformat(start) - _DEFAULT_LIFETIME) > _TOLERANCE:
         pulumi.log.warn(
             f"principal.passwords.{key}.expires: it is not written any more, but the password still ends on {end}; "
             "write that again, or add another password and make it principal.current"

@@ -46,6 +46,8 @@ class Cloud(mocks.Mocks):
     asked: list[mocks.MockCallArgs] = field(default_factory=list)
     digest: str = ""
     """What pulumi-docker tells of an image; a good one by default."""
+    password_end: str = "2040-01-01T00:00:00Z"
+    """The end of a password that is given none."""
     azure: FakeAzure = field(default_factory=FakeAzure)
     """What a program asks by a client of its own."""
     attached: str | None = f"{SUBSCRIPTION}/resourceGroups/old/providers/Microsoft.ContainerRegistry/registries/oldacr"
@@ -69,7 +71,7 @@ class Cloud(mocks.Mocks):
             "azuread:index/applicationPassword:ApplicationPassword": {
                 "value": f"{PASSWORD}-{name}",
                 "startDate": "2038-01-01T00:00:00Z",
-                "endDate": inputs.get("endDate", "2040-01-01T00:00:00Z"),
+                "endDate": inputs.get("endDate", self.password_end),
             },
             "managedidentity:UserAssignedIdentity": {"principalId": "object-of-identity"},
             "machinelearningservices:Compute": {"identity": {"type": "SystemAssigned", "principalId": "of-compute"}},

@@ -249,6 +249,22 @@ def test_two_passwords_overlap_and_the_current_one_is_offered(tmp_path: Path) ->
     assert offered == cloud.inputs("Secret")["properties"]["value"]["value"] == f"{PASSWORD}-scoring-password-new"
 
 
+@pytest.mark.parametrize(
+    ("end", "is_told"),
+    [
+        ("2040-01-01T00:00:00Z", False),
+        ("2039-12-30T00:00:00Z", False),
+        ("2039-01-01T00:00:00Z", True),
+        ("2041-01-01T00:00:00Z", True),
+    ],
+)
+def test_an_end_that_is_no_longer_written_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str, *, is_told: bool
+) -> None:
+    up(arguments(tmp_path), Cloud(password_end=end))
+    assert ("principal.passwords.first.expires: it is not written any more" in caplog.text) is is_told
+
+
 def test_a_managed_identity_needs_no_password_and_is_the_endpoints(tmp_path: Path) -> None:
     cloud = up(arguments(tmp_path, principal={"kind": "managed-identity"}))
     assert not [made for made in cloud.made if made.typ.startswith("azuread:")]

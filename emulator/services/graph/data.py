@@ -141,6 +141,12 @@ def list_applications(azure: Azure) -> list[dict[str, Any]]:
     return [document.body for document in azure.store.of_type(APPLICATIONS)]
 
 
+def _years_after(begins: datetime) -> datetime:
+    """The end of a password that is given none; of 29 February, which few years have, the day before."""
+    day = 28 if (begins.month, begins.day) == (2, 29) else begins.day
+    return begins.replace(year=begins.year + _PASSWORD_YEARS, day=day)
+
+
 @_alone
 def add_password(
     azure: Azure, object_id: str, display_name: str | None = None, end: str | None = None, start: str | None = None
@@ -148,7 +154,7 @@ def add_password(
     """Create a password for an application: its key id and its secret, shown only here. `end` is RFC 3339."""
     application = find(azure, APPLICATIONS, object_id)
     begins = moment(start) if start else datetime.now(UTC)
-    ends = moment(end) if end else begins.replace(year=begins.year + _PASSWORD_YEARS, day=min(begins.day, 28))
+    ends = moment(end) if end else _years_after(begins)
     if ends <= begins:
         raise _invalid("Key credential end date is invalid: it is not after the start date", "endDateTime")
     key_id, secret = str(uuid.uuid4()), _new_secret()

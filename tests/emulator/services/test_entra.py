@@ -17,6 +17,17 @@ def _application(local: InProcessAzure, name: str = "pull") -> tuple[str, str]:
     return made["id"], made["appId"]
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("2026-11-30", "2028-11-30"), ("2026-12-31", "2028-12-31"), ("2028-02-29", "2030-02-28")],
+)
+def test_a_password_without_an_end_lasts_two_years(local: InProcessAzure, start: str, end: str) -> None:
+    object_id, _ = _application(local)
+    graph.add_password(local.azure, object_id, "first", start=f"{start}T12:00:00Z")
+    (credential,) = graph.get_application(local.azure, object_id)["passwordCredentials"]
+    assert credential["endDateTime"] == f"{end}T12:00:00Z"
+
+
 def test_a_password_proves_its_principal_and_a_wrong_one_does_not(local: InProcessAzure) -> None:
     object_id, app_id = _application(local)
     _, secret = graph.add_password(local.azure, object_id, "first")
