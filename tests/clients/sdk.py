@@ -77,7 +77,7 @@ def ml_invokes_and_reads_keys_and_logs() -> None:
 
 def ml_deploys_model_and_code_from_folders() -> None:
     ml, endpoint = _ml(), STACK["endpointName"]
-    version = datetime.now(UTC).strftime("%H%M%S")
+    version = str(int(datetime.now(UTC).timestamp()))
     weights = _folder(weights="1", more__weights="2")
     model = ml.models.create_or_update(Model(path=str(weights), name="journey", version=version))
     assert model.path.startswith("azureml://")
