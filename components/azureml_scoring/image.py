@@ -152,8 +152,8 @@ class CustomImage(Component):
             # The provider deletes an image from the registry; other stacks may serve it, and a rollback needs it.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
-        told = pulumi.Output.concat(args.login_server, "/", plan.repository, "@", image.digest)
-        return _by_digest(args, plan, image, told)
+        digest_reference = pulumi.Output.concat(args.login_server, "/", plan.repository, "@", image.digest)
+        return _by_digest(args, plan, image, digest_reference)
 
 
 def _docker_build_sdk() -> Any:  # noqa: ANN401 - a module
@@ -185,7 +185,7 @@ def _tagged(args: CustomImageArgs, plan: ImagePlan, tag: str) -> pulumi.Output[s
 
 
 def _by_digest(
-    args: CustomImageArgs, plan: ImagePlan, image: pulumi.CustomResource, told: pulumi.Output[str]
+    args: CustomImageArgs, plan: ImagePlan, image: pulumi.CustomResource, digest_reference: pulumi.Output[str]
 ) -> pulumi.Output[str]:
     """Pass on a pushed image by digest; a provider that tells no digest has nothing to deploy."""
 
@@ -197,7 +197,7 @@ def _by_digest(
             raise SettingsError(error_line("image", tagged, remedy))
         return reference
 
-    return pulumi.Output.all(_tagged(args, plan, plan.tag), image.urn, told).apply(checked)
+    return pulumi.Output.all(_tagged(args, plan, plan.tag), image.urn, digest_reference).apply(checked)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Owns that a failure is one line of settings. Refuses to own the queries (`provid
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 
@@ -63,14 +63,15 @@ def _examined(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") 
 def _free(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> tuple[list[str], PlannedWorkspace]:
     """Look for what keeps a workspace from being made."""
     from azureml_scoring.provider.arm import ML_API  # noqa: PLC0415 - as above
-    from azureml_scoring.provider.lookup import deleted_vault, workspaces  # noqa: PLC0415 - as above
+    from azureml_scoring.provider.lookup import deleted_vault, where_visible, workspaces  # noqa: PLC0415 - as above
 
-    listed = workspaces(arm, planned.id.subscription)
+    subscription = planned.id.subscription
+    listed: list[dict[str, Any]] = where_visible(lambda: workspaces(arm, subscription), [])
     lines = [planned.renamed(each) for each in planned.renamed_from(listed) if arm.get(str(each), ML_API)]
     if lines:
         return lines, planned
     lines = list(planned.held(listed))
-    deleted = deleted_vault(arm, planned.id.subscription, planned.vault.name)
+    deleted = where_visible(lambda: deleted_vault(arm, subscription, planned.vault.name), None)
     if deleted is not None and not planned.recovers(deleted):
         return [planned.held_vault(deleted), *lines], planned
     if not lines:

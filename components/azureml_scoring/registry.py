@@ -186,8 +186,8 @@ def _planned(args: WorkspaceRegistryArgs, names: Names, opts: Options) -> Planne
 
 def _created_names(args: WorkspaceRegistryArgs, names: Names) -> list[Name]:
     """Tell under which names the workspace and what stands beside it will be created."""
-    given = bool(args.registry.id or args.registry.login_server)
-    return list(created_names(args.registry, args.workspace, names, has_registry=given))
+    exists = bool(args.registry.id or args.registry.login_server)
+    return list(created_names(args.registry, args.workspace, names, has_registry=exists))
 
 
 def _attached(ids: list[str | None]) -> str:

@@ -53,8 +53,8 @@ def _place(copy: Path, folder: Path) -> None:
 def _use(root: Path, builder: str) -> None:
     """Make the folder of all copies, for this user alone; the process that leaves it last takes the copies along."""
     root.mkdir(mode=0o700, exist_ok=True)
-    found = root.lstat()
-    if root.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = root.lstat()
+    if root.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise SettingsError(
             error_line("image.builder", builder, f"{root} is not this user's alone; remove it, or write builder: acr")
         )

@@ -38,23 +38,20 @@ class PlannedWorkspace:
     def of(cls, settings: WorkspaceSettings, names: Names, location: str, subscription: str) -> "PlannedWorkspace":
         """Compute the names that are not written."""
         group = settings.resource_group or names.of("resourceGroup")
+        id_ = ArmId(subscription, group, WORKSPACE, settings.name or names.of("workspace"))
+        seedless = Names(names.project, names.stack, names.part).of("workspace")
         return cls(
-            ArmId(subscription, group, WORKSPACE, settings.name or names.of("workspace")),
+            id_,
             location,
             ArmId(subscription, group, VAULT, settings.vault or names.of("vault")),
             settings.storage_account or names.of("storageAccount"),
-            ArmId(
-                subscription,
-                group,
-                WORKSPACE,
-                settings.name or Names(names.project, names.stack, names.part).of("workspace"),
-            ),
+            replace(id_, name=settings.name or seedless),
             settings,
         )
 
-    def keeps(self, seedless: Document) -> bool:
-        """Tell whether the workspace without the seed in its name is this stack's: it has the seeded vault then."""
-        return _linked(seedless, "keyVault").lower() == self.vault.name.lower()
+    def keeps(self, workspace: Document) -> bool:
+        """Tell whether a workspace of another name is this stack's: it has its vault then."""
+        return _linked(workspace, "keyVault").lower() == self.vault.name.lower()
 
     def kept(self) -> "PlannedWorkspace":
         """Plan the workspace without the seed in its name."""
@@ -75,8 +72,7 @@ class PlannedWorkspace:
         """Find workspaces that can be this stack's under another name: they have its vault, or lack its seed."""
         for each in workspaces:
             id_ = ArmId.parse(str(each["id"]))
-            has_vault = _linked(each, "keyVault").lower() == self.vault.name.lower()
-            if not same(id_, self.id) and (has_vault or same(id_, self.seedless)):
+            if not same(id_, self.id) and (self.keeps(each) or same(id_, self.seedless)):
                 yield id_
 
     def renamed(self, before: ArmId) -> str:

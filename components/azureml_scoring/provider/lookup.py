@@ -7,9 +7,9 @@ https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret
 https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from azureml_scoring.provider.arm import ML_API, Arm, ArmError, error_of, json_object, request_name
@@ -20,6 +20,7 @@ REGISTRIES_API = "2023-07-01"
 VAULT_API = "7.4"
 VAULTS_API = "2023-07-01"
 PUBLIC_VAULTS = "vault.azure.net"
+T = TypeVar("T")
 
 
 def registry_at(arm: Arm, login_server: str) -> str:
@@ -62,7 +63,7 @@ def secret_at(arm: Arm, field: str, url: str) -> str:
 def deleted_vault(arm: Arm, subscription: str, name: str) -> dict[str, Any] | None:
     """Return the deleted vault that holds a name."""
     path = f"/subscriptions/{subscription}/providers/Microsoft.KeyVault/deletedVaults"
-    return next((each for each in _visible(arm, path, VAULTS_API) if each["name"].lower() == name.lower()), None)
+    return next((each for each in arm.list_all(path, VAULTS_API) if each["name"].lower() == name.lower()), None)
 
 
 def workspaces(arm: Arm, subscription: str) -> list[dict[str, Any]]:
@@ -71,13 +72,14 @@ def workspaces(arm: Arm, subscription: str) -> list[dict[str, Any]]:
     https://github.com/Azure/azure-powershell/issues/28286
     """
     path = f"/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/workspaces"
-    return list(_visible(arm, path, ML_API))
+    return list(arm.list_all(path, ML_API))
 
 
-def _visible(arm: Arm, path: str, version: str) -> Iterator[dict[str, Any]]:
-    """List what the caller may see: rights on one resource group alone show nothing of the subscription."""
+def where_visible(query: Callable[[], T], otherwise: T) -> T:
+    """Return what a list says; `otherwise` where the caller may not see it, having rights on one group alone."""
     try:
-        yield from arm.list_all(path, version)
+        return query()
     except ArmError as error:
         if error.status != HTTPStatus.FORBIDDEN:
             raise
+        return otherwise

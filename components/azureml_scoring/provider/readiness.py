@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from azureml_scoring.plan.names import ArmId
 from azureml_scoring.plan.needs import (
@@ -29,9 +29,9 @@ from azureml_scoring.plan.needs import (
     Needs,
 )
 from azureml_scoring.plan.workspace import PlannedWorkspace
-from azureml_scoring.provider.arm import ML_API, ArmError
+from azureml_scoring.provider.arm import ML_API, Arm, ArmError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.lookup import REGISTRIES_API, SUBSCRIPTIONS_API, VAULTS_API
+from azureml_scoring.provider.lookup import REGISTRIES_API, SUBSCRIPTIONS_API, VAULTS_API, deleted_vault, workspaces
 
 _RESOURCES_API: Final = "2022-09-01"
 _PERMISSIONS_API: Final = "2022-04-01"
@@ -59,22 +59,6 @@ _DEDICATED: Final = "clusterdedicatedvcpus"
 _FORBIDDEN: Final = re.compile(r"perform action '([^']+)'")
 
 Status = Literal["ok", "wrong", "unknown"]
-
-
-class Reader(Protocol):
-    """What a check needs of a client of Azure Resource Manager."""
-
-    def get(self, path: str, version: str) -> dict[str, Any] | None:
-        """Read a document; None when there is none."""
-
-    def list_all(self, path: str, version: str) -> Iterator[dict[str, Any]]:
-        """Read a list with all its pages."""
-
-    def post(self, path: str, version: str, body: object = None) -> dict[str, Any]:
-        """Call an action."""
-
-    def token(self) -> str:
-        """Return an access token for Resource Manager."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +94,7 @@ class Check:
             return [Finding("unknown", str(error))]
 
 
-def checks(arm: Reader, subscription: str, needs: Needs) -> list[Check]:
+def checks(arm: Arm, subscription: str, needs: Needs) -> list[Check]:
     """Return the checks for a stack, the sign-in first; `subscription` is the id of the one it is made in."""
     every = [
         Check("signed in", lambda: signed_in(arm, subscription)),
@@ -125,7 +109,7 @@ def checks(arm: Reader, subscription: str, needs: Needs) -> list[Check]:
     return every
 
 
-def first_checks(arm: Reader, workspace: ArmId, created: Iterable[Name]) -> list[Check]:
+def first_checks(arm: Arm, workspace: ArmId, created: Iterable[Name]) -> list[Check]:
     """Return the checks that cost little, for the first `up` of a stack, which creates a workspace and these names."""
     group = f"/subscriptions/{workspace.subscription}/resourceGroups/{workspace.resource_group}"
     return [
@@ -135,7 +119,7 @@ def first_checks(arm: Reader, workspace: ArmId, created: Iterable[Name]) -> list
     ]
 
 
-def signed_in(arm: Reader, subscription: str) -> Iterator[Finding]:
+def signed_in(arm: Arm, subscription: str) -> Iterator[Finding]:
     """Say who is signed in, and that the subscription is visible and active."""
     claims = _claims(arm.token())
     who = str(claims.get("upn") or claims.get("unique_name") or f"application {claims.get('appid', '(unknown)')}")
@@ -156,7 +140,7 @@ def signed_in(arm: Reader, subscription: str) -> Iterator[Finding]:
     yield Finding("ok", f"{identity}; {title}")
 
 
-def providers(arm: Reader, subscription: str, namespaces: Iterable[str]) -> Iterator[Finding]:
+def providers(arm: Arm, subscription: str, namespaces: Iterable[str]) -> Iterator[Finding]:
     """Find resource providers that are not registered."""
     registered, wanted = 0, list(namespaces)
     for namespace in wanted:
@@ -172,7 +156,7 @@ def providers(arm: Reader, subscription: str, namespaces: Iterable[str]) -> Iter
         yield Finding("ok", f"{registered} registered")
 
 
-def rights(arm: Reader, needs: Needs) -> Iterator[Finding]:
+def rights(arm: Arm, needs: Needs) -> Iterator[Finding]:
     """Find actions that the caller lacks: in the resource group, and on the registry.
 
     Deny assignments and conditions of roles are not seen.
@@ -190,7 +174,7 @@ def rights(arm: Reader, needs: Needs) -> Iterator[Finding]:
         yield _missing(arm, needs.registry, needs.registry_actions)
 
 
-def names(arm: Reader, group: str, created: Iterable[Name], planned: PlannedWorkspace | None) -> Iterator[Finding]:
+def names(arm: Arm, group: str, created: Iterable[Name], planned: PlannedWorkspace | None) -> Iterator[Finding]:
     """Find names that a stack gives, but cannot have: taken by somebody else, or held by something deleted."""
     free, own = [], []
     for name in created:
@@ -205,7 +189,7 @@ def names(arm: Reader, group: str, created: Iterable[Name], planned: PlannedWork
         yield Finding("ok", "; ".join(parts))
 
 
-def quota(arm: Reader, needs: Needs) -> Iterator[Finding]:
+def quota(arm: Arm, needs: Needs) -> Iterator[Finding]:
     """Compare the cores that the deployments need with what is left of Azure ML's quota in the region.
 
     https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas#virtual-machine-quota-allocation-for-deployment
@@ -231,7 +215,7 @@ def quota(arm: Reader, needs: Needs) -> Iterator[Finding]:
         yield _room(usages, _TOTAL, sum(needed.values()), needs.location)
 
 
-def tasks(arm: Reader, needs: Needs) -> Iterator[Finding]:
+def tasks(arm: Arm, needs: Needs) -> Iterator[Finding]:
     """Find why ACR Tasks could not build: an offer that lives on free credits, a registry that shuts it out.
 
     https://learn.microsoft.com/azure/container-registry/container-registry-tasks-overview
@@ -274,7 +258,7 @@ def _claims(token: str) -> Mapping[str, Any]:
     return claims if isinstance(claims, dict) else {}
 
 
-def _missing(arm: Reader, scope: str, actions: Iterable[str]) -> Finding:
+def _missing(arm: Arm, scope: str, actions: Iterable[str]) -> Finding:
     wanted = sorted(actions)
     permissions = list(arm.list_all(f"{scope}/providers/Microsoft.Authorization/permissions", _PERMISSIONS_API))
     missing = [action for action in wanted if not any(_grants(each, action) for each in permissions)]
@@ -303,29 +287,21 @@ def _subscription(path: str) -> str:
     return "/".join(path.split("/")[:3])
 
 
-def _held(arm: Reader, planned: PlannedWorkspace, name: Name) -> Finding | None:
-    """Find a deleted resource that holds a name, unless it is brought back: a vault in all of Azure, a workspace.
-
-    Azure lists deleted workspaces among the others, and a GET does not find them.
-    https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted
-    https://github.com/Azure/azure-powershell/issues/28286
-    """
-    base = f"/subscriptions/{planned.id.subscription}/providers"
+def _held(arm: Arm, planned: PlannedWorkspace, name: Name) -> Finding | None:
+    """Find a deleted resource that holds a name, unless it is brought back: a vault in all of Azure, a workspace."""
+    subscription = planned.id.subscription
     if name.type == WORKSPACES:
-        line = next(planned.held(list(arm.list_all(f"{base}/{WORKSPACES}", ML_API))), "")
+        line = next(planned.held(workspaces(arm, subscription)), "")
         return Finding("wrong", line) if line else None
-    if name.type == VAULTS:
-        for vault in arm.list_all(f"{base}/Microsoft.KeyVault/deletedVaults", VAULTS_API):
-            if str(vault["name"]).lower() == name.name.lower():
-                return (
-                    Finding("ok", f"{name.name} is brought back")
-                    if planned.recovers(vault)
-                    else Finding("wrong", planned.held_vault(vault))
-                )
-    return None
+    vault = deleted_vault(arm, subscription, name.name) if name.type == VAULTS else None
+    if vault is None:
+        return None
+    if planned.recovers(vault):
+        return Finding("ok", f"{name.name} is brought back")
+    return Finding("wrong", planned.held_vault(vault))
 
 
-def _taken(arm: Reader, base: str, name: Name) -> Finding | None:
+def _taken(arm: Arm, base: str, name: Name) -> Finding | None:
     """Find a name that cannot be had: of a workspace, which has its resource group to itself, that is never so.
 
     https://learn.microsoft.com/rest/api/containerregistry/registries/check-name-availability

@@ -66,11 +66,11 @@ class RoleAssignment(Resource[RoleAssignmentArgs]):
         return RoleAssignmentOutputs()
 
     def _read(self, context: Context, resource_id: str, olds: Properties, inputs: Properties) -> ReadResult | None:
-        found = context.arm.get(resource_id, AUTHORIZATION_API)
-        if found is None:
+        document = context.arm.get(resource_id, AUTHORIZATION_API)
+        if document is None:
             return None
         if not olds:
-            olds = inputs = _inputs_of(found)
+            olds = inputs = _inputs_of(document)
         return ReadResult(resource_id, olds, inputs)
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:

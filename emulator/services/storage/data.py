@@ -70,8 +70,8 @@ def remove(path: Path) -> None:
 def names(azure: Azure, account: str, container: str, prefix: str = "") -> list[tuple[str, Path]]:
     """The blobs of a container whose names begin so, in order of their names, each with its file."""
     folder = _folder(azure, account, container)
-    found = {path.relative_to(folder).as_posix().removesuffix(_SUFFIX): path for path in folder.rglob(f"*{_SUFFIX}")}
-    return [(name, path) for name, path in sorted(found.items()) if name.startswith(prefix)]
+    blobs = {path.relative_to(folder).as_posix().removesuffix(_SUFFIX): path for path in folder.rglob(f"*{_SUFFIX}")}
+    return [(name, path) for name, path in sorted(blobs.items()) if name.startswith(prefix)]
 
 
 def drop(azure: Azure, account: str) -> None:
