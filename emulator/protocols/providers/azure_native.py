@@ -54,6 +54,8 @@ class ResourceSpec:
     """Whether the SDK lifts ARM's `properties` to the top."""
     computed: frozenset[str] = frozenset()
     """Outputs that are no inputs, besides those that every type has."""
+    read_only: tuple[Path, ...] = ()
+    """What Azure alone fills in inside an input: no drift, and nothing that an import takes over."""
     replaces: frozenset[str] = frozenset()
     """Inputs, besides the path parameters and the location, whose change replaces the resource."""
     secret: frozenset[Path] = frozenset()
@@ -126,6 +128,11 @@ TYPES = (
         envelope={"tags"},
         flat=False,
         computed={"location"},
+        # https://learn.microsoft.com/rest/api/keyvault/keyvault/secrets/get
+        read_only=(
+            *(("properties", name) for name in ("secretUri", "secretUriWithVersion")),
+            *(("properties", "attributes", name) for name in ("created", "updated")),
+        ),
         secret={("properties", "value")},
         private={"value"},
     ),
@@ -182,6 +189,8 @@ TYPES = (
             "provisioningState",
             "status",
         },
+        # https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registries: by the name of the SKU.
+        read_only=(("sku", "tier"),),
     ),
     _spec(
         "machinelearningservices:Workspace",
@@ -353,6 +362,8 @@ class ArmHandler(ResourceHandler):
             if isinstance(assignable.get("userAssignedIdentities"), dict):
                 assignable["userAssignedIdentities"] = sorted(assignable["userAssignedIdentities"])
             writable["identity"] = assignable
+        for path in self.spec.read_only:
+            writable = _without(writable, path)
         return {**writable, **self._parts(id_)}
 
     # -- invokes -------------------------------------------------------------------------------------------------------
@@ -455,6 +466,15 @@ class ArmHandler(ResourceHandler):
         except AzureError:
             return ""
         return str(group.get("location", ""))
+
+
+def _without(values: Values, path: Path) -> Values:
+    """Leave out what lies at a path."""
+    head, *rest = path
+    if not rest:
+        return {name: value for name, value in values.items() if name != head}
+    inner = values.get(str(head))
+    return {**values, str(head): _without(inner, tuple(rest))} if isinstance(inner, dict) else values
 
 
 def _location(value: object) -> str:
