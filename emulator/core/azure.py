@@ -101,6 +101,20 @@ class ResourceType:
         location = body.get("location")
         return {**body, "location": region(str(location), self.type)} if location else body
 
+    def check_location(self, old: Document, location: str) -> None:
+        """Refuse a PUT that names another location than the resource has.
+
+        https://github.com/MicrosoftDocs/azure-docs/issues/70422 shows the answer.
+        """
+        if old.body.get("location") != location:
+            raise AzureError(
+                409,
+                "InvalidResourceLocation",
+                f"The resource '{old.id.name}' already exists in location '{old.body['location']}' in resource group"
+                f" '{old.id.group}'. A resource with the same name cannot be created in location '{location}'. Please"
+                " select a new resource name.",
+            )
+
     def check(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - for subclasses
         """Validate a PUT and fill in Azure's defaults; move secrets from the body to `private`."""
         return new
@@ -466,6 +480,8 @@ class Azure:
         lock = self._lock_resource(id_)
         try:
             old = self.store.get(id_)
+            if old is not None and "location" in body:
+                kind.check_location(old, body["location"])
             envelope = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
             new = Document(
                 id_ if old is None else old.id,

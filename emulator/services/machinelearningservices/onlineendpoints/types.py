@@ -97,8 +97,6 @@ class OnlineEndpoint(ResourceType):
         if not _NAME.fullmatch(name):
             raise bad_argument(f"Endpoint name '{name}' is invalid: {_NAME_RULE}")
         self._demand_unique(new)
-        if old is not None and old.body["location"] != new.body["location"]:
-            raise bad_argument(f"The location of endpoint '{name}' cannot be changed from '{old.body['location']}'")
         for field_, choices in (("authMode", _AUTH_MODES), ("publicNetworkAccess", ACCESS)):
             properties.setdefault(field_, "Enabled" if field_ == "publicNetworkAccess" else None)
             match = next((each for each in choices if each.lower() == str(properties[field_]).lower()), None)
