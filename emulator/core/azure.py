@@ -83,6 +83,8 @@ class ResourceType:
     filtered: ClassVar[bool] = False
     #: Whether the type shows no `provisioningState`.
     stateless: ClassVar[bool] = False
+    #: Whether a DELETE answers with what it has deleted.
+    shows_deleted: ClassVar[bool] = False
     #: The status of a PUT that creates something: clients take no other success than the type's own.
     created: ClassVar[int] = 201
 
@@ -554,7 +556,7 @@ class Azure:
             self.store.put(document.having(provisioningState="Deleting"))
             return Response(202, None, self.operations.start(id_.path, work))
         work()
-        return Response(200)
+        return Response(200, kind.show(document) if kind.shows_deleted else None)
 
     def _check_group(self, id_: ResourceId) -> None:
         """Refuse to make anything in a resource group that is being deleted."""

@@ -109,6 +109,10 @@ class OnlineEndpoint(ResourceType):
         properties["traffic"] = traffic_shares(properties.get("traffic"), "traffic")
         properties["mirrorTraffic"] = traffic_shares(properties.get("mirrorTraffic"), "mirrorTraffic")
         self._check_traffic(new.id, properties["traffic"], properties["mirrorTraffic"])
+        if kind == "Kubernetes" and properties["publicNetworkAccess"] == "Disabled":
+            # Azure documents it for managed ones only, and azure-ai-ml's KubernetesOnlineEndpoint has no such field.
+            # https://learn.microsoft.com/azure/machine-learning/concept-secure-online-endpoint
+            raise bad_argument(f"publicNetworkAccess of endpoint '{name}' cannot be Disabled: it is on Kubernetes")
         if kind == "Kubernetes" and any(properties["mirrorTraffic"].values()):
             raise bad_argument(f"mirrorTraffic of endpoint '{name}' is not supported for Kubernetes online endpoints")
         properties["properties"] = properties.get("properties") or {}  # azure-ai-ml reads a map
