@@ -92,7 +92,9 @@ class Cloud(mocks.Mocks):
             "azureml-scoring:index:ImageImport": {
                 "image": f"{inputs.get('loginServer')}/{str(inputs.get('source')).partition('/')[2]}"
             },
-            "azureml-scoring:index:ImagePin": {"image": f"{str(inputs.get('reference')).partition(':')[0]}@{DIGEST}"},
+            "azureml-scoring:index:ImagePin": {
+                "image": f"{str(inputs.get('reference')).split('@')[0].split(':')[0]}@{DIGEST}"
+            },
             "docker:index/image:Image": {
                 "repoDigest": self.digest or f"{str(inputs.get('imageName')).rpartition(':')[0]}@{DIGEST}"
             },
