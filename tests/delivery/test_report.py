@@ -207,7 +207,7 @@ def test_user_text_cannot_break_out(evil: str) -> None:
 @pytest.mark.parametrize("limit", [*LIMITS.values(), 2000])
 def test_a_long_report_fits_and_names_what_it_omits(limit: int) -> None:
     steps = [
-        _step("update", "azure-native:x:Y", f"n{n}", {"p": "1" * 150}, {"p": "2" * 150}, {"p": {"kind": "update"}})
+        _step("update", "azure-native:x:Y", f"n{n}", {"p": "1" * 150}, {"p": f"{n}" * 150}, {"p": {"kind": "update"}})
         for n in range(3000)
     ]
     text = render([read(_classic([*_steps(), *steps]))], limit)
@@ -370,6 +370,66 @@ def test_what_was_found_in_an_image_that_stays_is_told_again() -> None:
     assert "AML-IMG-011" not in render([read(_classic([{**step, "op": "update"}]))]), "that image is going"
 
 
+@pytest.mark.parametrize(("number", "names"), [(3, "`n0` (Y), `n1` (Y), `n2` (Y)"), (40, "`n29` (Y), 10 more")])
+def test_the_same_change_of_many_resources_is_one_line_with_the_list(number: int, names: str) -> None:
+    steps = [
+        _step("update", "azure-native:x:Y", f"n{n}", {"p": "1"}, {"p": "2"}, {"p": {"kind": "update"}})
+        for n in range(number)
+    ]
+    other = _step("update", "azure-native:x:Y", "other", {"p": "1"}, {"p": 2}, {"p": {"kind": "update"}})
+    text = render([read(_classic([*steps, other]))])
+    assert f"{names} are **updated**\n" in text
+    assert text.count("| `p` | `1` | `2` |") == 2, "a number is no text"
+
+
+def test_what_stays_on_azure_is_no_deletion() -> None:
+    step = _step("delete", "azure-native:keyvault:Secret", "kept", {"a": 1}, None)
+    step["oldState"]["retainOnDelete"] = True
+    preview = read(_classic([step]))
+    assert preview.changes[0].risk is Risk.REST
+    text = render([preview])
+    assert "1 staying on Azure, 0 unchanged" in text
+    assert "- `kept` (Secret) leaves the stack and **stays on Azure**" in text
+
+
+def test_a_replacement_without_a_known_reason_states_none() -> None:
+    step = _step("replace", f"{OWN}OnlineDeployment", "blue", {"a": 1}, {"a": 1})
+    assert "- `blue` (OnlineDeployment) is **replaced**\n" in render([read(_classic([step]))])
+
+
+def test_a_replacement_is_told_once_whatever_steps_the_engine_makes_of_it() -> None:
+    steps = [
+        _step(op, "azure-native:x:Y", "n", {"a": 1}, {"a": 2})
+        for op in ("create-replacement", "replace", "delete-replaced")
+    ]
+    assert [change.op for change in read(_classic(steps)).changes] == ["replace"]
+
+
+def test_an_existing_resource_that_takes_the_place_of_another_is_told_once() -> None:
+    steps = [_step(op, "azure-native:x:Y", "n", {"a": 1}, {"a": 2}) for op in ("import-replacement", "replace")]
+    steps[0]["newState"]["id"] = "/existing"
+    preview = read(_classic(steps))
+    assert [change.risk for change in preview.changes] == [Risk.DESTRUCTIVE]
+    assert "- `n` (Y) is **replaced** by `/existing`" in render([preview])
+
+
+def test_what_an_earlier_run_left_to_delete_is_deleted() -> None:
+    left = _step("delete-replaced", "azure-native:x:Y", "n", {"a": 1}, None)
+    assert [(change.op, change.risk) for change in read(_classic([left])).changes] == [("delete", Risk.DESTRUCTIVE)]
+
+
+@pytest.mark.parametrize("op", ["same", "read", "refresh", "discard", "discard-replaced", "read-replacement", "diff"])
+def test_a_step_that_writes_nothing_is_no_change(op: str) -> None:
+    preview = read(_classic([_step(op, "azure-native:x:Y", "n", {"a": 1}, {"a": 2}, {"a": {"kind": "update"}})]))
+    assert preview.changes == ()
+    assert "nothing changes" in render([preview])
+
+
+def test_an_image_of_another_secret_argument_is_explained_without_it() -> None:
+    old, new = ({"buildArguments": {"API_TOKEN": value}} for value in ("first", "second"))
+    assert _image_lines(old, new) == ["- other build arguments"]
+
+
 def test_a_replacement_names_what_it_is_replaced_for() -> None:
     role = next(step for step in _steps() if step["op"] == "replace")
     after = _step("replace", f"{OWN}OnlineDeployment", "blue", {"a": 1}, {"a": 1}, needs=[role["urn"]])
@@ -466,6 +526,8 @@ def test_a_new_environment_version_is_a_matter_of_the_image_not_a_loss() -> None
     moved = {"image": {"kind": "update-replace"}}
     replaced = read(_classic([_step("replace", ENVIRONMENT, "env", {"image": "a"}, {"image": "b"}, moved, ["image"])]))
     assert replaced.changes[0].risk is Risk.IMAGE
+    assert "1 with a new version" in render([replaced])
+    assert "- `env` (EnvironmentVersion) gets **a new version**\n" in render([replaced])
     deleted = read(_classic([_step("delete", ENVIRONMENT, "env", {"image": "a"}, None)]))
     assert deleted.changes[0].risk is Risk.DESTRUCTIVE
 
@@ -517,10 +579,43 @@ def test_a_long_id_is_cut_from_the_left() -> None:
 
 
 def test_of_long_values_the_part_that_differs_is_shown() -> None:
-    long = {f"setting{n}": "x" * 30 for n in range(20)}
-    old, new = _rows({**long, "z": "first"}, {**long, "z": "second"})
+    old, new = _rows("x" * 600 + "first", "x" * 600 + "second")
     assert "first" in old
     assert "second" in new
+
+
+def _table(old: dict[str, Any], new: dict[str, Any], *paths: str) -> list[str]:
+    """The rows of an update, for which the engine names these paths."""
+    step = _step("update", "azure-native:x:Y", "n", old, new, {path: {"kind": "update"} for path in paths})
+    lines = render([read(_classic([step]))]).splitlines()
+    return [line for line in lines if line.startswith("| `")]
+
+
+def test_of_a_whole_property_only_what_differs_in_it_is_a_row() -> None:
+    old = {"tags": {"project": "p", "a.b": "1"}, "list": [1, 2]}
+    new = {"tags": {"project": "p", "a.b": "2", "team": "t"}, "list": [1, 3]}
+    assert _table(old, new, "tags", "list") == [
+        '| `tags["a.b"]` | `1` | `2` |',
+        "| `tags.team` | none | `t` |",
+        "| `list` | `[1, 2]` | `[1, 3]` |",
+    ]
+
+
+@pytest.mark.parametrize("path", ["p", "p.texts", "p.texts.DB"])
+def test_a_changed_secret_stays_a_row_whatever_path_the_engine_names(path: str) -> None:
+    old, new = ({"p": {"texts": {"DB": f"Server=a;Password={word};", "x": "1"}}} for word in ("x", "y"))
+    shown = f"`Server=a;Password={HIDDEN};`"
+    assert _table(old, new, path) == [f"| `p.texts.DB` | {shown} | {shown} |"]
+
+
+def test_a_text_that_differs_in_its_spaces_alone_is_a_row() -> None:
+    assert len(_table({"p": '{"a":1}'}, {"p": '{"a": 1}'}, "p")) == 1
+
+
+def test_the_old_value_is_that_of_the_state_where_the_engine_compares_with_it() -> None:
+    step = _step("update", "azure-native:x:Y", "n", {"p": 1}, {"p": 1}, {"p": {"kind": "update", "inputDiff": False}})
+    step["oldState"]["outputs"] = {"p": 2}
+    assert "| `p` | `2` | `1` |" in render([read(_classic([step]))])
 
 
 def test_a_secret_that_changes_inside_a_text_is_a_row() -> None:
@@ -537,7 +632,8 @@ def test_a_document_that_counts_changes_and_lists_none_is_a_failure() -> None:
 
 @pytest.mark.parametrize("document", [_classic(_steps()), json.dumps(json.loads(_classic(_steps())), indent=4)])
 def test_what_pulumi_and_shells_print_around_a_document_is_skipped(document: str) -> None:
-    text = f"\ufeffDownloading plugin: random\n{document}\nUpdate plan written to 'plan.json'\n"
+    before = "Installing policy pack rules 0.0.7...\nFinished installing policy pack\n\n{level: info} an agent\n"
+    text = f"\ufeff{before}{document}\nUpdate plan written to 'plan.json'\n"
     assert read(text) == read(document)
     streaming = _streaming(_steps())
     assert read(f"warning: a policy pack is old\n{streaming}\n[resource plugin x] installing\n") == read(streaming)

@@ -43,18 +43,29 @@ _ANY = re.compile(r"://|[=:]|--|bearer|basic|eyJ|Q~|-----BEGIN|gh[pousr]_|github
 
 def redacted(value: Any, name: str = "") -> Any:  # noqa: ANN401 - JSON
     """Return a JSON value without its secrets; `name` is the property that holds it."""
-    if _is_secret_name(name) and value not in (None, "", [], {}) and not isinstance(value, bool):
+    if value in (None, "", [], {}) or isinstance(value, bool):
+        return value
+    if _is_secret_name(name):
         return HIDDEN
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, dict):
-        if value.get(_SECRET_KEY) == _SECRET_SIGNATURE:
-            return HIDDEN
-        result = {key: redacted(inner, str(key)) for key, inner in value.items()}
-        if any(isinstance(value.get(pair), str) and _is_secret_name(value[pair]) for pair in _PAIRS):
-            result |= {name: HIDDEN for name in ("value", "Value") if value.get(name) not in (None, "")}
-        return result
-    if isinstance(value, list):
-        return [redacted(inner, name) for inner in value]
-    return _text(value) if isinstance(value, str) else value
+        return _object(value)
+    return [redacted(inner, name) for inner in value] if isinstance(value, list) else value
+
+
+def is_marked(value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether the engine marks a value as secret."""
+    return value == HIDDEN or (isinstance(value, dict) and value.get(_SECRET_KEY) == _SECRET_SIGNATURE)
+
+
+def _object(value: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    if is_marked(value):
+        return HIDDEN
+    result = {key: redacted(inner, str(key)) for key, inner in value.items()}
+    if any(isinstance(named := value.get(pair), str) and _is_secret_name(named) for pair in _PAIRS):
+        result |= {name: HIDDEN for name in ("value", "Value") if value.get(name) not in (None, "")}
+    return result
 
 
 def equally_hidden(old: Any, new: Any) -> tuple[Any, Any]:  # noqa: ANN401 - JSON
@@ -73,12 +84,13 @@ def equally_hidden(old: Any, new: Any) -> tuple[Any, Any]:  # noqa: ANN401 - JSO
     return old, new
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _is_secret_name(name: str) -> bool:
     bare = re.sub(r"[\[\]\"'.-]", "_", name).strip("_")
     return bool(_NAMES.search(bare)) and not _HARMLESS.search(bare)
 
 
+@lru_cache(maxsize=16384)
 def _text(text: str) -> str:
     stripped = text.strip()
     if stripped[:1] in {"{", "["}:
