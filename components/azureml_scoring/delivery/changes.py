@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from azureml_scoring.delivery.redaction import HIDDEN, equally_hidden, is_marked, redacted
+from azureml_scoring.delivery.redaction import HIDDEN, equally_hidden, is_marked, part_of, redacted, redacted_at
 from azureml_scoring.errors import CommandError
 
 QUIET = {
@@ -61,8 +61,7 @@ class Risk(IntEnum):
     REST = 7
 
 
-@dataclass(frozen=True)
-class PropertyChange:
+class PropertyChange(NamedTuple):
     """One property that differs; values are without secrets. `replaces`: it forces a replacement."""
 
     path: str
@@ -492,35 +491,16 @@ def _shown(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _properties(step: _Step) -> Iterator[PropertyChange]:
     """Yield each property that differs. A secret that the engine names is one: two hidden values look the same."""
-    inputs, outputs, new = (
-        _Properties(state.get(part) or {})
-        for state, part in ((step.old, "inputs"), (step.old, "outputs"), (step.new, "inputs"))
-    )
+    inputs, outputs = step.old.get("inputs") or {}, step.old.get("outputs") or {}
+    new = step.new.get("inputs") or {}
     for path, replaces in step.paths:
-        known = inputs.raw(path) not in (None, new.raw(path)) or step.compares_inputs(path)
-        old = inputs if known or outputs.raw(path) is None else outputs
-        leaves = list(_leaves(path, old.raw(path), new.raw(path)))
+        old, before, after = inputs, _at(inputs, path), _at(new, path)
+        if before is None or (before == after and not step.compares_inputs(path)):
+            old = inputs if _at(outputs, path) is None else outputs
+        leaves = list(_leaves(path, _at(old, path), after))
         for leaf in leaves or ([path] if replaces else []):
-            yield PropertyChange(leaf, *equally_hidden(old.shown(leaf), new.shown(leaf)), replaces)
-
-
-class _Properties:
-    """The properties of a state: as they are, to compare, and without secrets, to show."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self._values = values
-        self._shown: dict[str, Any] = {}
-
-    def raw(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        """Return the value at a path."""
-        return _at(self._values, path)
-
-    def shown(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        """Return the value at a path without secrets; the whole property is redacted, as names beside a value count."""
-        root = _root(path)
-        if root not in self._shown:
-            self._shown[root] = redacted(self._values.get(root), root)
-        return _at(self._shown, path)
+            parts = _parts(leaf)
+            yield PropertyChange(leaf, *equally_hidden(redacted_at(old, parts), redacted_at(new, parts)), replaces)
 
 
 def _leaves(path: str, old: Any, new: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
@@ -567,10 +547,5 @@ def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - JSON
     for part in _parts(path):
         if value == HIDDEN:
             return HIDDEN
-        if isinstance(value, dict):
-            value = value.get(str(part))
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
-            return None
+        value = part_of(value, part)
     return value

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from azureml_scoring.delivery.changes import IMPORTS, Change
 from azureml_scoring.errors import CommandError
@@ -21,12 +21,13 @@ DAY, HOUR = "1/Day", "1 Hour"
 _MONTHLY: Final = {DAY: 365 / 12, HOUR: 730}
 """How many of a unit a month has; Azure's own calculators count 730 hours."""
 
-PARTS: Final = {
-    "storage:StorageAccount": "Storage",
-    "keyvault:Vault": "Key Vault",
-    "operationalinsights:Workspace": "Log Analytics",
+_PARTS: Final = {
+    "azure-native:storage:StorageAccount": "Storage",
+    "azure-native:keyvault:Vault": "Key Vault",
+    "azure-native:operationalinsights:Workspace": "Log Analytics",
 }
-"""Parts of a workspace that cost by use, by the end of their type, and what the table calls their price."""
+"""Parts of a workspace that cost by use, and what the table calls their price."""
+_REGISTRY: Final = "azure-native:containerregistry:Registry"
 REGISTRY: Final = "Container Registry"
 """What the table calls a registry's price, followed by its tier."""
 
@@ -98,8 +99,7 @@ def write(prices: Prices, path: Path) -> None:
         raise PricesError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """What costs by the month: instances of a type, or registries of a tier."""
 
     location: str
@@ -145,8 +145,8 @@ def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
         for sign, state in _sides(change):
             for item, number in _items(change, state):
                 monthly[item] += sign * number
-            if state and (part := next((name for end, name in PARTS.items() if change.type.endswith(end)), None)):
-                used[Item(_location(state), part)] += sign
+            if state and change.type in _PARTS:
+                used[Item(_location(state), _PARTS[change.type])] += sign
     changed, parts = ({item: n for item, n in counter.items() if n} for counter in (monthly, used))
     if not (changed or parts):
         return None
@@ -158,6 +158,8 @@ def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
 
 def _sides(change: Change) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield what is taken away, and what is added. What stays on Azure, or was there before, costs what it did."""
+    if change.old == change.new:
+        return
     if not (change.op == "delete" and change.retained):
         yield -1, change.old
     if change.op not in IMPORTS:
@@ -169,7 +171,7 @@ def _items(change: Change, state: Mapping[str, Any]) -> Iterator[tuple[Item, int
     if change.kind == "OnlineDeployment" and state.get("instanceType") and state.get("kind") != "Kubernetes":
         # A cluster's nodes cost the same, whatever runs on them.
         yield Item(_location(state), str(state["instanceType"])), _count(state.get("instanceCount"))
-    elif change.type.endswith("containerregistry:Registry") and isinstance(state.get("sku"), dict):
+    elif change.type == _REGISTRY and isinstance(state.get("sku"), dict):
         yield Item(_location(state), f"{REGISTRY} {state['sku'].get('name')}"), 1
 
 
