@@ -224,10 +224,10 @@ def test_wrong_usage_is_one_line_and_exit_code_2(words: list[str], said: str) ->
 def test_an_interrupted_command_is_one_line_and_exit_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def interrupted(_path: Path, **_options: object) -> str:
+    def interrupted(_path: Path) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "read_text", interrupted)
+    monkeypatch.setattr(Path, "read_bytes", interrupted)
     assert main(["report", str(tmp_path / "dev.json")]) == 130
     assert capsys.readouterr().err.strip() == "error: interrupted"
 

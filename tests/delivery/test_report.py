@@ -4,10 +4,11 @@ import html
 import json
 import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
-from azureml_scoring.delivery.changes import UNKNOWN, Finding, Preview, PreviewError, Risk, read
+from azureml_scoring.delivery.changes import UNKNOWN, Finding, Preview, PreviewError, Risk, load, read
 from azureml_scoring.delivery.markdown import code
 from azureml_scoring.delivery.redaction import HIDDEN, redacted
 from azureml_scoring.delivery.report import LIMITS, MARKER, graph, render
@@ -114,7 +115,11 @@ def _streaming(steps: list[dict[str, Any]]) -> str:
         }
         for n, step in enumerate(steps)
     ]
-    return "\n".join(json.dumps(event) for event in events)
+    return "\n".join(json.dumps(event) for event in [*events, SUMMARY])
+
+
+SUMMARY = {"sequence": 99, "summaryEvent": {"isPreview": True, "resourceChanges": {"same": 1}, "result": "succeeded"}}
+"""The engine's last event but one."""
 
 
 def test_both_shapes_of_a_preview_read_alike() -> None:
@@ -539,7 +544,7 @@ def _policy(name: str, message: str, level: str = "mandatory", rule: str = "requ
 
 
 def _events(*events: dict[str, Any]) -> Preview:
-    return read("\n".join(json.dumps(event) for event in events))
+    return read("\n".join(json.dumps(event) for event in [*events, SUMMARY]))
 
 
 def test_one_violation_of_many_resources_is_one_line_with_their_names() -> None:
@@ -576,6 +581,34 @@ def test_a_long_id_is_cut_from_the_left() -> None:
     old, new = _rows(f"{id_}1", UNKNOWN)
     assert old.endswith("/environments/e/versions/1")
     assert new == "_known after the update_"
+
+
+def test_of_a_long_image_the_digest_is_left() -> None:
+    old, _ = _rows(f"{'r' * 90}.azurecr.io/served@sha256:{'1' * 64}", UNKNOWN)
+    assert old.startswith("…")
+    assert old.endswith(f"/served@sha256:{'1' * 64}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "path", "words"),
+    [
+        ("OnlineEndpoint", "update", "authMode", "clients sign in in another way"),
+        ("OnlineEndpoint", "update", "publicNetworkAccess", "which networks reach the endpoint changes"),
+        (
+            "OnlineDeployment",
+            "update",
+            "environmentVariables.A",
+            "answers may differ: a deployment gets other settings",
+        ),
+        ("OnlineDeployment", "update", "tags.a", "clients notice nothing"),
+        ("OnlineDeployment", "replace", "location", "a deployment is replaced: no answers of it meanwhile"),
+    ],
+)
+def test_the_headline_is_what_clients_notice(kind: str, op: str, path: str, words: str) -> None:
+    root, _, inner = path.partition(".")
+    old, new = ({root: {inner: value} if inner else value} for value in ("1", "2"))
+    step = _step(op, f"{OWN}{kind}", "n", old, new, {path: {"kind": op}})
+    assert f"### `dev`: {words}\n" in render([read(_classic([step]))])
 
 
 def test_of_long_values_the_part_that_differs_is_shown() -> None:
@@ -623,11 +656,39 @@ def test_a_secret_that_changes_inside_a_text_is_a_row() -> None:
     assert _rows(old, new) == [f"Endpoint=x;SharedAccessKey={HIDDEN};"] * 2
 
 
-def test_a_document_that_counts_changes_and_lists_none_is_a_failure() -> None:
-    preview = read(json.dumps({"steps": [], "changeSummary": {"update": 2, "same": 5}}))
-    assert preview.failed
-    assert "counts 2 changes and lists none" in render([preview])
+@pytest.mark.parametrize(("listed", "words"), [(0, "none"), (1, "1")])
+def test_a_document_that_counts_more_changes_than_it_lists_is_a_failure(listed: int, words: str) -> None:
+    steps = [_step("delete", "azure-native:x:Y", "n", {"a": 1}, None)] * listed
+    classic = {"steps": steps, "changeSummary": {"delete": 2, "same": 5}}
+    events = [{"resourcePreEvent": {"metadata": {"op": step["op"], "urn": step["urn"]}}} for step in steps]
+    summary = {"summaryEvent": {"resourceChanges": {"delete": 2, "same": 5}}}
+    for text in (json.dumps(classic), "\n".join(json.dumps(event) for event in [*events, summary])):
+        preview = read(text)
+        assert preview.failed
+        assert "### `dev`: the preview failed" in render([Preview("dev", preview.changes, 5, preview.messages)])
+        assert f"counts 2 changes and lists {words}; the file is cut" in render([preview])
     assert not read(json.dumps({"steps": [], "changeSummary": {"same": 5}})).failed
+
+
+def test_a_preview_without_its_summary_is_a_failure() -> None:
+    step = _step("update", "azure-native:x:Y", "n", {"a": 1}, {"a": 2}, {"a": {"kind": "update"}})
+    event = _streaming([step]).splitlines()[0]
+    for text in (json.dumps({"steps": [step]}), event):
+        assert read(text).messages == (("error", "the preview ended before its summary; the job's log says why"),)
+    refused = {"diagnosticEvent": {"severity": "error", "message": "location is missing"}}
+    assert read(f"{event}\n{json.dumps(refused)}").messages == (("error", "location is missing"),)
+
+
+def test_two_previews_in_one_file_are_refused() -> None:
+    with pytest.raises(PreviewError, match="holds 2 previews; write each into a file of its own"):
+        read(f"{_classic(_steps())}\n{_classic(_steps())}")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_read_as_shells_write_it(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "dev.json"
+    file.write_bytes(f"Installing policy pack\n{_classic(_steps())}".encode(encoding))
+    assert load(str(file)) == read(_classic(_steps()))
 
 
 @pytest.mark.parametrize("document", [_classic(_steps()), json.dumps(json.loads(_classic(_steps())), indent=4)])

@@ -24,7 +24,8 @@ COMMAND = "import sys; from azureml_scoring.cli import main; sys.exit(main())"
 
 def main() -> int:
     """Measure and print."""
-    text = json.dumps({"steps": [_step(n) for n in range(STEPS)]}, indent=4)
+    steps = [_step(n) for n in range(STEPS)]
+    text = json.dumps({"steps": steps, "changeSummary": {"update": STEPS}}, indent=4)
     table, preview = prices.load(), read(text)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "preview.json"

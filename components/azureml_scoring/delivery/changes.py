@@ -69,6 +69,11 @@ class PropertyChange(NamedTuple):
     new: Any
     replaces: bool = False
 
+    @property
+    def root(self) -> str:
+        """The property that the path begins with."""
+        return _root(self.path)
+
 
 @dataclass(frozen=True)
 class Change:
@@ -104,6 +109,11 @@ class Change:
         """The last part of the type token, such as `OnlineDeployment`."""
         return self.type.rsplit(":", 1)[-1]
 
+    @cached_property
+    def roots(self) -> set[str]:
+        """The properties that differ, without what is below them."""
+        return {change.root for change in self.properties}
+
     @property
     def is_new_version(self) -> bool:
         """Whether an asset gets a new version beside the old one: nothing that serves goes away."""
@@ -120,8 +130,9 @@ class Change:
             return Risk.DESTRUCTIVE
         if self.op == "import":
             return Risk.IMPORTED
-        roots = {_root(change.path) for change in self.properties}
-        risks = (risk for risk, kinds, names in _RISKS if self.kind in kinds or (self.op == "update" and roots & names))
+        risks = (
+            risk for risk, kinds, names in _RISKS if self.kind in kinds or (self.op == "update" and self.roots & names)
+        )
         return next(risks, Risk.REST)
 
 
@@ -226,7 +237,7 @@ def read(text: str, stack: str = "") -> Preview:
 def load(file: str, stack: str = "") -> Preview:
     """Read a file, or standard input for -, and the event log beside it; a stack without a name takes the file's."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if file == "-" else _decoded(Path(file).read_bytes())
         preview = read(text, stack)
         log = Path(file).with_suffix(".events")
         if file != "-" and log.is_file():
@@ -236,6 +247,11 @@ def load(file: str, stack: str = "") -> Preview:
     except PreviewError as error:
         raise PreviewError(f"{file}: {error}") from None
     return preview if preview.stack else replace(preview, stack=Path(file).stem)
+
+
+def _decoded(data: bytes) -> str:
+    """Decode a file; PowerShell's `>` writes UTF-16."""
+    return data.decode(json.detect_encoding(data))
 
 
 def with_policies(preview: Preview, events: str) -> Preview:
@@ -254,10 +270,10 @@ def with_policies(preview: Preview, events: str) -> Preview:
 
 def _read(text: str, stack: str) -> Preview:
     documents = list(_documents(text))
-    for document in documents:
-        if document.keys() & {"steps", "changeSummary", "diagnostics"}:
-            return _read_classic(document, stack)
-    return _read_events(documents, stack)
+    classic = [document for document in documents if document.keys() & {"steps", "changeSummary", "diagnostics"}]
+    if len(classic) > 1:
+        raise PreviewError(f"the file holds {len(classic)} previews; write each into a file of its own")
+    return _read_classic(classic[0], stack) if classic else _read_events(documents, stack)
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
@@ -294,22 +310,15 @@ def _read_classic(document: dict[str, Any], stack: str) -> Preview:
     collector = DiagnosticCollector()
     for diagnostic in document.get("diagnostics") or []:
         collector.diagnostic(diagnostic)
-    if "steps" not in document and not collector.messages and not collector.findings:
-        # A preview always has the stack's own step: the engine never came so far.
-        collector.messages.append(("error", "the preview ended before its first step; the job's log says why"))
-    summary = document.get("changeSummary") or {}
     fields = ("oldState", "newState", "replaceReasons", "diffReasons")
     steps = [_Step.of(step, *fields) for step in document.get("steps") or []]
-    counted = sum(number for op, number in summary.items() if op not in QUIET)
-    if counted and all(step.op in QUIET for step in steps):
-        collector.messages.append(("error", f"the preview counts {counted} changes and lists none; the file is cut"))
-    # Unchanged resources are listed with --show-sames only, but always counted.
-    return _preview(steps, collector, stack, summary.get("same"))
+    return _preview(steps, collector, stack, document.get("changeSummary"))
 
 
 def _read_events(events: Iterable[dict[str, Any]], stack: str) -> Preview:
     collector = DiagnosticCollector()
     steps: list[_Step] = []
+    counts: dict[str, int] | None = None
     for event in events:
         if step := (event.get("resourcePreEvent") or {}).get("metadata"):
             steps.append(_Step.of(step, "old", "new", "keys", "diffs"))
@@ -317,23 +326,42 @@ def _read_events(events: Iterable[dict[str, Any]], stack: str) -> Preview:
             collector.diagnostic(diagnostic)
         elif policy := event.get("policyEvent"):
             collector.policy(policy)
-    if not (steps or collector.messages or collector.findings or collector.unjudged):
+        elif summary := event.get("summaryEvent"):
+            counts = summary.get("resourceChanges") or {}
+    if not (steps or collector.messages or collector.findings or collector.unjudged or counts):
         raise PreviewError("the events hold no step of a preview; save the output of `pulumi preview --json`")
-    return _preview(steps, collector, stack, None)
+    return _preview(steps, collector, stack, counts)
 
 
-def _preview(steps: list["_Step"], collector: "DiagnosticCollector", stack: str, unchanged: int | None) -> Preview:
+def _preview(
+    steps: list["_Step"], collector: "DiagnosticCollector", stack: str, counts: dict[str, int] | None
+) -> Preview:
     for step in steps:
         collector.image(step)
+    forbidden = any(finding.forbids for finding in collector.findings.values())
+    if not forbidden and not any(severity == "error" for severity, _ in collector.messages):
+        collector.messages += _incomplete(steps, counts)
     return Preview(
         stack or (steps[0].urn.split("::")[0].removeprefix("urn:pulumi:") if steps else ""),
         tuple(_change(step) for step in _reported(steps)),
-        unchanged or sum(step.op == "same" for step in steps),
+        # Unchanged resources are listed with --show-sames only, but always counted.
+        (counts or {}).get("same") or sum(step.op == "same" for step in steps),
         tuple(collector.messages),
         tuple(_credentials(steps)),
         tuple(collector.findings.values()),
         tuple(collector.unjudged),
     )
+
+
+def _incomplete(steps: list["_Step"], counts: dict[str, int] | None) -> Iterator[tuple[str, str]]:
+    """Yield what tells that steps are missing: the engine counts at the end, each operation that it has listed."""
+    if counts is None:
+        yield "error", "the preview ended before its summary; the job's log says why"
+        return
+    counted = sum(number for op, number in counts.items() if op not in QUIET)
+    listed = sum(step.op not in QUIET for step in steps)
+    if counted > listed:
+        yield "error", f"the preview counts {counted} changes and lists {listed or 'none'}; the file is cut"
 
 
 def _reported(steps: list["_Step"]) -> Iterator["_Step"]:

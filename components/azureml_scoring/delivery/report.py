@@ -272,8 +272,8 @@ def _value(value: Any) -> str:  # noqa: ANN401 - JSON
     if value == UNKNOWN:
         return "_known after the update_"
     shown = _plain(value)
-    if shown.startswith("/") and len(shown) > _LONGEST_VALUE:
-        shown = f"…{shown[1 - _LONGEST_VALUE :]}"  # the end of an id names the resource
+    if len(shown) > _LONGEST_VALUE and " " not in shown:
+        shown = f"…{shown[1 - _LONGEST_VALUE :]}"  # the end of an id or an image names it
     return code(shown, _LONGEST_VALUE)
 
 
@@ -311,8 +311,11 @@ def headline(preview: Preview) -> str:
     effects = [effect for causes, effect in _HEADLINES if kinds & causes]
     # A pinned deployment serves on, whatever is built.
     served = any(change.risk is Risk.IMAGE and change.kind == "OnlineDeployment" for change in preview.changes)
-    if served and not any("endpoint" in effect for effect in effects):
-        effects.append("clients get answers of another image")
+    if not any("endpoint" in effect for effect in effects):
+        effects += ["a deployment is replaced: no answers of it meanwhile"] * (("OnlineDeployment", "replace") in kinds)
+        effects += ["clients get answers of another image"] * served
+    roots = {(change.kind, root) for change in preview.changes if change.op == "update" for root in change.roots}
+    effects += [effect for causes, effect in _UPDATES if roots & causes]
     effects += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
     if effects:
         return "; ".join(effects)
@@ -332,6 +335,17 @@ _HEADLINES: tuple[tuple[set[tuple[str, str]], str], ...] = (
         "pulls with a deleted password may be refused",
     ),
 )
+
+
+_UPDATES: tuple[tuple[set[tuple[str, str]], str], ...] = (
+    ({("OnlineEndpoint", "authMode")}, "clients sign in in another way"),
+    ({("OnlineEndpoint", "publicNetworkAccess")}, "which networks reach the endpoint changes"),
+    (
+        {("OnlineDeployment", name) for name in ("environmentVariables", "modelMountPath", "routes")},
+        "answers may differ: a deployment gets other settings",
+    ),
+)
+"""What clients notice of a property that is updated, by kind and property."""
 
 
 def images(changes: Iterable[Change]) -> list[str]:
@@ -444,7 +458,7 @@ def _urgency(ends: str, today: date) -> str:
 
 
 def _traffic(change: Change) -> str:
-    split = [each for each in change.properties if each.path.split(".")[0].split("[")[0] == "traffic"]
+    split = [each for each in change.properties if each.root == "traffic"]
     if not split:
         return "the settings of traffic shifts change"
     moved = [f"{_deployment(each)} {_percent(each.old)} → {_percent(each.new)}" for each in split]

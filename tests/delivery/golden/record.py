@@ -134,11 +134,10 @@ def cleaned(text: str, folder: Path) -> str:
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     if step := event.get("resourcePreEvent"):
-        return {"sequence": event["sequence"], "resourcePreEvent": {"metadata": _step(step["metadata"])}}
+        return {"resourcePreEvent": {"metadata": _step(step["metadata"])}}
     # Debug messages hold what the program registered, secrets in plain text among it.
-    if event.get("diagnosticEvent", {}).get("severity", "debug") == "debug":
-        return {}
-    return {name: event[name] for name in ("sequence", "diagnosticEvent")}
+    kept = {} if event.get("diagnosticEvent", {}).get("severity") == "debug" else event
+    return {name: kept[name] for name in ("diagnosticEvent", "summaryEvent") if name in kept}
 
 
 def _step(step: Mapping[str, Any]) -> dict[str, Any]:
