@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azureml_scoring.delivery.changes import Change
+from azureml_scoring.delivery.changes import UNKNOWN, Change
 from azureml_scoring.delivery.prices import Item, Price, Prices, PricesError, difference, load, write
 from azureml_scoring.delivery.report import costs
 
@@ -94,6 +94,19 @@ def test_an_unknown_price_is_not_taken_for_nothing_nor_from_another_region() -> 
         "- Costs change by an unknown amount: `Standard_A` +1",
         "  - no price is known of `Standard_A` in `westeurope`; `azureml-scoring prices` reads list prices",
     ]
+
+
+def test_a_number_that_autoscale_sets_is_said_to_be_the_first() -> None:
+    lines = costs([_change("create", None, _facts() | {"autoscaled": True})], PRICES)
+    assert "  - autoscale may set other numbers of instances" in lines
+
+
+def test_what_is_known_only_after_the_update_has_no_cost_yet() -> None:
+    unknown = _facts(UNKNOWN), {"sku": {"name": UNKNOWN}, "location": "eastus"}
+    changes = [_change("create", None, facts, urn) for facts, urn in zip(unknown, (BLUE, REGISTRY), strict=True)]
+    assert costs(changes, PRICES) == []
+    lines = costs([_change("create", None, _facts(location=UNKNOWN))], PRICES)
+    assert "no price is known of `Standard_A` in `an unknown region`" in lines[1]
 
 
 def test_the_table_beside_the_code_reads() -> None:

@@ -563,7 +563,7 @@ def test_policies_that_cannot_judge_a_preview_are_named_once() -> None:
     preview = _events(*events)
     assert not preview.failed
     lines = [line for line in render([preview]).splitlines() if "digest" in line]
-    assert lines == ["- **info**: `digest`, `tags` cannot judge before the update, when all values are known"]
+    assert lines == ["- **info**: judged in the update only, when all values are known: `digest`, `tags`"]
 
 
 def _rows(old: object, new: object) -> list[str]:

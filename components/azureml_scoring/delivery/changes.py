@@ -169,7 +169,7 @@ EXPLAINED = {
     "ImagePin": ("reference", "digest"),
     "Image": ("imageName", "repoDigest", "tags", "digest"),
     "EnvironmentVersion": ("image",),
-    "OnlineDeployment": ("kind", "instanceType", "instanceCount", "location"),
+    "OnlineDeployment": ("kind", "instanceType", "instanceCount", "autoscaled", "location"),
     "Registry": ("sku", "location"),
     "StorageAccount": ("location",),
     "Vault": ("location",),
@@ -477,12 +477,14 @@ class DiagnosticCollector:
         self.findings[rule, line] = finding
 
 
+_WITHOUT_CREDENTIAL = {"delete", "delete-replaced", "create-replacement", "refresh"}
+"""Operations after which a password is gone, or beside which another step has it."""
+
+
 def _credentials(steps: Iterable[_Step]) -> Iterator[Credential]:
     """Return when each password expires, also those that do not change."""
     for step in steps:
-        if step.op in {"delete", "delete-replaced", "create-replacement", "refresh"} or not _type_of(step.urn).endswith(
-            _PASSWORD
-        ):
+        if step.op in _WITHOUT_CREDENTIAL or not _type_of(step.urn).endswith(_PASSWORD):
             continue
         # Without a change the outputs are in the old state only, and Azure chooses the end where the program has none.
         parts = [step.new.get("inputs"), step.new.get("outputs")]

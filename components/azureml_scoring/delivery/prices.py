@@ -5,12 +5,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from azureml_scoring.delivery.changes import IMPORTS, Change
+from azureml_scoring.delivery.changes import IMPORTS, UNKNOWN, Change
 from azureml_scoring.errors import CommandError
 
 TABLE: Final = Path(__file__).with_name("prices.json")
@@ -115,6 +115,8 @@ class Cost:
     used: Mapping[Item, int]
     """The same of what costs by use."""
     known: Mapping[Item, Price]
+    scaled: bool = False
+    """Azure Monitor may set other numbers of instances than those that are counted."""
 
     def of(self, item: Item) -> float | None:
         """Return by how much an item changes a month's cost; None without a price."""
@@ -137,7 +139,7 @@ class Cost:
         ]
 
 
-def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
+def difference(changes: Sequence[Change], prices: Prices) -> Cost | None:
     """Return how costs change; None where nothing that costs is added or taken away."""
     monthly: Counter[Item] = Counter()
     used: Counter[Item] = Counter()
@@ -153,7 +155,8 @@ def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
     known = {
         item: price for item in [*changed, *parts] if (price := prices.regions.get(item.location, {}).get(item.name))
     }
-    return Cost(changed, parts, known)
+    scaled = any(change.new.get("autoscaled") and change.old != change.new for change in changes)
+    return Cost(changed, parts, known, scaled)
 
 
 def _sides(change: Change) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -167,12 +170,13 @@ def _sides(change: Change) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _items(change: Change, state: Mapping[str, Any]) -> Iterator[tuple[Item, int]]:
-    """Yield what a resource pays by the month."""
-    if change.kind == "OnlineDeployment" and state.get("instanceType") and state.get("kind") != "Kubernetes":
+    """Yield what a resource pays by the month, where that is known before the update."""
+    if change.kind == "OnlineDeployment" and state.get("kind") != "Kubernetes":
         # A cluster's nodes cost the same, whatever runs on them.
-        yield Item(_location(state), str(state["instanceType"])), _count(state.get("instanceCount"))
-    elif change.type == _REGISTRY and isinstance(state.get("sku"), dict):
-        yield Item(_location(state), f"{REGISTRY} {state['sku'].get('name')}"), 1
+        if (size := state.get("instanceType")) not in (None, UNKNOWN):
+            yield Item(_location(state), str(size)), _count(state.get("instanceCount"))
+    elif change.type == _REGISTRY and isinstance(sku := state.get("sku"), dict) and sku.get("name") != UNKNOWN:
+        yield Item(_location(state), f"{REGISTRY} {sku.get('name')}"), 1
 
 
 def _count(value: object) -> int:
@@ -184,4 +188,5 @@ def _count(value: object) -> int:
 
 def _location(state: Mapping[str, Any]) -> str:
     """Return a region's name as the list of prices writes it; Azure takes `West Europe` as well."""
-    return str(state.get("location") or "").replace(" ", "").lower()
+    location = state.get("location")
+    return "" if location in (None, UNKNOWN) else str(location).replace(" ", "").lower()

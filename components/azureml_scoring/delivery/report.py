@@ -78,7 +78,7 @@ def render(
     title: str = TITLE,
     today: date | None = None,
 ) -> str:
-    """Return the report, at most `limit` characters long; with prices, it estimates the cost of instances."""
+    """Return the report, at most `limit` characters long; with prices, it estimates costs."""
     parts = [_Part(0, "", lambda: (MARKER, f"## {text(title)}"))]
     for preview in previews:
         parts += _stack_parts(preview, prices, today or datetime.now(UTC).date())
@@ -162,9 +162,8 @@ def _finding_parts(stack: str, preview: Preview) -> list[_Part]:
         line = f"- **{text(finding.level)}** {code(finding.rule)}{on}: {text(finding.text, 500)}"
         parts.append(_line(rank, f"findings of {stack}", line))
     if preview.unjudged:
-        line = (
-            f"- **info**: {_several(list(preview.unjudged))} cannot judge before the update, when all values are known"
-        )
+        rules = _several(list(preview.unjudged))
+        line = f"- **info**: judged in the update only, when all values are known: {rules}"
         parts.append(_line(40, f"findings of {stack}", line))
     return parts
 
@@ -312,8 +311,10 @@ def headline(preview: Preview) -> str:
     # A pinned deployment serves on, whatever is built.
     served = any(change.risk is Risk.IMAGE and change.kind == "OnlineDeployment" for change in preview.changes)
     if not any("endpoint" in effect for effect in effects):
-        effects += ["a deployment is replaced: no answers of it meanwhile"] * (("OnlineDeployment", "replace") in kinds)
-        effects += ["clients get answers of another image"] * served
+        if ("OnlineDeployment", "replace") in kinds:
+            effects.append("a deployment is replaced: no answers of it meanwhile")
+        if served:
+            effects.append("clients get answers of another image")
     roots = {(change.kind, root) for change in preview.changes if change.op == "update" for root in change.roots}
     effects += [effect for causes, effect in _UPDATES if roots & causes]
     effects += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
@@ -404,7 +405,7 @@ def _tagged(facts: dict[str, Any]) -> str:
     return str(facts.get("contentKey") or "")[:12]
 
 
-def costs(changes: Iterable[Change], prices: Prices) -> list[str]:
+def costs(changes: Sequence[Change], prices: Prices) -> list[str]:
     """Return how the monthly cost changes, as an estimate, and what it does not cover."""
     cost = difference(changes, prices)
     if cost is None:
@@ -413,8 +414,10 @@ def costs(changes: Iterable[Change], prices: Prices) -> list[str]:
     if cost.used:
         lines.append(f"  - by use: {', '.join(_used(item, cost, prices.currency) for item in cost.used)}")
     if cost.unknown:
-        names = ", ".join(f"{code(item.name)} in {code(item.location)}" for item in cost.unknown)
+        names = ", ".join(f"{code(item.name)} in {code(item.location or 'an unknown region')}" for item in cost.unknown)
         lines.append(f"  - no price is known of {names}; `azureml-scoring prices` reads list prices")
+    if cost.scaled:
+        lines.append("  - autoscale may set other numbers of instances")
     if cost.known:
         lines.append(f"  - an estimate from list prices: {_sources(cost)}")
     return lines
