@@ -63,7 +63,7 @@ def test_the_cost_follows_type_and_number(change: Change, hourly: float, instanc
     ],
     ids=["no other number", "was there before", "stays on Azure", "runs on a cluster's own nodes"],
 )
-def test_what_costs_the_same_as_before_is_not_told(change: Change) -> None:
+def test_what_costs_the_same_as_before_has_no_line(change: Change) -> None:
     assert costs([change], PRICES) == []
 
 

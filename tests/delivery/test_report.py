@@ -402,7 +402,7 @@ def test_a_replacement_without_a_known_reason_states_none() -> None:
     assert "- `blue` (OnlineDeployment) is **replaced**\n" in render([read(_classic([step]))])
 
 
-def test_a_replacement_is_told_once_whatever_steps_the_engine_makes_of_it() -> None:
+def test_a_replacement_is_one_change_whatever_steps_the_engine_makes_of_it() -> None:
     steps = [
         _step(op, "azure-native:x:Y", "n", {"a": 1}, {"a": 2})
         for op in ("create-replacement", "replace", "delete-replaced")
@@ -410,7 +410,7 @@ def test_a_replacement_is_told_once_whatever_steps_the_engine_makes_of_it() -> N
     assert [change.op for change in read(_classic(steps)).changes] == ["replace"]
 
 
-def test_an_existing_resource_that_takes_the_place_of_another_is_told_once() -> None:
+def test_an_existing_resource_in_place_of_another_is_one_change() -> None:
     steps = [_step(op, "azure-native:x:Y", "n", {"a": 1}, {"a": 2}) for op in ("import-replacement", "replace")]
     steps[0]["newState"]["id"] = "/existing"
     preview = read(_classic(steps))
@@ -476,6 +476,15 @@ def test_a_password_that_ends_soon_is_told_as_urgent() -> None:
         "- Password `p` ends `2026-12-20`: **in 19 days**",
         "- Password `p` ends `2026-12-20`: **it has ended**",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ops", "count"), [(["refresh"], 1), (["refresh", "same"], 1), (["refresh", "delete"], 0), (["replace"], 1)]
+)
+def test_a_password_is_listed_once_whatever_steps_there_are(ops: list[str], count: int) -> None:
+    type_, ends = "azuread:index/applicationPassword:ApplicationPassword", {"endDate": "2028-01-01T00:00:00Z"}
+    steps = [_step(op, type_, "p", ends, None if op == "delete" else ends) for op in ops]
+    assert render([read(_classic(steps))]).count("- Password `p` ends") == count
 
 
 def test_the_picture_draws_no_arrow_that_others_tell() -> None:

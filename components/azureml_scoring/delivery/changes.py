@@ -477,18 +477,16 @@ class DiagnosticCollector:
         self.findings[rule, line] = finding
 
 
-_WITHOUT_CREDENTIAL = {"delete", "delete-replaced", "create-replacement", "refresh"}
-"""Operations after which a password is gone, or beside which another step has it."""
-
-
 def _credentials(steps: Iterable[_Step]) -> Iterator[Credential]:
-    """Return when each password expires, also those that do not change."""
-    for step in steps:
-        if step.op in _WITHOUT_CREDENTIAL or not _type_of(step.urn).endswith(_PASSWORD):
+    """Return when each password expires, also those that do not change: by the last step, as a refresh comes first."""
+    passwords = (step for step in steps if _type_of(step.urn).endswith(_PASSWORD))
+    last = {step.urn: step for step in passwords if step.op not in {"delete-replaced", "create-replacement"}}
+    for step in last.values():
+        if step.op == "delete":
             continue
         # Without a change the outputs are in the old state only, and Azure chooses the end where the program has none.
         parts = [step.new.get("inputs"), step.new.get("outputs")]
-        parts += [step.old.get("outputs")] if step.op in {"same", "update"} else []
+        parts += [step.old.get("outputs")] if step.op in {"same", "update", "refresh"} else []
         if ends := next((part["endDate"] for part in parts if part and part.get("endDate")), None):
             yield Credential(step.urn.split("::", 3)[3], str(redacted(ends)))
 
