@@ -127,9 +127,9 @@ class Cost:
 
     @property
     def total(self) -> float | None:
-        """The change of a month's cost, of what has a price; None where nothing has."""
-        costs = [cost for item in self.monthly if (cost := self.of(item)) is not None]
-        return sum(costs) if costs else None
+        """The change of a month's cost; None where a price is unknown."""
+        costs = [self.of(item) for item in self.monthly]
+        return None if None in costs else sum(filter(None, costs))
 
     @property
     def unknown(self) -> list[Item]:
