@@ -137,12 +137,15 @@ def _destroy(stack: Stack) -> None:
 
 def estimate(location: str) -> str:
     """What a run costs, in words."""
-    known = prices.load()
-    hour = known.hour(location, INSTANCE) or 0
-    return (
-        f"about {_HOURS * _INSTANCES * hour:.2f} {known.currency} for {_INSTANCES} {INSTANCE} during {_HOURS} h"
-        f" (list price of {known.dated}), and less than 1 {known.currency} for a Basic registry, storage and a vault"
+    table = prices.load()
+    price = table.regions.get(location, {}).get(INSTANCE)
+    hours = f"{_INSTANCES} {INSTANCE} during {_HOURS} h"
+    instance = (
+        f"about {_HOURS * _INSTANCES * price.price:.2f} {table.currency} for {hours} (list price of {price.dated})"
+        if price
+        else f"the price of {hours} (no list price of {location} is recorded)"
     )
+    return f"{instance}, and less than 1 {table.currency} for a Basic registry, storage and a vault"
 
 
 def agreed(subscription: str, location: str, *, yes: bool) -> bool:
