@@ -139,12 +139,12 @@ def begin(folder: Path, environment: dict[str, str], *words: str) -> subprocess.
     )
 
 
-def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+def until(true: Callable[[], object], what: str, seconds: float = PATIENCE, pause: float = 0.5) -> None:
     """Wait for a condition; fail with what was waited for."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.5)
+        time.sleep(pause)
 
 
 @contextmanager
