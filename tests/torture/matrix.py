@@ -144,8 +144,8 @@ def undisturbed(folder: Path) -> tuple[list[str], End]:
 
 
 def points(writes: list[str]) -> list[Point]:
-    """All points of the matrix."""
-    return [Point(*each) for each in itertools.product(VICTIMS, writes, MOMENTS)]
+    """All points of the matrix; each fifth of them is a share with every victim."""
+    return [Point(victim, write, when) for write, when, victim in itertools.product(writes, MOMENTS, VICTIMS)]
 
 
 def tried(point: Point, folder: Path, expected: End) -> None:
