@@ -64,7 +64,11 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = self._connected()
+                try:
+                    server = self._connected()
+                except OSError:
+                    client.close()  # as a server that has stopped
+                    continue
                 self._open += [client, server]
                 for source, target in ((client, server), (server, client)):
                     threading.Thread(target=_pass_on, args=(source, target), daemon=True).start()

@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,12 +110,8 @@ class Stand:
 
     def end(self) -> End:
         """What stands now."""
-        folder, counts, end = str(self.azure.folder.parent), Counter[str](), {}
-        for name, body in [*_documents(self.azure.folder), *_resources(self.project.state())]:
-            steady = _steady(name)
-            counts[steady] += 1
-            end[f"{steady} {counts[steady]}"] = _steady(json.dumps(_lasting(body), sort_keys=True).replace(folder, ""))
-        return end
+        documents = [*_documents(self.azure.folder), *_resources(self.project.state())]
+        return named(documents, str(self.azure.folder.parent))
 
     @property
     def _secret(self) -> str:
@@ -232,6 +228,16 @@ def _calm(made: Stand) -> None:
     _good(made.project.up())
     if writes := made.writes():
         raise PointError(f"a second up writes: {writes}")
+
+
+def named(documents: Iterable[tuple[str, Any]], folder: str) -> End:
+    """What stands, by name and number."""
+    counts, end = Counter[str](), {}
+    for name, body in documents:
+        steady = _steady(name)
+        counts[steady] += 1
+        end[f"{steady} {counts[steady]}"] = _steady(json.dumps(_lasting(body), sort_keys=True).replace(folder, ""))
+    return end
 
 
 def differences(end: End, expected: End) -> list[str]:
