@@ -6,12 +6,9 @@ recovery does.
 
 import itertools
 import json
-import os
 import re
-import signal
 import sqlite3
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -20,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.modes import configure, served
-from tests.project import PATIENCE, LocalAzure, Project, Run, until
+from tests.project import PATIENCE, LocalAzure, Project, Run, kill, until
 from tests.relay import Relay
 
 VICTIMS = ("engine", "plugin", "provider", "azure")
@@ -93,21 +90,6 @@ class Stand:
         held: dict[str, str] = self.azure.cloud.ask("GET", "/_local/faults", token=self._secret).json().get("held", {})
         return held
 
-    def delivery(self, *words: str) -> Run:
-        """Run `azureml-scoring`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "azureml_scoring", *words],
-            cwd=self.project.folder,
-            env=self.project.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return Run(done.returncode, done.stdout)
-
     def end(self) -> End:
         """What stands now."""
         documents = [*_documents(self.azure.folder), *_resources(self.project.state())]
@@ -150,7 +132,7 @@ def tried(point: Point, folder: Path, expected: End) -> None:
         log = folder / "log.txt"
         interrupted = interrupt(made, point)
         log.write_text(interrupted.text)
-        for run in (made.delivery("recover", "--yes"), made.project.up()):
+        for run in (made.project.delivery("recover", "--yes"), made.project.up()):
             with log.open("a") as file:
                 file.write(f"\n==== {run.code}\n{run.text}")
             _good(run)
@@ -181,26 +163,14 @@ def interrupt(made: Stand, point: Point) -> Run:
     return Run(running.returncode, text)
 
 
-def _kill(made: Stand, victim: str, running: "subprocess.Popen[str]", relays: list[Relay]) -> None:
+def _kill(made: Stand, victim: str, running: subprocess.Popen[str], relays: list[Relay]) -> None:
     if victim == "azure":
         made.azure.kill()
     elif victim == "provider":
         for relay in relays:
             relay.cut()
     else:
-        for pid, command in processes(running.pid):
-            if victim == "engine" or _PLUGIN in command:
-                os.kill(pid, signal.SIGKILL)
-
-
-def processes(session: int) -> Iterator[tuple[int, str]]:
-    """The processes of a session: the engine and all that it started, with their command lines."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                yield int(folder.name), (folder / "cmdline").read_text().replace("\0", " ")
-        except OSError:
-            continue
+        kill(running, _PLUGIN if victim == "plugin" else "")
 
 
 @contextmanager
