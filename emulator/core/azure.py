@@ -206,7 +206,7 @@ class Azure:
         #: SUBSCRIPTION/NAMESPACE in lower case.
         self.unregistered: frozenset[str] = frozenset(self.store.fact("unregistered") or ())
         self.counts: Counter[str] = Counter()
-        #: The last write that the fault `hold` held, and the thread that makes it.
+        #: The write that the fault `hold` holds, and the thread that makes it.
         self.held: dict[str, str] = {}
         self._types: dict[str, ResourceType] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -297,11 +297,15 @@ class Azure:
         self._hold({"write": write, "when": "after"})
 
     def _hold(self, moment: dict[str, str]) -> None:
-        while (fault := self.faults.get("hold") or {}).items() >= moment.items():
-            if fault.get("drop"):
-                raise AzureError(503, "ServiceUnavailable", f"The write {moment['write']} is dropped.")
+        is_dropped = False
+        while not is_dropped and (fault := self.faults.get("hold") or {}).items() >= moment.items():
             self.held = {**moment, "thread": threading.current_thread().name}
             time.sleep(_GLANCE)
+            is_dropped = bool(fault.get("drop"))
+        if self.held.items() >= moment.items():
+            self.held = {}
+        if is_dropped:
+            raise AzureError(503, "ServiceUnavailable", f"The write {moment['write']} is dropped.")
 
     def request(self, request: Request) -> Response:
         """Answer one ARM request; refusals are raised as `AzureError`."""

@@ -156,6 +156,7 @@ def interrupt(made: Stand, point: Point) -> Run:
         if point.victim != "azure":
             is_dropped = point.when == "before" and (point.victim == "engine" or dead)
             made.fault({"write": point.write, "when": point.when, "drop": True} if is_dropped else None)
+            until(lambda: not made.held(), f"the end of the write of {point}", pause=0.1)
         text, _ = running.communicate(timeout=PATIENCE)
     if point.victim == "azure":
         made.azure.start()
