@@ -69,7 +69,7 @@ def preview(state_: dict[str, Any], **inputs: Any) -> dict[str, Any]:  # noqa: A
     for each in state_["deployment"].pop("pending_operations"):
         new = {**each["resource"], "inputs": {**each["resource"]["inputs"], **inputs}, "outputs": {"id": "unknown"}}
         steps.append({"op": "create", "urn": new["urn"], "newState": new})
-    return {"steps": [{"op": "same", "urn": state_["deployment"]["resources"][0]["urn"]}, *steps]}
+    return {"steps": [{"op": "delete", "urn": state_["deployment"]["resources"][0]["urn"]}, *steps]}
 
 
 def urns(state_: dict[str, Any]) -> list[str]:

@@ -177,8 +177,8 @@ def dead_provider(bench: Bench) -> None:
 def test_what_a_dead_provider_made_is_adopted_although_no_operation_is_pending(bench: Bench) -> None:
     dead_provider(bench)
     assert bench.recover()
-    assert bench.lines[0] == (
-        "Stack dev: 0 pending operations, 1 resources that the state does not have, perhaps locked."
+    assert (
+        bench.lines[0] == "Stack dev: 0 pending operations, resources that the state does not have: 1, perhaps locked."
     )
     assert f"  adopt    scoring-registry (Registry): Azure has it, as {ACR}" in bench.lines
     resources = bench.state["deployment"]["resources"]

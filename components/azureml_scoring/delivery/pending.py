@@ -183,7 +183,7 @@ def unrecorded(state: Mapping[str, Any], preview: Mapping[str, Any]) -> list[Ope
     created = (
         {name: value for name, value in step["newState"].items() if name != "outputs"}
         for step in preview.get("steps") or []
-        if step["op"] != "delete" and step["urn"] not in pending and _current(state, step["urn"]) is None
+        if step.get("newState") and step["urn"] not in pending and _current(state, step["urn"]) is None
     )
     # Of a provider that was never configured nothing exists.
     return [

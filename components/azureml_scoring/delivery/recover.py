@@ -103,7 +103,7 @@ class RecoveryPlan:
             return
         locked = "perhaps locked" if self.locks is None else "locked" if self.locks else "not locked"
         unrecorded = len(self.steps) - self.pending
-        more = f", {unrecorded} resources that the state does not have" if unrecorded else ""
+        more = f", resources that the state does not have: {unrecorded}" if unrecorded else ""
         yield f"Stack {self.stack}: {self.pending} pending operations{more}, {locked}."
         yield f"  save     the state, to {self.copy}"
         if self.locks is None:
