@@ -1,7 +1,4 @@
-"""`make torture`: the kill matrix on the local Azure, and a table of its figures.
-
-python -m tests.torture [--victim engine] [--only REGEX] [--share 1/4] [--workers 2] [--keep FOLDER]
-"""
+"""`make torture`: the kill matrix on the local Azure, and a table of its figures."""
 
 import argparse
 import re
@@ -22,15 +19,20 @@ class Outcome:
     """What came of one point: an empty reason where it recovered."""
 
     point: Point
-    reason: str
+    folder: Path
     seconds: float
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """One line."""
+        result = f"failed in {self.folder}: {self.reason}" if self.reason else "recovered"
+        return f"{self.point} ({self.seconds:.0f} s): {result}"
 
 
 def main() -> int:
     """Try the points, print each outcome and the table."""
     words = _parser().parse_args()
-    folder = words.keep or Path(tempfile.mkdtemp(prefix="torture-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="torture-"))
     writes, expected = undisturbed(folder / "undisturbed")
     every = points(writes)
     chosen = [each for each in every if each.victim in (words.victim or VICTIMS) and re.search(words.only, str(each))][
@@ -42,9 +44,13 @@ def main() -> int:
         jobs = [pool.submit(_outcome, each, folder / f"{n}", expected) for n, each in enumerate(chosen)]
         for job in as_completed(jobs):
             outcomes.append(job.result())
-            print(_line(outcomes[-1]), flush=True)
+            print(outcomes[-1], flush=True)
     print("\n".join(table(every, outcomes)))
-    return int(any(each.reason for each in outcomes))
+    if any(each.reason for each in outcomes):
+        print(f"The folders of the points that failed: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th of the chosen points")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="points that are tried side by side")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the folders of the points that failed here")
     return parser
 
 
@@ -64,13 +69,9 @@ def _outcome(point: Point, folder: Path, expected: End) -> Outcome:
     try:
         tried(point, folder, expected)
     except Exception as error:  # noqa: BLE001 - a point that cannot be tried has failed
-        return Outcome(point, f"{type(error).__name__}: {error}", time.monotonic() - begun)
+        return Outcome(point, folder, time.monotonic() - begun, f"{type(error).__name__}: {error}")
     shutil.rmtree(folder)
-    return Outcome(point, "", time.monotonic() - begun)
-
-
-def _line(outcome: Outcome) -> str:
-    return f"{'failed' if outcome.reason else 'recovered'} {outcome.point} ({outcome.seconds:.0f} s) {outcome.reason}"
+    return Outcome(point, folder, time.monotonic() - begun)
 
 
 def table(every: list[Point], outcomes: list[Outcome]) -> Iterator[str]:
