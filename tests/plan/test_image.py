@@ -9,7 +9,13 @@ from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.image import ImageSettings
 
-DOCKERFILE = "FROM python:3.12-slim-bookworm\nCOPY {name} .\nRUN {install} {name}\nUSER 1\nCMD azmlinfsrv --entry_script score.py\n"
+DOCKERFILE = """\
+FROM python:3.12-slim-bookworm
+COPY {name} .
+RUN {install} {name}
+USER 1
+CMD azmlinfsrv --entry_script score.py
+"""
 SERVER = "azureml-inference-server-http==1.4.1"
 
 
