@@ -4,13 +4,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -197,13 +195,13 @@ func expand(one word) (any, error) {
 // -- build contexts ------------------------------------------------------------------------------------------------
 
 type folder struct {
-	Path       string
-	Dockerfile string
+	Path   string
+	Ignore string
 }
 
-// list names the files and links that a client sends to BuildKit for a build context.
+// list names the files and links that a client sends to BuildKit for a build context with an ignore file.
 func list(from folder) (any, error) {
-	patterns, err := ignored(from)
+	patterns, err := ignorefile.ReadAll(strings.NewReader(from.Ignore))
 	if err != nil {
 		return nil, err
 	}
@@ -216,16 +214,6 @@ func list(from folder) (any, error) {
 			return err
 		})
 	return names, err
-}
-
-func ignored(from folder) ([]string, error) {
-	for _, name := range []string{from.Dockerfile + ".dockerignore", ".dockerignore"} {
-		text, err := os.ReadFile(filepath.Join(from.Path, name))
-		if err == nil {
-			return ignorefile.ReadAll(bytes.NewReader(text))
-		}
-	}
-	return nil, nil
 }
 
 // -- image names ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from azureml_scoring.plan.requirements.shell_words import SPACE, Lexer
+from azureml_scoring.plan.requirements.shell_words import Lexer
+from azureml_scoring.plan.white_space import SPACE
 
 _BLANKS: Final = "[\t\v\f\r ]+"
 """What parts words; a no-break space, for instance, does not."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-SPACE: Final = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-"""White space of Unicode (the property White_Space), which Go's unicode.IsSpace tests; str.isspace has more."""
+from azureml_scoring.plan.white_space import SPACE
+
 _SPECIAL: Final = "@*#?-$!"
 """Parameters of a shell, which have one character."""
 
