@@ -6,7 +6,7 @@ https://learn.microsoft.com/azure/azure-resource-manager/management/resource-nam
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final, Literal
@@ -14,6 +14,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+
+from azureml_scoring.settings import image_names
 
 WHOLE: Final = 100
 """Percent that the shares of an endpoint's deployments make together."""
@@ -36,13 +38,17 @@ class Rule:
     example: str
     length: tuple[int, int] = (1, 512)
     """Fewest and most characters."""
+    meant: Callable[[str], str] | None = None
+    """Guesses what a text that is wrong was meant to be."""
 
     def problem(self, text: str) -> str | None:
         """Say what is wrong with a text; None when it is right."""
         least, most = self.length
         if least <= len(text) <= most and re.fullmatch(self.pattern, text):
             return None
-        return f"{self.what} takes {self.words}; for instance {self.example}"
+        meant = self.meant(text) if self.meant else ""
+        remedy = f"write {meant}" if re.fullmatch(self.pattern, meant) else f"for instance {self.example}"
+        return f"{self.what} takes {self.words}; {remedy}"
 
 
 def _any_case(text: str) -> str:
@@ -62,10 +68,6 @@ def _id(kinds: str, name: str = "[^/]+") -> str:
 _UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _ML: Final = "Microsoft.MachineLearningServices"
 _GROUP: Final = r"[\w().-]{0,89}[\w()-]"
-_PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
-_HOST: Final = r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
-_IMAGE_HOST: Final = rf"(?=[^/]*[.:]|localhost/){_HOST}"
-"""As docker has it: without a dot or a port, the first word is a folder of Docker Hub."""
 _WORD: Final = "[a-zA-Z0-9][a-zA-Z0-9_-]*"
 _LABEL: Final = "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]"
 
@@ -120,7 +122,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "repository": Rule(
         "a repository",
-        f"{_PART}(/{_PART})*",
+        f"{image_names.PART}(/{image_names.PART})*",
         "small letters and digits, parted by . _ - or /, without a tag",
         "scoring/sklearn",
         (1, 255),
@@ -141,15 +143,20 @@ RULES: Mapping[str, Rule] = {
     "digest": Rule("a digest", "sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits", "sha256:3f0c…", (71, 71)),
     "imageReference": Rule(
         "an image reference",
-        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?",
-        "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port",
+        f"{image_names.NAME}{image_names.TAG}({image_names.DIGEST})?",
+        "host/repository:tag, host/repository@sha256:… or both; repositories in small letters, Docker Hub's with "
+        "docker.io/",
         "mcr.microsoft.com/azureml/curated/sklearn:12",
+        (1, image_names.LONGEST),
+        image_names.full,
     ),
     "pinnedImage": Rule(
         "an image to promote",
-        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*@sha256:[0-9a-f]{{64}}",
+        f"{image_names.NAME}{image_names.DIGEST}",
         "host/repository@sha256:…, because tags move; `docker buildx imagetools inspect IMAGE` tells the digest",
         "scoringdev.azurecr.io/scoring/sklearn@sha256:3f0c…",
+        (1, image_names.LONGEST),
+        image_names.full,
     ),
     "vaultSecret": Rule(
         "a vault secret's id",
@@ -166,7 +173,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "registryAddress": Rule(
         "a registry's address",
-        _HOST,
+        image_names.HOST,
         "a host name, with a port where it has one, without https:// and path",
         "ghcr.io",
         (1, 255),
@@ -279,9 +286,11 @@ RULES: Mapping[str, Rule] = {
     ),
     "baseImage": Rule(
         "a base image",
-        f"{_HOST}/{_PART}(/{_PART})*(:[\\w][\\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?|{_PART}(:[\\w][\\w.-]{{0,127}})?",
+        f"({image_names.HOST}/)?{image_names.PART}(/{image_names.PART})*{image_names.TAG}({image_names.DIGEST})?",
         "host/repository:tag or host/repository@sha256:…",
         "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1",
+        (1, image_names.LONGEST),
+        image_names.full,
     ),
     "python": Rule("a Python version", r"3\.\d{1,2}(\.\d{1,2})?", "its numbers, in quotes", '"3.11"', (3, 7)),
     "line": Rule(

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	_ "crypto/sha256" // digests are checked by what is linked
 	"encoding/json"
 	"errors"
 	"io/fs"

@@ -239,10 +239,13 @@ def lines(text: str) -> Iterator[str]:
     whole = ""
     for line in text.splitlines():
         comment = re.match(r"\s*#", line) is not None
+        # pip joins without a blank; one more beside others keeps the text, and so the version of an environment.
+        blank = " " if comment or (whole and (whole[-1:].isspace() or line[:1].isspace())) else ""
+        whole += blank + line
         if line.endswith("\\") and not comment:
-            whole += line.strip("\\")
+            whole = whole.rstrip("\\")
             continue
-        if plain := _uncommented(whole + (f" {line}" if comment else line)):
+        if plain := _uncommented(whole):
             yield plain
         whole = ""
     if plain := _uncommented(whole):
