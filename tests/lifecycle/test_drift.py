@@ -45,7 +45,6 @@ OTHERS: dict[str, Any] = {
     "AutoscaleSetting.profiles.0.rules.0.scaleAction.direction": "Decrease",
     "AutoscaleSetting.profiles.0.rules.0.scaleAction.type": "ExactCount",
     "AutoscaleSetting.profiles.0.rules.0.scaleAction.value": "2",
-    "Component.applicationType": "other",
     "Component.ingestionMode": "ApplicationInsights",
     "Component.kind": "ios",
     "DiagnosticSetting.logs.0.category": "AmlOnlineEndpointEventLog",
@@ -87,6 +86,8 @@ UNCHANGEABLE = {
     *("Vault.properties.sku.family", "Vault.properties.tenantId"),
     # https://learn.microsoft.com/azure/storage/common/storage-account-upgrade: up to StorageV2, and never back.
     "StorageAccount.kind",
+    # Marked `create, read` in the API's specification; azure-native replaces the component.
+    "Component.applicationType",
     # https://learn.microsoft.com/azure/container-registry/zone-redundancy
     "Registry.zoneRedundancy",
     # https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/workspaces
