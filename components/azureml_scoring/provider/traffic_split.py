@@ -7,7 +7,7 @@ ARM's PATCH on an endpoint only takes tags, identity and sku, so a split is chan
 reads it as 0 % for everyone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,18 +75,21 @@ def nonzero(shares: Mapping[str, int]) -> dict[str, int]:
     return {name: share for name, share in shares.items() if share}
 
 
-def steps(old: Mapping[str, int], new: Mapping[str, int], step_percents: Sequence[int]) -> list[dict[str, int]]:
-    """Plan the shift from one traffic to another: each percent says how much of it is done at that step.
+def steps(old: Mapping[str, int], new: Mapping[str, int], percents: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Plan the shift from one traffic to another: the traffic at each percent of the shift that is done.
 
     The last step is always the new traffic itself; steps that would change nothing are left out. From an endpoint
     without traffic there is nothing to shift, so the new traffic comes at once. Every step sums to 100.
     """
-    planned = [dict(new)]
-    if sum(old.values()) == WHOLE == sum(new.values()):
-        percents = sorted({percent for percent in step_percents if 0 < percent < WHOLE})
-        planned = [*(_partly(old, new, percent) for percent in percents), *planned]
-    previous = [nonzero(old), *map(nonzero, planned)]
-    return [traffic for traffic, before in zip(planned, previous, strict=False) if nonzero(traffic) != before]
+    shifts = sum(old.values()) == WHOLE == sum(new.values())
+    planned = {percent: _partly(old, new, percent) for percent in sorted({*percents}) if shifts}
+    planned[WHOLE] = dict(new)
+    previous = [nonzero(old), *map(nonzero, planned.values())]
+    return {
+        percent: traffic
+        for (percent, traffic), before in zip(planned.items(), previous, strict=False)
+        if nonzero(traffic) != before
+    }
 
 
 def _partly(old: Mapping[str, int], new: Mapping[str, int], percent: int) -> dict[str, int]:

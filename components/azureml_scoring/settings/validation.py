@@ -8,6 +8,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas#azure-ma
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 from azureml_scoring.settings.at import At
@@ -267,6 +268,7 @@ def _endpoint(settings: At) -> Iterator[str]:
     elif total != WHOLE:
         yield endpoint.traffic.refused("Azure takes 100; correct the shares", f"{total} percent together")
     yield from _mirror(endpoint.mirror, traffic)
+    yield from _shift(endpoint)
 
 
 def _mirror(mirror: At, traffic: Mapping[str, int]) -> Iterator[str]:
@@ -279,6 +281,22 @@ def _mirror(mirror: At, traffic: Mapping[str, int]) -> Iterator[str]:
             yield share.refused(
                 f"it has {traffic[name]} percent of the live traffic; a mirror takes a deployment that has none"
             )
+
+
+def _shift(endpoint: At) -> Iterator[str]:
+    """Check the steps of a shift, and that each lasts where it is measured."""
+    steps = endpoint.traffic_steps
+    percents = [step.percent for step in steps()]
+    for number, (before, percent) in enumerate(pairwise(percents), start=1):
+        if percent <= before:
+            yield steps[number].refused(f"the step before it is at {before} percent; write rising percents", percent)
+    lasting = {step.percent for step in steps() if step.minutes}
+    is_measured = endpoint.bake_seconds() or (lasting == {*percents, WHOLE} and not endpoint.mirror_first())
+    if endpoint.limits and not is_measured:
+        yield endpoint.limits.refused(
+            "a step that does not last is not measured; write endpoint.bakeSeconds, or minutes at each step, 100"
+            " percent included"
+        )
 
 
 def _models(settings: At) -> Iterator[str]:
