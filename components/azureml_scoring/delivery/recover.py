@@ -20,7 +20,7 @@ from typing import Any, Final
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpResponse
 
-from azureml_scoring.delivery.engine import EngineError, Lock, Log, PulumiStack
+from azureml_scoring.delivery.engine import EngineError, Lock, LockedError, Log, PulumiStack
 from azureml_scoring.delivery.pending import (
     Decisions,
     Query,
@@ -220,7 +220,7 @@ def _recover(
 ) -> bool:
     state, locks = stack.export(), stack.locks()
     if running := [lock for lock in locks or () if lock.is_alive]:
-        raise RecoverError(f"stack {stack.name}: process {running[0].process} still updates it; wait for it, or end it")
+        raise LockedError(f"stack {stack.name}: process {running[0].process} still updates it; wait for it, or end it")
     steps, queries = _resolved(state, azure, decisions)
     copy = copies / f"{stack.name.replace('/', '-')}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.json"
     plan = RecoveryPlan(stack.name, tuple(steps), locks, copy, tuple(unrefreshed(state)))

@@ -21,7 +21,7 @@ from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import last
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.registry_client import is_local
-from azureml_scoring.provider.traffic_split import TrafficSplit, nonzero, put_traffic, steps
+from azureml_scoring.provider.traffic_split import TrafficSplit, bake_line, nonzero, put_traffic, step_line, steps
 from azureml_scoring.provider.values import Properties
 from azureml_scoring.settings.arguments import EndpointTrafficArgs
 from azureml_scoring.settings.rules import WHOLE
@@ -99,10 +99,11 @@ def shift(context: Context, inputs: EndpointTrafficArgs, confirmed: TrafficSplit
         smoke_test.run(receivers)
         planned = plan(before, wanted, inputs)
         for number, (split, seconds) in enumerate(planned, start=1):
-            context.log(f"endpoint {name}: step {number} of {len(planned)}, {split}")
+            context.log(step_line(name, number, len(planned), split))
             changed, start = True, datetime.now(UTC)
             put_traffic(arm, endpoint_id, split)
             if seconds and nonzero(before.traffic):
+                context.log(bake_line(name, seconds))
                 arm.sleep(seconds)
             smoke_test.run(receivers)
             _check_limits(context, inputs, [each for each in receivers if grows(each, before, split)], start)

@@ -7,6 +7,7 @@ ARM's PATCH on an endpoint only takes tags, identity and sku, so a split is chan
 reads it as 0 % for everyone.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +69,28 @@ class TrafficSplit:
         return TrafficSplit(
             rounded({name: share * WHOLE / total for name, share in nonzero(rest.traffic).items()}), rest.mirror
         )
+
+
+def step_line(endpoint: str, number: int, count: int, split: TrafficSplit) -> str:
+    """Say which step of a shift begins."""
+    return f"endpoint {endpoint}: step {number} of {count}, {split}"
+
+
+def read_step(line: str) -> dict[str, int] | None:
+    """Read the live traffic off a line that ends with `step_line`; None for another line."""
+    match = re.search(r"endpoint \S+: step \d+ of \d+, (.+)", line)
+    return match and {name: int(share) for name, share in re.findall(r"(?<!mirror )\b([\w-]+) (\d+) %", match[1])}
+
+
+def bake_line(endpoint: str, seconds: float) -> str:
+    """Say how long a step lasts."""
+    return f"endpoint {endpoint}: this step lasts {seconds:g} s"
+
+
+def read_bake(line: str) -> float | None:
+    """Read the seconds off a line that ends with `bake_line`; None for another line."""
+    match = re.search(r"endpoint \S+: this step lasts (\S+) s$", line)
+    return match and float(match[1])
 
 
 def nonzero(shares: Mapping[str, int]) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """Settings of the endpoint: its kind, who may call it, and how traffic is split and shifted."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
@@ -73,11 +72,6 @@ def _step(written: object) -> object:
     return {"percent": written} if isinstance(written, int | float) else written
 
 
-def spelled(steps: Sequence[TrafficStep]) -> list[Any]:
-    """Spell steps as a stack file does: a percent alone where nothing else is said."""
-    return [step.percent if step.minutes is None else step.wire() for step in steps]
-
-
 TrafficSteps = list[Annotated[TrafficStep, BeforeValidator(_step, json_schema_input_type=TrafficStep | rules.Step)]]
 
 
@@ -123,7 +117,7 @@ class EndpointSettings(Section):
         Only("managed", _MIRROR),
     ] = {}
     """Percent of the requests copied to one deployment without live traffic, 50 at most."""
-    traffic_steps: Annotated[TrafficSteps, Arm(TRAFFIC, argument="steps", encode=spelled, encoded=TrafficSteps)] = []
+    traffic_steps: Annotated[TrafficSteps, Arm(TRAFFIC, argument="steps", encode=list, encoded=TrafficSteps)] = []
     """Steps at which a shift of traffic pauses to be checked, rising: percents such as `[10, 50]`, or
     `[{percent: 10, minutes: 15}, 50]`. The last step, 100 percent, needs no entry."""
     bake_seconds: Annotated[float, Field(ge=0, le=3600), Arm(TRAFFIC, argument="bakeSeconds")] = 0
