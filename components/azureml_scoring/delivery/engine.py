@@ -49,6 +49,10 @@ class _Workspace(automation.LocalWorkspace):
     def select_stack(self, stack_name: str) -> None:
         """Leave the user's selection as it is: each command names its stack."""
 
+    def stack_outputs(self, stack_name: str) -> automation.OutputMap:  # noqa: ARG002 - as the base has it
+        """Read none: an update asks for them at its end, by two runs of the CLI, and nobody here wants them."""
+        return {}
+
 
 @cache
 def _workspace(project: Path) -> _Workspace:

@@ -138,9 +138,7 @@ class Rollout:
         return self._report([name], lambda: self._rollback(self.load(name), self.rows[0], dry_run=dry_run))
 
     def _rollback(self, file: StackFile, row: Row, *, dry_run: bool) -> None:
-        if not dry_run:
-            self._recover(file.name)
-        observed = self._observe(file.name)
+        observed = self._observe(file.name) if dry_run else self._recover(file.name)
         step = rollback_step(observed)
         image = observed.images[step.deployment]
         row.version, row.deployment = short_digest(image), step.deployment
@@ -196,7 +194,8 @@ class Rollout:
 
     def _roll_stack(self, request: Request, file: StackFile, row: Row, version: str) -> str:
         """Take one stack to a version (empty: the one that it builds); return the image that it serves."""
-        observed, digest, step = self._next(file, version)
+        observed = self._observe(file.name)
+        digest, step = self._next(file, version, observed)
         row.deployment, row.version = step.deployment, short_digest(version or (observed.image if digest else ""))
         if request.dry_run:
             return self._describe(file, row, step, observed, version)
@@ -232,8 +231,8 @@ class Rollout:
                     raise
 
     def _advance_unlocked(self, file: StackFile, row: Row, version: str) -> tuple[ObservedState, str, Step]:
-        self._recover(file.name)
-        observed, digest, step = self._next(file, version)
+        observed = self._recover(file.name)
+        digest, step = self._next(file, version, observed)
         row.deployment = step.deployment
         if step.action is Action.DONE:
             return observed, digest, step
@@ -245,11 +244,10 @@ class Rollout:
             raise RolloutError(f"{error}{self._restore(file, step)}") from None
         return observed, digest, step
 
-    def _next(self, file: StackFile, version: str) -> tuple[ObservedState, str, Step]:
-        """Return the stack's state, the wanted digest (empty: to be built), and the next step."""
-        observed = self._observe(file.name)
+    def _next(self, file: StackFile, version: str, observed: ObservedState) -> tuple[str, Step]:
+        """Return the wanted digest (empty: to be built), and the next step."""
         digest = digest_of(version) or file.built_digest(observed)
-        return observed, digest, next_step(observed, file.deployments, digest)
+        return digest, next_step(observed, file.deployments, digest)
 
     def _execute(  # noqa: PLR0913 - a step, and what it is about
         self, file: StackFile, observed: ObservedState, step: Step, digest: str, version: str, *, compare: bool = True
@@ -400,19 +398,20 @@ class Rollout:
         self._say(EventKind.PLANNED, file.name, f"{text}{approval}")
         return version or (image if step.action in {Action.SHIFT, Action.DONE} else _UNBUILT)
 
-    def _recover(self, name: str) -> None:
+    def _recover(self, name: str) -> ObservedState:
         """After a run that was killed: wait until it has ended, then make state and Azure agree again."""
         stack = self._stack(name)
         self._wait(stack)
-        locks = stack.locks()
-        if not locks and not (stack.export().get("deployment") or {}).get("pending_operations"):
-            return
+        locks, state = stack.locks(), stack.export()
+        if not locks and not (state.get("deployment") or {}).get("pending_operations"):
+            return read_state(state)
         if locks is None or not _are_ours(locks):
             unknown = "a run that was killed or is still at work: make sure that it has ended"
             holder = next((str(lock) for lock in locks or () if not lock.is_local), unknown)
             raise LockedError(f"held by {holder}, then run `azureml-scoring recover {name}`")
         if not recover(stack, lambda plan: _are_ours(plan.locks or ())):
             raise RolloutError(f"a killed run left operations undecided; run `azureml-scoring recover {name}`")
+        return self._observe(name)
 
     def _wait(self, stack: PulumiStack) -> None:
         """Wait until no run of this machine updates a stack."""
