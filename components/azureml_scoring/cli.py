@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -90,6 +91,9 @@ def _is_interactive() -> bool:
 _FILE: Final = click.Path(path_type=Path)
 _OUTPUT: Final = click.File("w", encoding="utf-8")
 _SCHEMA: Final = "schema/pulumi-stack.schema.json"
+_JSON_LINES: Final = click.option(
+    "--json", "as_json", is_flag=True, help="Write one JSON object a line: an event each."
+)
 _DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
 
 
@@ -219,7 +223,8 @@ def pin_versions(stacks: tuple[str, ...], *, following: bool) -> int:
 
     A checkout that is older than the last rollout needs it before `pulumi preview` or `pulumi up`.
     """
-    return _rollout().pin(stacks, following=following)
+    with _rollout() as rollout:
+        return rollout.pin(stacks, following=following)
 
 
 @cli.command(
@@ -234,32 +239,50 @@ def pin_versions(stacks: tuple[str, ...], *, following: bool) -> int:
 @click.option("--from", "source", default="", metavar="STACK", shell_complete=_stacks, help="Take its version.")
 @click.option("--approve", multiple=True, metavar="STACK", shell_complete=_stacks, help="Approve this stack.")
 @_DRY_RUN
-def roll_out(stacks: tuple[str, ...], source: str, approve: tuple[str, ...], *, dry_run: bool) -> int:
+@_JSON_LINES
+def roll_out(stacks: tuple[str, ...], source: str, approve: tuple[str, ...], *, dry_run: bool, as_json: bool) -> int:
     """Take one version through stacks, in this order.
 
     Each stack gets it beside the version that serves. The first stack builds the image, unless --from names a stack
     whose version is taken. Traffic moves only after the new version has answered the requests of `rollout.checks`. A
     run that was interrupted can be repeated.
     """
-    return _rollout().roll(stacks, source=source, approved=approve, dry_run=dry_run)
+    with _rollout(as_json=as_json) as rollout:
+        return rollout.roll(stacks, source=source, approved=approve, dry_run=dry_run)
 
 
 @cli.command("rollback", epilog=_examples("azureml-scoring rollback prod", "azureml-scoring rollback --dry-run prod"))
 @click.argument("stack", metavar="STACK", shell_complete=_stacks)
 @_DRY_RUN
-def roll_back(stack: str, *, dry_run: bool) -> int:
+@_JSON_LINES
+def roll_back(stack: str, *, dry_run: bool, as_json: bool) -> int:
     """Go back to the version that served before.
 
     It also ends a shift of traffic that was interrupted.
     """
-    return _rollout().rollback(stack, dry_run=dry_run)
+    with _rollout(as_json=as_json) as rollout:
+        return rollout.rollback(stack, dry_run=dry_run)
 
 
-def _rollout() -> "Rollout":
+@contextmanager
+def _rollout(*, as_json: bool = False) -> Iterator["Rollout"]:
+    """Show what a rollout does: lines and a table, or one JSON object a line; and the summary on the job's page."""
     project = _project()
     from azureml_scoring.delivery.rollout import Rollout
+    from azureml_scoring.delivery.rollout_events import Event
+    from azureml_scoring.delivery.rollout_summary import show, write_summary
 
-    return Rollout(project, click.echo, click.confirm if _is_interactive() else None)
+    def tell(event: Event) -> None:
+        if line := event.json if as_json else event.text:
+            click.echo(line)
+
+    rollout = Rollout(project, tell, click.confirm if _is_interactive() and not as_json else None)
+    yield rollout
+    for line in [] if as_json else ["", *show(rollout.rows)]:
+        click.echo(line)
+    if line := write_summary(rollout.rows):
+        # Standard output holds JSON alone; the agent reads commands off standard error as well.
+        click.echo(line, err=as_json)
 
 
 @cli.command(

@@ -167,17 +167,17 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "steps downwards": (
         "endpoint/trafficSteps",
         [50, 10],
-        "endpoint.trafficSteps = […]: each step sends more than the one",
+        "endpoint.trafficSteps.1 = 10: the step before it is at 50 percent",
     ),
     "a step twice": (
         "endpoint/trafficSteps",
         [10, 10],
-        "endpoint.trafficSteps = […]: each step sends more than the one",
+        "endpoint.trafficSteps.1 = 10: the step before it is at 10 percent",
     ),
     "limits of nothing": (
         "endpoint/limits",
         {"errorPercent": 5},
-        "endpoint.bakeSeconds = 0: endpoint.limits are measured while a step lasts",
+        "endpoint.limits = {…}: a step that does not last is not measured; write endpoint.bakeSeconds",
     ),
     # numbers
     "an answer where a number is asked": (
@@ -188,7 +188,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "an answer in a list of numbers": (
         "endpoint/trafficSteps",
         [True],
-        "endpoint.trafficSteps.0 = true: write a number",
+        "endpoint.trafficSteps.0.percent = true: write a number",
     ),
     "an answer in a map of numbers": (
         "endpoint/traffic",

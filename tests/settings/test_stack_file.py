@@ -485,7 +485,43 @@ BAD: list[tuple[str, object, str]] = [
         'scoring:deployments.blue.appInsights = "sometimes": write true or false',
     ),
     ("endpoint/publicNetworkAccess", "no way", 'scoring:endpoint.publicNetworkAccess = "no way": write true or false'),
-    ("endpoint/trafficSteps", [0, 50], "scoring:endpoint.trafficSteps.0 = 0: write greater than or equal to 1"),
+    ("endpoint/trafficSteps", [0, 50], "scoring:endpoint.trafficSteps.0.percent = 0: write greater than or equal to 1"),
+    (
+        "endpoint/trafficSteps",
+        [{"percent": 10, "minutes": -1}],
+        "scoring:endpoint.trafficSteps.0.minutes = -1: write greater than or equal to 0",
+    ),
+    (
+        "endpoint/trafficSteps",
+        [{"minutes": 5}],
+        "scoring:endpoint.trafficSteps.0.percent is missing: write it; see Pulumi.local.yaml, scoring:endpoint",
+    ),
+    *(
+        (
+            "endpoint",
+            {"limits": {"errorPercent": 1}, **endpoint},
+            (
+                "scoring:endpoint.limits = {…}: a step that does not last is not measured; write endpoint.bakeSeconds, "
+                "or minutes at each step, 100 percent included"
+            ),
+        )
+        for endpoint in (
+            {},
+            {"trafficSteps": [10, {"percent": 100, "minutes": 5}]},
+            {"trafficSteps": [{"percent": 10, "minutes": 5}]},
+            {"trafficSteps": [{"percent": 100, "minutes": 5}], "mirrorFirst": 10},
+        )
+    ),
+    (
+        "endpoint/trafficSteps",
+        [10, {"percent": 50, "minutes": 5}, 50],
+        "scoring:endpoint.trafficSteps.2 = 50: the step before it is at 50 percent; write rising percents",
+    ),
+    (
+        "endpoint/trafficSteps",
+        [50, 10],
+        "scoring:endpoint.trafficSteps.1 = 10: the step before it is at 50 percent; write rising percents",
+    ),
     ("endpoint/bakeSeconds", -5, "scoring:endpoint.bakeSeconds = -5: write greater than or equal to 0"),
     ("endpoint/bakeSeconds", "soon", 'scoring:endpoint.bakeSeconds = "soon": write a number'),
     (

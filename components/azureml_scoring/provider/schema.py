@@ -15,7 +15,7 @@ from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import BeforeValidator, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
@@ -127,7 +127,9 @@ def _type(annotation: Any, types: dict[str, Any]) -> dict[str, Any]:  # noqa: AN
     """Say a type in Pulumi's type language; what it cannot say closer is Any."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type(arguments[0], types)
+        # Where more is taken than is kept, what is taken.
+        wider = next((each.json_schema_input_type for each in arguments if isinstance(each, BeforeValidator)), None)
+        return _type(wider or arguments[0], types)
     if origin in {Union, UnionType}:
         options = [each for each in arguments if each is not NoneType]
         return _type(options[0], types) if len(options) == 1 else _ANY

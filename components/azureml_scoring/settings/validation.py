@@ -275,7 +275,6 @@ def _endpoint(settings: At) -> Iterator[str]:
         for name, share in split.entries():
             if name not in deployments():
                 yield share.refused(f"no such deployment; one of {known}")
-    yield from _shift(endpoint)
     traffic = endpoint.traffic() or default_traffic(deployments())
     total = sum(traffic.values())
     if not traffic:
@@ -283,18 +282,7 @@ def _endpoint(settings: At) -> Iterator[str]:
     elif total != WHOLE:
         yield endpoint.traffic.refused("Azure takes 100; correct the shares", f"{total} percent together")
     yield from _mirror(endpoint.mirror, traffic)
-
-
-def _shift(endpoint: At) -> Iterator[str]:
-    """Check the steps of a shift: each sends more, and lasts long enough to be measured."""
-    steps = endpoint.traffic_steps()
-    if any(later <= earlier for earlier, later in pairwise(steps)):
-        yield endpoint.traffic_steps.refused(
-            "each step sends more than the one before; write them in that order", steps
-        )
-    limits = endpoint.limits().model_dump(exclude_none=True)
-    if limits and not endpoint.bake_seconds():
-        yield endpoint.bake_seconds.refused("endpoint.limits are measured while a step lasts; write 180 or more", 0)
+    yield from _shift(endpoint)
 
 
 def _tags(settings: At) -> Iterator[str]:
@@ -314,6 +302,22 @@ def _mirror(mirror: At, traffic: Mapping[str, int]) -> Iterator[str]:
             yield share.refused(
                 f"it has {traffic[name]} percent of the live traffic; a mirror takes a deployment that has none"
             )
+
+
+def _shift(endpoint: At) -> Iterator[str]:
+    """Check the steps of a shift, and that each lasts where it is measured."""
+    steps = endpoint.traffic_steps
+    percents = [step.percent for step in steps()]
+    for number, (before, percent) in enumerate(pairwise(percents), start=1):
+        if percent <= before:
+            yield steps[number].refused(f"the step before it is at {before} percent; write rising percents", percent)
+    lasting = {step.percent for step in steps() if step.minutes}
+    is_measured = endpoint.bake_seconds() or (lasting == {*percents, WHOLE} and not endpoint.mirror_first())
+    if endpoint.limits and not is_measured:
+        yield endpoint.limits.refused(
+            "a step that does not last is not measured; write endpoint.bakeSeconds, or minutes at each step, 100"
+            " percent included"
+        )
 
 
 def _models(settings: At) -> Iterator[str]:
