@@ -504,11 +504,16 @@ class Azure:
             with _deserialized():
                 new = kind.check(new, old)
             is_long = kind.long and (old is None or kind.long_update)
+            # What was never finished is provisioned as if it were new.
+            previous = None if old is None or old.private.get("unfinished") else old
+            unfinished = {"unfinished": previous is None and is_long}
             with self.writing(kind.type):
                 if is_long:
-                    started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
+                    state = "Updating" if old else "Creating"
+                    started = self.store.put(new.having(unfinished, provisioningState=state))
                 else:
-                    started = self.store.put(kind.provision(new.having(provisioningState="Succeeded"), old))
+                    finished = new.having(unfinished, provisioningState="Succeeded")
+                    started = self.store.put(kind.provision(finished, previous))
             if not is_long:
                 lock.release()
                 return Response(200 if old else kind.created, kind.shown(started, request.query))
@@ -518,8 +523,8 @@ class Azure:
 
         def work() -> None:
             try:
-                created = kind.provision(started, old)
-                self.store.put(created.having(provisioningState="Succeeded"))
+                created = kind.provision(started, previous)
+                self.store.put(created.having({"unfinished": False}, provisioningState="Succeeded"))
             except Exception:
                 latest = self.store.get(started.id) or started
                 self.store.put(latest.having(provisioningState="Failed"))

@@ -22,10 +22,11 @@ class Slow(ResourceType):
     gate = threading.Event()
     broken: str | None = None
     removed: list[str] = []  # noqa: RUF012 - emptied by the fixture
+    olds: list[Document | None] = []  # noqa: RUF012 - emptied by its test
 
     def provision(self, new: Document, old: Document | None) -> Document:
-        del old
         assert self.gate.wait(120)
+        self.olds.append(old)
         if self.broken:
             raise AzureError(400, "Broken", self.broken)
         return new.having(made=True)
@@ -141,6 +142,18 @@ def test_what_a_crash_left_half_made_is_failed_after_a_restart(azure: Azure) -> 
     again.resume()
     assert again.find(_thing(again)).properties["provisioningState"] == "Failed"
     assert (again.tenant, again.subscription) == (azure.tenant, azure.subscription)
+
+
+def test_what_was_never_finished_is_made_as_if_it_were_new(azure: Azure) -> None:
+    _group(azure)
+    Slow.olds.clear()
+    Slow.broken = "the first time"
+    with pytest.raises(AzureError, match="the first time"):
+        azure.wait(_ask(azure, "PUT", _thing(azure)))
+    Slow.broken = None
+    for _ in range(2):
+        azure.wait(_ask(azure, "PUT", _thing(azure)))
+    assert [old is None for old in Slow.olds] == [True, True, False]
 
 
 def test_another_subscription_does_not_exist(azure: Azure) -> None:
