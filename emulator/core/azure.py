@@ -300,17 +300,23 @@ class Azure:
 
     @contextmanager
     def writing(self, what: str) -> Iterator[None]:
-        """Count a write by its type, or `builds` and `uploads`; the fault `hold` holds one before or after it is made.
+        """Count a write by its type, or `builds` and `uploads`; one that is refused is none.
 
-        Its value is `{"write": "Microsoft.KeyVault/vaults#1", "when": "before"}`, with the number among the writes of
-        that type. A held write goes on when the fault is ended; with `"drop": true` it has never reached Azure.
+        The fault `hold` holds one before or after it is made. Its value is `{"write": "Microsoft.KeyVault/vaults#1",
+        "when": "before"}`, with the number among the writes of that type. A held write goes on when the fault is ended;
+        with `"drop": true` it has never reached Azure.
         """
         with self._lock:
             self.counts[what] += 1
             write = f"{what}#{self.counts[what]}"
-        self._hold({"write": write, "when": "before"})
-        yield
-        self._hold({"write": write, "when": "after"})
+        try:
+            self._hold({"write": write, "when": "before"})
+            yield
+            self._hold({"write": write, "when": "after"})
+        except AzureError:
+            with self._lock:
+                self.counts -= Counter([what])
+            raise
 
     def _hold(self, moment: dict[str, str]) -> None:
         is_dropped = False
@@ -519,13 +525,13 @@ class Azure:
                 },
                 dict(old.private) if old else {},
             )
-            with _deserialized():
-                new = kind.check(new, old)
             is_long = kind.long and (old is None or kind.long_update)
             # What was never finished is provisioned as if it were new.
             previous = None if old is None or old.private.get("unfinished") else old
             unfinished = {"unfinished": previous is None and is_long}
             with self.writing(kind.type):
+                with _deserialized():
+                    new = kind.check(new, old)
                 if is_long:
                     state = "Updating" if old else "Creating"
                     started = self.store.put(new.having(unfinished, provisioningState=state))

@@ -21,8 +21,15 @@ class Slow(ResourceType):
     long = True
     gate = threading.Event()
     broken: str | None = None
+    refused: str | None = None
     removed: list[str] = []  # noqa: RUF012 - emptied by the fixture
     olds: list[Document | None] = []  # noqa: RUF012 - emptied by its test
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        del old
+        if self.refused:
+            raise AzureError(400, "Refused", self.refused)
+        return new
 
     def provision(self, new: Document, old: Document | None) -> Document:
         assert self.gate.wait(120)
@@ -52,7 +59,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Azure:
     authorization.grant(made, entra.deployer(made).object_id, OWNER, make_subscription(made))
     made.serve((Subscription, ResourceGroup, Slow, Child))
     Slow.gate.set()
-    Slow.broken = None
+    Slow.broken = Slow.refused = None
     Slow.removed.clear()
     return made
 
@@ -192,6 +199,16 @@ def test_writes_are_counted_by_type_and_reads_are_not(azure: Azure) -> None:
     assert dict(azure.counts) == {"Microsoft.Resources/resourceGroups": 1}
 
 
+def test_a_write_that_is_refused_is_none(azure: Azure) -> None:
+    _group(azure)
+    with pytest.raises(AzureError, match="LocationNotAvailableForResourceType"):
+        _ask(azure, "PUT", _thing(azure), {"location": "atlantis"})
+    Slow.refused = "not so"
+    with pytest.raises(AzureError, match="not so"):
+        _ask(azure, "PUT", _thing(azure))
+    assert dict(azure.counts) == {"Microsoft.Resources/resourceGroups": 1}
+
+
 def test_what_a_fault_holds_back_goes_on_when_the_fault_is_ended(azure: Azure) -> None:
     azure.delay("answer-delay", "x:Thing")
     azure.fault("answer-delay", {"x:Thing": 3600})
@@ -225,14 +242,11 @@ def test_a_held_write_waits_before_or_after_it_is_made_and_goes_on_or_is_dropped
 
     write = "Microsoft.Resources/resourceGroups#{}"
     with ThreadPoolExecutor() as pool:
-        for number, (when, more, exists, status) in enumerate(
-            [
-                ("before", {"drop": True}, False, 503),
-                ("before", None, False, 201),
-                ("after", None, True, 200),
-            ],
-            start=1,
-        ):
+        for number, when, more, exists, status in [
+            (1, "before", {"drop": True}, False, 503),
+            (1, "before", None, False, 201),
+            (2, "after", None, True, 200),
+        ]:
             moment = {"write": write.format(number), "when": when}
             azure.fault("hold", moment)
             sent = pool.submit(put)
@@ -242,3 +256,4 @@ def test_a_held_write_waits_before_or_after_it_is_made_and_goes_on_or_is_dropped
             azure.fault("hold", more and {**moment, **more})
             assert sent.result(120) == status
             azure.fault("hold", None)
+    assert dict(azure.counts) == {"Microsoft.Resources/resourceGroups": 2}
