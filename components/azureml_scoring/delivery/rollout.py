@@ -18,6 +18,7 @@ from typing import Any, Final
 import yaml
 
 from azureml_scoring.delivery.engine import Lock, LockedError, PulumiStack, config_of
+from azureml_scoring.delivery.pending import operations
 from azureml_scoring.delivery.recover import recover
 from azureml_scoring.delivery.rollout_events import Event, EventKind, engine_event
 from azureml_scoring.delivery.rollout_plan import (
@@ -402,8 +403,8 @@ class Rollout:
         """After a run that was killed: wait until it has ended, then make state and Azure agree again."""
         stack = self._stack(name)
         self._wait(stack)
-        locks, state = stack.locks(), stack.export()
-        if not locks and not (state.get("deployment") or {}).get("pending_operations"):
+        locks = stack.locks()
+        if not locks and not stack.half_written() and not operations(state := stack.export()):
             return read_state(state)
         if locks is None or not _are_ours(locks):
             unknown = "a run that was killed or is still at work: make sure that it has ended"
