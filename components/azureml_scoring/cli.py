@@ -224,7 +224,7 @@ def pin_versions(stacks: tuple[str, ...], *, following: bool) -> int:
 
     A checkout that is older than the last rollout needs it before `pulumi preview` or `pulumi up`.
     """
-    with _rollout() as rollout:
+    with _rollout(has_summary=False) as rollout:
         return rollout.pin(stacks, following=following)
 
 
@@ -266,7 +266,7 @@ def roll_back(stack: str, *, dry_run: bool, as_json: bool) -> int:
 
 
 @contextmanager
-def _rollout(*, as_json: bool = False) -> Iterator["Rollout"]:
+def _rollout(*, as_json: bool = False, has_summary: bool = True) -> Iterator["Rollout"]:
     """Show what a rollout does: lines and a table, or one JSON object a line; and the summary on the job's page."""
     project = _project()
     from azureml_scoring.delivery.rollout import Rollout
@@ -281,7 +281,7 @@ def _rollout(*, as_json: bool = False) -> Iterator["Rollout"]:
     yield rollout
     for line in [] if as_json else ["", *show(rollout.rows)]:
         click.echo(line)
-    if line := write_summary(rollout.rows):
+    if has_summary and (line := write_summary(rollout.rows)):
         # Standard output holds JSON alone; the agent reads commands off standard error as well.
         click.echo(line, err=as_json)
 

@@ -22,6 +22,7 @@ STACK_FILE = """config:
 """
 OLD, NEW = (f"sha256:{letter * 64}" for letter in "ab")
 OWN = "azureml-scoring:index"
+PENDING = {"urn": f"urn:pulumi:dev::azureml-scoring::{OWN}:OnlineEndpoint::endpoint", "type": f"{OWN}:OnlineEndpoint"}
 
 
 def state(serving: str, **pending: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -101,7 +102,7 @@ def test_a_lock_of_another_machine_is_left_alone_and_named(stack: Stack) -> None
 
 def test_what_may_be_a_run_at_work_is_not_recovered_where_the_backend_shows_no_locks(stack: Stack) -> None:
     stack.locks = None
-    stack.state = state(OLD, pending_operations=[{"type": "creating", "resource": {"urn": "urn"}}])
+    stack.state = state(OLD, pending_operations=[{"type": "creating", "resource": PENDING}])
     assert stack.rollout.roll(["dev"]) is ExitCode.LOCKED
     assert (stack.ups, stack.written) == (0, [])
 

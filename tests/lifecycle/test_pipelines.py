@@ -175,13 +175,15 @@ def test_a_pull_request_of_a_fork_runs_nothing(team: Team) -> None:
 
 
 def test_drift_of_one_stack_fails_its_job_alone(team: Team) -> None:
+    team.version("first")
     path = f"{replace(team.project, stack='staging').outputs()['workspaceId']}/onlineEndpoints"
     cloud = team.project.azure.cloud
     (endpoint,) = cloud.ask("GET", path).json()["value"]
-    cloud.put(endpoint["id"], {**endpoint, "tags": {**endpoint["tags"], "owner": "somebody"}})
+    cloud.put(endpoint["id"], {**endpoint, "properties": {**endpoint["properties"], "traffic": {"blue": 0}}})
     runs = team.github("drift")
     assert [run.code == 0 for run in runs] == [True, False, True], "".join(run.machine.log for run in runs)
-    assert "owner" in runs[1].machine.summary
+    assert "`traffic.blue`" in runs[1].machine.summary
+    assert not [run for run in runs if "### Rollout" in run.machine.summary], "pinning is no rollout"
     cloud.put(endpoint["id"], endpoint)
 
 

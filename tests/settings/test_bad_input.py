@@ -167,17 +167,17 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "steps downwards": (
         "endpoint/trafficSteps",
         [50, 10],
-        "endpoint.trafficSteps.1 = 10: the step before it is at 50 percent",
+        "endpoint.trafficSteps = […]: each step sends more than the one",
     ),
     "a step twice": (
         "endpoint/trafficSteps",
         [10, 10],
-        "endpoint.trafficSteps.1 = 10: the step before it is at 10 percent",
+        "endpoint.trafficSteps = […]: each step sends more than the one",
     ),
     "limits of nothing": (
         "endpoint/limits",
         {"errorPercent": 5},
-        "endpoint.limits = {…}: a step that does not last is not measured; write endpoint.bakeSeconds",
+        "endpoint.bakeSeconds = 0: endpoint.limits are measured while a step lasts",
     ),
     # numbers
     "an answer where a number is asked": (

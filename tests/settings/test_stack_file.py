@@ -501,7 +501,7 @@ BAD: list[tuple[str, object, str]] = [
             "endpoint",
             {"limits": {"errorPercent": 1}, **endpoint},
             (
-                "scoring:endpoint.limits = {…}: a step that does not last is not measured; write endpoint.bakeSeconds, "
+                "scoring:endpoint.bakeSeconds = 0: endpoint.limits are measured while a step lasts; write 180 or more, "
                 "or minutes at each step, 100 percent included"
             ),
         )
@@ -511,16 +511,6 @@ BAD: list[tuple[str, object, str]] = [
             {"trafficSteps": [{"percent": 10, "minutes": 5}]},
             {"trafficSteps": [{"percent": 100, "minutes": 5}], "mirrorFirst": 10},
         )
-    ),
-    (
-        "endpoint/trafficSteps",
-        [10, {"percent": 50, "minutes": 5}, 50],
-        "scoring:endpoint.trafficSteps.2 = 50: the step before it is at 50 percent; write rising percents",
-    ),
-    (
-        "endpoint/trafficSteps",
-        [50, 10],
-        "scoring:endpoint.trafficSteps.1 = 10: the step before it is at 50 percent; write rising percents",
     ),
     ("endpoint/bakeSeconds", -5, "scoring:endpoint.bakeSeconds = -5: write greater than or equal to 0"),
     ("endpoint/bakeSeconds", "soon", 'scoring:endpoint.bakeSeconds = "soon": write a number'),

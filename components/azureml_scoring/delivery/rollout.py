@@ -404,10 +404,8 @@ class Rollout:
         stack = self._stack(name)
         self._wait(stack)
         locks = stack.locks()
-        if not locks and not stack.half_written():
-            state = stack.export()
-            if not operations(state):
-                return read_state(state)
+        if not locks and not stack.half_written() and not operations(state := stack.export()):
+            return read_state(state)
         if locks is None or not _are_ours(locks):
             unknown = "a run that was killed or is still at work: make sure that it has ended"
             holder = next((str(lock) for lock in locks or () if not lock.is_local), unknown)

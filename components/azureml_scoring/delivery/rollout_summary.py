@@ -68,7 +68,7 @@ def write_summary(rows: Sequence[Row], environment: Mapping[str, str] = os.envir
             file.write("\n".join([*_table(rows), *_chart(rows), ""]))
     if not environment.get("TF_BUILD"):
         return ""
-    # Read after the step has ended, so no temporary folder that goes with it.
+    # The agent reads it later, and keeps its temporary folder until the job has ended.
     descriptor, name = mkstemp(".md", "rollout-", environment.get("AGENT_TEMPDIRECTORY"))
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write("\n".join([*_table(rows), ""]))
@@ -81,13 +81,15 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     yield markdown.row("Stack", "Version", "Deployment", "Traffic", "Result", "Duration")
     yield markdown.row(*["---"] * 6)
     for row in rows:
-        steps = ", ".join(f"{percent} % for {_duration((end - begin).seconds)}" for percent, begin, end in row.steps)
+        steps = ", ".join(
+            f"{percent} % for {_duration((end - begin).total_seconds())}" for percent, begin, end in row.steps
+        )
         cells = (markdown.code(row.version), row.deployment, steps or "-", markdown.text(row.result))
         yield markdown.row(markdown.text(row.stack), *cells, _duration(row.seconds))
 
 
 def _chart(rows: Sequence[Row]) -> Iterator[str]:
-    """Draw the shift over time, for GitHub, which renders Mermaid; Azure Pipelines does not.
+    """Draw the shift over time, for GitHub; Azure Pipelines does not say that it renders Mermaid there.
 
     A Gantt chart has a scale of time, where a line chart (xychart) spaces its points evenly.
     https://docs.github.com/get-started/writing-on-github/working-with-advanced-formatting/creating-diagrams

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BeforeValidator, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from azureml_scoring.component import Component
 from azureml_scoring.provider.framework import Resource
@@ -128,8 +129,8 @@ def _type(annotation: Any, types: dict[str, Any]) -> dict[str, Any]:  # noqa: AN
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         # Where more is taken than is kept, what is taken.
-        wider = next((each.json_schema_input_type for each in arguments if isinstance(each, BeforeValidator)), None)
-        return _type(wider or arguments[0], types)
+        taken = [each.json_schema_input_type for each in arguments if isinstance(each, BeforeValidator)]
+        return _type(next((each for each in taken if each is not PydanticUndefined), arguments[0]), types)
     if origin in {Union, UnionType}:
         options = [each for each in arguments if each is not NoneType]
         return _type(options[0], types) if len(options) == 1 else _ANY

@@ -285,6 +285,23 @@ def _endpoint(settings: At) -> Iterator[str]:
     yield from _shift(endpoint)
 
 
+def _shift(endpoint: At) -> Iterator[str]:
+    """Check the steps of a shift: each sends more, and lasts long enough to be measured."""
+    percents = [step.percent for step in endpoint.traffic_steps()]
+    if any(later <= earlier for earlier, later in pairwise(percents)):
+        yield endpoint.traffic_steps.refused(
+            "each step sends more than the one before; write them in that order", percents
+        )
+    lasting = {step.percent for step in endpoint.traffic_steps() if step.minutes}
+    is_measured = endpoint.bake_seconds() or (lasting == {*percents, WHOLE} and not endpoint.mirror_first())
+    if endpoint.limits().model_dump(exclude_none=True) and not is_measured:
+        yield endpoint.bake_seconds.refused(
+            "endpoint.limits are measured while a step lasts; write 180 or more, or minutes at each step, 100 percent"
+            " included",
+            0,
+        )
+
+
 def _tags(settings: At) -> Iterator[str]:
     """https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations."""
     for name, tag in settings.tags.entries():
@@ -302,22 +319,6 @@ def _mirror(mirror: At, traffic: Mapping[str, int]) -> Iterator[str]:
             yield share.refused(
                 f"it has {traffic[name]} percent of the live traffic; a mirror takes a deployment that has none"
             )
-
-
-def _shift(endpoint: At) -> Iterator[str]:
-    """Check the steps of a shift, and that each lasts where it is measured."""
-    steps = endpoint.traffic_steps
-    percents = [step.percent for step in steps()]
-    for number, (before, percent) in enumerate(pairwise(percents), start=1):
-        if percent <= before:
-            yield steps[number].refused(f"the step before it is at {before} percent; write rising percents", percent)
-    lasting = {step.percent for step in steps() if step.minutes}
-    is_measured = endpoint.bake_seconds() or (lasting == {*percents, WHOLE} and not endpoint.mirror_first())
-    if endpoint.limits and not is_measured:
-        yield endpoint.limits.refused(
-            "a step that does not last is not measured; write endpoint.bakeSeconds, or minutes at each step, 100"
-            " percent included"
-        )
 
 
 def _models(settings: At) -> Iterator[str]:
