@@ -14,7 +14,7 @@ from azureml_scoring.plan.content import check_context, read_content
 from azureml_scoring.plan.progress import ProgressLogger
 from azureml_scoring.plan.provenance import MOST_PACKAGES, Provenance
 from azureml_scoring.plan.reference import Reference, short
-from azureml_scoring.plan.requirements import Checks, Finding, before, made_of, named
+from azureml_scoring.plan.requirements import Checks, Finding, before, dockerfile, made_of, named
 from azureml_scoring.plan.requirements import reference as check_reference
 from azureml_scoring.plan.requirements.dockerfile import DockerfileError
 from azureml_scoring.plan.requirements.packages import decoded, listed
@@ -75,6 +75,7 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
     check_context(context, settings.dockerfile, image.path_)
     text = _start(context / settings.dockerfile).decode("utf-8", "replace")
     try:
+        _check_target(image.target, text)
         files = _requirements(context, named(text, settings.build_arguments))
     except DockerfileError as error:
         raise SettingsError(image.dockerfile.refused(str(error), settings.dockerfile)) from None
@@ -95,6 +96,14 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
         findings=findings,
         provenance=provenance,
     )
+
+
+def _check_target(target: At, text: str) -> None:
+    """Refuse the name of a stage that the Dockerfile does not have."""
+    stages = dockerfile.read(text)
+    if target and stages and dockerfile.stage_named(stages, target()) is None:
+        names = ", ".join(stage.name for stage in stages if stage.name) or "none has a name"
+        raise SettingsError(target.refused(f"no stage of the Dockerfile is called so ({names}); correct it"))
 
 
 def _requirements(context: Path, names: list[str]) -> dict[str, str]:

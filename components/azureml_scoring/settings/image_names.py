@@ -1,6 +1,7 @@
 """Names of images, as Docker reads them.
 
-Owns the patterns of host, repository, tag and digest, and what a name that is none was probably meant to be. Refuses to
+Owns the patterns of host, repository, tag and digest (hosts and ports are those that can exist, of which Docker asks
+less), and what a name that is none was probably meant to be. Refuses to
 own which fields take which (`rules.py`). Pure.
 https://github.com/distribution/reference/blob/main/regexp.go and normalize.go, which the tests ask
 """
@@ -8,8 +9,12 @@ https://github.com/distribution/reference/blob/main/regexp.go and normalize.go, 
 import re
 from typing import Final
 
-_LABEL: Final = "[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
-HOST: Final = rf"({_LABEL}(\.{_LABEL})*|\[[a-fA-F0-9:]+\])(:[0-9]+)?"
+PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_LABEL: Final = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_DOMAIN: Final = rf"({_LABEL}\.)*(?![0-9]+([:/]|$)){_LABEL}"
+"""Labels of which the last is no number: https://www.rfc-editor.org/rfc/rfc1123#page-13"""
+HOST: Final = rf"({_OCTET}(\.{_OCTET}){{3}}|{_DOMAIN}|\[[a-fA-F0-9:]+\])(:{PORT})?"
 """A name, an IPv4 address, or an IPv6 address in brackets; with a port or without."""
 _EXPLICIT: Final = rf"(?=[^/]*[.:]|localhost/){HOST}"
 """Without a dot or a port, the first word is a folder of Docker Hub."""

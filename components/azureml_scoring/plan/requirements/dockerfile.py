@@ -111,10 +111,15 @@ def chain(stages: list[Stage], target: str | None = None, stage: Stage | None = 
     """Return a stage, else the one that is built, and those it stands on, the lowest first."""
     if not stages:
         return []
-    path = [stage or (target and (_named(stages, target.lower()) or _numbered(stages, target))) or stages[-1]]
+    path = [stage or (target and stage_named(stages, target)) or stages[-1]]
     while (below := _named(_above(stages, path[0]), path[0].base)) is not None:
         path.insert(0, below)
     return path
+
+
+def stage_named(stages: list[Stage], name: str) -> Stage | None:
+    """Return the stage that a target or a copy names, by its name in any case or by its number."""
+    return _named(stages, name.lower()) or _numbered(stages, name)
 
 
 def sources(stages: list[Stage], stage: Stage) -> Iterator[tuple[str, Stage | None]]:
@@ -123,7 +128,7 @@ def sources(stages: list[Stage], stage: Stage) -> Iterator[tuple[str, Stage | No
         mounts = step.flag("mount") if step.name == "RUN" else []
         copies = step.flag("from") if step.name in {"ADD", "COPY"} else []
         for name in [*copies, *(found for mount in mounts for found in re.findall(r"(?:^|,)from=([^,]+)", mount))]:
-            yield name, _named(stages, name.lower()) or _numbered(stages, name)
+            yield name, stage_named(stages, name)
 
 
 def _above(stages: list[Stage], stage: Stage) -> list[Stage]:
