@@ -28,7 +28,7 @@ def autoscale_setting(
     deployment_id: pulumi.Input[str],
     autoscale: AutoscaleSettings,
     context: WorkspaceContext,
-) -> monitor.AutoscaleSetting:
+) -> "monitor.AutoscaleSetting":
     """Let Azure Monitor set the number of a deployment's instances."""
     profile = monitor.AutoscaleProfileArgs(
         name="default",
@@ -50,7 +50,7 @@ def autoscale_setting(
     )
 
 
-def _rule(deployment_id: pulumi.Input[str], rule: AutoscaleRuleSettings) -> monitor.ScaleRuleArgs:
+def _rule(deployment_id: pulumi.Input[str], rule: AutoscaleRuleSettings) -> "monitor.ScaleRuleArgs":
     operator = monitor.ComparisonOperationType
     return monitor.ScaleRuleArgs(
         metric_trigger=monitor.MetricTriggerArgs(
@@ -78,7 +78,7 @@ def diagnostic_setting(
     log_workspace_id: pulumi.Input[str],
     settings: DiagnosticsSettings,
     opts: pulumi.ResourceOptions,
-) -> monitor.DiagnosticSetting:
+) -> "monitor.DiagnosticSetting":
     """Send an endpoint's logs to Log Analytics."""
     return monitor.DiagnosticSetting(
         name,

@@ -67,12 +67,6 @@ class StorageAccount(ResourceType):
             for field in _FIXED:
                 if field in requested and bool(requested[field]) != bool(old.properties.get(field)):
                     raise AzureError(409, "AccountPropertyIsReadOnly", f"The property '{field}' cannot be updated.")
-            if old.body["location"] != body["location"]:
-                raise AzureError(
-                    409,
-                    "StorageAccountOperationNotAllowed",
-                    f"The location of storage account '{name}' is '{old.body['location']}' and cannot be updated.",
-                )
         unchanged = {key: value for key, value in (old.properties if old else {}).items() if key not in requested}
         properties = {
             "accessTier": "Hot",
@@ -112,8 +106,10 @@ class StorageAccount(ResourceType):
             key_name = one_of("keyName", request.body.get("keyName"), ("key1", "key2"))
             keys = list(document.private["keys"])
             keys[0 if key_name == "key1" else 1] = _key()
-            document = self.azure.store.put(Document(document.id, document.body, {**document.private, "keys": keys}))
-            self.azure.count(self.type)
+            with self.azure.writing(self.type):
+                document = self.azure.store.put(
+                    Document(document.id, document.body, {**document.private, "keys": keys})
+                )
         elif name.lower() != "listkeys":
             return super().action(document, name, request)
         listed: list[dict[str, Any]] = [
