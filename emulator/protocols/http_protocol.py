@@ -52,11 +52,13 @@ class HttpProtocol(H11Protocol):
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if line_ends else HTTPStatus.REQUEST_URI_TOO_LONG)
 
     def _wait(self, *, waiting: bool = True) -> None:
-        if self._slow is not None and not waiting:
-            self._slow.cancel()
-            self._slow, self._head = None, b""
-        elif self._slow is None and waiting:
+        if self._slow is None and waiting:
             self._slow = self.loop.call_later(PATIENCE, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+        elif not waiting:
+            self._head = b""
+            if self._slow is not None:
+                self._slow.cancel()
+                self._slow = None
 
     def _refuse(self, status: HTTPStatus) -> None:
         if not self.transport.is_closing():

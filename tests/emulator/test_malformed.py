@@ -44,7 +44,8 @@ def _malformed(draw: st.DrawFn, body: dict[str, Any]) -> dict[str, Any]:
     made = copy.deepcopy(body)
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(made))
-        path = draw(st.sampled_from(places)) if places and draw(st.integers(0, 3)) else (draw(_NAMES),)
+        inside = bool(places) and draw(st.integers(0, 3)) > 0
+        path: tuple[Any, ...] = draw(st.sampled_from(places)) if inside else (draw(_NAMES),)
         node: Any = made
         for part in path[:-1]:
             node = node[part]
