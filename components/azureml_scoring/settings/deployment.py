@@ -171,7 +171,7 @@ class DeploymentSettings(Section):
 
     description: Annotated[str | None, Field(max_length=256), Arm(DEPLOYMENT, "properties.description")] = None
     """Description that the studio shows."""
-    instance_type: Annotated[rules.Text | None, Arm(DEPLOYMENT, "properties.instanceType")] = None
+    instance_type: Annotated[rules.InstanceType | None, Arm(DEPLOYMENT, "properties.instanceType")] = None
     """Machine size, such as Standard_DS3_v2; on Kubernetes an instance type of the cluster, or none."""
     instance_count: Annotated[int, Field(ge=1), Arm(DEPLOYMENT, "sku.capacity", argument="instanceCount")] = 1
     """Instances; 50 at most on managed endpoints. Not with `autoscale` or `scale`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -19,6 +19,8 @@ WHOLE: Final = 100
 """Percent that the shares of an endpoint's deployments make together."""
 MIRROR_LIMIT: Final = 50
 """Percent of live requests that Azure mirrors at most."""
+_EXACT: Final = 1000
+"""Seconds from which on a thousandth does not matter."""
 TAG_LENGTH: Final = 12
 """Characters of a content key or digest that make a tag or a version."""
 
@@ -129,11 +131,27 @@ RULES: Mapping[str, Rule] = {
         "a location", "[a-z]+[0-9]?", "Azure's short form: small letters, no blank", "westeurope", (3, 40)
     ),
     "instanceType": Rule(
-        "an instance type", "Standard_[A-Za-z0-9_]+", "a size's full name with Standard_", "Standard_DS3_v2", (10, 64)
+        "an instance type",
+        f"{_any_case('Standard_')}[A-Za-z0-9_-]+",
+        "a size's full name with Standard_",
+        "Standard_DS3_v2",
+        (10, 64),
     ),
-    "route": Rule("a route", r"/[A-Za-z0-9._~/%-]*", "a path that starts with /", "/score", (1, 256)),
+    # The path of RFC 3986, section 3.3: TensorFlow Serving scores at /v1/models/NAME:predict.
+    "route": Rule(
+        "a route",
+        r"/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*",
+        "a path that starts with /",
+        "/score",
+        (1, 256),
+    ),
+    # Azure's own default of maxQueueWait is PT0.5S.
     "duration": Rule(
-        "a duration", r"PT(?=\d)(\d+H)?(\d+M)?(\d+S)?", "ISO 8601: PT, then hours, minutes, seconds", "PT10S", (4, 16)
+        "a duration",
+        r"PT(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,7})?S)?",
+        "ISO 8601: PT, then hours, minutes, seconds",
+        "PT10S",
+        (4, 24),
     ),
     "platform": Rule(
         "a platform", "linux/[a-z0-9]+(/[a-z0-9]+)?", "linux/ and an architecture", "linux/amd64", (8, 32)
@@ -308,12 +326,45 @@ RULES: Mapping[str, Rule] = {
 """Each kind of text that Azure limits, by the name the code uses for it."""
 
 
+_SEGMENTS: Final = {
+    segment.lower(): segment
+    for segment in (
+        *("subscriptions", "resourceGroups", "providers", _ML, "Microsoft.ContainerRegistry", "registries"),
+        *("workspaces", "computes", "models", "codes", "environments", "versions", "onlineEndpoints"),
+        *("Microsoft.ContainerService", "managedClusters", "Microsoft.Kubernetes", "connectedClusters"),
+        *("Microsoft.ManagedIdentity", "userAssignedIdentities", "Microsoft.OperationalInsights"),
+    )
+}
+"""Segments of ARM ids that are no names, in Azure's spelling."""
+_NAMES: Final = (2, 4, 8, 10, 12)
+"""Segments of ARM ids that are names."""
+
+
 def checked(kind: str, text: str) -> str:
-    """Return a text that obeys its rule; else raise a ValueError that says what the rule is."""
+    """Return a text that obeys its rule, an ARM id in Azure's spelling; else raise a ValueError with the rule."""
     problem = RULES[kind].problem(text)
     if problem:
         raise ValueError(problem)
-    return text
+    return spelled_id(text) if text[:1] == "/" and text[:15].lower() == "/subscriptions/" else text
+
+
+def spelled_id(text: str) -> str:
+    """Write an ARM id as Azure does; names stay as they are."""
+    segments = enumerate(text.split("/"))
+    return "/".join(each if n in _NAMES else _SEGMENTS.get(each.lower(), each) for n, each in segments)
+
+
+def spelled_size(text: str) -> str:
+    """Write a machine size as Azure does: Standard_NC4as_T4_v3; an instance type of a cluster stays as it is.
+
+    https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions: family in capitals, features in small
+    letters behind the number, an accelerator in capitals, the version as v and its number.
+    """
+    prefix, *parts = text.split("_")
+    if prefix.lower() != "standard" or not parts:
+        return text
+    size = re.sub("^[A-Za-z]+", lambda family: family[0].upper(), parts[0].lower())
+    return "_".join(["Standard", size, *(re.sub(r"^V(?=\d+$)", "v", part.upper()) for part in parts[1:])])
 
 
 @dataclass(frozen=True)
@@ -337,11 +388,16 @@ class _of:  # noqa: N801 - reads as a word in the types below
         }
 
 
-def seconds_of(duration: str) -> int:
+def seconds_of(duration: str) -> float:
     """Turn a duration that obeys its rule into seconds."""
-    match = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", duration)
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    match = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?", duration)
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
     return hours * 3600 + minutes * 60 + seconds
+
+
+def duration_of(seconds: float) -> str:
+    """Write seconds as a duration, to the millisecond."""
+    return f"PT{round(seconds, 3):g}S" if seconds < _EXACT else f"PT{round(seconds)}S"
 
 
 ResourceGroupName = Annotated[str, _of("resourceGroup")]
@@ -412,5 +468,6 @@ Line = Annotated[str, _of("line")]
 Stage = Annotated[str, Field(min_length=1), _of("stage")]
 ComputeName = Annotated[str, _of("compute")]
 Text = Annotated[str, Field(min_length=1)]
+InstanceType = Annotated[str, Field(min_length=1), AfterValidator(spelled_size)]
 Tags = Annotated[dict[TagName, TagValue], Field(max_length=50)]
 """At most 50: https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources"""
