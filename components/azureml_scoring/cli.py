@@ -352,15 +352,9 @@ def convert_v1(  # noqa: PLR0913 - one parameter an option
     is written: the stack file goes to standard output. What v2 does otherwise, or not at all, is listed on standard
     error.
     """
-    from azureml_scoring.settings.errors import SettingsError
-    from azureml_scoring.v1.files import convert_files
+    from azureml_scoring.convert.v1.files import convert_files
 
-    try:
-        text, notes = convert_files(
-            inference, deployment, out, name=name, compute=compute, model=model, location=location
-        )
-    except SettingsError as error:
-        raise CommandError(str(error)) from None
+    text, notes = convert_files(inference, deployment, out, name=name, compute=compute, model=model, location=location)
     if out is None:
         click.echo(text, nl=False)
     for note in notes:

@@ -89,7 +89,9 @@ def test_every_rule_says_itself_on_one_line(kind: str) -> None:
     assert len(RULES[kind].words) < 120
 
 
-@pytest.mark.parametrize(("duration", "seconds"), [("PT180S", 180), ("PT3M", 180), ("PT3M1S", 181), ("PT1H", 3600), ("PT0.5S", 0.5)])
+@pytest.mark.parametrize(
+    ("duration", "seconds"), [("PT180S", 180), ("PT3M", 180), ("PT3M1S", 181), ("PT1H", 3600), ("PT0.5S", 0.5)]
+)
 def test_a_duration_is_counted_in_seconds_whatever_its_units(duration: str, seconds: float) -> None:
     assert seconds_of(duration) == seconds
 

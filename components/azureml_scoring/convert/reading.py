@@ -1,6 +1,6 @@
-"""Reads an object of v1 field by field, so that none is lost: a field that is not read is noted as unknown.
+"""Reads an object field by field, so that none is lost: a field that is not read is noted as unknown.
 
-Owns the reading of fields, their types, and the notes. Refuses to own what a field means (`convert.py`). Pure.
+Owns the reading of fields, their types, and the notes. Refuses to own what a field means (`v1/`, `v2/`). Pure.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Note:
     """What became of one field: one line."""
 
     kind: Kind
-    """`changed`: v2 does it otherwise; `dropped`: it has no successor; `unknown`: v1 has no such field."""
+    """`changed`: it is done in another way; `dropped`: it has no successor; `unknown`: the schema has no such field."""
     field: str
     text: str
 
@@ -26,8 +26,8 @@ class Note:
         return f"{self.kind}: {self.field}: {self.text}"
 
 
-class V1Error(CommandError):
-    """A file that is not a v1 file; one line."""
+class ConvertError(CommandError):
+    """Files that cannot be converted; one line each."""
 
 
 @dataclass
@@ -39,13 +39,17 @@ class Part:
     """Fields that are not read yet."""
     notes: list[Note] = field(default_factory=list)
 
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to read."""
+        return bool(self.rest)
+
     @classmethod
     def of(cls, path: str, document: object, notes: list[Note]) -> "Part":
         """Start reading; null is an empty object."""
         if document is None:
             document = {}
         if not isinstance(document, Mapping):
-            raise V1Error(f"{path or 'the file'} is a {type(document).__name__}, not an object; see the v1 schema")
+            raise ConvertError(f"{path or 'the file'} is a {type(document).__name__}, not an object; see its schema")
         return cls(path, {str(key): value for key, value in document.items()}, notes)
 
     def name(self, key: str) -> str:
@@ -53,7 +57,7 @@ class Part:
         return f"{self.path}.{key}" if self.path else key
 
     def take(self, key: str) -> Any:  # noqa: ANN401 - JSON
-        """Take a field; None where it is null or missing. v1 ignores case."""
+        """Take a field; None where it is null or missing. Case does not matter."""
         name = next((name for name in self.rest if name.lower() == key.lower()), None)
         return self.rest.pop(name) if name is not None else None
 
@@ -63,8 +67,17 @@ class Part:
         if value is None:
             return ""
         if isinstance(value, Mapping | list):
-            raise V1Error(f"{self.name(key)} is a {type(value).__name__}, not a text; correct it")
+            raise ConvertError(f"{self.name(key)} is a {type(value).__name__}, not a text; correct it")
         return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def path_text(self, key: str) -> str:
+        """Take a path; Windows' separators are read as well."""
+        return self.text(key).replace("\\", "/")
+
+    def texts(self, key: str) -> dict[str, str]:
+        """Take an object whose values are texts."""
+        part = self.part(key)
+        return {name: part.text(name) for name in list(part.rest)}
 
     def number(self, key: str) -> float | None:
         """Take a number."""
@@ -74,7 +87,7 @@ class Part:
         try:
             return float(value)
         except (TypeError, ValueError):
-            raise V1Error(f"{self.name(key)} = {value!r} is not a number; correct it") from None
+            raise ConvertError(f"{self.name(key)} = {value!r} is not a number; correct it") from None
 
     def flag(self, key: str) -> bool | None:
         """Take a boolean, or its text."""
@@ -82,12 +95,13 @@ class Part:
         if isinstance(value, str) and value.lower() in {"true", "false"}:
             return value.lower() == "true"
         if value is not None and not isinstance(value, bool):
-            raise V1Error(f"{self.name(key)} = {value!r} is neither true nor false; correct it")
+            raise ConvertError(f"{self.name(key)} = {value!r} is neither true nor false; correct it")
         return value
 
-    def part(self, key: str) -> "Part":
-        """Take an object."""
-        return Part.of(self.name(key), self.take(key), self.notes)
+    def part(self, key: str, text: str = "") -> "Part":
+        """Take an object; `text` names the field that a text in its place stands for."""
+        value = self.take(key)
+        return Part.of(self.name(key), {text: value} if text and isinstance(value, str) else value, self.notes)
 
     def drop(self, *keys: str, reason: str, secret: bool = False) -> None:
         """Take fields that have no successor; an empty one needs no note."""
@@ -104,4 +118,4 @@ class Part:
     def end(self) -> None:
         """Note the fields that were not read."""
         for key in self.rest:
-            self.notes.append(Note("unknown", self.name(key), "v1's schema has no such field; it is ignored"))
+            self.notes.append(Note("unknown", self.name(key), "the schema has no such field; it is ignored"))
