@@ -6,7 +6,7 @@ from pydantic import Field
 
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.endpoint import enabled
-from azureml_scoring.settings.image import CodeSettings, ModelSettings
+from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ModelSettings
 from azureml_scoring.settings.section import Arm, In, Only, Section
 
 DEPLOYMENT: Final = "OnlineDeployment"
@@ -214,6 +214,8 @@ class DeploymentSettings(Section):
     """What is stored of requests and replies."""
     image: rules.ImageReference | None = None
     """Another image than the stack's, written as `image.reference` is."""
+    environment: EnvironmentSettings | None = None
+    """Another environment than the stack's."""
     model: ModelSettings | None = None
     """Another model than the stack's."""
     code: CodeSettings | None = None
@@ -232,3 +234,5 @@ class DeploymentSettings(Section):
     """Limits of scoring requests."""
     app_insights: Annotated[bool, Arm(DEPLOYMENT, "properties.appInsightsEnabled")] = False
     """Whether requests are logged to Application Insights."""
+    tags: rules.Tags = {}
+    """Tags of the deployment, besides the stack's."""

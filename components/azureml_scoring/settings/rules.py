@@ -69,7 +69,17 @@ _HOST: Final = r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
 _IMAGE_HOST: Final = rf"(?=[^/]*[.:]|localhost/){_HOST}"
 """As docker has it: without a dot or a port, the first word is a folder of Docker Hub."""
 _WORD: Final = "[a-zA-Z0-9][a-zA-Z0-9_-]*"
+_ASSET: Final = r"[a-zA-Z0-9][\w.-]*"
 _LABEL: Final = "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]"
+
+
+def _registered(kind: str) -> str:
+    """Compose the pattern of an asset of an Azure ML registry, which is no part of a subscription's ids.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-use-environments (curated ones are in `azureml`)
+    """
+    return rf"azureml://registries/[\w-]+/{kind}/{_ASSET}/(versions/[\w.-]+|labels/latest)"
+
 
 RULES: Mapping[str, Rule] = {
     "resourceGroup": Rule(
@@ -249,12 +259,21 @@ RULES: Mapping[str, Rule] = {
         "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/NAME",
         "what `az ml workspace show --name NAME --query id` prints",
     ),
+    "assetLabel": Rule("a registered asset's name", _ASSET, "up to 255 letters, digits, - _ and .", "iris", (1, 255)),
     "asset": Rule("a model's or code's name", _WORD, "up to 255 letters, digits, - and _", "iris", (1, 255)),
     "modelReference": Rule(
         "a registered model",
-        f"azureml:[a-zA-Z0-9][a-zA-Z0-9_-]*:[1-9][0-9]*|{_id(f'{_ML}/workspaces/models/versions', '[1-9][0-9]*')}",
-        "azureml:NAME:VERSION with a whole number, or a version's ARM id",
+        rf"azureml:{_ASSET}(:[1-9][0-9]*|@latest)|{_registered('models')}"
+        f"|{_id(f'{_ML}/workspaces/models/versions', '[1-9][0-9]*')}",
+        "azureml:NAME:NUMBER, azureml:NAME@latest, azureml://registries/REGISTRY/models/NAME/versions/N, or an ARM id",
         "azureml:iris:3",
+    ),
+    "environmentReference": Rule(
+        "a registered environment",
+        rf"azureml:{_ASSET}(:[\w.-]+|@latest)|{_registered('environments')}"
+        f"|{_id(f'{_ML}/workspaces/environments/versions')}",
+        "azureml:NAME:VERSION, azureml:NAME@latest, azureml://registries/R/environments/NAME/versions/V, or an ARM id",
+        "azureml:sklearn:4",
     ),
     "endpointId": Rule(
         "an endpoint's ARM id",
@@ -264,13 +283,15 @@ RULES: Mapping[str, Rule] = {
     ),
     "environmentId": Rule(
         "an environment version's ARM id",
-        f"{_id(f'{_ML}/workspaces/environments/versions')}|{_id(f'{_ML}/registries/environments/versions')}",
+        f"{_id(f'{_ML}/workspaces/environments/versions')}|{_id(f'{_ML}/registries/environments/versions')}"
+        f"|{_registered('environments')}",
         "/subscriptions/…/environments/NAME/versions/VERSION",
         "the id of an EnvironmentVersion",
     ),
     "modelId": Rule(
         "a model version's ARM id",
-        f"{_id(f'{_ML}/workspaces/models/versions')}|{_id(f'{_ML}/registries/models/versions')}",
+        f"{_id(f'{_ML}/workspaces/models/versions')}|{_id(f'{_ML}/registries/models/versions')}"
+        f"|{_registered('models')}",
         "/subscriptions/…/models/NAME/versions/VERSION",
         "the id of a ModelVersion",
     ),
@@ -290,8 +311,8 @@ RULES: Mapping[str, Rule] = {
     ),
     "entryScript": Rule(
         "an entry script",
-        r"(?!/)(?!.*\.\.)[\w./ -]+\.py",
-        "a Python file's path seen from the code's folder",
+        r"(?!/)(?!.*\.\.)[\w./ -]+\.\w+",
+        "a file's path seen from the code's folder",
         "score.py",
         (4, 255),
     ),
@@ -329,15 +350,15 @@ RULES: Mapping[str, Rule] = {
 _SEGMENTS: Final = {
     segment.lower(): segment
     for segment in (
-        *("subscriptions", "resourceGroups", "providers", _ML, "Microsoft.ContainerRegistry", "registries"),
-        *("workspaces", "computes", "models", "codes", "environments", "versions", "onlineEndpoints"),
-        *("Microsoft.ContainerService", "managedClusters", "Microsoft.Kubernetes", "connectedClusters"),
-        *("Microsoft.ManagedIdentity", "userAssignedIdentities", "Microsoft.OperationalInsights"),
+        *("subscriptions", "resourceGroups", "providers", _ML, "workspaces", "models", "environments", "versions"),
+        *("Microsoft.ContainerRegistry", "registries"),
     )
 }
 """Segments of ARM ids that are no names, in Azure's spelling."""
 _NAMES: Final = (2, 4, 8, 10, 12)
 """Segments of ARM ids that are names."""
+_SPELLED: Final = ("registryId", "workspaceId", "modelReference", "environmentReference")
+"""Kinds of ids that are written in Azure's spelling: names and other ids are made of them."""
 
 
 def checked(kind: str, text: str) -> str:
@@ -345,7 +366,7 @@ def checked(kind: str, text: str) -> str:
     problem = RULES[kind].problem(text)
     if problem:
         raise ValueError(problem)
-    return spelled_id(text) if text[:1] == "/" and text[:15].lower() == "/subscriptions/" else text
+    return spelled_id(text) if kind in _SPELLED and text.startswith("/") else text
 
 
 def spelled_id(text: str) -> str:
@@ -421,6 +442,7 @@ RegistryId = Annotated[str, _of("registryId")]
 RegistryAddress = Annotated[str, _of("registryAddress")]
 WorkspaceId = Annotated[str, _of("workspaceId")]
 AssetName = Annotated[str, _of("asset")]
+AssetLabel = Annotated[str, _of("assetLabel")]
 EndpointId = Annotated[str, _of("endpointId")]
 EnvironmentId = Annotated[str, _of("environmentId")]
 ModelId = Annotated[str, _of("modelId")]
@@ -430,6 +452,7 @@ Version = Annotated[str, _of("version")]
 ModelVersionNumber = Annotated[str, _of("modelVersion")]
 ContentKey = Annotated[str, _of("contentKey")]
 ModelReference = Annotated[str, _of("modelReference")]
+EnvironmentReference = Annotated[str, _of("environmentReference")]
 BaseImage = Annotated[str, _of("baseImage")]
 PythonVersion = Annotated[str, _of("python")]
 EnvironmentName = Annotated[str, _of("environment")]
