@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -330,6 +330,33 @@ def check_stack(stack: str, *, as_json: bool) -> int:
 
 
 @cli.command(
+    "convert",
+    epilog=_examples(
+        "azureml-scoring convert endpoint.yml blue.yml green.yml --out Pulumi.old.yaml",
+        "azureml-scoring convert blue.yml --workspace /subscriptions/…/workspaces/ml --set model=azureml:iris@latest",
+    ),
+)
+@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
+@click.option("--out", type=_FILE, metavar="FILE", help="The stack file: Pulumi.STACK.yaml beside Pulumi.yaml.")
+@click.option("--workspace", default="", metavar="ID", help="ARM id of the workspace; else a new one is created.")
+@click.option("--location", default="", help="Azure region, short form, where the files name none.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", callback=_pairs, help="As az ml has it.")
+def convert_yaml(
+    *, files: tuple[Path, ...], out: Path | None, workspace: str, location: str, changes: list[tuple[str, str]]
+) -> None:
+    """Convert YAML of az ml to a stack file.
+
+    Reads what `az ml online-endpoint create -f` and `az ml online-deployment create -f` read: the endpoint and its
+    deployments. Without --out nothing is written: the stack file goes to standard output. What is done in another way,
+    or not at all, is listed on standard error.
+    """
+    from azureml_scoring.convert.v2.files import convert_files
+
+    text, notes = convert_files(files, out, changes=changes, workspace=workspace, location=location)
+    _show_converted(text, notes, out)
+
+
+@cli.command(
     "convert-v1",
     epilog=_examples(
         "azureml-scoring convert-v1 inferenceconfig.json deploymentconfig.json --name myservice",
@@ -355,6 +382,10 @@ def convert_v1(  # noqa: PLR0913 - one parameter an option
     from azureml_scoring.convert.v1.files import convert_files
 
     text, notes = convert_files(inference, deployment, out, name=name, compute=compute, model=model, location=location)
+    _show_converted(text, notes, out)
+
+
+def _show_converted(text: str, notes: Iterable[object], out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
     for note in notes:

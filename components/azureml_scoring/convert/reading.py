@@ -79,6 +79,16 @@ class Part:
         part = self.part(key)
         return {name: part.text(name) for name in list(part.rest)}
 
+    def numbers(self, key: str) -> dict[str, float]:
+        """Take an object whose values are numbers."""
+        part = self.part(key)
+        return {name: part.number(name) or 0 for name in list(part.rest)}
+
+    def skip(self, *keys: str) -> None:
+        """Take fields that say nothing to whoever writes the file."""
+        for key in keys:
+            self.take(key)
+
     def number(self, key: str) -> float | None:
         """Take a number."""
         value = self.take(key)
@@ -103,12 +113,12 @@ class Part:
         value = self.take(key)
         return Part.of(self.name(key), {text: value} if text and isinstance(value, str) else value, self.notes)
 
-    def drop(self, *keys: str, reason: str, secret: bool = False) -> None:
+    def drop(self, *keys: str, reason: str, secret: bool = False, kind: Kind = "dropped") -> None:
         """Take fields that have no successor; an empty one needs no note."""
         for key in keys:
             value = self.take(key)
             if value not in (None, "", [], {}, False):
-                self.note("dropped", key, reason, None if secret else value)
+                self.note(kind, key, reason, None if secret else value)
 
     def note(self, kind: Kind, key: str, text: str, value: object = None) -> None:
         """Add a note."""

@@ -85,6 +85,9 @@ class ModelSettings(Section):
     azureml://registries/REGISTRY/models/NAME/versions/VERSION. `@latest` is resolved once and pinned."""
     name: rules.AssetName | None = None
     """Name under which it is registered; the folder's or file's own by default."""
+    version: rules.ModelVersionNumber | None = None
+    """Version under which it is registered, in quotes; by default it follows from the content, so that other files are
+    another version."""
     type: Literal["custom", "mlflow", "triton"] = "custom"
     """Format of the model. Azure serves `mlflow` and `triton` by itself, without image, environment and code."""
     mount_path: rules.MountPath | None = None

@@ -343,7 +343,7 @@ def _models(settings: At) -> Iterator[str]:
 def _model(model: At) -> Iterator[str]:
     if not model.reference and not model.path:
         yield model.path.refused("name a folder or file, or a registered version by reference")
-    for field in (model.path, model.name, model.type):
+    for field in (model.path, model.name, model.version, model.type):
         if model.reference and field:
             yield field.refused("reference names a version that is registered; take out one of them")
 
