@@ -75,6 +75,12 @@ class Result:
     reason: str = ""
 
 
+def root_of_examples() -> Path | None:
+    """Return the checkout of the examples, where there is one."""
+    root = Path(os.environ.get(VARIABLE) or "/nowhere")
+    return root if root.is_dir() else None
+
+
 def files(root: Path) -> list[Path]:
     """Return the files that describe an online endpoint or an online deployment."""
     found = (path for suffix in ("yml", "yaml") for path in root.glob(f"cli/**/*.{suffix}"))

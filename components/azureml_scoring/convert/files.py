@@ -4,9 +4,10 @@ Refuses to own what a field becomes.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -16,6 +17,9 @@ from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.json_schema import HEADER
 from azureml_scoring.settings.stack_file import NAMESPACE
 
+_PLACEHOLDER: Final = re.compile(r"^[^#]*?(\{\{\s*\w+\s*\}\})")
+"""Microsoft's examples have them, for a script to replace."""
+
 
 def load(path: Path) -> Any:  # noqa: ANN401 - JSON
     """Read a file: JSON or YAML."""
@@ -23,6 +27,9 @@ def load(path: Path) -> Any:  # noqa: ANN401 - JSON
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConvertError(f"{path}: {type(error).__name__}; name a readable file") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if placeholder := _PLACEHOLDER.search(line):
+            raise ConvertError(f"{path}: line {number} has the placeholder {placeholder[1]}; replace it")
     try:
         return json.loads(text)
     except ValueError as error:
