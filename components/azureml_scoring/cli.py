@@ -367,7 +367,7 @@ def convert_yaml(
 @click.argument("deployment", type=_FILE, required=False, metavar="[DEPLOYMENTCONFIG]")
 @click.option("--out", type=_FILE, metavar="FILE", help="The stack file: Pulumi.STACK.yaml beside Pulumi.yaml.")
 @click.option("--name", default="", help="Name of the endpoint: what `az ml model deploy -n` named.")
-@click.option("--compute", default="", metavar="ID", help="ARM id of an attached Kubernetes compute; else managed.")
+@click.option("--compute", default="", metavar="NAME", help="Attached Kubernetes compute, or its ARM id; else managed.")
 @click.option("-m", "--model", default="", help="NAME:VERSION of a registered model, or the path of a folder or file.")
 @click.option("--location", default="", help="Azure region, short form, where the files name none.")
 def convert_v1(  # noqa: PLR0913 - one parameter an option

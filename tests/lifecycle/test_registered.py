@@ -76,9 +76,14 @@ def _runs(project: Project, azure: LocalAzure, name: str) -> str:
     return str(azure.cloud.ask("GET", path).json()["properties"]["environmentId"])
 
 
-def _deploy(project: Project, **deployments: Any) -> Any:  # noqa: ANN401 - YAML
-    shares = {name: 100 if name == "blue" else 0 for name in deployments}
-    configure(project, registry={"mode": "workspace"}, deployments=deployments, endpoint={"traffic": shares})
+def _deploy(project: Project, blue: Any, green: Any, **sections: Any) -> Any:  # noqa: ANN401 - YAML
+    configure(
+        project,
+        registry={"mode": "workspace"},
+        deployments={"blue": blue, "green": green},
+        endpoint={"traffic": {"blue": 100, "green": 0}},
+        **sections,
+    )
     run = project.up()
     assert run.code == 0, run.text
     return run
@@ -89,14 +94,14 @@ def test_the_latest_registered_environment_is_pinned_until_its_number_is_written
 ) -> None:
     first = _register(project, azure, "1")
     green = {**MACHINE, "environment": {"reference": "azureml:ours@latest"}, "tags": {"colour": "green"}}
-    _deploy(project, blue=MACHINE, green=green)
+    _deploy(project, MACHINE, green)
     assert _runs(project, azure, "green") == first
     second = _register(project, azure, "2")
     azure.tell("reset-stats")
-    run = _deploy(project, blue=MACHINE, green=green)
+    run = _deploy(project, MACHINE, green)
     assert "environment ours@latest is version 2 now; 1 stays deployed; to take it, write azureml:ours:2" in run.text
     assert azure.tell("stats")["writes"] == {}
-    _deploy(project, blue=MACHINE, green={**green, "environment": {"reference": "azureml:ours:2"}})
+    _deploy(project, MACHINE, {**green, "environment": {"reference": "azureml:ours:2"}})
     assert _runs(project, azure, "green") == second
     assert answer(project.outputs()) == REPLY
 
@@ -111,7 +116,7 @@ def test_deployments_run_environments_of_their_own_beside_the_stacks_image(proje
         "environment": {"base": BASE, "condaFile": "conda.yml"},
         "code": {"path": "code", "entryScript": "score.py"},
     }
-    _deploy(project, blue=MACHINE, green=own)
+    _deploy(project, MACHINE, own)
     assert "/environments/conda-green/" in _runs(project, azure, "green")
     assert _score(project, "green", {}) == "own"
     assert answer(project.outputs()) == REPLY
@@ -122,7 +127,8 @@ def test_an_mlflow_model_is_served_without_image_environment_and_code(project: P
         path = project.folder / "scaling" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    _deploy(project, blue=MACHINE, green={**MACHINE, "model": {"path": "scaling", "type": "mlflow"}})
+    blue = {**MACHINE, "image": project.outputs()["image"]}
+    _deploy(project, blue, {**MACHINE, "model": {"path": "scaling", "type": "mlflow"}}, image=None)
     assert _score(project, "green", {"input_data": {"columns": ["x"], "data": [[2], [5]]}}) == [6, 15]
 
 

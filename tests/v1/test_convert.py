@@ -9,6 +9,7 @@ import pytest
 import yaml
 from azureml_scoring.cli import main
 from azureml_scoring.convert.reading import ConvertError
+from azureml_scoring.convert.v1 import files as v1_files
 from azureml_scoring.convert.v1.config import CONDA_FILE, DOCKERFILE, Converted, convert
 from azureml_scoring.convert.v1.files import with_paths
 from azureml_scoring.convert.v1.sizes import choose
@@ -248,10 +249,25 @@ def test_the_fields_from_before_environments_are_read() -> None:
     assert "_NC" in converted.config["deployments"]["blue"]["instanceType"]
 
 
-def test_an_environment_of_the_workspace_is_explained() -> None:
-    converted = converted_from({"entryScript": "score.py", "environment": {"name": "mine", "version": "3"}})
-    assert any("az ml environment download" in line for line in lines(converted))
-    assert "openmpi5.0-ubuntu24.04" in converted.config["image"]["buildArguments"]["BASE"]
+@pytest.mark.parametrize(
+    ("environment", "reference"),
+    [
+        ({"name": "mine", "version": "3"}, "azureml:mine:3"),
+        ({"name": "mine"}, "azureml:mine@latest"),
+        ("mine", "azureml:mine@latest"),
+        ("mine:3", "azureml:mine:3"),
+        (
+            {"name": "AzureML-sklearn-1.0-ubuntu20.04-py38-cpu", "version": "1"},
+            "azureml://registries/azureml/environments/AzureML-sklearn-1.0-ubuntu20.04-py38-cpu/versions/1",
+        ),
+    ],
+)
+def test_an_environment_by_name_is_the_registered_one(tmp_path: Path, environment: object, reference: str) -> None:
+    converted = converted_from({"entryScript": "score.py", "environment": environment})
+    settings = accepted(converted, tmp_path)
+    assert settings["environment"] == {"reference": reference}
+    assert settings["code"]["entry_script"] == "score.py"
+    assert len([line for line in lines(converted) if line.startswith("changed: environment.name")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -260,7 +276,7 @@ def test_an_environment_of_the_workspace_is_explained() -> None:
         ([], "not an object"),
         ({}, "entryScript is missing"),
         ({"entryScript": {}}, "entryScript is a dict, not a text"),
-        ({"entryScript": "x", "environment": "y"}, "environment is a str, not an object"),
+        ({"entryScript": "x", "environment": []}, "environment is a list, not an object"),
         ({"entryScript": "x", "enableGpu": 3}, "enableGpu = 3 is neither"),
     ],
 )
@@ -530,6 +546,26 @@ def test_without_out_the_config_is_shown_and_nothing_is_written(folder: Path) ->
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["config"]["scoring:code"]["entryScript"] == "score.py"
     assert [path.name for path in (folder / "app").iterdir()] == ["score.py"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ([f"{WORKSPACE}/computes/aks"], ""),
+        ([], "--compute = aks: no visible workspace has it; write its ARM id"),
+        (["/a/computes/aks", "/b/computes/aks"], "there are several: /a/computes/aks, /b/computes/aks; write one of"),
+    ],
+)
+def test_a_compute_by_name_is_searched(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, ids: list[str], said: str
+) -> None:
+    monkeypatch.setattr(v1_files, "connect", lambda: None)
+    monkeypatch.setattr(v1_files, "computes_named", lambda _, name: [id_ for id_ in ids if name == "aks"])
+    assert run(folder, "--compute", "aks") == (2 if said else 0)
+    shown = capsys.readouterr()
+    assert said in shown.err
+    if not said:
+        assert yaml.safe_load(shown.out)["config"]["scoring:endpoint"]["compute"] == ids[0]
 
 
 def test_a_file_that_cannot_be_read_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

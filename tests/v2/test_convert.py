@@ -155,7 +155,7 @@ def test_every_field_of_a_kubernetes_endpoint_and_deployment_is_read(folder: Pat
             "pollingInterval": "PT10S",
         },
         "resources": {
-            "requests": {"cpu": "0.1", "memory": "0.1Gi"},
+            "requests": {"cpu": "0.1", "memory": "0.1Gi", "gpu": 1},
             "limits": {"cpu": "0.2", "memory": "200Mi", "gpu": 1},
         },
     }

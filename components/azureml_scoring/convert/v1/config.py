@@ -64,6 +64,8 @@ class _Recipe:
     """The image, as far as it is read."""
 
     gpu: bool = False
+    reference: str = ""
+    """A registered environment instead of all that follows."""
     base: str = ""
     dockerfile: str = ""
     """The first part of the Dockerfile, instead of a FROM."""
@@ -100,7 +102,7 @@ def convert(  # noqa: PLR0913 - what v1's command took
     gpu = bool(top.flag("enableGpu"))
     recipe = _Recipe(gpu=gpu or _has_gpu(deployment))
     _older(top, recipe, read or _none)
-    _environment(top.part("environment"), recipe, read or _none)
+    _environment(top.part("environment", text="name"), recipe, read or _none)
     description = top.text("description")
     top.drop("schemaFile", reason="the server reads the schema from the entry script's decorators")
     top.end()
@@ -119,7 +121,11 @@ def convert(  # noqa: PLR0913 - what v1's command took
     if recipe.variables:
         serving["environmentVariables"] = recipe.variables
     config: dict[str, Any] = {"location": region, "registry": {"mode": "workspace"}}
-    if recipe.is_environment:
+    if recipe.reference:
+        files: dict[str, str] = {}
+        config["environment"] = {"reference": recipe.reference}
+        config["code"] = {"entryScript": str(PurePosixPath(script))}
+    elif recipe.is_environment:
         files = {CONDA_FILE: _yaml(_with_server(recipe.conda, notes))}
         label = re.sub("[^A-Za-z0-9._-]+", "-", recipe.name or name).strip("-._")
         config["environment"] = {"base": recipe.base, "condaFile": CONDA_FILE, **({"name": label} if label else {})}
@@ -127,7 +133,7 @@ def convert(  # noqa: PLR0913 - what v1's command took
     else:
         files = _files(recipe, script, notes)
         config["image"] = _image(recipe, name)
-    config |= _model(model, notes, here="" if recipe.is_environment else source or ".")
+    config |= _model(model, notes, here="" if "code" in config else source or ".")
     config |= {"endpoint": endpoint, "deployments": {DEPLOYMENT: serving}}
     if "compute" in endpoint:
         # A compute belongs to a workspace, which exists then, with its registry.
@@ -196,15 +202,15 @@ def _older(top: Part, recipe: _Recipe, read: Texts) -> None:
 
 
 def _environment(part: Part, recipe: _Recipe, read: Texts) -> None:
-    is_present = bool(part.rest)
-    recipe.name = part.text("name")
-    if version := part.text("version"):
-        part.note("changed", "version", "versions follow from the content, so that none is overwritten", version)
+    recipe.name, version = part.text("name"), part.text("version")
     recipe.variables = part.texts("environmentVariables")
     docker, python = part.part("docker"), part.part("python")
-    if is_present and not docker.rest and not python.rest:
-        remedy = "`az ml environment download` saves it; name its files here, else the default is used"
-        part.note("changed", "name", f"the environment is in the workspace; {remedy}", recipe.name)
+    if recipe.name and not docker and not python and not recipe.conda:
+        recipe.reference = _registered(part, recipe.name, version)
+        part.drop(*list(part.rest), reason="the registered environment has its own")
+        return
+    if version:
+        part.note("changed", "version", "versions follow from the content, so that none is overwritten", version)
     _docker(docker, recipe, read)
     _python(python, recipe, read)
     if part.text("inferencingStackVersion"):
@@ -218,6 +224,21 @@ def _environment(part: Part, recipe: _Recipe, read: Texts) -> None:
                 "dropped", key, "online endpoints have none of it; add what the entry script needs to the Dockerfile"
             )
     part.end()
+
+
+def _registered(part: Part, name: str, version: str) -> str:
+    """Name an environment of the workspace; Microsoft's own, which were in every workspace, are in a registry now.
+
+    https://learn.microsoft.com/azure/machine-learning/resource-curated-environments
+    """
+    name, _, number = name.partition(":")
+    version = version or number
+    if name.startswith("AzureML-"):
+        path = f"azureml://registries/azureml/environments/{name}"
+        part.note("changed", "name", "it is in Azure ML's own registry; check that it is not retired", name)
+        return f"{path}/versions/{version}" if version else f"{path}/labels/latest"
+    part.note("changed", "name", "it stays where it is registered; workspace.id must name that workspace", name)
+    return f"azureml:{name}:{version}" if version else f"azureml:{name}@latest"
 
 
 def _docker(part: Part, recipe: _Recipe, read: Texts) -> None:

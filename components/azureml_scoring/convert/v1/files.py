@@ -8,6 +8,9 @@ from typing import Any
 from azureml_scoring.convert.files import load, stack_text, write
 from azureml_scoring.convert.reading import ConvertError, Note
 from azureml_scoring.convert.v1.config import convert
+from azureml_scoring.provider.arm import connect
+from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.lookup import computes_named
 from azureml_scoring.settings.rules import RULES
 
 
@@ -37,9 +40,7 @@ def convert_files(  # noqa: PLR0913 - what v1's command took
 
     service = load(deployment) if deployment else None
     if compute:
-        if problem := RULES["computeId"].problem(compute):
-            raise ConvertError(f"--compute = {compute}: {problem}")
-        service = {**(service or {}), "computeTargetName": compute}
+        service = {**(service or {}), "computeTargetName": _compute_id(compute)}
     converted = convert(document, service, read, name=name, location=location, model=model)
     root = (out.parent if out else Path()).resolve()
     config = with_paths(converted.config, Path(os.path.relpath(source, root)), root)
@@ -50,13 +51,30 @@ def convert_files(  # noqa: PLR0913 - what v1's command took
     return text, converted.notes
 
 
+def _compute_id(compute: str) -> str:
+    """Return a compute's ARM id; one that is named is searched in the visible workspaces."""
+    if "/" in compute:
+        if problem := RULES["computeId"].problem(compute):
+            raise ConvertError(f"--compute = {compute}: {problem}")
+        return compute
+    try:
+        ids = computes_named(connect(), compute)
+    except ResourceError as error:
+        raise ConvertError(f"--compute = {compute}: {error}; or write its ARM id") from None
+    if len(ids) != 1:
+        many = f"there are several: {', '.join(ids)}; write one of them"
+        raise ConvertError(f"--compute = {compute}: {many if ids else 'no visible workspace has it; write its ARM id'}")
+    return ids[0]
+
+
 def with_paths(config: Mapping[str, Any], source: Path, root: Path) -> dict[str, Any]:
     """Make paths in the source directory, and a model's path, relative to the stack file's folder `root`."""
     result: dict[str, Any] = {name: dict(part) if isinstance(part, Mapping) else part for name, part in config.items()}
     if "image" in result:
         result["image"] = {"context": source.as_posix(), **result["image"]}
     else:
-        result["environment"]["condaFile"] = (source / result["environment"]["condaFile"]).as_posix()
+        if "condaFile" in result["environment"]:
+            result["environment"]["condaFile"] = (source / result["environment"]["condaFile"]).as_posix()
         result["code"] = {"path": source.as_posix(), **result["code"]}
     if "path" in result.get("model", {}):
         result["model"]["path"] = Path(os.path.relpath(Path(result["model"]["path"]).resolve(), root)).as_posix()

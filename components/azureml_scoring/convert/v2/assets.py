@@ -78,7 +78,9 @@ def read_model(part: Part, base: Base) -> dict[str, Any]:
 
 def _inline_model(part: Part, base: Base) -> dict[str, Any]:
     path, name, version, kind = (part.text(key) for key in ("path", "name", "version", "type"))
-    part.skip("id", "creation_context", "job_name", "latest_version", "utc_time_created", "intellectual_property")
+    part.skip(
+        "$schema", "id", "creation_context", "job_name", "latest_version", "utc_time_created", "intellectual_property"
+    )
     part.drop(*_WORDS, "stage", "flavors", "system_metadata", reason="a model that is uploaded has none of it")
     part.drop("datastore", reason="files go to the workspace's default datastore")
     part.drop("default_deployment_template", "allowed_deployment_templates", reason="it is for models of a registry")
@@ -100,6 +102,7 @@ def _inline_model(part: Part, base: Base) -> dict[str, Any]:
 def read_code(part: Part, base: Base) -> dict[str, Any]:
     """Read the code configuration."""
     code = part.part("code_configuration")
+    code.skip("$schema")
     folder, script = code.text("code"), code.path_text("scoring_script")
     code.end()
     if not folder:
