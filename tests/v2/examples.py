@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,7 @@ class Result:
     """The stack file; empty where it is refused."""
     notes: tuple[Note, ...] = ()
     reason: str = ""
+    is_endpoint: bool = False
 
 
 def root_of_examples() -> Path | None:
@@ -106,9 +107,10 @@ def _convert(name: Path, root: Path) -> Result:
     file.write_text(text)
     document = yaml.safe_load(text)
     inputs, changes = [file], []
+    is_endpoint = "ndpoint.schema" in str(document.get("$schema"))
     if file.parent.name == "kubernetes":
         inputs.append(file.parent / _COMPANIONS.get(file.name, _COMPANIONS["kubernetes"]))
-    elif "ndpoint.schema" in str(document.get("$schema")):
+    elif is_endpoint:
         stand_in = root / "stand-in.yml"
         stand_in.write_text(_STAND_IN)
         inputs.append(stand_in)
@@ -120,8 +122,8 @@ def _convert(name: Path, root: Path) -> Result:
     try:
         stack, notes = convert_files(inputs, out, changes=changes, workspace=_WORKSPACE)
     except ConvertError as error:
-        return Result(str(name), "", reason=str(error))
-    return Result(str(name), stack, tuple(notes))
+        return Result(str(name), "", reason=str(error), is_endpoint=is_endpoint)
+    return Result(str(name), stack, tuple(notes), is_endpoint=is_endpoint)
 
 
 def _download(document: dict[str, object], folder: Path) -> None:
@@ -133,15 +135,29 @@ def _download(document: dict[str, object], folder: Path) -> None:
         (path / "model.bin").write_text("model")
 
 
-def table(root: Path) -> str:
+def table(converted: Iterable[Result]) -> str:
     """Write the table of the documentation."""
-    lines = ["| File | Result |", "| --- | --- |"]
-    for result in results(root):
-        said = "; ".join(f"{note.kind} `{note.field}`" for note in result.notes if note.field != "location")
+    lines = ["| File | Result | Runs |", "| --- | --- | --- |"]
+    for result in converted:
+        notes = sorted({f"{note.kind} `{note.field.partition('.')[2].partition(' ')[0]}`" for note in result.notes})
+        said = "; ".join(note for note in notes if "``" not in note)
         done = f"converts; {said}" if said else "converts"
-        lines.append(f"| `{result.name.removeprefix('cli/')}` | {result.reason or done} |")
+        lines.append(f"| `{result.name.removeprefix('cli/')}` | {result.reason or done} | {_runs(result)} |")
     return "\n".join(lines) + "\n"
 
 
+def _runs(result: Result) -> str:
+    """Say what the deployment of a stack file runs."""
+    if result.is_endpoint:
+        return ""
+    config = (yaml.safe_load(result.text) or {}).get("config") or {}
+    image, environment = config.get("scoring:image") or {}, config.get("scoring:environment") or {}
+    if environment.get("base"):
+        return f"packages on `{environment['base']}`"
+    if named := image.get("reference") or environment.get("reference"):
+        return f"`{named}`"
+    return f"a build of `{Path(image['context']).name}`" if image else "Azure's server for the model"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(table(Path(os.environ[VARIABLE])))
+    sys.stdout.write(table(results(Path(os.environ[VARIABLE]))))

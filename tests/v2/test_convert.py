@@ -7,8 +7,9 @@ from azureml_scoring.cli import main
 from azureml_scoring.convert.v2.files import convert_files
 from azureml_scoring.plan.stack import plan_file
 
+from tests.conftest import ROOT
 from tests.settings.test_json_schema import problems
-from tests.v2.examples import VARIABLE, Result, files, results, root_of_examples
+from tests.v2.examples import VARIABLE, Result, files, results, root_of_examples, table
 
 EVERY = yaml.safe_load((Path(__file__).parent / "fields.yml").read_text())
 WORKSPACE = (
@@ -328,6 +329,10 @@ def examples() -> list[Result]:
 
 def test_every_example_of_microsoft_converts(examples: list[Result]) -> None:
     assert {result.name: result.reason for result in examples if result.reason} == {}
+
+
+def test_the_documentation_shows_what_becomes_of_each_example(examples: list[Result]) -> None:
+    assert (ROOT / "docs" / "samples" / "azureml-examples.md").read_text() == table(examples)
 
 
 def test_no_example_of_microsoft_has_a_field_that_is_not_known(examples: list[Result]) -> None:
