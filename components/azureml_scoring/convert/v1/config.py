@@ -104,6 +104,7 @@ def convert(  # noqa: PLR0913 - what v1's command took
     _older(top, recipe, read or _none)
     _environment(top.part("environment", text="name"), recipe, read or _none)
     description = top.text("description")
+    top.drop("dependencies", reason="the whole source directory is taken")
     top.drop("schemaFile", reason="the server reads the schema from the entry script's decorators")
     top.end()
 
