@@ -152,7 +152,8 @@ class ScoringEndpoint(Component):
             deployments.append(deployment)
             if settings.autoscale is not None:
                 setting = f"{endpoint_name}-{key}"
-                autoscale_setting(f"{name}-{key}-autoscale", setting, deployment.id, settings.autoscale, context)
+                measured = {"deployment": deployment.id, "endpoint": endpoint.id}
+                autoscale_setting(f"{name}-{key}-autoscale", setting, measured, settings.autoscale, context)
         if args.endpoint.diagnostics is not None:
             logs = args.endpoint.diagnostics.log_workspace or args.log_workspace_id or ""
             diagnostic_setting(f"{name}-logs-of-endpoint", endpoint.id, logs, args.endpoint.diagnostics, context.opts)

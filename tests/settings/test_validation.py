@@ -66,7 +66,15 @@ BUILT: dict[str, Any] = {
 }
 """What Azure ML builds; None takes a section of STANDALONE out."""
 
+
+def scheduled(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML
+    """Sections with an autoscale setting that has a schedule."""
+    night = {"days": ["Sunday"], "min": 1, "max": 2, **changes}
+    return {"deployments": {"blue": {**MACHINE, "autoscale": {"min": 1, "max": 3, "schedules": {"night": night}}}}}
+
+
 FINE: dict[str, dict[str, Any]] = {
+    "a schedule": {**STANDALONE, **scheduled(start="08:00", end="18:00", time_zone="W. Europe Standard Time")},
     "standalone and service principal": STANDALONE,
     "no principal section": {name: section for name, section in STANDALONE.items() if name != "principal"},
     "standalone and managed identity": {**STANDALONE, "principal": {"kind": "managed-identity"}},
@@ -456,6 +464,22 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a version of a registered model": (
         {"model": {"reference": "azureml:iris:3", "version": "4"}},
         'model.version = "4": reference names a version that is registered; take out one of them',
+    ),
+    "a schedule over midnight": (
+        scheduled(start="22:00", end="06:00"),
+        'deployments.blue.autoscale.schedules.night.end = "06:00": it is not after start, 22:00;',
+    ),
+    "a schedule with more instances than Azure takes": (
+        scheduled(max=60),
+        "deployments.blue.autoscale.schedules.night.max = 60: Azure takes 50; share over two deployments",
+    ),
+    "an endpoint's metric of a deployment": (
+        scheduled(rules=[{"metric": "RequestLatency", "above": 1, "change": 1}]),
+        'deployments.blue.autoscale.schedules.night.rules.0.metric = "RequestLatency": it is no metric of the',
+    ),
+    "a deployment's metric of an endpoint": (
+        scheduled(rules=[{"metric": "DiskUtilization", "of": "endpoint", "above": 1, "change": 1}]),
+        'deployments.blue.autoscale.schedules.night.rules.0.metric = "DiskUtilization": it is no metric of the',
     ),
     "two mirrors": (
         {

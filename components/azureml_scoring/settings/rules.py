@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -336,6 +336,9 @@ RULES: Mapping[str, Rule] = {
     ),
     "tagName": Rule("a tag's name", r"[^<>%&\\?/]+", "up to 512 characters, none of <>%&\\?/", "owner"),
     "tagValue": Rule("a tag's value", r"[\s\S]*", "up to 256 characters", "data-team", (0, 256)),
+    "timeOfDay": Rule(
+        "a time of day", "([01][0-9]|2[0-3]):[0-5][0-9]", "hours and minutes, in quotes", '"08:00"', (5, 5)
+    ),
     "date": Rule(
         "a date",
         r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z",
@@ -468,6 +471,7 @@ CollectionName = Annotated[str, _of("collection")]
 VariableName = Annotated[str, _of("variable")]
 TagName = Annotated[str, _of("tagName")]
 TagValue = Annotated[str, _of("tagValue")]
+TimeOfDay = Annotated[str, _of("timeOfDay")]
 Moment = Annotated[str, _of("date")]
 AutoscaleMetric = Literal[
     "CpuUtilizationPercentage",
@@ -480,10 +484,22 @@ AutoscaleMetric = Literal[
     "RequestLatency_P90",
     "RequestLatency_P95",
     "RequestLatency_P99",
+    "ConnectionsActive",
+    "NetworkBytes",
+    "NewConnectionsPerSecond",
+    "RequestLatency",
 ]
-"""Metrics of a managed deployment that say how busy it is.
+"""Metrics that say how busy a managed deployment, or an endpoint, is; utilizations are the deployment's alone.
 https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/microsoft-machinelearningservices-workspaces-onlineendpoints-deployments-metrics
+https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/microsoft-machinelearningservices-workspaces-onlineendpoints-metrics
 """
+_ENDPOINTS_ALONE: Final = ("ConnectionsActive", "NetworkBytes", "NewConnectionsPerSecond", "RequestLatency")
+METRICS: Final = {
+    "deployment": tuple(each for each in get_args(AutoscaleMetric) if each not in _ENDPOINTS_ALONE),
+    "endpoint": tuple(each for each in get_args(AutoscaleMetric) if "Utilization" not in each),
+}
+"""Metrics by what they are measured of."""
+Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Step = Annotated[int, Field(ge=1, le=100)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -13,7 +13,13 @@ from typing import Final
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import HIDDEN, SettingsError
 from azureml_scoring.settings.image import PLATFORM
-from azureml_scoring.settings.rules import MIRROR_LIMIT, RULES, WHOLE, seconds_of
+from azureml_scoring.settings.rules import (
+    METRICS,
+    MIRROR_LIMIT,
+    RULES,
+    WHOLE,
+    seconds_of,
+)
 from azureml_scoring.settings.section import Only, marker
 from azureml_scoring.settings.stack import StackSettings
 
@@ -430,14 +436,26 @@ def _instances(deployment: At, kind: str) -> Iterator[str]:
 
 
 def _autoscale(autoscale: At) -> Iterator[str]:
-    least, most = autoscale.min(), autoscale.max()
+    yield from _profile(autoscale)
+    for _, schedule in autoscale.schedules.entries():
+        yield from _profile(schedule)
+        if schedule.start() >= schedule.end():
+            yield schedule.end.refused(f"it is not after start, {schedule.start()}; write another schedule")
+
+
+def _profile(profile: At) -> Iterator[str]:
+    """Check the limits and rules that hold at a time."""
+    least, most = profile.min(), profile.max()
     if most > _INSTANCES:
-        yield autoscale.max.refused(f"Azure takes {_INSTANCES}; share over two deployments")
+        yield profile.max.refused(f"Azure takes {_INSTANCES}; share over two deployments")
     if least > most:
-        yield autoscale.min.refused(f"it is more than max, {most}; write less")
-    elif not least <= autoscale().first <= most:
-        yield autoscale.default.refused(f"it lies outside min and max; write {least} to {most}")
-    for _, rule in autoscale.rules.entries():
+        yield profile.min.refused(f"it is more than max, {most}; write less")
+    elif not least <= profile().first <= most:
+        yield profile.default.refused(f"it lies outside min and max; write {least} to {most}")
+    for _, rule in profile.rules.entries():
+        metrics = METRICS[rule.of()]
+        if rule.metric() not in metrics:
+            yield rule.metric.refused(f"it is no metric of the {rule.of()}; one of {', '.join(metrics)}")
         if (rule.above() is None) == (rule.below() is None):
             yield rule.above.refused("when does it change? write either above or below")
         if rule.change() == 0:
