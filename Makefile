@@ -35,6 +35,8 @@ schema: .venv/ready ## write the JSON Schema of the stack files
 	@.venv/bin/azureml-scoring schema
 docs: .venv/ready ## build the documentation into docs/_build; a warning is an error
 	@.venv/bin/sphinx-build --builder html --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build
+INSTALL_CLIENTS = UV_PROJECT_ENVIRONMENT=$(CACHE)/clients $(TOOLS) run uv sync --quiet --locked --project tests/clients \
+	--python "$$(.venv/bin/python -c 'import sys; print(sys._base_executable)')"
 PYTEST = $(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: lint docs ## pass the tests (ARGS=tests/... for some, WORKERS=6)
 	@$(TOOLS) ready
@@ -42,13 +44,13 @@ test: lint docs ## pass the tests (ARGS=tests/... for some, WORKERS=6)
 slow: .venv/ready ## pass the slow tests: every mode, builder, language and command on the real engine
 	@$(TOOLS) ready
 	@$(PYTEST) -m slow
-acceptance: .venv/ready ## try each claim about Azure (CLOUD=azure: on a real subscription; ARGS=--help)
+acceptance: .venv/ready ## try each claim about Azure, and Azure's own clients (CLOUD=azure: on a real subscription; ARGS=--help)
 	@$(TOOLS) ready
-	@$(TOOLS) run .venv/bin/python -m tests.acceptance $(ARGS)
+	@$(INSTALL_CLIENTS)
+	@CLIENTS=$(CACHE)/clients $(TOOLS) run .venv/bin/python -m tests.acceptance $(ARGS)
 clients: .venv/ready ## let Azure's own clients (azure-cli, azure-ai-ml, …) use a stack on the local Azure
 	@$(TOOLS) ready
-	@UV_PROJECT_ENVIRONMENT=$(CACHE)/clients $(TOOLS) run uv sync --quiet --locked --project tests/clients \
-		--python "$$(.venv/bin/python -c 'import sys; print(sys._base_executable)')"
+	@$(INSTALL_CLIENTS)
 	@CLIENTS=$(CACHE)/clients $(TOOLS) run .venv/bin/python -m pytest tests/clients $(ARGS)
 bench: .venv/ready ## measure, as ratios within one run
 	@$(TOOLS) ready

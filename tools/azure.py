@@ -78,6 +78,7 @@ def environment(project: Path = ROOT, state: Path = STATE) -> dict[str, str]:
     """All that Pulumi needs in `project` to meet the local Azure of `state`, apart from the user's own set-up."""
     told: dict[str, str] = ready(state)["environment"]
     local = local_pulumi(project)
+    _private(project / ".local")
     Path(local["PULUMI_HOME"]).mkdir(parents=True, exist_ok=True)
     Path(local["PULUMI_BACKEND_URL"].removeprefix("file://")).mkdir(parents=True, exist_ok=True)
     variables = {**machine(), **local, **told}
@@ -86,6 +87,12 @@ def environment(project: Path = ROOT, state: Path = STATE) -> dict[str, str]:
     if builds_itself(project):
         variables["PATH"] = path_of([toolchain.builder()], variables["PATH"])
     return variables
+
+
+def _private(folder: Path) -> None:
+    """Make a folder that nobody else reads, or make one so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
 
 
 def builds_itself(project: Path) -> bool:
@@ -129,7 +136,7 @@ def start(state: Path = STATE) -> None:
     if running(state):
         return
     ports = port_options(os.environ)
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _private(state)
     (state / "ready.json").unlink(missing_ok=True)
     log = state / "azure.log"
     at = log.stat().st_size if log.exists() else 0

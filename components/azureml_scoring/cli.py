@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -149,6 +150,37 @@ def write_report(  # noqa: PLR0913 - one parameter an option
     if show_drift:
         read, title = [drift.drifted(preview) for preview in read], drift.TITLE
     out.write(report.render(read, limit, prices.load(table or prices.TABLE), title))
+
+
+@cli.command(
+    "prices",
+    epilog=_examples(
+        "azureml-scoring prices prices.json --region westeurope --instance-type Standard_DS3_v2",
+        "azureml-scoring report --prices prices.json dev.json",
+    ),
+)
+@click.argument("table", type=_FILE, metavar="TABLE.json")
+@click.option("--region", "regions", multiple=True, metavar="NAME", help="A region, besides those of the table.")
+@click.option("--instance-type", "types", multiple=True, metavar="NAME", help="An instance type, besides the table's.")
+@click.option("--currency", metavar="CODE", help="Currency; by default the table's, or USD.")
+def read_prices(*, table: Path, regions: tuple[str, ...], types: tuple[str, ...], currency: str | None) -> None:
+    """Read list prices from Azure, without an account, for the costs in a report.
+
+    TABLE.json is written anew with today's prices: of the regions and instance types that it names, and of registries,
+    storage, key vaults and logs. A new table has the instance types of the built-in one.
+    """
+    from azureml_scoring.delivery import prices, retail
+
+    before = prices.load(table if table.exists() else prices.TABLE)
+    known = before.regions if table.exists() or not regions else {}
+    names = [name for named in before.regions.values() for name in named]
+    result = retail.refreshed(
+        currency or before.currency, [*known, *regions], [*names, *types], datetime.now(UTC).date()
+    )
+    prices.write(result.prices, table)
+    for name in result.missing:
+        click.echo(f"no list price: {name}", err=True)
+    click.echo(f"{sum(map(len, result.prices.regions.values()))} prices of {', '.join(result.prices.regions)}: {table}")
 
 
 @cli.command(

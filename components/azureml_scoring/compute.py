@@ -35,7 +35,7 @@ def compute_of(name: str, endpoint: EndpointSettings, context: WorkspaceContext)
 
 
 def _principal(
-    name: str, attached: machinelearningservices.Compute, cluster: ClusterSettings, context: WorkspaceContext
+    name: str, attached: "machinelearningservices.Compute", cluster: ClusterSettings, context: WorkspaceContext
 ) -> pulumi.Output[str]:
     if cluster.identity is None:
         return attached.identity.apply(lambda identity: identity.principal_id if identity else "")
@@ -45,7 +45,7 @@ def _principal(
 
 def _attached(
     name: str, compute: str, cluster: ClusterSettings, context: WorkspaceContext
-) -> machinelearningservices.Compute:
+) -> "machinelearningservices.Compute":
     identity = machinelearningservices.ManagedServiceIdentityArgs(type="SystemAssigned")
     if cluster.identity is not None:
         identity = machinelearningservices.ManagedServiceIdentityArgs(

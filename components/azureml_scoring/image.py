@@ -234,8 +234,11 @@ def pullable(
 
 
 def _pinned(name: str, reference: str, login: RegistryLogin | None, parent: pulumi.Resource) -> pulumi.Output[str]:
-    """Return an existing image by digest; a tag is resolved once, and the digest stays in the stack's state."""
-    if Reference.parse(reference).fixed:
+    """Return an existing image by digest; a tag is resolved once, and the digest stays in the stack's state.
+
+    A private registry is asked for a digest, too: a preview shall know whether it takes the password.
+    """
+    if Reference.parse(reference).fixed and login is None:
         return pulumi.Output.from_input(reference)
     args = ImagePinArgs(reference=reference)
     if login is not None:

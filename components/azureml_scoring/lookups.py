@@ -39,13 +39,18 @@ def vault_secret(id_: str) -> pulumi.Output[str]:
 def examined(planned: PlannedWorkspace, created: "Iterable[Name]") -> PlannedWorkspace:
     """Return the workspace as Azure lets it be; raise where it cannot become what is planned.
 
-    One GET where the workspace stands. Where it does not, it is about to be created with the names `created`: then all
-    that is cheap to look at is looked at.
+    Where it does not stand, it is about to be created with the names `created`: then all that is cheap to look at is
+    looked at.
     """
     lines, result = _asked(lambda arm: _examined(arm, planned, created))
-    if lines:
-        raise SettingsError("\n".join(lines))
+    refuse(lines)
     return result
+
+
+def refuse(lines: "Iterable[str]") -> None:
+    """Raise the lines, where there are any."""
+    if text := "\n".join(lines):
+        raise SettingsError(text)
 
 
 def _examined(arm: "Arm", planned: PlannedWorkspace, created: "Iterable[Name]") -> tuple[list[str], PlannedWorkspace]:

@@ -30,7 +30,7 @@ def autoscale_setting(
     measured: Mapping[str, pulumi.Input[str]],
     autoscale: AutoscaleSettings,
     context: WorkspaceContext,
-) -> monitor.AutoscaleSetting:
+) -> "monitor.AutoscaleSetting":
     """Let Azure Monitor set the number of a deployment's instances; `measured`: ids of deployment and endpoint."""
     usual = _profile("default", autoscale, autoscale.rules, measured)
     profiles = [usual]
@@ -58,8 +58,8 @@ def _profile(
     limits: AutoscaleSettings | ScheduleSettings,
     rules: Sequence[AutoscaleRuleSettings],
     measured: Mapping[str, pulumi.Input[str]],
-    recurrence: monitor.RecurrenceArgs | None = None,
-) -> monitor.AutoscaleProfileArgs:
+    recurrence: "monitor.RecurrenceArgs | None" = None,
+) -> "monitor.AutoscaleProfileArgs":
     """Compose the limits and rules that hold at a time."""
     return monitor.AutoscaleProfileArgs(
         name=name,
@@ -69,7 +69,7 @@ def _profile(
     )
 
 
-def _recurrence(schedule: ScheduleSettings, moment: Literal["start", "end"]) -> monitor.RecurrenceArgs:
+def _recurrence(schedule: ScheduleSettings, moment: Literal["start", "end"]) -> "monitor.RecurrenceArgs":
     """Say when a profile begins.
 
     https://learn.microsoft.com/azure/azure-monitor/autoscale/autoscale-multiprofile#recurring-profiles
@@ -83,7 +83,7 @@ def _recurrence(schedule: ScheduleSettings, moment: Literal["start", "end"]) -> 
     )
 
 
-def _rule(resource_id: pulumi.Input[str], rule: AutoscaleRuleSettings) -> monitor.ScaleRuleArgs:
+def _rule(resource_id: pulumi.Input[str], rule: AutoscaleRuleSettings) -> "monitor.ScaleRuleArgs":
     operator = monitor.ComparisonOperationType
     return monitor.ScaleRuleArgs(
         metric_trigger=monitor.MetricTriggerArgs(
@@ -111,7 +111,7 @@ def diagnostic_setting(
     log_workspace_id: pulumi.Input[str],
     settings: DiagnosticsSettings,
     opts: pulumi.ResourceOptions,
-) -> monitor.DiagnosticSetting:
+) -> "monitor.DiagnosticSetting":
     """Send an endpoint's logs to Log Analytics."""
     return monitor.DiagnosticSetting(
         name,

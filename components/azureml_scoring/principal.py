@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pulumi
-import pulumi_azuread as entra
 from pulumi_azure_native import authorization, keyvault, machinelearningservices, managedidentity
 
 from azureml_scoring.component import Component, Inputs, Options
@@ -126,6 +125,8 @@ class PullPrincipal(Component):
         # With Application.ReadWrite.OwnedBy alone a deployer changes only what it owns, and azuread leaves its caller
         # an owner only where it is named. Set once: another deployer's run must not put the first one out.
         # https://registry.terraform.io/providers/hashicorp/azuread/latest/docs/resources/application#api-permissions
+        import pulumi_azuread as entra  # noqa: PLC0415 - only a service principal needs it
+
         owners = [entra.get_client_config_output(pulumi.InvokeOutputOptions(parent=self)).object_id]
         owned = pulumi.ResourceOptions(parent=self, ignore_changes=["owners"])
         application = entra.Application(
@@ -189,7 +190,7 @@ class PullPrincipal(Component):
         username: pulumi.Input[str],
         password: pulumi.Output[str],
         what: str,
-    ) -> machinelearningservices.WorkspaceConnection:
+    ) -> "machinelearningservices.WorkspaceConnection":
         """Keep credentials in the vault under `what` they are, and offer them to the workspace for this registry."""
         workspace = pulumi.Output.from_input(args.workspace_id).apply(ArmId.parse)
         connection = machinelearningservices.WorkspaceConnection(
@@ -217,7 +218,7 @@ class PullPrincipal(Component):
         name: str,
         args: PullPrincipalArgs,
         secret_name: str,
-        connection: machinelearningservices.WorkspaceConnection,
+        connection: "machinelearningservices.WorkspaceConnection",
         value: pulumi.Output[str],
         what: str,
     ) -> None:
@@ -249,7 +250,7 @@ def assign_role(  # noqa: PLR0913, PLR0917 - who, what, where, and how it is nam
     scope_id: pulumi.Input[str],
     identity: str,
     parent: pulumi.Resource,
-) -> authorization.RoleAssignment:
+) -> "authorization.RoleAssignment":
     """Assign a role on one resource; `identity` says who gets it, so that the name is always the same."""
     scope = pulumi.Output.from_input(scope_id)
     return authorization.RoleAssignment(

@@ -11,7 +11,7 @@ import pulumi
 from pulumi_azure_native import authorization, containerregistry, machinelearningservices
 
 from azureml_scoring.component import Component, Inputs, Options
-from azureml_scoring.lookups import examined, registry_id_at
+from azureml_scoring.lookups import examined, refuse, registry_id_at
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.plan.needs import Name, created_names
 from azureml_scoring.plan.workspace import PlannedWorkspace
@@ -81,7 +81,7 @@ class WorkspaceRegistry(Component):
         adopted = args.workspace.id
         super().__init__(name, opts)
         if adopted is None:
-            planned = examined(_planned(args, names, opts), _created_names(args, names))
+            planned = _examined(args, names, opts)
             group = resource_group(name, args.workspace, args.location, args.tags, names, self.child)
         else:
             group = ArmId.parse(adopted).resource_group
@@ -130,7 +130,7 @@ class WorkspaceRegistry(Component):
         return self._read(site, existing)
 
     def _registry_of(
-        self, site: Site, workspace: machinelearningservices.Workspace, workspace_id: str, wanted: str | None
+        self, site: Site, workspace: "machinelearningservices.Workspace", workspace_id: str, wanted: str | None
     ) -> tuple[Registry, pulumi.Output[str]]:
         """Read the registry of an existing workspace; attach one where it has none."""
         # An invoke, since a resource's preview cannot tell "has none" from "not known yet".
@@ -178,10 +178,21 @@ _OWN = RegistrySettings(sku="Basic")
 """The workspace's own registry, where images come from another, holds next to nothing."""
 
 
-def _planned(args: WorkspaceRegistryArgs, names: Names, opts: Options) -> PlannedWorkspace:
-    """Tell which workspace will be created, in the subscription that azure-native works in."""
-    config = authorization.get_client_config(opts=pulumi.InvokeOptions(parent=opts.parent if opts else None))
-    return PlannedWorkspace.of(args.workspace, names, args.location, config.subscription_id)
+def _examined(args: WorkspaceRegistryArgs, names: Names, opts: Options) -> PlannedWorkspace:
+    """Tell which workspace will be, in the subscription that azure-native works in; raise where it cannot be.
+
+    azure-native, which is signed in already, is asked first: where the workspace stands no other client is loaded.
+    """
+    asking = pulumi.InvokeOptions(parent=opts.parent if opts else None)
+    config = authorization.get_client_config(opts=asking)
+    planned = PlannedWorkspace.of(args.workspace, names, args.location, config.subscription_id)
+    try:
+        existing = machinelearningservices.get_workspace(planned.id.resource_group, planned.id.name, opts=asking)
+    except Exception:  # noqa: BLE001 - Pulumi's own type for whatever an invoke fails with; the next client says why
+        return examined(planned, _created_names(args, names))
+    linked = {"keyVault": existing.key_vault, "storageAccount": existing.storage_account}
+    refuse(planned.differences({"location": existing.location, "properties": linked}))
+    return planned
 
 
 def _created_names(args: WorkspaceRegistryArgs, names: Names) -> list[Name]:

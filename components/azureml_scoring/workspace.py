@@ -73,7 +73,7 @@ class OwnedWorkspace:
         self.storage = self._storage()
         self.workspace = self._workspace(registry_id)
 
-    def _vault(self) -> keyvault.Vault:
+    def _vault(self) -> "keyvault.Vault":
         """Create the vault, opened by roles only: access policies would be a second list of who may what."""
         site, settings = self._site, self._planned.settings
         config = authorization.get_client_config_output(opts=pulumi.InvokeOutputOptions(parent=site.opts.parent))
@@ -97,7 +97,7 @@ class OwnedWorkspace:
             opts=site.opts,
         )
 
-    def _logs(self) -> operationalinsights.Workspace:
+    def _logs(self) -> "operationalinsights.Workspace":
         site = self._site
         return operationalinsights.Workspace(
             f"{site.name}-logs",
@@ -110,7 +110,7 @@ class OwnedWorkspace:
             opts=site.opts,
         )
 
-    def _storage(self) -> storage.StorageAccount:
+    def _storage(self) -> "storage.StorageAccount":
         site = self._site
         return storage.StorageAccount(
             f"{site.name}-storage",
@@ -126,7 +126,7 @@ class OwnedWorkspace:
             opts=site.opts,
         )
 
-    def _insights(self) -> applicationinsights.Component:
+    def _insights(self) -> "applicationinsights.Component":
         site = self._site
         return applicationinsights.Component(
             f"{site.name}-insights",
@@ -141,7 +141,7 @@ class OwnedWorkspace:
             opts=site.opts,
         )
 
-    def _workspace(self, registry_id: pulumi.Input[str]) -> machinelearningservices.Workspace:
+    def _workspace(self, registry_id: pulumi.Input[str]) -> "machinelearningservices.Workspace":
         site = self._site
         name = self._planned.id.name
         return machinelearningservices.Workspace(

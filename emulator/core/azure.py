@@ -83,6 +83,8 @@ class ResourceType:
     filtered: ClassVar[bool] = False
     #: Whether the type shows no `provisioningState`.
     stateless: ClassVar[bool] = False
+    #: Whether a DELETE answers with what it has deleted.
+    shows_deleted: ClassVar[bool] = False
     #: The status of a PUT that creates something: clients take no other success than the type's own.
     created: ClassVar[int] = 201
 
@@ -100,6 +102,20 @@ class ResourceType:
             raise AzureError(400, "InvalidRequestContent", f"The 'properties' of '{id_.name}' is not a JSON object.")
         location = body.get("location")
         return {**body, "location": region(str(location), self.type)} if location else body
+
+    def check_location(self, old: Document, location: str) -> None:
+        """Refuse a PUT that names another location than the resource has.
+
+        https://github.com/MicrosoftDocs/azure-docs/issues/70422 shows the answer.
+        """
+        if old.body.get("location") != location:
+            raise AzureError(
+                409,
+                "InvalidResourceLocation",
+                f"The resource '{old.id.name}' already exists in location '{old.body['location']}' in resource group"
+                f" '{old.id.group}'. A resource with the same name cannot be created in location '{location}'. Please"
+                " select a new resource name.",
+            )
 
     def check(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - for subclasses
         """Validate a PUT and fill in Azure's defaults; move secrets from the body to `private`."""
@@ -466,6 +482,8 @@ class Azure:
         lock = self._lock_resource(id_)
         try:
             old = self.store.get(id_)
+            if old is not None and "location" in body:
+                kind.check_location(old, body["location"])
             envelope = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
             new = Document(
                 id_ if old is None else old.id,
@@ -538,7 +556,7 @@ class Azure:
             self.store.put(document.having(provisioningState="Deleting"))
             return Response(202, None, self.operations.start(id_.path, work))
         work()
-        return Response(200)
+        return Response(200, kind.show(document) if kind.shows_deleted else None)
 
     def _check_group(self, id_: ResourceId) -> None:
         """Refuse to make anything in a resource group that is being deleted."""

@@ -4,13 +4,18 @@ Owns the choice and the binding; what answers on a port is the faces' business. 
 """
 
 import errno
+import random
 import socket
 import threading
+from pathlib import Path
 
 from emulator.core.store import Store
 
 HOST = "127.0.0.1"
 _FACT = "ports"
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST = 10000
+"""Below it are the ports of well-known servers."""
 
 
 class PortInUseError(Exception):
@@ -88,9 +93,28 @@ def _listening(name: str, port: int) -> socket.socket:
     return listener
 
 
+def ephemeral() -> range:
+    """The ports that the kernel gives to connections that name none: any of them may be taken at the next start.
+
+    https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range)
+    """
+    try:
+        first, last = map(int, _RANGE.read_text("ascii").split())
+    except (OSError, ValueError):
+        return range(32768, 60999 + 1)
+    return range(first, last + 1)
+
+
+def _any() -> list[int]:
+    """Ports in no order, so that two local Azures do not ask for the same; 0, any, where all are ephemeral."""
+    taken = ephemeral()
+    lasting = [port for port in range(_LOWEST, 1 << 16) if port not in taken]
+    return random.sample(lasting, min(len(lasting), 100)) or [0] * 100
+
+
 def _free(preferred: int, used: set[int]) -> int:
-    """The wanted port or the next free one; any free one for 0."""
-    candidates = range(preferred, preferred + 100) if preferred else [0] * 100
+    """The wanted port or the next free one; any lasting one for 0."""
+    candidates = range(preferred, preferred + 100) if preferred else _any()
     for candidate in candidates:
         if candidate in used:
             continue

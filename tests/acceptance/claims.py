@@ -10,17 +10,25 @@ import hashlib
 import json
 import uuid
 from base64 import urlsafe_b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
+import pytest
 from azureml_scoring.plan.reference import Reference
-from azureml_scoring.plan.roles import ACR_PULL
-from azureml_scoring.provider.lookup import VAULTS_API, deleted_vault, workspaces
+from azureml_scoring.plan.roles import ACR_PULL, definition_id
+from azureml_scoring.provider.arm import ArmError
+from azureml_scoring.provider.endpoint_metrics import measure
+from azureml_scoring.provider.lookup import REGISTRIES_API, VAULTS_API, deleted_vault, workspaces
 from azureml_scoring.provider.registry_client import base_url, resolve_digest
 from azureml_scoring.provider.role_assignment import AUTHORIZATION_API
+from azureml_scoring.provider.traffic_split import TrafficSplit, put_traffic
 
 from tests.acceptance.stack import API, WORD, Stack
+from tests.project import until
 
 _LEARN = "https://learn.microsoft.com/azure"
 
@@ -39,17 +47,22 @@ class Claim:
     check: Callable[[Stack], None]
     tried: str
     """The date and result of the last try on Azure."""
+    slow: bool
+    """Whether it makes what takes a while."""
 
 
 CLAIMS: list[Claim] = []
 
 
-def claim(source: str, *, tried: str = "no") -> Callable[[Callable[[Stack], None]], None]:
+def claim(
+    source: str, *, tried: str = "no", slow: bool = False
+) -> Callable[[Callable[[Stack], None]], Callable[[Stack], None]]:
     """Declare the function as a claim."""
 
-    def declare(check: Callable[[Stack], None]) -> None:
+    def declare(check: Callable[[Stack], None]) -> Callable[[Stack], None]:
         sentence = " ".join((check.__doc__ or "").split())
-        CLAIMS.append(Claim(check.__name__, sentence, source, check, tried))
+        CLAIMS.append(Claim(check.__name__, sentence, source, check, tried, slow))
+        return check
 
     return declare
 
@@ -81,12 +94,11 @@ def azure_answers_what_was_written(stack: Stack) -> None:
 def the_principal_pulls_and_cannot_push(stack: Stack) -> None:
     """The service principal's password opens the registry for pulls, and for nothing else."""
     server = stack.outputs["registry"]["loginServer"]
-    password = stack.secret("azuread:index/applicationPassword:ApplicationPassword", "value")
     challenge = httpx.get(f"{base_url(server)}/v2/").headers["www-authenticate"]
     answer = httpx.get(
         challenge.partition('realm="')[2].partition('"')[0],
         params={"service": server, "scope": "repository:acceptance:pull,push"},
-        auth=(stack.outputs["principal"]["clientId"], password),
+        auth=(stack.outputs["principal"]["clientId"], stack.password),
         timeout=60,
     )
     assert answer.is_success, answer.text
@@ -110,8 +122,7 @@ def azure_ml_lets_the_endpoint_read_the_workspaces_registry(stack: Stack) -> Non
 
 def _roles_of_endpoint(stack: Stack, scope: str) -> list[str]:
     """The roles of the endpoint's identity on a scope, above it or below it: the ids of their definitions."""
-    endpoint = f"{stack.outputs['workspaceId']}/onlineEndpoints/{stack.outputs['endpointName']}"
-    query = {"$filter": f"principalId eq '{stack.read(endpoint)['identity']['principalId']}'"}
+    query = {"$filter": f"principalId eq '{_principal(stack, stack.endpoint)}'"}
     path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
     found = stack.arm.list_all(path, AUTHORIZATION_API, query)
     return [each["properties"]["roleDefinitionId"].rpartition("/")[2] for each in found]
@@ -120,8 +131,7 @@ def _roles_of_endpoint(stack: Stack, scope: str) -> list[str]:
 @claim(f"{_LEARN}/machine-learning/how-to-deploy-custom-container")
 def the_deployment_runs_the_image_by_digest(stack: Stack) -> None:
     """An environment version keeps the digest of its image, and the deployment its environment version."""
-    endpoint = f"{stack.outputs['workspaceId']}/onlineEndpoints/{stack.outputs['endpointName']}"
-    deployment = stack.read(f"{endpoint}/deployments/blue")
+    deployment = stack.read(f"{stack.endpoint}/deployments/blue")
     version = stack.read(deployment["properties"]["environmentId"])
     assert version["properties"]["image"] == stack.outputs["image"], version
 
@@ -184,43 +194,127 @@ def a_deleted_workspace_is_listed(stack: Stack) -> None:
 @claim("https://distribution.github.io/distribution/spec/auth/token/")
 def docker_hub_tells_a_digest_without_credentials(stack: Stack) -> None:
     """A tag on Docker Hub is resolved through its token service."""
-    if not stack.arm.cloud.public:
+    if stack.local:
         raise NotTriedError("needs CLOUD=azure: the local Azure need not reach the internet")
     digest = resolve_digest(stack.arm, Reference.parse("docker.io/library/python:3.11-slim-bookworm"))
     assert digest is not None
     assert digest.startswith("sha256:"), digest
 
 
-@claim(f"{_LEARN}/machine-learning/how-to-safely-rollout-online-endpoints")
+@claim(f"{_LEARN}/machine-learning/how-to-safely-rollout-online-endpoints", slow=True)
 def mirrored_requests_are_counted(stack: Stack) -> None:
     """Mirrored requests count in Azure Monitor's `RequestsPerMinute` of the mirrored deployment."""
-    del stack
-    raise NotTriedError("needs a second deployment, and Azure Monitor's minutes")
+    start, live = datetime.now(UTC), {"blue": 100}
+    with _copy_of_blue(stack, stack.endpoint, "mirrored"):
+        put_traffic(stack.arm, stack.endpoint, TrafficSplit(live, {"mirrored": 50}))
+        try:
+            for _ in range(20):
+                assert stack.score(stack.outputs["endpointKey"]).is_success
+            until(lambda: measure(stack.arm, stack.endpoint, "mirrored", start, datetime.now(UTC)).requests, "a count")
+        finally:
+            put_traffic(stack.arm, stack.endpoint, TrafficSplit(live))
 
 
-@claim(f"{_LEARN}/machine-learning/how-to-attach-kubernetes-to-workspace")
+@claim(f"{_LEARN}/machine-learning/how-to-attach-kubernetes-to-workspace", slow=True)
 def kubernetes_endpoints_pull_with_one_of_two_identities(stack: Stack) -> None:
-    """On Kubernetes the identity of the endpoint or of the compute pulls the image."""
-    del stack
-    raise NotTriedError("needs a cluster with the Azure ML extension")
+    """On Kubernetes the identity of the endpoint or of the compute pulls the image: without a role it is not pulled."""
+    with _attached(stack) as compute, _endpoint_on(stack, compute) as endpoint:
+        assert not _serves(stack, endpoint), "it was pulled before anybody had a role"
+        registry = stack.outputs["registry"]["id"]
+        for principal in (_principal(stack, endpoint), _principal(stack, compute)):
+            role = {"principalId": principal, "principalType": "ServicePrincipal"}
+            path = f"{registry}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+            body = {"properties": {**role, "roleDefinitionId": definition_id(registry, ACR_PULL)}}
+            stack.arm.put(path, AUTHORIZATION_API, body)
+        until(lambda: _serves(stack, endpoint), "a deployment that serves")
 
 
 @claim("https://learn.microsoft.com/rest/api/azureml/online-endpoints/create-or-update")
 def kubernetes_endpoints_refuse_to_be_private(stack: Stack) -> None:
     """Azure refuses `publicNetworkAccess: Disabled` on a Kubernetes endpoint."""
-    del stack
-    raise NotTriedError("needs a cluster with the Azure ML extension")
+    with (
+        _attached(stack) as compute,
+        pytest.raises(ArmError, match="publicNetworkAccess"),
+        _endpoint_on(stack, compute, publicNetworkAccess="Disabled"),
+    ):
+        pass
 
 
 @claim(f"{_LEARN}/container-registry/container-registry-import-images")
-def an_image_of_another_registry_is_imported_with_a_password(stack: Stack) -> None:
-    """`importImage` takes user name and password of a registry that is not Azure's."""
-    del stack
-    raise NotTriedError("needs a private registry that is not Azure's, and its password")
+def an_image_is_imported_with_a_password(stack: Stack) -> None:
+    """`importImage` takes user name and password of the registry that an image comes from, and reads it with these."""
+    image, tag = Reference.parse(stack.outputs["image"]), uuid.uuid4().hex[:8]
+    own = stack.read(stack.read(stack.outputs["workspaceId"])["properties"]["containerRegistry"], REGISTRIES_API)
+
+    def import_with(password: str) -> None:
+        credentials = {"username": stack.outputs["principal"]["clientId"], "password": password}
+        from_ = {"registryUri": image.host, "credentials": credentials}
+        source = {**from_, "sourceImage": f"{image.repository}@{image.digest}"}
+        body = {"source": source, "targetTags": [f"imported:{tag}"], "mode": "Force"}
+        stack.arm.post(f"{own['id']}/importImage", REGISTRIES_API, body)
+
+    with pytest.raises(ArmError):
+        import_with("wrong")
+    import_with(stack.password)
+    arrived = Reference(own["properties"]["loginServer"], "imported", tag)
+    assert resolve_digest(stack.arm, arrived, "deployer") == image.digest
 
 
-@claim(f"{_LEARN}/machine-learning/how-to-manage-environments-v2")
-def an_environment_is_built_with_conda(stack: Stack) -> None:
-    """Azure ML builds an environment with a conda file when a deployment first names it."""
-    del stack
-    raise NotTriedError("needs a second deployment, and conda's channels")
+def _principal(stack: Stack, id_: str) -> str:
+    """Object id of a resource's own identity."""
+    return str(stack.read(id_)["identity"]["principalId"])
+
+
+@contextmanager
+def _made(stack: Stack, path: str, body: dict[str, Any], query: str = "") -> Iterator[str]:
+    """Make a resource, and take it away in the end, made or half made; its ARM id."""
+    try:
+        stack.arm.put(path, API, body)
+        yield path
+    finally:
+        stack.arm.delete(f"{path}{query}", API)
+
+
+@contextmanager
+def _copy_of_blue(stack: Stack, endpoint: str, name: str, **properties: object) -> Iterator[str]:
+    """A deployment like `blue`, but for some properties, behind an endpoint."""
+    blue = stack.read(f"{stack.endpoint}/deployments/blue")
+    told = {name: value for name, value in blue["properties"].items() if name != "provisioningState"}
+    body = {"location": blue["location"], "sku": blue["sku"], "properties": {**told, **properties}}
+    with _made(stack, f"{endpoint}/deployments/{name}", body) as made:
+        yield made
+
+
+@contextmanager
+def _attached(stack: Stack) -> Iterator[str]:
+    """The cluster as a compute of the workspace."""
+    if not stack.cluster:
+        raise NotTriedError("needs a cluster with the Azure ML extension: ARGS=--cluster=ID names one")
+    told = {"computeType": "Kubernetes", "resourceId": stack.cluster, "properties": {"namespace": "default"}}
+    body = {"location": stack.location, "identity": {"type": "SystemAssigned"}, "properties": told}
+    path = f"{stack.outputs['workspaceId']}/computes/claims"
+    with _made(stack, path, body, "?underlyingResourceAction=Detach") as compute:
+        yield compute
+
+
+@contextmanager
+def _endpoint_on(stack: Stack, compute: str, **properties: object) -> Iterator[str]:
+    """An endpoint on a Kubernetes compute."""
+    body = {
+        "location": stack.location,
+        "kind": "Kubernetes",
+        "identity": {"type": "SystemAssigned"},
+        "properties": {"authMode": "Key", "compute": compute, **properties},
+    }
+    path = f"{stack.outputs['workspaceId']}/onlineEndpoints/k8s-{uuid.uuid4().hex[:8]}"
+    with _made(stack, path, body) as endpoint:
+        yield endpoint
+
+
+def _serves(stack: Stack, endpoint: str) -> bool:
+    """Whether a deployment of the stack's image comes up behind a Kubernetes endpoint."""
+    try:
+        with _copy_of_blue(stack, endpoint, "blue", endpointComputeType="Kubernetes", instanceType=None):
+            return True
+    except ArmError:
+        return False

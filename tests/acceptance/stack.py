@@ -34,8 +34,13 @@ class Stack:
     environment: Mapping[str, str]
     """The whole environment: its ARM variables say which Azure, and who signs in."""
     name: str
+    base: str
+    """The base image of the stack's own image: one that ACR Tasks can pull."""
+    location: str = "westeurope"
+    cluster: str = ""
+    """ARM id of a Kubernetes cluster with Azure ML's extension; empty where there is none."""
 
-    def prepare(self, location: str, base: str) -> None:
+    def prepare(self) -> None:
         """Write what a user's checkout holds, with the smallest sizes; nothing is made in Azure."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for source in (ROOT / "infra", _APP):
@@ -43,10 +48,15 @@ class Stack:
         shutil.copy(ROOT / "Pulumi.yaml", self.folder)
         (self.folder / ".venv").symlink_to(Path(sys.prefix))
         config = {
-            "location": location,
+            "location": self.location,
             "registry": {"mode": "standalone", "sku": "Basic"},
             "principal": {"kind": "service-principal"},
-            "image": {"context": "app", "repository": "acceptance", "builder": "acr", "buildArguments": {"BASE": base}},
+            "image": {
+                "context": "app",
+                "repository": "acceptance",
+                "builder": "acr",
+                "buildArguments": {"BASE": self.base},
+            },
             "endpoint": {"auth": "key", "traffic": {"blue": 100}},
             "deployments": {"blue": {"instanceType": INSTANCE, "instanceCount": 1}},
         }
@@ -82,6 +92,26 @@ class Stack:
         exported = json.loads(self.pulumi("stack", "export", "--show-secrets").text)
         (found,) = [each for each in exported["deployment"]["resources"] if each["type"] == type_]
         return str(json.loads(found["outputs"][output]["plaintext"]))
+
+    @property
+    def local(self) -> bool:
+        """Whether this is the local Azure."""
+        return not self.arm.cloud.public
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's ARM id."""
+        return f"{self.outputs['workspaceId']}/onlineEndpoints/{self.outputs['endpointName']}"
+
+    @property
+    def group(self) -> str:
+        """The resource group's ARM id."""
+        return str(self.outputs["workspaceId"]).rpartition("/providers/")[0]
+
+    @property
+    def password(self) -> str:
+        """The password of the service principal that pulls."""
+        return self.secret("azuread:index/applicationPassword:ApplicationPassword", "value")
 
     @cached_property
     def arm(self) -> Arm:

@@ -9,18 +9,15 @@ import pytest
 from tests.acceptance import __main__ as acceptance
 from tests.acceptance.claims import CLAIMS, Claim, NotTriedError
 from tests.acceptance.stack import Stack
+from tests.clients.journeys import JOURNEYS
 from tests.project import Run
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The acceptance stack, up on a local Azure, and down in the end."""
-    folder = tmp_path_factory.mktemp("acceptance")
-    with acceptance.local(folder) as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        made = Stack(folder / "stack", {**environment}, "acceptance")
-        made.prepare("westeurope", acceptance.LOCAL_BASE)
+    with acceptance.local(tmp_path_factory.mktemp("acceptance")) as made:
+        made.prepare()
         up = made.up()
         assert up.code == 0, up.text
         yield made
@@ -28,7 +25,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         assert gone.code == 0, gone.text
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "claim",
+    [pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.slow else []) for each in CLAIMS],
+)
 def test_a_claim_about_azure_holds(stack: Stack, claim: Claim) -> None:
     try:
         claim.check(stack)
@@ -49,15 +49,20 @@ class _Broken(Stack):
         return Run(0, "")
 
 
-def test_a_stack_that_does_not_go_up_is_taken_down_and_its_claims_are_not_tried(tmp_path: Path) -> None:
-    stack = _Broken(tmp_path, {}, "broken")
+def test_a_stack_that_does_not_go_up_is_taken_down_and_nothing_is_tried_on_it(tmp_path: Path) -> None:
+    stack = _Broken(tmp_path, {}, "broken", "base")
     verdicts = acceptance.run(stack)
-    assert [each.result for each in verdicts] == ["fails", *["not tried"] * len(CLAIMS), "holds"]
+    tried = [*(each.name for each in CLAIMS), "sign_in", *(each.name for each in JOURNEYS)]
+    assert [(each.name, each.result) for each in verdicts] == [
+        ("up", "fails"),
+        *((name, "not tried") for name in tried),
+        ("destroy", "holds"),
+    ]
     assert stack.down
     told = acceptance.report(verdicts, "Azure (westeurope)", datetime(2026, 7, 1, tzinfo=UTC))
     assert "2026-07-01" in told
     assert "no quota" in told
-    assert all(each.name in told for each in CLAIMS)
+    assert all(name in told for name in tried)
 
 
 def test_nothing_is_made_before_somebody_agrees_to_the_cost(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
+import grpc
 import pulumi
 from azureml_scoring.settings.validation import default_principal
 from azureml_scoring.stack import ScoringStack
@@ -36,6 +37,16 @@ _TYPES = {
 
 # A program that fails leaves outputs that nobody will ever know; Pulumi's language host silences asyncio on it, too.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
+class _FailedInvokeError(grpc.RpcError):  # type: ignore[misc]
+    """An invoke that failed, as the engine passes it on."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return 'Status=404 Code="ResourceNotFound"'
 
 
 @dataclass
@@ -81,7 +92,9 @@ class Cloud(mocks.Mocks):
             "azureml-scoring:index:ImageImport": {
                 "image": f"{inputs.get('loginServer')}/{str(inputs.get('source')).partition('/')[2]}"
             },
-            "azureml-scoring:index:ImagePin": {"image": f"{str(inputs.get('reference')).partition(':')[0]}@{DIGEST}"},
+            "azureml-scoring:index:ImagePin": {
+                "image": f"{str(inputs.get('reference')).split('@')[0].split(':')[0]}@{DIGEST}"
+            },
             "docker:index/image:Image": {
                 "repoDigest": self.digest or f"{str(inputs.get('imageName')).rpartition(':')[0]}@{DIGEST}"
             },
@@ -110,12 +123,23 @@ class Cloud(mocks.Mocks):
             identity = {"clientId": "x", "objectId": "x", "tenantId": "the-tenant"}
             return {**identity, "subscriptionId": SUBSCRIPTION.rpartition("/")[2]}, []
         if args.token.endswith(":getWorkspace"):
-            return {"containerRegistry": self.attached}, []
+            return self._workspace(args.args), []
         if args.token.endswith(":getRegistry"):
             return {"loginServer": f"{args.args['registryName']}.azurecr.io"}, []
         if args.token.endswith(":getUserAssignedIdentity"):
             return {"clientId": "client-of-identity", "principalId": "object-of-identity"}, []
         return {"primaryKey": ENDPOINT_KEY}, []
+
+    def _workspace(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        """A workspace as azure-native answers it: one of others with a registry, or what Azure has."""
+        if named["workspaceName"] == "oldml":
+            return {"containerRegistry": self.attached}
+        group = f"{SUBSCRIPTION}/resourceGroups/{named['resourceGroupName']}/providers"
+        path = f"{group}/Microsoft.MachineLearningServices/workspaces/{named['workspaceName']}"
+        document = self.azure.documents.get(path)
+        if document is None:
+            raise _FailedInvokeError
+        return {"location": document["location"], **document["properties"]}
 
     def all(self, kind: str) -> list[mocks.MockResourceArgs]:
         """Everything of a type, by the end of its token."""

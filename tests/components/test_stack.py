@@ -581,6 +581,15 @@ def test_a_private_registrys_password_is_told_to_that_registry_only(tmp_path: Pa
     assert cloud.inputs("WorkspaceConnection")["properties"]["value"]["target"] == "ghcr.io"
 
 
+def test_a_private_registry_is_asked_with_the_password_for_an_image_by_digest_too(tmp_path: Path) -> None:
+    """Else nobody would know of a wrong password before the import."""
+    registry, image = {**PRIVATE, "password": PASSWORD}, f"ghcr.io/served@{DIGEST}"
+    cloud = up(arguments(tmp_path, registry=registry, image={"reference": image}))
+    (pin,) = cloud.all("ImagePin")
+    assert (pin.inputs["reference"], pin.inputs["username"]) == (image, "me")
+    assert cloud.inputs("ImageImport")["source"] == image
+
+
 @pytest.mark.parametrize("workspace", [None, OLD])
 def test_images_of_a_private_registry_are_imported_into_the_workspaces_and_served_from_there(
     tmp_path: Path, workspace: str | None

@@ -56,10 +56,13 @@ def refused(cloud: Cloud, folder: Path, **sections: object) -> str:
     return str(said.value)
 
 
-def test_a_workspace_that_stands_as_planned_costs_one_request(tmp_path: Path) -> None:
+def test_a_workspace_that_stands_as_planned_costs_azure_native_one_request_and_no_client_of_ours(
+    tmp_path: Path,
+) -> None:
     cloud = standing(workspace())
     up(arguments(tmp_path), cloud)
-    assert [sent.path for sent in cloud.azure.sent] == [workspace()["id"]]
+    assert [each.token.rpartition(":")[2] for each in cloud.asked].count("getWorkspace") == 1
+    assert cloud.azure.sent == []
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,19 @@ def test_a_bad_stack_file_ends_a_rollout_before_anything_is_asked(
     assert "scoring:rollout.aproval = false: no such field; did you mean approval?" in capsys.readouterr().out
 
 
-COMMANDS = ["comment", "convert-v1", "doctor", "pin", "recover", "report", "rollback", "rollout", "schema", "status"]
+COMMANDS = [
+    "comment",
+    "convert-v1",
+    "doctor",
+    "pin",
+    "prices",
+    "recover",
+    "report",
+    "rollback",
+    "rollout",
+    "schema",
+    "status",
+]
 
 
 def run(*words: str, code: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
@@ -187,7 +199,7 @@ def test_help_and_usage_errors_load_no_heavy_library(words: list[str]) -> None:
 
 def test_a_report_needs_neither_pulumi_nor_azure(tmp_path: Path) -> None:
     done = run("report", str(_preview(tmp_path, "one", "dev")), code=LOADED)
-    assert "loaded ['pydantic'], code 0" in done.stderr
+    assert "loaded [], code 0" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -212,10 +224,10 @@ def test_wrong_usage_is_one_line_and_exit_code_2(words: list[str], said: str) ->
 def test_an_interrupted_command_is_one_line_and_exit_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def interrupted(_path: Path, **_options: object) -> str:
+    def interrupted(_path: Path) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "read_text", interrupted)
+    monkeypatch.setattr(Path, "read_bytes", interrupted)
     assert main(["report", str(tmp_path / "dev.json")]) == 130
     assert capsys.readouterr().err.strip() == "error: interrupted"
 

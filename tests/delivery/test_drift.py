@@ -56,6 +56,17 @@ def test_one_known_difference_is_enough() -> None:
     assert names(drift.drifted(preview(change))) == ["mixed"]
 
 
+def test_an_update_whose_difference_the_engine_does_not_name_is_drift() -> None:
+    assert names(drift.drifted(preview(step("update", "unnamed", {"a": 1}, {"a": 1})))) == ["unnamed"]
+
+
+def test_a_changed_secret_is_drift() -> None:
+    old, new = ({"env": {"DB": f"Server=a;Password={word};"}} for word in ("x", "y"))
+    result = drift.drifted(preview(step("update", "job", old, new, "env")))
+    text = report.render([result], title=drift.TITLE)
+    assert "| `env.DB` | `Server=a;Password=[secret];` | `Server=a;Password=[secret];` |" in text
+
+
 def test_without_drift_nothing_is_said() -> None:
     result = drift.drifted(preview())
     assert report.headline(result) == "nothing changes"

@@ -1,9 +1,12 @@
 """Reports as reviewers get them, made of what the real engine printed. `python -m tests.delivery.golden`."""
 
-import pytest
-from azureml_scoring.delivery.changes import read
+import re
+from dataclasses import replace
 
-from tests.delivery.golden.__main__ import FOLDER, made, names, previews
+import pytest
+from azureml_scoring.delivery.changes import Preview, read
+
+from tests.delivery.golden.__main__ import FOLDER, STREAMED, made, names, previews
 
 
 @pytest.mark.parametrize("name", names())
@@ -11,8 +14,8 @@ def test_the_report_is_as_it_was_reviewed(name: str) -> None:
     assert made(name) == (FOLDER / f"{name}.md").read_text()
 
 
-def test_there_is_one_for_score_for_traffic_and_for_an_identity() -> None:
-    assert {"score", "traffic", "identity", "stacks"} <= set(names())
+def test_there_is_one_for_each_kind_of_change() -> None:
+    assert {"create", "image", "tags", "rotation", "size", "traffic", "identity", "drift", "stacks"} == set(names())
 
 
 @pytest.mark.parametrize("name", names())
@@ -21,3 +24,18 @@ def test_a_recorded_preview_reads_without_errors(name: str) -> None:
         preview = read(text)
         assert preview.changes
         assert not preview.failed
+
+
+def test_both_formats_of_one_preview_read_alike_but_for_dependencies() -> None:
+    classic, streaming = (_without_dependencies(read(previews(name)[0])) for name in ("drift", STREAMED))
+    assert classic == streaming
+
+
+def _without_dependencies(preview: Preview) -> Preview:
+    return replace(preview, changes=tuple(replace(change, dependencies=()) for change in preview.changes))
+
+
+@pytest.mark.parametrize("name", [*names(), STREAMED])
+def test_what_is_recorded_holds_no_secret_and_no_folder_of_this_machine(name: str) -> None:
+    for text in previews(name):
+        assert not re.search(r"\dQ~[\w.~-]{31}|/tmp/|/root/|/home/|localhost", text)

@@ -4,10 +4,11 @@ import html
 import json
 import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
-from azureml_scoring.delivery.changes import UNKNOWN, Finding, Preview, PreviewError, Risk, read
+from azureml_scoring.delivery.changes import UNKNOWN, Finding, Preview, PreviewError, Risk, load, read
 from azureml_scoring.delivery.markdown import code
 from azureml_scoring.delivery.redaction import HIDDEN, redacted
 from azureml_scoring.delivery.report import LIMITS, MARKER, graph, render
@@ -114,7 +115,11 @@ def _streaming(steps: list[dict[str, Any]]) -> str:
         }
         for n, step in enumerate(steps)
     ]
-    return "\n".join(json.dumps(event) for event in events)
+    return "\n".join(json.dumps(event) for event in [*events, SUMMARY])
+
+
+SUMMARY = {"sequence": 99, "summaryEvent": {"isPreview": True, "resourceChanges": {"same": 1}, "result": "succeeded"}}
+"""The engine's last event but one."""
 
 
 def test_both_shapes_of_a_preview_read_alike() -> None:
@@ -207,7 +212,7 @@ def test_user_text_cannot_break_out(evil: str) -> None:
 @pytest.mark.parametrize("limit", [*LIMITS.values(), 2000])
 def test_a_long_report_fits_and_names_what_it_omits(limit: int) -> None:
     steps = [
-        _step("update", "azure-native:x:Y", f"n{n}", {"p": "1" * 150}, {"p": "2" * 150}, {"p": {"kind": "update"}})
+        _step("update", "azure-native:x:Y", f"n{n}", {"p": "1" * 150}, {"p": f"{n}" * 150}, {"p": {"kind": "update"}})
         for n in range(3000)
     ]
     text = render([read(_classic([*_steps(), *steps]))], limit)
@@ -370,6 +375,66 @@ def test_what_was_found_in_an_image_that_stays_is_told_again() -> None:
     assert "AML-IMG-011" not in render([read(_classic([{**step, "op": "update"}]))]), "that image is going"
 
 
+@pytest.mark.parametrize(("number", "names"), [(3, "`n0` (Y), `n1` (Y), `n2` (Y)"), (40, "`n29` (Y), 10 more")])
+def test_the_same_change_of_many_resources_is_one_line_with_the_list(number: int, names: str) -> None:
+    steps = [
+        _step("update", "azure-native:x:Y", f"n{n}", {"p": "1"}, {"p": "2"}, {"p": {"kind": "update"}})
+        for n in range(number)
+    ]
+    other = _step("update", "azure-native:x:Y", "other", {"p": "1"}, {"p": 2}, {"p": {"kind": "update"}})
+    text = render([read(_classic([*steps, other]))])
+    assert f"{names} are **updated**\n" in text
+    assert text.count("| `p` | `1` | `2` |") == 2, "a number is no text"
+
+
+def test_what_stays_on_azure_is_no_deletion() -> None:
+    step = _step("delete", "azure-native:keyvault:Secret", "kept", {"a": 1}, None)
+    step["oldState"]["retainOnDelete"] = True
+    preview = read(_classic([step]))
+    assert preview.changes[0].risk is Risk.REST
+    text = render([preview])
+    assert "1 staying on Azure, 0 unchanged" in text
+    assert "- `kept` (Secret) leaves the stack and **stays on Azure**" in text
+
+
+def test_a_replacement_without_a_known_reason_states_none() -> None:
+    step = _step("replace", f"{OWN}OnlineDeployment", "blue", {"a": 1}, {"a": 1})
+    assert "- `blue` (OnlineDeployment) is **replaced**\n" in render([read(_classic([step]))])
+
+
+def test_a_replacement_is_one_change_whatever_steps_the_engine_makes_of_it() -> None:
+    steps = [
+        _step(op, "azure-native:x:Y", "n", {"a": 1}, {"a": 2})
+        for op in ("create-replacement", "replace", "delete-replaced")
+    ]
+    assert [change.op for change in read(_classic(steps)).changes] == ["replace"]
+
+
+def test_an_existing_resource_in_place_of_another_is_one_change() -> None:
+    steps = [_step(op, "azure-native:x:Y", "n", {"a": 1}, {"a": 2}) for op in ("import-replacement", "replace")]
+    steps[0]["newState"]["id"] = "/existing"
+    preview = read(_classic(steps))
+    assert [change.risk for change in preview.changes] == [Risk.DESTRUCTIVE]
+    assert "- `n` (Y) is **replaced** by `/existing`" in render([preview])
+
+
+def test_what_an_earlier_run_left_to_delete_is_deleted() -> None:
+    left = _step("delete-replaced", "azure-native:x:Y", "n", {"a": 1}, None)
+    assert [(change.op, change.risk) for change in read(_classic([left])).changes] == [("delete", Risk.DESTRUCTIVE)]
+
+
+@pytest.mark.parametrize("op", ["same", "read", "refresh", "discard", "discard-replaced", "read-replacement", "diff"])
+def test_a_step_that_writes_nothing_is_no_change(op: str) -> None:
+    preview = read(_classic([_step(op, "azure-native:x:Y", "n", {"a": 1}, {"a": 2}, {"a": {"kind": "update"}})]))
+    assert preview.changes == ()
+    assert "nothing changes" in render([preview])
+
+
+def test_an_image_of_another_secret_argument_is_explained_without_it() -> None:
+    old, new = ({"buildArguments": {"API_TOKEN": value}} for value in ("first", "second"))
+    assert _image_lines(old, new) == ["- other build arguments"]
+
+
 def test_a_replacement_names_what_it_is_replaced_for() -> None:
     role = next(step for step in _steps() if step["op"] == "replace")
     after = _step("replace", f"{OWN}OnlineDeployment", "blue", {"a": 1}, {"a": 1}, needs=[role["urn"]])
@@ -411,6 +476,15 @@ def test_a_password_that_ends_soon_is_told_as_urgent() -> None:
         "- Password `p` ends `2026-12-20`: **in 19 days**",
         "- Password `p` ends `2026-12-20`: **it has ended**",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ops", "count"), [(["refresh"], 1), (["refresh", "same"], 1), (["refresh", "delete"], 0), (["replace"], 1)]
+)
+def test_a_password_is_listed_once_whatever_steps_there_are(ops: list[str], count: int) -> None:
+    type_, ends = "azuread:index/applicationPassword:ApplicationPassword", {"endDate": "2028-01-01T00:00:00Z"}
+    steps = [_step(op, type_, "p", ends, None if op == "delete" else ends) for op in ops]
+    assert render([read(_classic(steps))]).count("- Password `p` ends") == count
 
 
 def test_the_picture_draws_no_arrow_that_others_tell() -> None:
@@ -466,6 +540,8 @@ def test_a_new_environment_version_is_a_matter_of_the_image_not_a_loss() -> None
     moved = {"image": {"kind": "update-replace"}}
     replaced = read(_classic([_step("replace", ENVIRONMENT, "env", {"image": "a"}, {"image": "b"}, moved, ["image"])]))
     assert replaced.changes[0].risk is Risk.IMAGE
+    assert "1 with a new version" in render([replaced])
+    assert "- `env` (EnvironmentVersion) gets **a new version**\n" in render([replaced])
     deleted = read(_classic([_step("delete", ENVIRONMENT, "env", {"image": "a"}, None)]))
     assert deleted.changes[0].risk is Risk.DESTRUCTIVE
 
@@ -477,7 +553,7 @@ def _policy(name: str, message: str, level: str = "mandatory", rule: str = "requ
 
 
 def _events(*events: dict[str, Any]) -> Preview:
-    return read("\n".join(json.dumps(event) for event in events))
+    return read("\n".join(json.dumps(event) for event in [*events, SUMMARY]))
 
 
 def test_one_violation_of_many_resources_is_one_line_with_their_names() -> None:
@@ -496,7 +572,7 @@ def test_policies_that_cannot_judge_a_preview_are_named_once() -> None:
     preview = _events(*events)
     assert not preview.failed
     lines = [line for line in render([preview]).splitlines() if "digest" in line]
-    assert lines == ["- **info**: `digest`, `tags` cannot judge before the update, when all values are known"]
+    assert lines == ["- **info**: judged in the update only, when all values are known: `digest`, `tags`"]
 
 
 def _rows(old: object, new: object) -> list[str]:
@@ -516,11 +592,72 @@ def test_a_long_id_is_cut_from_the_left() -> None:
     assert new == "_known after the update_"
 
 
+def test_of_a_long_image_the_digest_is_left() -> None:
+    old, _ = _rows(f"{'r' * 90}.azurecr.io/served@sha256:{'1' * 64}", UNKNOWN)
+    assert old.startswith("…")
+    assert old.endswith(f"/served@sha256:{'1' * 64}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "path", "words"),
+    [
+        ("OnlineEndpoint", "update", "authMode", "clients sign in in another way"),
+        ("OnlineEndpoint", "update", "publicNetworkAccess", "which networks reach the endpoint changes"),
+        (
+            "OnlineDeployment",
+            "update",
+            "environmentVariables.A",
+            "answers may differ: a deployment gets other settings",
+        ),
+        ("OnlineDeployment", "update", "tags.a", "clients notice nothing"),
+        ("OnlineDeployment", "replace", "location", "a deployment is replaced: no answers of it meanwhile"),
+    ],
+)
+def test_the_headline_is_what_clients_notice(kind: str, op: str, path: str, words: str) -> None:
+    root, _, inner = path.partition(".")
+    old, new = ({root: {inner: value} if inner else value} for value in ("1", "2"))
+    step = _step(op, f"{OWN}{kind}", "n", old, new, {path: {"kind": op}})
+    assert f"### `dev`: {words}\n" in render([read(_classic([step]))])
+
+
 def test_of_long_values_the_part_that_differs_is_shown() -> None:
-    long = {f"setting{n}": "x" * 30 for n in range(20)}
-    old, new = _rows({**long, "z": "first"}, {**long, "z": "second"})
+    old, new = _rows("x" * 600 + "first", "x" * 600 + "second")
     assert "first" in old
     assert "second" in new
+
+
+def _table(old: dict[str, Any], new: dict[str, Any], *paths: str) -> list[str]:
+    """The rows of an update, for which the engine names these paths."""
+    step = _step("update", "azure-native:x:Y", "n", old, new, {path: {"kind": "update"} for path in paths})
+    lines = render([read(_classic([step]))]).splitlines()
+    return [line for line in lines if line.startswith("| `")]
+
+
+def test_of_a_whole_property_only_what_differs_in_it_is_a_row() -> None:
+    old = {"tags": {"project": "p", "a.b": "1"}, "list": [1, 2]}
+    new = {"tags": {"project": "p", "a.b": "2", "team": "t"}, "list": [1, 3]}
+    assert _table(old, new, "tags", "list") == [
+        '| `tags["a.b"]` | `1` | `2` |',
+        "| `tags.team` | none | `t` |",
+        "| `list` | `[1, 2]` | `[1, 3]` |",
+    ]
+
+
+@pytest.mark.parametrize("path", ["p", "p.texts", "p.texts.DB"])
+def test_a_changed_secret_stays_a_row_whatever_path_the_engine_names(path: str) -> None:
+    old, new = ({"p": {"texts": {"DB": f"Server=a;Password={word};", "x": "1"}}} for word in ("x", "y"))
+    shown = f"`Server=a;Password={HIDDEN};`"
+    assert _table(old, new, path) == [f"| `p.texts.DB` | {shown} | {shown} |"]
+
+
+def test_a_text_that_differs_in_its_spaces_alone_is_a_row() -> None:
+    assert len(_table({"p": '{"a":1}'}, {"p": '{"a": 1}'}, "p")) == 1
+
+
+def test_the_old_value_is_that_of_the_state_where_the_engine_compares_with_it() -> None:
+    step = _step("update", "azure-native:x:Y", "n", {"p": 1}, {"p": 1}, {"p": {"kind": "update", "inputDiff": False}})
+    step["oldState"]["outputs"] = {"p": 2}
+    assert "| `p` | `2` | `1` |" in render([read(_classic([step]))])
 
 
 def test_a_secret_that_changes_inside_a_text_is_a_row() -> None:
@@ -528,16 +665,45 @@ def test_a_secret_that_changes_inside_a_text_is_a_row() -> None:
     assert _rows(old, new) == [f"Endpoint=x;SharedAccessKey={HIDDEN};"] * 2
 
 
-def test_a_document_that_counts_changes_and_lists_none_is_a_failure() -> None:
-    preview = read(json.dumps({"steps": [], "changeSummary": {"update": 2, "same": 5}}))
-    assert preview.failed
-    assert "counts 2 changes and lists none" in render([preview])
+@pytest.mark.parametrize(("listed", "words"), [(0, "none"), (1, "1")])
+def test_a_document_that_counts_more_changes_than_it_lists_is_a_failure(listed: int, words: str) -> None:
+    steps = [_step("delete", "azure-native:x:Y", "n", {"a": 1}, None)] * listed
+    classic = {"steps": steps, "changeSummary": {"delete": 2, "same": 5}}
+    events = [{"resourcePreEvent": {"metadata": {"op": step["op"], "urn": step["urn"]}}} for step in steps]
+    summary = {"summaryEvent": {"resourceChanges": {"delete": 2, "same": 5}}}
+    for text in (json.dumps(classic), "\n".join(json.dumps(event) for event in [*events, summary])):
+        preview = read(text)
+        assert preview.failed
+        assert "### `dev`: the preview failed" in render([Preview("dev", preview.changes, 5, preview.messages)])
+        assert f"counts 2 changes and lists {words}; the file is cut" in render([preview])
     assert not read(json.dumps({"steps": [], "changeSummary": {"same": 5}})).failed
+
+
+def test_a_preview_without_its_summary_is_a_failure() -> None:
+    step = _step("update", "azure-native:x:Y", "n", {"a": 1}, {"a": 2}, {"a": {"kind": "update"}})
+    event = _streaming([step]).splitlines()[0]
+    for text in (json.dumps({"steps": [step]}), event):
+        assert read(text).messages == (("error", "the preview ended before its summary; the job's log says why"),)
+    refused = {"diagnosticEvent": {"severity": "error", "message": "location is missing"}}
+    assert read(f"{event}\n{json.dumps(refused)}").messages == (("error", "location is missing"),)
+
+
+def test_two_previews_in_one_file_are_refused() -> None:
+    with pytest.raises(PreviewError, match="holds 2 previews; write each into a file of its own"):
+        read(f"{_classic(_steps())}\n{_classic(_steps())}")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_read_as_shells_write_it(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "dev.json"
+    file.write_bytes(f"Installing policy pack\n{_classic(_steps())}".encode(encoding))
+    assert load(str(file)) == read(_classic(_steps()))
 
 
 @pytest.mark.parametrize("document", [_classic(_steps()), json.dumps(json.loads(_classic(_steps())), indent=4)])
 def test_what_pulumi_and_shells_print_around_a_document_is_skipped(document: str) -> None:
-    text = f"\ufeffDownloading plugin: random\n{document}\nUpdate plan written to 'plan.json'\n"
+    before = "Installing policy pack rules 0.0.7...\nFinished installing policy pack\n\n{level: info} an agent\n"
+    text = f"\ufeff{before}{document}\nUpdate plan written to 'plan.json'\n"
     assert read(text) == read(document)
     streaming = _streaming(_steps())
     assert read(f"warning: a policy pack is old\n{streaming}\n[resource plugin x] installing\n") == read(streaming)

@@ -39,6 +39,7 @@ def test_a_row_runs_tests_that_exist(row: str, command: str) -> None:
             assert word in names, f"{row}: no test has {word!r} in its name"
 
 
-def test_the_claims_about_azure_are_those_that_make_acceptance_tries() -> None:
+def test_the_claims_about_azure_and_the_journeys_are_those_that_make_acceptance_tries() -> None:
     written = (ROOT / "docs/verification.md").read_text()
-    assert acceptance.table() in written, "paste what `make acceptance ARGS=--table` prints"
+    for table in (acceptance.table(), acceptance.journeys()):
+        assert table in written, "paste what `make acceptance ARGS=--table` prints"

@@ -13,6 +13,7 @@ from tests.modes import QUICK, configure, served
 from tests.project import PATIENCE, LocalAzure, Project
 
 DEPLOYMENT = {"instanceType": "Standard_DS3_v2", "livenessProbe": QUICK, "readinessProbe": QUICK}
+REPLACED = "the endpoint is replaced: no answers meanwhile, new keys, its URL may change"
 SPLIT = {"blue": DEPLOYMENT, "green": DEPLOYMENT}
 
 
@@ -81,7 +82,7 @@ def test_one_report_tells_three_stacks_of_a_script_a_split_and_an_identity(
     assert headlines == [
         "### `dev`: clients get answers of another image",
         "### `staging`: traffic moves (blue 90 % → 50 %, green 10 % → 50 %)",
-        "### `prod`: the endpoint is replaced: its URL and keys change",
+        f"### `prod`: {REPLACED}; pulls with a deleted password may be refused",
     ]
     assert "  - files: `server.py`\n" in report, "the image is not explained by the one file that changed"
     assert "because `identityType`" in report

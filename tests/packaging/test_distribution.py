@@ -98,5 +98,5 @@ print(json.dumps([azureml_scoring.__file__, sorted({name.partition(".")[0] for n
 
 def test_the_command_line_explains_itself(programs: Path, tmp_path: Path) -> None:
     told = _run(programs, tmp_path, "azureml-scoring", "--help")
-    for command in ("report", "comment", "pin", "rollout", "rollback", "recover", "convert-v1", "schema"):
+    for command in ("report", "prices", "comment", "pin", "rollout", "rollback", "recover", "convert-v1", "schema"):
         assert command in told

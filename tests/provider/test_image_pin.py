@@ -94,6 +94,23 @@ def test_a_tag_that_is_not_there_fails_the_preview_in_one_line() -> None:
         PIN.create(registry.azure.context(preview=True), news(f"{NAME}:v9"))
 
 
+def test_an_image_by_digest_is_asked_for_once_with_the_password() -> None:
+    registry, reference = FakeRegistry(password="right"), f"{NAME}@{OLD}"
+    right = news(reference, username="me", password="right")
+    wrong = news(reference, username="me", password="wrong")
+    with pytest.raises(
+        ResourceError, match=r"^reg.example.com denies us to read team/app \(HTTP 401\); check registry"
+    ):
+        PIN.create(registry.azure.context(preview=True), wrong)
+    id_, state = PIN.create(registry.azure.context(), right)
+    assert (id_, state["image"]) == (reference, reference)
+    asked = len(registry.azure.sent)
+    PIN.warn_on_diff(registry.azure.context(), state, right)
+    read = PIN.read(registry.azure.context(), id_, state, right)
+    assert read is not None
+    assert (read.state["movedTo"], len(registry.azure.sent), registry.azure.warned) == ("", asked, [])
+
+
 # -- a tag that moves ------------------------------------------------------------------------------------------------
 
 

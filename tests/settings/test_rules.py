@@ -46,7 +46,7 @@ BAD = {
     "repository": ["Scoring", "scoring:v1", "/scoring", "scoring/", "a//b", ""],
     "location": ["West Europe", "WestEurope", "eu-west-1"],
     "instanceType": ["DS3_v2", "Standard_", "Basic_A1"],
-    "route": ["score", "", "/a b", "/a%2", "/a?b", "/a#b"],
+    "route": ["score", "", "/a b", "/a?b", "/a#b"],
     "duration": ["10", "10s", "PT", "PT1D", "P1D", "PT.5S", "PT0.5M"],
     "platform": ["amd64", "windows/amd64"],
     "imageReference": [

@@ -12,25 +12,28 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from azureml_scoring.delivery.redaction import HIDDEN, equally_hidden, redacted
+from azureml_scoring.delivery.redaction import HIDDEN, equally_hidden, is_marked, part_of, redacted, redacted_at
 from azureml_scoring.errors import CommandError
 
 QUIET = {
     "same",
     "read",
     "refresh",
-    "read-discard",
     "read-replacement",
     "discard-replaced",
     "discard",
+    "diff",
     "create-replacement",
     "delete-replaced",
     "remove-pending-replace",
+    "extend-parameterize",
 }
-"""Operations that change nothing, or that the `replace` beside them reports."""
+"""Operations that change nothing, or that the `replace` beside them reports.
 
+https://github.com/pulumi/pulumi/blob/v3.259.0/pkg/resource/deploy/step.go
+"""
 
 IMPORTS = {"import", "import-replacement"}
 """Operations that take an existing resource into the state."""
@@ -58,14 +61,18 @@ class Risk(IntEnum):
     REST = 7
 
 
-@dataclass(frozen=True)
-class PropertyChange:
+class PropertyChange(NamedTuple):
     """One property that differs; values are without secrets. `replaces`: it forces a replacement."""
 
     path: str
     old: Any
     new: Any
     replaces: bool = False
+
+    @property
+    def root(self) -> str:
+        """The property that the path begins with."""
+        return _root(self.path)
 
 
 @dataclass(frozen=True)
@@ -77,11 +84,15 @@ class Change:
     properties: tuple[PropertyChange, ...]
     dependencies: tuple[str, ...] = ()
     old: dict[str, Any] = field(default_factory=dict)
-    """The current state, without secrets; only of the kinds in `EXPLAINED`."""
+    """The current state, without secrets; only what `EXPLAINED` names."""
     new: dict[str, Any] = field(default_factory=dict)
     """The state after the update, likewise."""
+    differing: frozenset[str] = frozenset()
+    """What `EXPLAINED` names and differs, also where both values are hidden."""
     imported: str = ""
     """The id under which an existing resource is imported."""
+    retained: bool = False
+    """The resource leaves the stack and stays on Azure: Pulumi's `retainOnDelete`."""
 
     @property
     def type(self) -> str:
@@ -99,16 +110,29 @@ class Change:
         return self.type.rsplit(":", 1)[-1]
 
     @cached_property
+    def roots(self) -> set[str]:
+        """The properties that differ, without what is below them."""
+        return {change.root for change in self.properties}
+
+    @property
+    def is_new_version(self) -> bool:
+        """Whether an asset gets a new version beside the old one: nothing that serves goes away."""
+        return self.op == "replace" and self.kind in _VERSIONS
+
+    @cached_property
     def risk(self) -> Risk:
         """How risky the change is."""
-        if self.op == "replace" and self.kind in _VERSIONS:
+        if self.is_new_version:
             return Risk.IMAGE
-        if self.op in {"delete", "replace"}:
+        if self.op == "delete" and self.retained:
+            return Risk.REST
+        if self.op in {"delete", "replace", "import-replacement"}:
             return Risk.DESTRUCTIVE
-        if self.op in IMPORTS:
+        if self.op == "import":
             return Risk.IMPORTED
-        roots = {_root(change.path) for change in self.properties}
-        risks = (risk for risk, kinds, names in _RISKS if self.kind in kinds or (self.op == "update" and roots & names))
+        risks = (
+            risk for risk, kinds, names in _RISKS if self.kind in kinds or (self.op == "update" and self.roots & names)
+        )
         return next(risks, Risk.REST)
 
 
@@ -135,11 +159,24 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
 
 
 _VERSIONS = {"EnvironmentVersion", "ModelVersion", "CodeVersion"}
-"""Assets whose replacement is a new version beside the old one: nothing that serves goes away."""
 
-EXPLAINED = {"ImageBuild", "ImageImport", "ImagePin", "Image", "EnvironmentVersion", "OnlineDeployment"}
-"""Kinds whose whole state the report reads: images and instances."""
-_PLAIN = ("files", "bases", "packages")
+EXPLAINED = {
+    "ImageBuild": (
+        *("contentKey", "digest", "repository", "buildArguments", "dockerfile", "platform", "target"),
+        *("files", "bases", "packages"),
+    ),
+    "ImageImport": ("source",),
+    "ImagePin": ("reference", "digest"),
+    "Image": ("imageName", "repoDigest", "tags", "digest"),
+    "EnvironmentVersion": ("image",),
+    "OnlineDeployment": ("kind", "instanceType", "instanceCount", "autoscaled", "location"),
+    "Registry": ("sku", "location"),
+    "StorageAccount": ("location",),
+    "Vault": ("location",),
+    "Workspace": ("location",),
+}
+"""What the report reads of a state beside what differs, by kind: images and costs."""
+_PLAIN = {"files", "bases", "packages"}
 """What an image is built from: names of files and packages, of which some look like secrets, and parts of hashes."""
 
 
@@ -200,7 +237,7 @@ def read(text: str, stack: str = "") -> Preview:
 def load(file: str, stack: str = "") -> Preview:
     """Read a file, or standard input for -, and the event log beside it; a stack without a name takes the file's."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if file == "-" else _decoded(Path(file).read_bytes())
         preview = read(text, stack)
         log = Path(file).with_suffix(".events")
         if file != "-" and log.is_file():
@@ -210,6 +247,11 @@ def load(file: str, stack: str = "") -> Preview:
     except PreviewError as error:
         raise PreviewError(f"{file}: {error}") from None
     return preview if preview.stack else replace(preview, stack=Path(file).stem)
+
+
+def _decoded(data: bytes) -> str:
+    """Decode a file; PowerShell's `>` writes UTF-16."""
+    return data.decode(json.detect_encoding(data))
 
 
 def with_policies(preview: Preview, events: str) -> Preview:
@@ -228,48 +270,55 @@ def with_policies(preview: Preview, events: str) -> Preview:
 
 def _read(text: str, stack: str) -> Preview:
     documents = list(_documents(text))
-    for document in documents:
-        if document.keys() & {"steps", "changeSummary", "diagnostics"}:
-            return _read_classic(document, stack)
-    return _read_events(documents, stack)
+    classic = [document for document in documents if document.keys() & {"steps", "changeSummary", "diagnostics"}]
+    if len(classic) > 1:
+        raise PreviewError(f"the file holds {len(classic)} previews; write each into a file of its own")
+    return _read_classic(classic[0], stack) if classic else _read_events(documents, stack)
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects that begin a line; what Pulumi, plugins and shells print around them is skipped."""
-    decoder, end = json.JSONDecoder(), 0
-    for match in re.finditer(r"^\{", text, re.MULTILINE):
-        if match.start() < end:
+    """Yield the JSON objects that begin a line; what Pulumi, plugins and shells print around them is skipped.
+
+    Pulumi prints there as well: https://github.com/pulumi/pulumi/issues/19775
+    """
+    decoder, start = json.JSONDecoder(), 0 if text.startswith("{") else _next(text, 0)
+    while start >= 0:
+        if not _BEGINS.match(text, start):
+            start = _next(text, start)
             continue
         try:
-            document, end = decoder.raw_decode(text, match.start())
+            document, end = decoder.raw_decode(text, start)
         except ValueError:
-            line = text.count("\n", 0, match.start()) + 1
+            line = text.count("\n", 0, start) + 1
             raise PreviewError(
                 f"the JSON that begins on line {line} is incomplete; save the output of `pulumi preview --json`"
             ) from None
         yield document
+        start = _next(text, end)
+
+
+_BEGINS = re.compile(r'\{\s*["}]')
+"""How a JSON object begins; other texts may begin with a brace as well."""
+
+
+def _next(text: str, after: int) -> int:
+    """Return where the next line begins with a brace; -1 where none does."""
+    return text.find("\n{", after) + 1 or -1
 
 
 def _read_classic(document: dict[str, Any], stack: str) -> Preview:
     collector = DiagnosticCollector()
     for diagnostic in document.get("diagnostics") or []:
         collector.diagnostic(diagnostic)
-    if "steps" not in document and not collector.messages and not collector.findings:
-        # A preview always has the stack's own step: the engine never came so far.
-        collector.messages.append(("error", "the preview ended before its first step; the job's log says why"))
-    summary = document.get("changeSummary") or {}
     fields = ("oldState", "newState", "replaceReasons", "diffReasons")
     steps = [_Step.of(step, *fields) for step in document.get("steps") or []]
-    counted = sum(number for op, number in summary.items() if op not in QUIET)
-    if counted and all(step.op in QUIET for step in steps):
-        collector.messages.append(("error", f"the preview counts {counted} changes and lists none; the file is cut"))
-    # Unchanged resources are listed with --show-sames only, but always counted.
-    return _preview(steps, collector, stack, summary.get("same"))
+    return _preview(steps, collector, stack, document.get("changeSummary"))
 
 
 def _read_events(events: Iterable[dict[str, Any]], stack: str) -> Preview:
     collector = DiagnosticCollector()
     steps: list[_Step] = []
+    counts: dict[str, int] | None = None
     for event in events:
         if step := (event.get("resourcePreEvent") or {}).get("metadata"):
             steps.append(_Step.of(step, "old", "new", "keys", "diffs"))
@@ -277,23 +326,54 @@ def _read_events(events: Iterable[dict[str, Any]], stack: str) -> Preview:
             collector.diagnostic(diagnostic)
         elif policy := event.get("policyEvent"):
             collector.policy(policy)
-    if not (steps or collector.messages or collector.findings or collector.unjudged):
+        elif summary := event.get("summaryEvent"):
+            counts = summary.get("resourceChanges") or {}
+    if not (steps or collector.messages or collector.findings or collector.unjudged or counts):
         raise PreviewError("the events hold no step of a preview; save the output of `pulumi preview --json`")
-    return _preview(steps, collector, stack, None)
+    return _preview(steps, collector, stack, counts)
 
 
-def _preview(steps: list["_Step"], collector: "DiagnosticCollector", stack: str, unchanged: int | None) -> Preview:
+def _preview(
+    steps: list["_Step"], collector: "DiagnosticCollector", stack: str, counts: dict[str, int] | None
+) -> Preview:
     for step in steps:
         collector.image(step)
+    forbidden = any(finding.forbids for finding in collector.findings.values())
+    if not forbidden and not any(severity == "error" for severity, _ in collector.messages):
+        collector.messages += _incomplete(steps, counts)
     return Preview(
         stack or (steps[0].urn.split("::")[0].removeprefix("urn:pulumi:") if steps else ""),
-        tuple(_change(step) for step in steps if step.op not in QUIET),
-        unchanged or sum(step.op == "same" for step in steps),
+        tuple(_change(step) for step in _reported(steps)),
+        # Unchanged resources are listed with --show-sames only, but always counted.
+        (counts or {}).get("same") or sum(step.op == "same" for step in steps),
         tuple(collector.messages),
         tuple(_credentials(steps)),
         tuple(collector.findings.values()),
         tuple(collector.unjudged),
     )
+
+
+def _incomplete(steps: list["_Step"], counts: dict[str, int] | None) -> Iterator[tuple[str, str]]:
+    """Yield what tells that steps are missing: the engine counts at the end, each operation that it has listed."""
+    if counts is None:
+        yield "error", "the preview ended before its summary; the job's log says why"
+        return
+    counted = sum(number for op, number in counts.items() if op not in QUIET)
+    listed = sum(step.op not in QUIET for step in steps)
+    if counted > listed:
+        yield "error", f"the preview counts {counted} changes and lists {listed or 'none'}; the file is cut"
+
+
+def _reported(steps: list["_Step"]) -> Iterator["_Step"]:
+    """Yield the steps that change something: of the steps of one replacement, one."""
+    replaced = {step.urn for step in steps if step.op == "replace"}
+    imported = {step.urn for step in steps if step.op == "import-replacement"}
+    for step in steps:
+        if step.op == "delete-replaced" and step.urn not in replaced:
+            # What an earlier run replaced and did not delete.
+            yield replace(step, op="delete")
+        elif step.op not in QUIET and not (step.op == "replace" and step.urn in imported):
+            yield step
 
 
 @dataclass(frozen=True)
@@ -309,6 +389,10 @@ class _Step:
     replacing: list[str]
     """Properties that force a replacement."""
     differing: list[str]
+
+    def compares_inputs(self, path: str) -> bool:
+        """Whether a difference is one of two inputs; otherwise the old value is of the state."""
+        return bool(self.diff.get(path, {}).get("inputDiff"))
 
     @classmethod
     def of(cls, document: dict[str, Any], old: str, new: str, replacing: str, differing: str) -> "_Step":
@@ -394,45 +478,71 @@ class DiagnosticCollector:
 
 
 def _credentials(steps: Iterable[_Step]) -> Iterator[Credential]:
-    """Return when each password expires, also those that do not change."""
-    for step in steps:
-        if step.op in {"delete", "delete-replaced", "create-replacement"} or not _type_of(step.urn).endswith(_PASSWORD):
+    """Return when each password expires, also those that do not change: by the last step, as a refresh comes first."""
+    passwords = (step for step in steps if _type_of(step.urn).endswith(_PASSWORD))
+    last = {step.urn: step for step in passwords if step.op not in {"delete-replaced", "create-replacement"}}
+    for step in last.values():
+        if step.op == "delete":
             continue
         # Without a change the outputs are in the old state only, and Azure chooses the end where the program has none.
         parts = [step.new.get("inputs"), step.new.get("outputs")]
-        parts += [step.old.get("outputs")] if step.op in {"same", "update"} else []
+        parts += [step.old.get("outputs")] if step.op in {"same", "update", "refresh"} else []
         if ends := next((part["endDate"] for part in parts if part and part.get("endDate")), None):
             yield Credential(step.urn.split("::", 3)[3], str(redacted(ends)))
 
 
 def _change(step: _Step) -> Change:
-    old, new = step.old, step.new
-    if step.op in {"update", "replace"}:
-        properties = tuple(_property(path, old, new, replaces=replaces) for path, replaces in step.paths)
-        # Two hidden values look the same; the engine knows that they differ.
-        properties = tuple(
-            each for each in properties if each.old != each.new or each.replaces or HIDDEN in str(each.new)
-        )
-    else:
-        before, after = old.get("inputs") or {}, new.get("inputs") or {}
-        properties = tuple(
-            PropertyChange(name, redacted(before.get(name), name), redacted(after.get(name), name))
-            for name in dict.fromkeys([*before, *after])
-            if not name.startswith("__")
-        )
-    dependencies = tuple((new or old).get("dependencies") or ())
-    imported = str(new.get("id") or "") if step.op in IMPORTS else ""
-    if _type_of(step.urn).rsplit(":", 1)[-1] not in EXPLAINED:
-        return Change(step.urn, step.op, properties, dependencies, imported=imported)
-    return Change(step.urn, step.op, properties, dependencies, _facts(old), _facts(new), imported)
+    names = EXPLAINED.get(_type_of(step.urn).rsplit(":", 1)[-1], ())
+    before, after = _explained(step.old, names), _explained(step.new, names)
+    return Change(
+        step.urn,
+        step.op,
+        tuple(_properties(step)) if step.op in {"update", "replace"} else (),
+        tuple((step.new or step.old).get("dependencies") or ()),
+        _shown(before),
+        _shown(after),
+        frozenset(name for name in names if before.get(name) != after.get(name)),
+        str(step.new.get("id") or "") if step.op in IMPORTS else "",
+        bool(step.old.get("retainOnDelete")),
+    )
 
 
-def _facts(state: dict[str, Any]) -> dict[str, Any]:
-    """Merge outputs and inputs; inputs win: in a preview the outputs may still be the old ones."""
-    whole = {**(state.get("outputs") or {}), **(state.get("inputs") or {})}
-    plain = {name: whole.pop(name) for name in _PLAIN if name in whole}
-    facts: dict[str, Any] = redacted(whole)
-    return facts | plain
+def _explained(state: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return some properties; inputs win: in a preview the outputs may still be the old ones."""
+    inputs, outputs = state.get("inputs") or {}, state.get("outputs") or {}
+    return {name: inputs.get(name, outputs.get(name)) for name in names if name in inputs or name in outputs}
+
+
+def _shown(properties: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if name in _PLAIN else redacted(value, name) for name, value in properties.items()}
+
+
+def _properties(step: _Step) -> Iterator[PropertyChange]:
+    """Yield each property that differs. A secret that the engine names is one: two hidden values look the same."""
+    inputs, outputs = step.old.get("inputs") or {}, step.old.get("outputs") or {}
+    new = step.new.get("inputs") or {}
+    for path, replaces in step.paths:
+        old, before, after = inputs, _at(inputs, path), _at(new, path)
+        if before is None or (before == after and not step.compares_inputs(path)):
+            old = inputs if _at(outputs, path) is None else outputs
+        leaves = list(_leaves(path, _at(old, path), after))
+        for leaf in leaves or ([path] if replaces else []):
+            parts = _parts(leaf)
+            yield PropertyChange(leaf, *equally_hidden(redacted_at(old, parts), redacted_at(new, parts)), replaces)
+
+
+def _leaves(path: str, old: Any, new: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Yield the paths at and below a path whose values differ or are hidden."""
+    if isinstance(old, dict) and isinstance(new, dict) and not (is_marked(old) or is_marked(new)):
+        for name in dict.fromkeys([*old, *new]):
+            yield from _leaves(_below(path, name), old.get(name), new.get(name))
+    elif old != new or is_marked(old) or HIDDEN in str(old):
+        yield path
+
+
+def _below(path: str, name: str) -> str:
+    """Return the path of a property's property, as the engine writes it."""
+    return f"{path}.{name}" if name.isidentifier() else f'{path}["{name.replace(chr(34), chr(92) + chr(34))}"]'
 
 
 @lru_cache(maxsize=16384)
@@ -442,20 +552,6 @@ def _type_of(urn: str) -> str:
 
 def _root(path: str) -> str:
     return str(_parts(path)[0])
-
-
-def _property(path: str, old: dict[str, Any], new: dict[str, Any], *, replaces: bool) -> PropertyChange:
-    before = _redacted_at(old.get("inputs") or {}, path)
-    if before is None:
-        before = _redacted_at(old.get("outputs") or {}, path)
-    before, after = equally_hidden(before, _redacted_at(new.get("inputs") or {}, path))
-    return PropertyChange(path, before, after, replaces)
-
-
-def _redacted_at(properties: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
-    """Return the value at a path without secrets; the whole property is redacted, as names beside a value count."""
-    root = _root(path)
-    return _at({root: redacted(properties.get(root), root)}, path) if root in properties else None
 
 
 _PART = re.compile(r'\["(?P<quoted>.*?)(?:"\]|$)|\[(?P<index>[^\]]*)\]?|(?P<name>[^.\[]+)')
@@ -479,10 +575,5 @@ def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - JSON
     for part in _parts(path):
         if value == HIDDEN:
             return HIDDEN
-        if isinstance(value, dict):
-            value = value.get(str(part))
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
-            return None
+        value = part_of(value, part)
     return value

@@ -25,6 +25,6 @@ def drifted(preview: Preview) -> Preview:
 
 
 def _is_certain(change: Change) -> bool:
-    if change.op not in {"update", "replace"}:
+    if change.op not in {"update", "replace"} or (change.op == "update" and not change.properties):
         return True
     return any(UNKNOWN not in json.dumps(each.new) for each in change.properties)

@@ -1,102 +1,192 @@
-"""Monthly cost of instances, estimated from a small dated table. Owns the table's format; knows no discounts."""
+"""Monthly costs, estimated from dated list prices. Owns the table's format; knows no discounts and guesses nothing.
 
-from collections.abc import Iterable
+`retail.py` reads the prices from Azure.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final, NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
-
-from azureml_scoring.delivery.changes import Change
+from azureml_scoring.delivery.changes import IMPORTS, UNKNOWN, Change
 from azureml_scoring.errors import CommandError
 
-TABLE: Final = Path(__file__).with_name("prices.yaml")
+TABLE: Final = Path(__file__).with_name("prices.json")
 """The built-in table."""
+
+DAY, HOUR = "1/Day", "1 Hour"
+"""Units of measure, as Azure's list of prices writes them."""
+_MONTHLY: Final = {DAY: 365 / 12, HOUR: 730}
+"""How many of a unit a month has; Azure's own calculators count 730 hours."""
+
+_PARTS: Final = {
+    "azure-native:storage:StorageAccount": "Storage",
+    "azure-native:keyvault:Vault": "Key Vault",
+    "azure-native:operationalinsights:Workspace": "Log Analytics",
+}
+"""Parts of a workspace that cost by use, and what the table calls their price."""
+_REGISTRY: Final = "azure-native:containerregistry:Registry"
+REGISTRY: Final = "Container Registry"
+"""What the table calls a registry's price, followed by its tier."""
 
 
 class PricesError(CommandError):
-    """The table cannot be used; one line that says why."""
+    """Prices cannot be read; one line that says why."""
 
 
-class Prices(BaseModel):
-    """Hourly prices by region and instance type."""
+@dataclass(frozen=True)
+class Price:
+    """A list price."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
-
+    price: float
+    """Of one unit, in the table's currency."""
+    unit: str
+    """As Azure writes it: 1 Hour, 1/Day, 1 GB/Month, 10K."""
     dated: str
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
-    hours_per_month: Annotated[float, Field(gt=0, le=744)] = 730
-    fallback: str
-    regions: dict[str, dict[str, Annotated[float, Field(ge=0)]]]
+    """When it was read: a day, or a month."""
 
-    def hour(self, location: str, instance_type: str) -> float | None:
-        """Return the price of an hour of one instance, there or in the fallback region; None where neither has one."""
-        for region in (location, self.fallback):
-            price = self.regions.get(region, {}).get(instance_type)
-            if price is not None:
-                return price
-        return None
+
+@dataclass(frozen=True)
+class Prices:
+    """List prices by region, and by instance type or service."""
+
+    currency: str
+    regions: Mapping[str, Mapping[str, Price]]
 
 
 def load(path: Path = TABLE) -> Prices:
     """Read a table of prices."""
     try:
-        return Prices.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise PricesError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise PricesError(f"{path}: {where or 'the table'}: {first['msg']}; see delivery/prices.yaml") from None
+    try:
+        regions = {
+            region: {name: _price(f"{region}.{name}", price) for name, price in prices.items()}
+            for region, prices in table["regions"].items()
+        }
+        return Prices(_text(table, "currency"), regions)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise PricesError(
+            f"{path}: not a table of prices ({error}); `azureml-scoring prices {path.name}` writes one"
+        ) from None
+
+
+def _text(table: Mapping[str, Any], name: str) -> str:
+    if not (isinstance(table[name], str) and table[name]):
+        raise ValueError(f"{name} is no text")
+    return str(table[name])
+
+
+def _price(where: str, price: Mapping[str, Any]) -> Price:
+    if isinstance(price["price"], bool) or not isinstance(price["price"], int | float) or price["price"] < 0:
+        raise ValueError(f"{where}: {price['price']!r} is no price")
+    return Price(float(price["price"]), _text(price, "unit"), _text(price, "dated"))
+
+
+def write(prices: Prices, path: Path) -> None:
+    """Write a table."""
+    regions = {
+        region: {name: vars(price) for name, price in sorted(named.items())}
+        for region, named in sorted(prices.regions.items())
+    }
+    table = json.dumps({"currency": prices.currency, "regions": regions}, indent=1)
+    try:
+        path.write_text(f"{table}\n", encoding="utf-8")
+    except OSError as error:
+        raise PricesError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+class Item(NamedTuple):
+    """What costs by the month: instances of a type, or registries of a tier."""
+
+    location: str
+    name: str
 
 
 @dataclass(frozen=True)
 class Cost:
-    """How the monthly cost of the instances changes."""
+    """How costs change."""
 
-    difference: float
-    instances: int
-    """How many instances are added."""
-    unknown: tuple[str, ...] = ()
-    """Instance types without a price."""
-    elsewhere: tuple[str, ...] = ()
-    """Regions without prices of their own: the fallback's are used."""
+    monthly: Mapping[Item, int]
+    """How many are added of what costs by the month; negative: taken away."""
+    used: Mapping[Item, int]
+    """The same of what costs by use."""
+    known: Mapping[Item, Price]
+    scaled: bool = False
+    """Azure Monitor may set other numbers of instances than those that are counted."""
+
+    def of(self, item: Item) -> float | None:
+        """Return by how much an item changes a month's cost; None without a price."""
+        price = self.known.get(item)
+        if price is None or price.unit not in _MONTHLY:
+            return None
+        return self.monthly[item] * price.price * _MONTHLY[price.unit]
+
+    @property
+    def total(self) -> float | None:
+        """The change of a month's cost; None where a price is unknown."""
+        costs = [self.of(item) for item in self.monthly]
+        return None if None in costs else sum(filter(None, costs))
+
+    @property
+    def unknown(self) -> list[Item]:
+        """What has no price."""
+        return [item for item in self.monthly if self.of(item) is None] + [
+            item for item in self.used if item not in self.known
+        ]
 
 
-def difference(changes: Iterable[Change], prices: Prices) -> Cost | None:
-    """Return how the cost changes; None where no instances change."""
-    deployments = [change for change in changes if change.kind == "OnlineDeployment"]
-    removed = [_instances(change.old) if change.op != "create" else None for change in deployments]
-    added = [_instances(change.new) if change.op != "delete" else None for change in deployments]
-    pairs = [pair for pair in zip(removed, added, strict=True) if pair[0] != pair[1]]
-    if not pairs:
+def difference(changes: Sequence[Change], prices: Prices) -> Cost | None:
+    """Return how costs change; None where nothing that costs is added or taken away."""
+    monthly: Counter[Item] = Counter()
+    used: Counter[Item] = Counter()
+    for change in changes:
+        for sign, state in _sides(change):
+            for item, number in _items(change, state):
+                monthly[item] += sign * number
+            if state and change.type in _PARTS:
+                used[Item(_location(state), _PARTS[change.type])] += sign
+    changed, parts = ({item: n for item, n in counter.items() if n} for counter in (monthly, used))
+    if not (changed or parts):
         return None
-    total, instances = 0.0, 0
-    unknown: dict[str, None] = {}
-    elsewhere: dict[str, None] = {}
-    for sign, each in [*((-1, old) for old, _ in pairs), *((1, new) for _, new in pairs)]:
-        if each is None:
-            continue
-        location, instance_type, number = each
-        instances += sign * number
-        hour = prices.hour(location, instance_type)
-        if hour is None:
-            unknown[instance_type] = None
-            continue
-        if instance_type not in prices.regions.get(location, {}):
-            elsewhere[location] = None
-        total += sign * number * hour * prices.hours_per_month
-    return Cost(total, instances, tuple(unknown), tuple(elsewhere))
+    known = {
+        item: price for item in [*changed, *parts] if (price := prices.regions.get(item.location, {}).get(item.name))
+    }
+    scaled = any(change.new.get("autoscaled") and change.old != change.new for change in changes)
+    return Cost(changed, parts, known, scaled)
 
 
-def _instances(facts: dict[str, Any]) -> tuple[str, str, int] | None:
-    if facts.get("kind") == "Kubernetes":
-        return None  # a cluster's nodes cost the same, whatever runs on them
+def _sides(change: Change) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield what is taken away, and what is added. What stays on Azure, or was there before, costs what it did."""
+    if change.old == change.new:
+        return
+    if not (change.op == "delete" and change.retained):
+        yield -1, change.old
+    if change.op not in IMPORTS:
+        yield 1, change.new
+
+
+def _items(change: Change, state: Mapping[str, Any]) -> Iterator[tuple[Item, int]]:
+    """Yield what a resource pays by the month, where that is known before the update."""
+    if change.kind == "OnlineDeployment" and state.get("kind") != "Kubernetes":
+        # A cluster's nodes cost the same, whatever runs on them.
+        if (size := state.get("instanceType")) not in (None, UNKNOWN):
+            yield Item(_location(state), str(size)), _count(state.get("instanceCount"))
+    elif change.type == _REGISTRY and isinstance(sku := state.get("sku"), dict) and sku.get("name") != UNKNOWN:
+        yield Item(_location(state), f"{REGISTRY} {sku.get('name')}"), 1
+
+
+def _count(value: object) -> int:
     try:
-        number = int(facts.get("instanceCount") or 1)
+        return int(str(value if value is not None else 1).removesuffix(".0"))
     except ValueError:  # known only after the update
-        number = 1
-    kind = facts.get("instanceType")
-    return (str(facts.get("location", "")), str(kind), number) if kind else None
+        return 1
+
+
+def _location(state: Mapping[str, Any]) -> str:
+    """Return a region's name as the list of prices writes it; Azure takes `West Europe` as well."""
+    location = state.get("location")
+    return "" if location in (None, UNKNOWN) else str(location).replace(" ", "").lower()

@@ -6,6 +6,7 @@ connection strings, values under names such as `password`, tokens by their forma
 
 import json
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +22,7 @@ _NAMES = re.compile(rf"(?:{_WORDS})(s|value)?$", re.IGNORECASE)
 _HARMLESS = re.compile(r"(secret|token|key|password)_?(name|id|version|uri|expir\w*|policy)s?$", re.IGNORECASE)
 _PAIRS = ("name", "key", "Name", "Key")
 """Keys of the name in lists of objects with a name and a value."""
+_VALUES = ("value", "Value")
 _PATTERNS = (
     # All before the host: user and password, or a token alone. A password may hold characters that an address may not.
     re.compile(r"(?<=://)[^\s/?#]+(?=@)"),
@@ -43,18 +45,56 @@ _ANY = re.compile(r"://|[=:]|--|bearer|basic|eyJ|Q~|-----BEGIN|gh[pousr]_|github
 
 def redacted(value: Any, name: str = "") -> Any:  # noqa: ANN401 - JSON
     """Return a JSON value without its secrets; `name` is the property that holds it."""
-    if _is_secret_name(name) and value not in (None, "", [], {}) and not isinstance(value, bool):
+    if value in (None, "", [], {}) or isinstance(value, bool):
+        return value
+    if _is_secret_name(name):
         return HIDDEN
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, dict):
-        if value.get(_SECRET_KEY) == _SECRET_SIGNATURE:
+        return _object(value)
+    return [redacted(inner, name) for inner in value] if isinstance(value, list) else value
+
+
+def is_marked(value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether the engine marks a value as secret."""
+    return value == HIDDEN or (isinstance(value, dict) and value.get(_SECRET_KEY) == _SECRET_SIGNATURE)
+
+
+def redacted_at(properties: dict[str, Any], path: Iterable[str | int]) -> Any:  # noqa: ANN401 - JSON
+    """Return the value at a path without its secrets; the names above it and beside it count."""
+    value: Any = properties
+    name = ""
+    for part in path:
+        if is_marked(value):
             return HIDDEN
-        result = {key: redacted(inner, str(key)) for key, inner in value.items()}
-        if any(isinstance(value.get(pair), str) and _is_secret_name(value[pair]) for pair in _PAIRS):
-            result |= {name: HIDDEN for name in ("value", "Value") if value.get(name) not in (None, "")}
-        return result
-    if isinstance(value, list):
-        return [redacted(inner, name) for inner in value]
-    return _text(value) if isinstance(value, str) else value
+        if _is_secret_name(name) or (part in _VALUES and _names_secret(value)):
+            return HIDDEN if part_of(value, part) is not None else None
+        value, name = part_of(value, part), name if isinstance(part, int) else part
+    return redacted(value, name)
+
+
+def part_of(value: Any, part: str | int) -> Any:  # noqa: ANN401 - JSON
+    """Return a property or an item; None where there is none."""
+    if isinstance(value, dict):
+        return value.get(str(part))
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
+
+
+def _object(value: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    if is_marked(value):
+        return HIDDEN
+    result = {key: redacted(inner, str(key)) for key, inner in value.items()}
+    if _names_secret(value):
+        result |= {name: HIDDEN for name in _VALUES if value.get(name) not in (None, "")}
+    return result
+
+
+def _names_secret(value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether an object with a name and a value names a secret."""
+    return isinstance(value, dict) and any(
+        isinstance(named := value.get(pair), str) and _is_secret_name(named) for pair in _PAIRS
+    )
 
 
 def equally_hidden(old: Any, new: Any) -> tuple[Any, Any]:  # noqa: ANN401 - JSON
@@ -73,12 +113,13 @@ def equally_hidden(old: Any, new: Any) -> tuple[Any, Any]:  # noqa: ANN401 - JSO
     return old, new
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _is_secret_name(name: str) -> bool:
     bare = re.sub(r"[\[\]\"'.-]", "_", name).strip("_")
     return bool(_NAMES.search(bare)) and not _HARMLESS.search(bare)
 
 
+@lru_cache(maxsize=16384)
 def _text(text: str) -> str:
     stripped = text.strip()
     if stripped[:1] in {"{", "["}:

@@ -6,16 +6,18 @@ important parts are omitted first, and the last line names them.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
 from azureml_scoring.delivery import image_diff
 from azureml_scoring.delivery.changes import UNKNOWN, Change, Credential, Finding, Preview, PropertyChange, Risk
 from azureml_scoring.delivery.markdown import code, label, row, text
-from azureml_scoring.delivery.prices import Prices, difference
+from azureml_scoring.delivery.prices import Cost, Item, Prices, difference
 
 MARKER = "<!-- azureml-scoring preview -->"
 """Identifies the comment, so that it is edited in place."""
@@ -27,7 +29,9 @@ _SOON = 30
 """Days before its end at which a password's end is urgent."""
 _MOST_PROPERTIES = 12
 _MOST_NAMES = 8
-_LONGEST_VALUE = 160
+_MOST_ALIKE = 30
+"""Resources with the same change that are named on one line."""
+_LONGEST_VALUE = 100
 _CONTEXT = 40
 """Characters of a common start that are left."""
 
@@ -47,21 +51,21 @@ _OPERATIONS = {
     "update": "updated",
     "create": "created",
     "import": "imported",
-    "import-replacement": "imported",
+    "import-replacement": "replaced",
 }
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of the report; parts with a higher `rank` are omitted first."""
+    """A part of the report; parts with a higher `rank` are omitted first, and not even written."""
 
     rank: int
     name: str
-    lines: tuple[str, ...]
+    lines: Callable[[], Iterable[str]]
 
     @property
     def text(self) -> str:
-        return "\n".join(self.lines) + "\n"
+        return "\n".join(self.lines())
 
 
 TITLE = "What this change would do"
@@ -74,23 +78,13 @@ def render(
     title: str = TITLE,
     today: date | None = None,
 ) -> str:
-    """Return the report, at most `limit` characters long; with prices, it estimates the cost of instances."""
-    parts = [_Part(0, "", (MARKER, f"## {text(title)}"))]
+    """Return the report, at most `limit` characters long; with prices, it estimates costs."""
+    parts = [_Part(0, "", lambda: (MARKER, f"## {text(title)}"))]
     for preview in previews:
         parts += _stack_parts(preview, prices, today or datetime.now(UTC).date())
-    note = 500  # longest last line
-    size = sum(len(part.text) + 1 for part in parts)
-    omitted: set[int] = set()
-    if size > limit:
-        for position in sorted(range(len(parts)), key=lambda n: (parts[n].rank, n), reverse=True):
-            if size + note <= limit or not parts[position].rank:
-                break
-            omitted.add(position)
-            size -= len(parts[position].text) + 1
-    whole = _joined(
-        [part for position, part in enumerate(parts) if position not in omitted],
-        [part.name for position, part in enumerate(parts) if position in omitted],
-    )
+    kept = _fitting(parts, limit)
+    omitted = [part.name for position, part in enumerate(parts) if position not in kept]
+    whole = _joined([kept[position] for position in sorted(kept)], omitted)
     if len(whole) <= limit:
         return whole
     note_of_cut = "\n\n_Cut here: the headlines alone are longer than a comment may be._\n"
@@ -98,8 +92,30 @@ def render(
     return whole[: limit - len(note_of_cut)].rpartition("\n")[0] + note_of_cut
 
 
-def _joined(parts: Iterable[_Part], omitted: list[str]) -> str:
-    body = re.sub(r"\n{3,}", "\n\n", "\n".join(part.text for part in parts))
+def _fitting(parts: Sequence[_Part], limit: int) -> dict[int, str]:
+    """Return the texts of the most important parts that fit, by position; those of rank 0 always stay."""
+    kept: dict[int, str] = {}
+    size = 0
+    order = sorted(range(len(parts)), key=lambda n: (parts[n].rank, n))
+    for position in order:
+        if size > limit and parts[position].rank:
+            break
+        kept[position] = parts[position].text
+        size += len(kept[position]) + 1
+    if size > limit:
+        for position in reversed(order[: len(kept)]):
+            if size + _LONGEST_NOTE <= limit or not parts[position].rank:
+                break
+            size -= len(kept.pop(position)) + 1
+    return kept
+
+
+_LONGEST_NOTE = 500
+"""Characters of the last line, which names what is omitted."""
+
+
+def _joined(texts: Iterable[str], omitted: list[str]) -> str:
+    body = re.sub(r"\n{3,}", "\n\n", "\n".join(texts)).rstrip("\n") + "\n"
     if not omitted:
         return body
     names = ", ".join(dict.fromkeys(omitted))
@@ -109,24 +125,29 @@ def _joined(parts: Iterable[_Part], omitted: list[str]) -> str:
 
 def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_Part]:
     stack = text(preview.stack)
-    parts = [_Part(0, "", (f"### {code(preview.stack)}: {headline(preview)}", "", counts(preview)))]
+    parts = [_Part(0, "", lambda: ("", f"### {code(preview.stack)}: {headline(preview)}", "", counts(preview), ""))]
     for n, (severity, message) in enumerate(_by_severity(preview.messages)):
         rank = 0 if severity == "error" and n < 5 else 30  # noqa: PLR2004 - the first errors always stay
-        parts.append(_Part(rank, f"messages of {stack}", (f"- **{severity}**: {text(message, 500)}",)))
+        parts.append(_line(rank, f"messages of {stack}", f"- **{severity}**: {text(message, 500)}"))
     parts += _finding_parts(stack, preview)
     explained = [
         (f"images of {stack}", images(preview.changes)),
         (f"costs of {stack}", costs(preview.changes, prices) if prices else []),
         (f"credentials of {stack}", credentials(preview.credentials, today)),
     ]
-    parts += [_Part(9, name, ("", *lines)) for name, lines in explained if lines]
+    parts += [_line(9, name, *lines) for name, lines in explained if lines]
     replaced = {change.urn: change.name for change in preview.changes if change.op == "replace"}
     for risk in Risk:
         if changes := [change for change in preview.changes if change.risk is risk]:
             parts += _risk_parts(preview.stack, risk, changes, replaced)
-    if len(preview.changes) > 1:
-        parts.append(_Part(100, f"graph of {stack}", tuple(graph(preview.changes))))
+    risky = [change for change in preview.changes if change.risk < Risk.IMPORTED]
+    if len(risky) > 1:
+        parts.append(_Part(100, f"graph of {stack}", lambda: graph(risky)))
     return parts
+
+
+def _line(rank: int, name: str, *lines: str) -> _Part:
+    return _Part(rank, name, lambda: lines)
 
 
 _LEVELS = ("mandatory", "error", "advisory", "warning", "info")
@@ -139,12 +160,11 @@ def _finding_parts(stack: str, preview: Preview) -> list[_Part]:
         rank = 0 if finding.forbids and n < 5 else 9 if finding.forbids else 30 + _level(finding)  # noqa: PLR2004 - as above
         on = f" on {_several(list(finding.resources))}" if finding.resources else ""
         line = f"- **{text(finding.level)}** {code(finding.rule)}{on}: {text(finding.text, 500)}"
-        parts.append(_Part(rank, f"findings of {stack}", (line,)))
+        parts.append(_line(rank, f"findings of {stack}", line))
     if preview.unjudged:
-        line = (
-            f"- **info**: {_several(list(preview.unjudged))} cannot judge before the update, when all values are known"
-        )
-        parts.append(_Part(40, f"findings of {stack}", (line,)))
+        rules = _several(list(preview.unjudged))
+        line = f"- **info**: judged in the update only, when all values are known: {rules}"
+        parts.append(_line(40, f"findings of {stack}", line))
     return parts
 
 
@@ -159,29 +179,56 @@ def _by_severity(messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 def _risk_parts(stack: str, risk: Risk, changes: list[Change], replaced: dict[str, str]) -> list[_Part]:
     title = _TITLES[risk]
     name = f"{title.lower()} of {text(stack)}"
-    parts = [_Part(10 + risk, name, (f"**{title}**", ""))]
-    for change in changes:
-        done = text(_OPERATIONS.get(change.op, change.op))
-        origin = f" from {_value(change.imported)}" if change.imported else ""
-        head = f"- {code(change.name)} ({text(change.kind)}) is **{done}**{origin}{_why(change, replaced)}"
+    parts = [_line(10 + risk, name, "", f"**{title}**", "")]
+    for alike in _alike(changes, replaced):
         # Details are omitted before the changes themselves, the least risky first.
-        parts.append(_Part(20 + risk, f"changes: {name}", (head,)))
-        lines = _property_lines(change)
-        if lines:
-            parts.append(_Part(50 + risk, f"details: {name}", tuple(lines)))
+        parts.append(_Part(20 + risk, f"changes: {name}", partial(_head, alike, replaced)))
+        if _rows(alike[0]):
+            parts.append(_Part(50 + risk, f"details: {name}", partial(_table, alike[0])))
     return parts
+
+
+def _alike(changes: Iterable[Change], replaced: dict[str, str]) -> Iterable[list[Change]]:
+    """Group the resources that are created, or that change in the same way for the same reason; others stand alone."""
+    groups: dict[object, list[Change]] = {}
+    for change in changes:
+        rows = tuple((each.path, _comparable(each.old), _comparable(each.new)) for each in _rows(change))
+        same = (change.op, _why(change, replaced), rows) if rows or change.op == "create" else change.urn
+        groups.setdefault(same, []).append(change)
+    return groups.values()
+
+
+def _comparable(value: Any) -> object:  # noqa: ANN401 - JSON
+    return repr(value) if isinstance(value, dict | list) else (type(value), value)
+
+
+def _head(alike: list[Change], replaced: dict[str, str]) -> list[str]:
+    first = alike[0]
+    names = [f"{code(change.name)} ({text(change.kind)})" for change in alike[:_MOST_ALIKE]]
+    if len(alike) > _MOST_ALIKE:
+        names.append(f"{len(alike) - _MOST_ALIKE} more")
+    return [f"- {', '.join(names)} {_done(first, several=len(alike) > 1)}{_why(first, replaced)}"]
+
+
+def _done(change: Change, *, several: bool) -> str:
+    """Say what happens, after the names of the resources."""
+    if change.is_new_version:
+        return f"get{'' if several else 's'} **a new version**"
+    if change.op == "delete" and change.retained:
+        return "leave the stack and **stay on Azure**" if several else "leaves the stack and **stays on Azure**"
+    origin = {"import": " from", "import-replacement": " by"}.get(change.op)
+    what = f"**{text(_OPERATIONS.get(change.op, change.op))}**"
+    return f"{'are' if several else 'is'} {what}{f'{origin} {_value(change.imported)}' if origin else ''}"
 
 
 def _why(change: Change, replaced: dict[str, str]) -> str:
     """Say why a replacement happens: its own properties, or its dependencies."""
-    reasons = [each.path for each in change.properties if each.replaces]
-    if reasons:
-        return f" because {_several(reasons)} cannot change in place"
-    if change.op != "replace":
+    if change.op != "replace" or change.is_new_version:
         return ""
+    if reasons := [each.path for each in change.properties if each.replaces]:
+        return f" because {_several(reasons)} cannot change in place"
     needed = [replaced[urn] for urn in change.dependencies if urn in replaced]
-    verb = "are" if len(needed) > 1 else "is"
-    return f" because {_several(needed) if needed else 'what it depends on'} {verb} replaced"
+    return f" because {_several(needed)} {'are' if len(needed) > 1 else 'is'} replaced" if needed else ""
 
 
 def _several(names: list[str]) -> str:
@@ -189,14 +236,20 @@ def _several(names: list[str]) -> str:
     return ", ".join([*(code(name) for name in names[:_MOST_NAMES]), *more])
 
 
-def _property_lines(change: Change) -> list[str]:
-    if change.op not in {"update", "replace"} or not change.properties:
-        return []
-    shown = change.properties[:_MOST_PROPERTIES]
+def _rows(change: Change) -> Sequence[PropertyChange]:
+    """Return the properties that are shown; the line of an image says its content key."""
+    if change.kind == "ImageBuild":
+        return [each for each in change.properties if each.path != "contentKey"]
+    return change.properties
+
+
+def _table(change: Change) -> list[str]:
+    rows = _rows(change)
+    shown = rows[:_MOST_PROPERTIES]
     lines = ["", row("property", "old", "new"), row("---", "---", "---")]
     lines += [row(code(each.path), *_values(each.old, each.new)) for each in shown]
-    if len(change.properties) > len(shown):
-        lines.append(row(f"and {len(change.properties) - len(shown)} more", "", ""))
+    if len(rows) > len(shown):
+        lines.append(row(f"and {len(rows) - len(shown)} more", "", ""))
     return [*lines, ""]
 
 
@@ -218,8 +271,8 @@ def _value(value: Any) -> str:  # noqa: ANN401 - JSON
     if value == UNKNOWN:
         return "_known after the update_"
     shown = _plain(value)
-    if shown.startswith("/") and len(shown) > _LONGEST_VALUE:
-        shown = f"…{shown[1 - _LONGEST_VALUE :]}"  # the end of an id names the resource
+    if len(shown) > _LONGEST_VALUE and " " not in shown:
+        shown = f"…{shown[1 - _LONGEST_VALUE :]}"  # the end of an id or an image names it
     return code(shown, _LONGEST_VALUE)
 
 
@@ -230,12 +283,21 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
 
 def counts(preview: Preview) -> str:
     """Return the line of numbers below a headline."""
-    numbers = dict.fromkeys(_OPERATIONS.values(), 0)
-    for change in preview.changes:
-        word = _OPERATIONS.get(change.op, change.op)
-        numbers[word] = numbers.get(word, 0) + 1
-    changed = [f"{number} {word}" for word, number in numbers.items() if number]
-    return ", ".join([*changed, f"{preview.unchanged} unchanged"])
+    numbers = Counter(_counted(change) for change in preview.changes)
+    order = [*dict.fromkeys(_OPERATIONS.values()), _NEW_VERSION, _STAYING]
+    words = sorted(numbers, key=lambda word: order.index(word) if word in order else len(order))
+    return ", ".join([*(f"{numbers[word]} {word}" for word in words), f"{preview.unchanged} unchanged"])
+
+
+_NEW_VERSION, _STAYING = "with a new version", "staying on Azure"
+
+
+def _counted(change: Change) -> str:
+    if change.is_new_version:
+        return _NEW_VERSION
+    if change.op == "delete" and change.retained:
+        return _STAYING
+    return _OPERATIONS.get(change.op, change.op)
 
 
 def headline(preview: Preview) -> str:
@@ -248,8 +310,13 @@ def headline(preview: Preview) -> str:
     effects = [effect for causes, effect in _HEADLINES if kinds & causes]
     # A pinned deployment serves on, whatever is built.
     served = any(change.risk is Risk.IMAGE and change.kind == "OnlineDeployment" for change in preview.changes)
-    if served and not any("endpoint" in effect for effect in effects):
-        effects.append("clients get answers of another image")
+    if not any("endpoint" in effect for effect in effects):
+        if ("OnlineDeployment", "replace") in kinds:
+            effects.append("a deployment is replaced: no answers of it meanwhile")
+        if served:
+            effects.append("clients get answers of another image")
+    roots = {(change.kind, root) for change in preview.changes if change.op == "update" for root in change.roots}
+    effects += [effect for causes, effect in _UPDATES if roots & causes]
     effects += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
     if effects:
         return "; ".join(effects)
@@ -257,10 +324,29 @@ def headline(preview: Preview) -> str:
 
 
 _HEADLINES: tuple[tuple[set[tuple[str, str]], str], ...] = (
-    ({("OnlineEndpoint", "replace")}, "the endpoint is replaced: its URL and keys change"),
+    (
+        {("OnlineEndpoint", "replace")},
+        "the endpoint is replaced: no answers meanwhile, new keys, its URL may change",
+    ),
     ({("OnlineEndpoint", "delete")}, "the endpoint is deleted"),
     ({("OnlineEndpoint", "create")}, "a new endpoint"),
+    ({("Registry", "replace"), ("Registry", "delete")}, "a registry is deleted with its images"),
+    (
+        {("ApplicationPassword", "replace"), ("ApplicationPassword", "delete")},
+        "pulls with a deleted password may be refused",
+    ),
 )
+
+
+_UPDATES: tuple[tuple[set[tuple[str, str]], str], ...] = (
+    ({("OnlineEndpoint", "authMode")}, "clients sign in in another way"),
+    ({("OnlineEndpoint", "publicNetworkAccess")}, "which networks reach the endpoint changes"),
+    (
+        {("OnlineDeployment", name) for name in ("environmentVariables", "modelMountPath", "routes")},
+        "answers may differ: a deployment gets other settings",
+    ),
+)
+"""What clients notice of a property that is updated, by kind and property."""
 
 
 def images(changes: Iterable[Change]) -> list[str]:
@@ -302,8 +388,7 @@ def _built(change: Change) -> list[str]:
     lines = [f"- Image {code(str(change.new.get('repository', change.name)))}: {tags}, built by the update"]
     if not change.old:
         return lines
-    differing = [name for name in _BUILT_FROM if change.old.get(name) != change.new.get(name)]
-    lines += [f"  - other {words}" for name, words in _BUILT_FROM.items() if name in differing]
+    lines += [f"  - other {words}" for name, words in _BUILT_FROM.items() if name in change.differing]
     return lines + [f"  - {line}" for line in image_diff.explained(change.old, change.new)]
 
 
@@ -320,20 +405,41 @@ def _tagged(facts: dict[str, Any]) -> str:
     return str(facts.get("contentKey") or "")[:12]
 
 
-def costs(changes: Iterable[Change], prices: Prices) -> list[str]:
-    """Return how the monthly cost of instances changes, as an estimate."""
+def costs(changes: Sequence[Change], prices: Prices) -> list[str]:
+    """Return how the monthly cost changes, as an estimate, and what it does not cover."""
     cost = difference(changes, prices)
     if cost is None:
         return []
-    total = (
-        "by an unknown amount" if cost.unknown else f"by about **{cost.difference:+,.0f} {prices.currency}** a month"
-    )
-    line = f"- Instances: {cost.instances:+d}, cost changes {total}. Estimate from list prices of {text(prices.dated)}"
-    if cost.elsewhere:
-        line += f", for {', '.join(code(region) for region in cost.elsewhere)} at the prices of {code(prices.fallback)}"
+    lines = [_monthly(cost, prices.currency)] if cost.monthly else ["- Costs change by use alone"]
+    if cost.used:
+        lines.append(f"  - by use: {', '.join(_used(item, cost, prices.currency) for item in cost.used)}")
     if cost.unknown:
-        line += f"; no price is known of {', '.join(code(kind) for kind in cost.unknown)}"
-    return [f"{line}."]
+        names = ", ".join(f"{code(item.name)} in {code(item.location or 'an unknown region')}" for item in cost.unknown)
+        lines.append(f"  - no price is known of {names}; `azureml-scoring prices` reads list prices")
+    if cost.scaled:
+        lines.append("  - autoscale may set other numbers of instances")
+    if cost.known:
+        lines.append(f"  - an estimate from list prices: {_sources(cost)}")
+    return lines
+
+
+def _monthly(cost: Cost, currency: str) -> str:
+    items = []
+    for item, number in cost.monthly.items():
+        each = cost.of(item)
+        items.append(f"{code(item.name)} {number:+d}{'' if each is None else f' ({each:+,.0f} {currency})'}")
+    total = "by an unknown amount" if cost.total is None else f"by about **{cost.total:+,.0f} {currency}** a month"
+    return f"- Costs change {total}: {', '.join(items)}"
+
+
+def _used(item: Item, cost: Cost, currency: str) -> str:
+    price = cost.known.get(item)
+    each = f" ({price.price:g} {currency} for {text(price.unit)})" if price else ""
+    return f"{code(item.name)} {cost.used[item]:+d}{each}"
+
+
+def _sources(cost: Cost) -> str:
+    return "; ".join(sorted({f"{code(item.location)}, {text(price.dated)}" for item, price in cost.known.items()}))
 
 
 def credentials(passwords: Iterable[Credential], today: date) -> list[str]:
@@ -355,19 +461,10 @@ def _urgency(ends: str, today: date) -> str:
 
 
 def _traffic(change: Change) -> str:
-    split = [each for each in change.properties if each.path.split(".")[0].split("[")[0] == "traffic"]
+    split = [each for each in change.properties if each.root == "traffic"]
     if not split:
         return "the settings of traffic shifts change"
-    moved = []
-    for each in split:
-        if isinstance(each.old, dict) and isinstance(each.new, dict):  # the engine names the whole split
-            moved += [
-                f"{text(name)} {_percent(each.old.get(name))} → {_percent(each.new.get(name))}"
-                for name in sorted({*each.old, *each.new})
-                if each.old.get(name) != each.new.get(name)
-            ]
-        else:
-            moved.append(f"{_deployment(each)} {_percent(each.old)} → {_percent(each.new)}")
+    moved = [f"{_deployment(each)} {_percent(each.old)} → {_percent(each.new)}" for each in split]
     return f"traffic moves ({', '.join(moved)})"
 
 

@@ -14,7 +14,7 @@ from azureml_scoring.plan.content import check_context, read_content
 from azureml_scoring.plan.progress import ProgressLogger
 from azureml_scoring.plan.provenance import MOST_PACKAGES, Provenance
 from azureml_scoring.plan.reference import Reference, short
-from azureml_scoring.plan.requirements import Checks, Finding, before, made_of, named
+from azureml_scoring.plan.requirements import Checks, Finding, before, dockerfile, made_of, named
 from azureml_scoring.plan.requirements import reference as check_reference
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import SettingsError
@@ -72,6 +72,7 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
     context = Path(settings.context or ".").resolve()
     check_context(context, settings.dockerfile, image.path_)
     text = _text(context / settings.dockerfile)
+    _check_target(image.target, text)
     names = named(text, settings.build_arguments)
     files = {name: _text(context / name) for name in names if (context / name).is_file()}
     findings = _accepted(check_dockerfile(settings, text, files))
@@ -91,6 +92,14 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
         findings=findings,
         provenance=provenance,
     )
+
+
+def _check_target(target: At, text: str) -> None:
+    """Refuse the name of a stage that the Dockerfile does not have."""
+    stages = dockerfile.read(text)
+    if target and dockerfile.stage_named(stages, target()) is None:
+        names = ", ".join(stage.name for stage in stages if stage.name) or "none has a name"
+        raise SettingsError(target.refused(f"no stage of the Dockerfile is called so ({names}); correct it"))
 
 
 def _text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""ImagePin: the image that a tag named when it was first resolved.
+"""ImagePin: the image that a tag named when it was first resolved, or one by digest that was there.
 
 Owns the digest that a tag is pinned to, and the notice when the tag has moved since. Refuses to own the image, and to
 follow a tag: a moved one is taken only when its digest is written behind it, or when the pin itself is replaced.
@@ -72,7 +72,7 @@ class ImagePin(Resource[ImagePinArgs]):
             return
         reference = Reference.parse(news["reference"])
         digest = reference.digest or _pinned_digest(olds, reference)
-        if not digest:
+        if not digest or reference.fixed:
             return
         try:
             current = _tag_digest(context, reference, _login(self._parse(news)))
@@ -83,7 +83,8 @@ class ImagePin(Resource[ImagePinArgs]):
             context.warn(_move_warning(reference, digest, current))
 
     def _create(self, context: Context, inputs: ImagePinArgs) -> tuple[str, Outputs]:
-        return Reference.parse(inputs.reference).tagged, _first_pin(context, inputs)
+        reference = Reference.parse(inputs.reference)
+        return inputs.reference if reference.fixed else reference.tagged, _first_pin(context, inputs)
 
     def _update(self, context: Context, resource_id: str, olds: Properties, inputs: ImagePinArgs) -> Outputs:
         """Keep the digest while the tag's name is the same and no other digest is written."""
@@ -98,7 +99,9 @@ class ImagePin(Resource[ImagePinArgs]):
         digest = str(olds.get("digest") or "")
         if not digest:
             state = {**model.wire(), **_pin(context, model).wire()}
-            return ReadResult(reference.tagged, state, model.wire())
+            return ReadResult(resource_id, state, model.wire())
+        if reference.fixed:
+            return ReadResult(resource_id, olds, inputs)
         try:
             current = _tag_digest(context, reference, _login(model))
         except ResourceError as error:
@@ -123,7 +126,11 @@ def _first_pin(context: Context, inputs: ImagePinArgs) -> ImagePinOutputs:
     """Pin for the first time; without a diff before it, this is where a tag that names another image is warned of."""
     outputs = _pin(context, inputs)
     reference = Reference.parse(inputs.reference)
-    if reference.digest and (current := _tag_digest(context, reference, _login(inputs))) != reference.digest:
+    if (
+        reference.digest
+        and reference.tag
+        and (current := _tag_digest(context, reference, _login(inputs))) != reference.digest
+    ):
         context.warn(_move_warning(reference, reference.digest, current))
     return outputs
 

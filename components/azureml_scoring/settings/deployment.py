@@ -38,22 +38,22 @@ class ProbeSettings(Section):
 
     initial_delay: rules.Duration | None = None
     """Wait before the first probe, ISO 8601."""
-    period: rules.Duration | None = None
+    period: rules.Interval | None = None
     """Time between probes, ISO 8601."""
-    timeout: rules.Duration | None = None
+    timeout: rules.Interval | None = None
     """Time that one probe may take, ISO 8601."""
-    failure_threshold: Annotated[int, Field(ge=1)] | None = None
+    failure_threshold: Annotated[int, Field(ge=1), rules.NotBool] | None = None
     """Failures in a row that count as down."""
-    success_threshold: Annotated[int, Field(ge=1)] | None = None
+    success_threshold: Annotated[int, Field(ge=1), rules.NotBool] | None = None
     """Successes in a row that count as up."""
 
 
 class RequestSettings(Section):
     """Limits of scoring requests; Azure's own values by default (ARM `OnlineRequestSettings`)."""
 
-    max_concurrent_requests_per_instance: Annotated[int, Field(ge=1)] | None = None
+    max_concurrent_requests_per_instance: Annotated[int, Field(ge=1), rules.NotBool] | None = None
     """Requests that one instance works on at a time."""
-    request_timeout: rules.Duration | None = None
+    request_timeout: rules.Interval | None = None
     """Time that a request may take, ISO 8601: at most PT180S, on Kubernetes PT300S."""
     max_queue_wait: rules.Duration | None = None
     """Time that a request may wait for its turn, ISO 8601."""
@@ -66,7 +66,7 @@ class ResourceSettings(Section):
     """Cores: `"2"`, `"0.5"` or `500m`."""
     memory: rules.Memory | None = None
     """Memory: `2Gi`."""
-    gpu: Annotated[int, Field(ge=0, le=64)] | None = None
+    gpu: Annotated[int, Field(ge=0, le=64), rules.NotBool] | None = None
     """Whole GPUs."""
 
 
@@ -82,13 +82,13 @@ class ResourcesSettings(Section):
 class ScaleSettings(Section):
     """How the cluster sets the number of containers (ARM `TargetUtilizationScaleSettings`)."""
 
-    min_instances: Annotated[int, Field(ge=1)] = 1
+    min_instances: Annotated[int, Field(ge=1), rules.NotBool] = 1
     """Containers at least."""
-    max_instances: Annotated[int, Field(ge=1)]
+    max_instances: Annotated[int, Field(ge=1), rules.NotBool]
     """Containers at most."""
-    target_utilization_percentage: Annotated[int, Field(ge=1, le=100)] = 70
+    target_utilization_percentage: Annotated[int, Field(ge=1, le=100), rules.NotBool] = 70
     """Utilization that the cluster aims at, in percent."""
-    polling_interval: rules.Duration = "PT1S"
+    polling_interval: rules.Interval = "PT1S"
     """Time between two measurements, ISO 8601."""
 
 
@@ -100,11 +100,11 @@ class AutoscaleRuleSettings(Section):
     of: Annotated[Literal["deployment", "endpoint"], Arm(AUTOSCALE, "metricTrigger.metricResourceUri")] = "deployment"
     """Whose metric it is: `ConnectionsActive`, `NetworkBytes`, `NewConnectionsPerSecond` and `RequestLatency` are the
     endpoint's, requests and latencies either's, utilizations the deployment's."""
-    above: Annotated[float | None, Field(ge=0), Arm(AUTOSCALE, "metricTrigger.threshold")] = None
+    above: Annotated[float | None, Field(ge=0), rules.NotBool, Arm(AUTOSCALE, "metricTrigger.threshold")] = None
     """Changes when the metric's average is above this; either this or `below`."""
-    below: Annotated[float | None, Field(ge=0), Arm(AUTOSCALE, "metricTrigger.threshold")] = None
+    below: Annotated[float | None, Field(ge=0), rules.NotBool, Arm(AUTOSCALE, "metricTrigger.threshold")] = None
     """Changes when the metric's average is below this."""
-    change: Annotated[int, Arm(AUTOSCALE, "scaleAction.value")]
+    change: Annotated[int, rules.NotBool, Arm(AUTOSCALE, "scaleAction.value")]
     """Instances to add, or with a minus to take away."""
     window: Annotated[rules.Duration, Arm(AUTOSCALE, "metricTrigger.timeWindow")] = "PT5M"
     """Time that the average is taken over, ISO 8601: PT5M to PT12H."""
@@ -123,11 +123,11 @@ class ScheduleSettings(Section):
     """End on the same day."""
     time_zone: Annotated[rules.Text, Arm(AUTOSCALE, "recurrence.schedule.timeZone")] = "UTC"
     """Time zone as Windows names it: `W. Europe Standard Time`."""
-    min: Annotated[int, Field(ge=1), Arm(AUTOSCALE, "capacity.minimum")]
+    min: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.minimum")]
     """Instances at least."""
-    max: Annotated[int, Field(ge=1), Arm(AUTOSCALE, "capacity.maximum")]
+    max: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.maximum")]
     """Instances at most."""
-    default: Annotated[int | None, Field(ge=1), Arm(AUTOSCALE, "capacity.default")] = None
+    default: Annotated[int | None, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.default")] = None
     """Instances while there are no metrics; `min` by default."""
     rules: Annotated[list[AutoscaleRuleSettings], Field(max_length=10)] = []
     """When the number changes; the rules of the autoscale setting by default."""
@@ -141,13 +141,13 @@ class ScheduleSettings(Section):
 class AutoscaleSettings(Section):
     """How Azure Monitor sets the number of instances of a managed deployment."""
 
-    min: Annotated[int, Field(ge=1), Arm(AUTOSCALE, "capacity.minimum")]
+    min: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.minimum")]
     """Instances at least."""
-    max: Annotated[int, Field(ge=1), Arm(AUTOSCALE, "capacity.maximum")]
+    max: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.maximum")]
     """Instances at most."""
-    default: Annotated[int | None, Field(ge=1), Arm(AUTOSCALE, "capacity.default")] = None
+    default: Annotated[int | None, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.default")] = None
     """Instances at first, and while there are no metrics; `min` by default."""
-    schedules: Annotated[dict[rules.DeploymentName, ScheduleSettings], Field(max_length=9)] = {}
+    schedules: Annotated[dict[rules.DeploymentName, ScheduleSettings], Field(max_length=9), rules.Distinct] = {}
     """Hours of the week with other limits, by name; 9 at most, since Azure Monitor takes 20 profiles."""
     rules: Annotated[list[AutoscaleRuleSettings], Field(min_length=1, max_length=10)] = [
         AutoscaleRuleSettings(metric="CpuUtilizationPercentage", above=70, change=1),
@@ -169,7 +169,7 @@ class AutoscaleSettings(Section):
 class CollectionSettings(Section):
     """How much of one collection is stored (ARM `Collection`)."""
 
-    sampling_rate: Annotated[float, Field(ge=0, le=1)] = 1
+    sampling_rate: Annotated[float, Field(ge=0, le=1), rules.NotBool] = 1
     """Share of the requests: 0 to 1."""
 
 
@@ -180,7 +180,7 @@ class DataCollectorSettings(Section):
     """By name: `request` and `response` are payloads; others are what the entry script collects."""
     rolling_rate: Literal["minute", "hour", "day", "month", "year"] = "hour"
     """How often a new folder is begun."""
-    capture_headers: list[rules.Text] = []
+    capture_headers: rules.Headers = []
     """Headers that are stored with the payloads."""
 
 
@@ -205,11 +205,13 @@ def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
 class DeploymentSettings(Section):
     """One deployment behind the endpoint."""
 
-    description: Annotated[str | None, Field(max_length=256), Arm(DEPLOYMENT, "properties.description")] = None
+    description: Annotated[rules.Description | None, Arm(DEPLOYMENT, "properties.description")] = None
     """Description that the studio shows."""
     instance_type: Annotated[rules.InstanceType | None, Arm(DEPLOYMENT, "properties.instanceType")] = None
     """Machine size, such as Standard_DS3_v2; on Kubernetes an instance type of the cluster, or none."""
-    instance_count: Annotated[int, Field(ge=1), Arm(DEPLOYMENT, "sku.capacity", argument="instanceCount")] = 1
+    instance_count: Annotated[
+        int, Field(ge=1), rules.NotBool, Arm(DEPLOYMENT, "sku.capacity", argument="instanceCount")
+    ] = 1
     """Instances; 50 at most on managed endpoints. Not with `autoscale` or `scale`."""
     autoscale: Annotated[
         AutoscaleSettings | None, Only("managed", "Azure Monitor scales managed deployments only; write scale")
@@ -257,7 +259,7 @@ class DeploymentSettings(Section):
     code: CodeSettings | None = None
     """Another code than the stack's."""
     environment_variables: Annotated[
-        dict[rules.VariableName, In[str]], Arm(DEPLOYMENT, "properties.environmentVariables")
+        dict[rules.VariableName, In[rules.Lines]], Arm(DEPLOYMENT, "properties.environmentVariables")
     ] = {}
     """Environment variables of the container. They are readable in Azure: no secrets."""
     routes: RouteSettings = RouteSettings()

@@ -1,6 +1,6 @@
 """Settings of the endpoint: its kind, who may call it, and how traffic is split and shifted."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -60,9 +60,13 @@ class DiagnosticsSettings(Section):
 class LimitSettings(Section):
     """What a deployment may not exceed, as Azure Monitor measures it, while it is mirrored or shifted to."""
 
-    error_percent: Annotated[float | None, Field(ge=0, le=100), Arm(TRAFFIC, argument="errorPercent")] = None
+    error_percent: Annotated[
+        float | None, Field(ge=0, le=100), rules.NotBool, Arm(TRAFFIC, argument="errorPercent")
+    ] = None
     """Percent of its answers that may be other than 2xx and 3xx."""
-    latency_milliseconds: Annotated[float | None, Field(gt=0), Arm(TRAFFIC, argument="latencyMilliseconds")] = None
+    latency_milliseconds: Annotated[
+        float | None, Field(gt=0), rules.NotBool, Arm(TRAFFIC, argument="latencyMilliseconds")
+    ] = None
     """95th percentile of its answers' latency, in milliseconds."""
 
 
@@ -112,7 +116,7 @@ class EndpointSettings(Section):
     ] = True
     """Whether it answers from the internet; what deployments reach is their `egressPublicNetworkAccess`. Always true
     on Kubernetes, where the cluster's network decides."""
-    description: Annotated[str | None, Field(max_length=256), Arm(ENDPOINT, "properties.description")] = None
+    description: Annotated[rules.Description | None, Arm(ENDPOINT, "properties.description")] = None
     """Description that the studio shows."""
     traffic: Annotated[dict[rules.DeploymentName, rules.Percent], Arm(TRAFFIC, "properties.traffic")] = {}
     """Percent of the requests by deployment, 100 together; all to the only deployment by default."""
@@ -124,12 +128,14 @@ class EndpointSettings(Section):
     """Percent of the requests copied to one deployment without live traffic, 50 at most."""
     traffic_steps: Annotated[list[rules.Step], Arm(TRAFFIC, argument="steps")] = []
     """Percents at which a shift of traffic pauses to be checked, such as `[10, 50]`."""
-    bake_seconds: Annotated[float, Field(ge=0, le=3600), Arm(TRAFFIC, argument="bakeSeconds")] = 0
+    bake_seconds: Annotated[float, Field(ge=0, le=3600), rules.NotBool, Arm(TRAFFIC, argument="bakeSeconds")] = 0
     """Seconds that each step lasts. Azure Monitor counts by the minute and is some minutes behind: with `limits` write
     180 or more on Azure."""
-    smoke_test: Annotated[dict[str, Any] | None, Arm(TRAFFIC, argument="probe")] = None
+    smoke_test: Annotated[rules.Json | None, Arm(TRAFFIC, argument="probe")] = None
     """A request body that every deployment must answer with 2xx before it gets traffic."""
-    mirror_first: Annotated[int, Field(ge=0, le=50), Arm(TRAFFIC, argument="mirrorFirst"), Only("managed", _MIRROR)] = 0
+    mirror_first: Annotated[
+        int, Field(ge=0, le=50), rules.NotBool, Arm(TRAFFIC, argument="mirrorFirst"), Only("managed", _MIRROR)
+    ] = 0
     """Percent of the live requests that a new deployment gets as copies before it answers any, 50 at most."""
     limits: LimitSettings = LimitSettings()
     """What a deployment may not exceed while traffic shifts to it; else the shift goes back. Every answer other than

@@ -7,6 +7,7 @@ import pulumi
 
 _LONGEST: Final = 200
 """Characters of a value that an error shows."""
+_BITS: Final = 64
 HIDDEN: Final = "[hidden]"
 """Stands for the value of a secret."""
 
@@ -17,22 +18,31 @@ class SettingsError(pulumi.RunError):
 
 def error_line(field: str, value: object, remedy: str) -> str:
     """Compose the one line of an error: which field, which value, what to do."""
-    return f"{field} = {_shown(value)}: {remedy}"
+    return visible(f"{_short(field)} = {_shown(value)}: {remedy}")
+
+
+def visible(text: str) -> str:
+    """Spell ends of lines and all else that shows nothing, or moves what is shown, as Python does."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _shown(value: object) -> str:
     """Show a value on one short line, as it stands in YAML."""
     match value:
         case str():
-            text = " ".join(value.split()) if "\n" in value else value
-            return f'"{text}"' if len(text) <= _LONGEST else f'"{text[:_LONGEST]}…"'
+            return f'"{_short(value)}"'
         case None:
             return "nothing"
         case bool():
             return str(value).lower()
-        case Mapping():
-            return "{…}" if value else "{}"
-        case list():
-            return "[…]" if value else "[]"
+        case Mapping() | list():
+            opening, closing = "{}" if isinstance(value, Mapping) else "[]"
+            return f"{opening}{'…' if value else ''}{closing}"
+        case int() if value.bit_length() > _BITS:
+            return "a number of more than 64 bits"
         case _:
-            return str(value)
+            return _short(str(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -27,7 +27,7 @@ class RegistrySettings(Section):
     subscriptions."""
     address: rules.RegistryAddress | None = None
     """Address of a private registry outside this stack."""
-    username: rules.Text | None = None
+    username: rules.UserName | None = None
     """User name at the private registry."""
     password: Secret | None = OPTIONAL
     """Password of `username`: `pulumi config set --secret --path scoring:registry.password`."""
@@ -61,7 +61,9 @@ class WorkspaceSettings(Section):
     """Name of the storage account that is created; computed by default."""
     purge_protection: Annotated[bool, Arm(VAULT, "properties.enablePurgeProtection")] = False
     """Whether nobody can purge the deleted vault before its retention ends; it cannot be turned off again."""
-    soft_delete_days: Annotated[int, Field(ge=7, le=90), Arm(VAULT, "properties.softDeleteRetentionInDays")] = 7
+    soft_delete_days: Annotated[
+        int, Field(ge=7, le=90), rules.NotBool, Arm(VAULT, "properties.softDeleteRetentionInDays")
+    ] = 7
     """Days for which a deleted vault and its secrets can be recovered."""
     recover: bool = False
     """Bring a deleted vault of this name back, with the secrets it had, instead of refusing the name. Azure Resource

@@ -5,16 +5,22 @@ Owns the patterns that Azure, OCI and ISO 8601 have for each kind of text. Refus
 https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
 """
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+NamesT = TypeVar("NamesT", bound=Iterable[str])
+
+_HALF: Final = re.compile("[\ud800-\udfff]")
+"""Surrogates, of which two make a character in UTF-16: https://www.rfc-editor.org/rfc/rfc3629#section-3"""
 WHOLE: Final = 100
 """Percent that the shares of an endpoint's deployments make together."""
 MIRROR_LIMIT: Final = 50
@@ -38,24 +44,34 @@ class Rule:
     example: str
     length: tuple[int, int] = (1, 512)
     """Fewest and most characters."""
+    never: tuple[tuple[str, str], ...] = ()
+    """Patterns that the text must not begin with, although it matches the other; and what to say of each."""
 
     def problem(self, text: str) -> str | None:
         """Say what is wrong with a text; None when it is right."""
         least, most = self.length
-        if least <= len(text) <= most and re.fullmatch(self.pattern, text):
-            return None
-        return f"{self.what} takes {self.words}; for instance {self.example}"
+        if _HALF.search(text):
+            return "it has half a character, which no request can send; write it anew"
+        if not (least <= len(text) <= most and re.fullmatch(self.pattern, text)):
+            return f"{self.what} takes {self.words}; for instance {self.example}"
+        return next((words for pattern, words in self.never if re.match(pattern, text)), None)
+
+    @property
+    def whole(self) -> str:
+        """Both patterns in one, for a JSON Schema."""
+        never = "".join(f"(?!{pattern})" for pattern, _ in self.never)
+        return f"^{never}({self.pattern})$"
 
 
 def _any_case(text: str) -> str:
     """Match a literal in any case: ARM ids have none, and ECMAScript patterns know no flag inside."""
-    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in text)
+    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c.replace(".", r"\.") for c in text)
 
 
-def _id(kinds: str, name: str = "[^/]+") -> str:
+def _id(kinds: str, name: str = "[a-zA-Z0-9][a-zA-Z0-9._-]*") -> str:
     """Compose the pattern of an ARM id: `Microsoft.X/type/subtype`, with a name behind each type."""
     provider, *types = kinds.split("/")
-    names = ["[^/]+"] * (len(types) - 1) + [name]
+    names = ["[a-zA-Z0-9][a-zA-Z0-9._-]*"] * (len(types) - 1) + [name]
     below = "".join(f"/{_any_case(kind)}/{each}" for kind, each in zip(types, names, strict=True))
     group = f"{_any_case('/subscriptions/')}{_UUID}{_any_case('/resourceGroups/')}{_GROUP}"
     return f"{group}{_any_case(f'/providers/{provider}')}{below}"
@@ -65,12 +81,39 @@ _UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _ML: Final = "Microsoft.MachineLearningServices"
 _GROUP: Final = r"[\w().-]{0,89}[\w()-]"
 _PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
-_HOST: Final = r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
+_PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_DOMAIN: Final = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_HOST: Final = rf"({_OCTET}(\.{_OCTET}){{3}}|({_DOMAIN}\.)*(?![0-9]+([:/]|$)){_DOMAIN})(:{_PORT})?"
+"""An IPv4 address, or labels of which the last is no number: https://www.rfc-editor.org/rfc/rfc1123#page-13"""
 _IMAGE_HOST: Final = rf"(?=[^/]*[.:]|localhost/){_HOST}"
 """As docker has it: without a dot or a port, the first word is a folder of Docker Hub."""
+_SYSTEM: Final = "boot|dev|etc|proc|run|sys|var/run|(usr/)?(bin|lib|lib32|lib64|libx32|sbin)"
+"""Folders that an image's programs need: https://refspecs.linuxfoundation.org/FHS_3.0/fhs/ch03.html"""
+_PROCESSORS: Final = "386|amd64(/v[1-4])?|arm(/v[5-8])?|arm64(/v[89])?|loong64|mips64le|ppc64le|riscv64|s390x"
+"""https://github.com/docker-library/official-images#architectures-other-than-amd64"""
+_INVISIBLE: Final = r"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+"""Characters of control, and those that show nothing: marks of direction and of byte order."""
+_CREDENTIALS: Final = "|".join(
+    map(
+        _any_case,
+        ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "ocp-apim-subscription-key"),
+    )
+)
+"""Headers by which a client says who it is."""
+_TAG: Final = "[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}"
 _WORD: Final = "[a-zA-Z0-9][a-zA-Z0-9_-]*"
-_ASSET: Final = r"[a-zA-Z0-9][\w.-]*"
+_ASSET: Final = "[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 _LABEL: Final = "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]"
+
+_DURATION: Final = Rule(
+    "a duration",
+    # Azure's own default of maxQueueWait is PT0.5S.
+    r"PT(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]{1,7})?S)?",
+    "ISO 8601: PT, then hours, minutes, seconds",
+    "PT10S",
+    (4, 24),
+)
 
 
 def _registered(kind: str) -> str:
@@ -78,7 +121,8 @@ def _registered(kind: str) -> str:
 
     https://learn.microsoft.com/azure/machine-learning/how-to-use-environments (curated ones are in `azureml`)
     """
-    return rf"azureml://registries/[\w-]+/{kind}/{_ASSET}/(versions/[\w.-]+|labels/latest)"
+    version = "(versions/[a-zA-Z0-9_.-]+|labels/latest)"
+    return f"azureml://registries/[a-zA-Z0-9_-]+/{kind}/{_ASSET}/{version}"
 
 
 RULES: Mapping[str, Rule] = {
@@ -104,7 +148,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "insights": Rule(
         "an Application Insights component",
-        r"[\w().-]*[\w()-]",
+        "[a-zA-Z0-9_().-]*[a-zA-Z0-9_()-]",
         "letters, digits and . _ - ( )",
         "scoring-dev",
         (1, 260),
@@ -147,29 +191,35 @@ RULES: Mapping[str, Rule] = {
         "Standard_DS3_v2",
         (10, 64),
     ),
-    # The path of RFC 3986, section 3.3: TensorFlow Serving scores at /v1/models/NAME:predict.
     "route": Rule(
         "a route",
-        r"/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*",
+        # https://www.rfc-editor.org/rfc/rfc3986#section-3.3: TensorFlow Serving scores at /v1/models/NAME:predict.
+        r"/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*",
         "a path that starts with /",
         "/score",
         (1, 256),
+        # https://www.rfc-editor.org/rfc/rfc3986#section-2.1 and #section-5.2.4
+        (
+            (r".*//|.*/\.\.?(/|$)", "every server reads // and .. in its own way; write the path that they lead to"),
+            (".*%(?![0-9A-Fa-f]{2})", "% begins two hexadecimal digits; write %25 for the character itself"),
+        ),
     ),
-    # Azure's own default of maxQueueWait is PT0.5S.
-    "duration": Rule(
-        "a duration",
-        r"PT(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,7})?S)?",
-        "ISO 8601: PT, then hours, minutes, seconds",
-        "PT10S",
-        (4, 24),
-    ),
+    "duration": _DURATION,
+    # Kubernetes probes with a period and a timeout of a second or more:
+    # https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/
+    "interval": replace(_DURATION, never=(("PT(0+[HMS])+$", "it takes no time at all; write PT1S or more"),)),
     "platform": Rule(
-        "a platform", "linux/[a-z0-9]+(/[a-z0-9]+)?", "linux/ and an architecture", "linux/amd64", (8, 32)
+        "a platform",
+        "linux/[a-z0-9]+(/[a-z0-9]+)?",
+        "linux/ and an architecture",
+        "linux/amd64",
+        (8, 32),
+        ((f"(?!linux/({_PROCESSORS})$)", "Docker builds for no such processor; write linux/amd64, or linux/arm64"),),
     ),
     "digest": Rule("a digest", "sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits", "sha256:3f0c…", (71, 71)),
     "imageReference": Rule(
         "an image reference",
-        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?",
+        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*(:{_TAG})?(@sha256:[0-9a-f]{{64}})?",
         "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port",
         "mcr.microsoft.com/azureml/curated/sklearn:12",
     ),
@@ -181,8 +231,8 @@ RULES: Mapping[str, Rule] = {
     ),
     "vaultSecret": Rule(
         "a vault secret's id",
-        r"https://([a-zA-Z0-9-]+\.vault\.(azure\.net|azure\.cn|usgovcloudapi\.net)|localhost:\d+)"
-        r"/secrets/[a-zA-Z0-9-]+(/[0-9a-f]{32})?",
+        rf"https://([a-zA-Z0-9-]+\.vault\.(azure\.net|azure\.cn|usgovcloudapi\.net)|localhost:{_PORT})"
+        "/secrets/[a-zA-Z0-9-]{1,127}(/[0-9a-f]{32})?",
         "https://VAULT.vault.azure.net/secrets/NAME, with /VERSION where it shall stay one",
         "what `az keyvault secret show --vault-name VAULT --name NAME --query id` prints",
     ),
@@ -270,7 +320,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "environmentReference": Rule(
         "a registered environment",
-        rf"azureml:{_ASSET}(:[\w.-]+|@latest)|{_registered('environments')}"
+        f"azureml:{_ASSET}(:[a-zA-Z0-9_.-]+|@latest)|{_registered('environments')}"
         f"|{_id(f'{_ML}/workspaces/environments/versions')}",
         "azureml:NAME:VERSION, azureml:NAME@latest, azureml://registries/R/environments/NAME/versions/V, or an ARM id",
         "azureml:sklearn:4",
@@ -302,31 +352,43 @@ RULES: Mapping[str, Rule] = {
         "the id of a CodeVersion",
     ),
     "version": Rule(
-        "a version", r"[A-Za-z0-9][\w.-]*", "at most 30 letters, digits, - _ and .", "3f0c2a91b7de", (1, 30)
+        "a version", "[A-Za-z0-9][A-Za-z0-9_.-]*", "at most 30 letters, digits, - _ and .", "3f0c2a91b7de", (1, 30)
     ),
-    "modelVersion": Rule("a model's version", r"[1-9]\d*", "a positive whole number", "3", (1, 10)),
+    "modelVersion": Rule("a model's version", "[1-9][0-9]*", "a positive whole number", "3", (1, 10)),
     "contentKey": Rule("a content key", "[0-9a-f]+", "12 to 64 hexadecimal digits", "3f0c2a91b7de", (12, 64)),
     "mountPath": Rule(
-        "a mount path", r"/(?!.*\.\.)[\w./-]+", "an absolute path in the container, without ..", "/var/models", (2, 255)
+        "a mount path",
+        r"/(?!.*\.\.)[a-zA-Z0-9_./-]+",
+        "an absolute path in the container, without ..",
+        "/var/models",
+        (2, 255),
+        # A mount hides what the image has there: https://docs.docker.com/engine/storage/bind-mounts/
+        (
+            (rf"(/\.?)+({_SYSTEM})(/|$)", "the mount would hide the image's own system there; write another folder"),
+            (
+                r"(/\.?)+(home|opt|root|srv|usr(/(local|share))?|var(/lib)?)?(/\.?)*$",
+                "the mount would hide all that the image has there; write a folder below",
+            ),
+        ),
     ),
     "entryScript": Rule(
         "an entry script",
-        r"(?!/)(?!.*\.\.)[\w./ -]+\.\w+",
+        r"(?!/)(?!.*\.\.)[a-zA-Z0-9_./ -]+\.[a-zA-Z0-9]+",
         "a file's path seen from the code's folder",
         "score.py",
         (4, 255),
     ),
     "baseImage": Rule(
         "a base image",
-        f"{_HOST}/{_PART}(/{_PART})*(:[\\w][\\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?|{_PART}(:[\\w][\\w.-]{{0,127}})?",
+        f"{_HOST}/{_PART}(/{_PART})*(:{_TAG})?(@sha256:[0-9a-f]{{64}})?|{_PART}(:{_TAG})?",
         "host/repository:tag or host/repository@sha256:…",
         "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1",
     ),
-    "python": Rule("a Python version", r"3\.\d{1,2}(\.\d{1,2})?", "its numbers, in quotes", '"3.11"', (3, 7)),
+    "python": Rule("a Python version", r"3\.[0-9]{1,2}(\.[0-9]{1,2})?", "its numbers, in quotes", '"3.11"', (3, 7)),
     "line": Rule(
         "a build argument", r"[^\x00-\x1f]*", "one line of text; put a longer one into a file", "1.2", (0, 65536)
     ),
-    "stage": Rule("a build stage", r"[\w.-]+", "letters, digits, _ . and -", "runtime", (1, 255)),
+    "stage": Rule("a build stage", "[a-zA-Z0-9_.-]+", "letters, digits, _ . and -", "runtime", (1, 255)),
     "variable": Rule(
         "an environment variable",
         "[A-Za-z_][A-Za-z0-9_]*",
@@ -334,17 +396,48 @@ RULES: Mapping[str, Rule] = {
         "LOG_LEVEL",
         (1, 255),
     ),
-    "tagName": Rule("a tag's name", r"[^<>%&\\?/]+", "up to 512 characters, none of <>%&\\?/", "owner"),
-    "tagValue": Rule("a tag's value", r"[\s\S]*", "up to 256 characters", "data-team", (0, 256)),
     "timeOfDay": Rule(
         "a time of day", "([01][0-9]|2[0-3]):[0-5][0-9]", "hours and minutes, in quotes", '"08:00"', (5, 5)
     ),
+    "tagName": Rule(
+        "a tag's name",
+        r"[^<>%&\\?/\x00-\x1f\x7f]+",
+        "up to 512 characters, none of <>%&\\?/",
+        "owner",
+        never=(
+            # https://learn.microsoft.com/rest/api/resources/tags/create-or-update
+            (
+                "|".join(map(_any_case, ("microsoft", "azure", "windows"))),
+                "names that begin with microsoft, azure or windows are Azure's own; write another",
+            ),
+        ),
+    ),
+    "tagValue": Rule("a tag's value", r"[^\x00-\x1f\x7f]*", "up to 256 characters on one line", "data-team", (0, 256)),
     "date": Rule(
         "a date",
-        r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z",
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
         "a moment in UTC as RFC 3339",
         "2027-01-31T00:00:00Z",
         (20, 20),
+    ),
+    "text": Rule("it", rf"(?=.*\S)[^{_INVISIBLE}]+", "one line of visible characters", "app", (1, 4096)),
+    "lines": Rule(
+        "a text",
+        r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*",
+        "no characters of control but tabs and ends of lines",
+        "a text",
+        (0, 65536),
+    ),
+    # https://www.rfc-editor.org/rfc/rfc7617#section-2
+    "username": Rule("a user name", rf"[^:{_INVISIBLE}]+", "one line without a colon", "deploy", (1, 255)),
+    # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+    "header": Rule(
+        "a header's name",
+        "[a-zA-Z0-9!#$%&'*+.^_`|~-]+",
+        "letters, digits and dashes",
+        "x-request-id",
+        (1, 255),
+        ((f"({_CREDENTIALS})$", "it carries credentials, and whoever reads the storage would have them; take it out"),),
     ),
 }
 """Each kind of text that Azure limits, by the name the code uses for it."""
@@ -402,19 +495,56 @@ class _of:  # noqa: N801 - reads as a word in the types below
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         rule = RULES[self.kind]
-        return handler(core) | {
-            "pattern": f"^({rule.pattern})$",
+        # A field may be narrower than its rule.
+        described = {
+            "pattern": rule.whole,
             "minLength": rule.length[0],
             "maxLength": rule.length[1],
             "examples": [rule.example],
             # Not in the standard; editors show it instead of the pattern.
             "patternErrorMessage": f"{rule.what} takes {rule.words}",
         }
+        return described | handler(core)
+
+
+def _not_bool(value: object) -> object:
+    """Refuse true and false where a number is asked: for Python they are 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("write a number")  # noqa: TRY004 - pydantic takes this one for a finding
+    return value
+
+
+def _distinct(names: NamesT) -> NamesT:
+    """Refuse names that differ only in case: for Azure they are one name."""
+    known: dict[str, str] = {}
+    for name in names:
+        if (twin := known.setdefault(name.lower(), name)) != name:
+            raise ValueError(f"{twin} and {name} are one name for Azure, which knows no case; take out one of them")
+    return names
+
+
+def _in_calendar(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            "no calendar or clock has it; write a moment that comes, such as 2027-01-31T00:00:00Z"
+        ) from None
+    return text
+
+
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what no request can send: dates of YAML, infinite numbers, halves of characters."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("it must be JSON: texts in quotes, finite numbers, lists and objects") from None
+    return value
 
 
 def seconds_of(duration: str) -> float:
     """Turn a duration that obeys its rule into seconds."""
-    match = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?", duration)
+    match = re.fullmatch("PT(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9.]+)S)?", duration)
     hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
     return hours * 3600 + minutes * 60 + seconds
 
@@ -436,6 +566,9 @@ Repository = Annotated[str, _of("repository")]
 Location = Annotated[str, _of("location")]
 Route = Annotated[str, _of("route")]
 Duration = Annotated[str, _of("duration")]
+"""It may be none."""
+Interval = Annotated[str, _of("interval")]
+"""It is longer than none."""
 Platform = Annotated[str, _of("platform")]
 Digest = Annotated[str, _of("digest")]
 ImageReference = Annotated[str, _of("imageReference")]
@@ -472,7 +605,7 @@ VariableName = Annotated[str, _of("variable")]
 TagName = Annotated[str, _of("tagName")]
 TagValue = Annotated[str, _of("tagValue")]
 TimeOfDay = Annotated[str, _of("timeOfDay")]
-Moment = Annotated[str, _of("date")]
+Moment = Annotated[str, _of("date"), AfterValidator(_in_calendar)]
 AutoscaleMetric = Literal[
     "CpuUtilizationPercentage",
     "CpuMemoryUtilizationPercentage",
@@ -500,13 +633,22 @@ METRICS: Final = {
 }
 """Metrics by what they are measured of."""
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-Percent = Annotated[int, Field(ge=0, le=100)]
-Step = Annotated[int, Field(ge=1, le=100)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+NotBool = BeforeValidator(_not_bool)
+"""Marks a number that `true` is not."""
+Percent = Annotated[int, Field(ge=0, le=100), NotBool]
+Step = Annotated[int, Field(ge=1, le=100), NotBool]
+Port = Annotated[int, Field(ge=1, le=65535), NotBool]
+Json = Annotated[dict[str, Any], AfterValidator(_json)]
 Line = Annotated[str, _of("line")]
 Stage = Annotated[str, Field(min_length=1), _of("stage")]
 ComputeName = Annotated[str, _of("compute")]
-Text = Annotated[str, Field(min_length=1)]
-InstanceType = Annotated[str, Field(min_length=1), AfterValidator(spelled_size)]
-Tags = Annotated[dict[TagName, TagValue], Field(max_length=50)]
+Text = Annotated[str, Field(min_length=1, max_length=4096), _of("text")]
+InstanceType = Annotated[Text, AfterValidator(spelled_size)]
+Lines = Annotated[str, _of("lines")]
+Description = Annotated[Lines, Field(max_length=256)]
+UserName = Annotated[str, _of("username")]
+Headers = Annotated[list[Annotated[str, _of("header")]], AfterValidator(_distinct)]
+Distinct = AfterValidator(_distinct)
+"""Marks names that differ in more than case."""
+Tags = Annotated[dict[TagName, TagValue], Field(max_length=50), Distinct]
 """At most 50: https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources"""

@@ -33,11 +33,11 @@ class StackSettings(Section):
     """What is mounted into every deployment that names no code of its own."""
     endpoint: EndpointSettings = EndpointSettings()
     """The endpoint and how its traffic is split."""
-    deployments: Annotated[dict[rules.DeploymentName, DeploymentSettings], Field(max_length=20)]
+    deployments: Annotated[dict[rules.DeploymentName, DeploymentSettings], Field(max_length=20), rules.Distinct]
     """What runs behind the endpoint, by name."""
     tags: rules.Tags = {}
     """Tags of every resource that can have them."""
-    name_seed: Annotated[str, Field(max_length=64)] = ""
+    name_seed: Annotated[rules.Lines, Field(max_length=64)] = ""
     """Any text; another one gives registry, storage account, vault, workspace and endpoint other names, for when one is
     taken, or held by what was deleted."""
 
@@ -65,7 +65,7 @@ class RolloutSettings(Section):
 
     checks: list[CheckSettings] = []
     """Requests that a version is tested with, and its replies."""
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.00001
+    tolerance: Annotated[float, Field(ge=0, le=1), rules.NotBool] = 0.00001
     """How far numbers of a reply may be off, relative to the larger one."""
     approval: Literal["required", "none"] = "none"
     """Whether a person must approve before this stack changes."""

@@ -6,9 +6,13 @@ https://learn.microsoft.com/azure/machine-learning/concept-endpoints-online#mana
 https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas#azure-machine-learning-online-endpoints-and-batch-endpoints
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
+
+from pydantic import SecretStr
 
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import HIDDEN, SettingsError
@@ -36,6 +40,11 @@ _COOLDOWN: Final = (60, 7 * 24 * 3600)
 _PAYLOADS: Final = ("request", "response")
 """Collections that hold payloads."""
 _AUTOSCALE_TAGS: Final = 15
+_STORAGE_TAG: Final = 128
+_ACR_PLATFORM: Final = re.compile("linux/(amd64|386|arm|arm64)(/v[678])?")
+"""https://learn.microsoft.com/rest/api/containerregistry/runs/list#architecture"""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+"""No password of an HTTP sign-in has such a character: https://www.rfc-editor.org/rfc/rfc7617#section-2"""
 _FACTORS: Final = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | {
     f"{letter}i": 1024.0**power for power, letter in enumerate("KMGT", start=1)
 }
@@ -72,6 +81,7 @@ def _problems(settings: At, now: datetime) -> Iterator[str]:
     yield from _sources(settings)
     yield from _build_secrets(settings.image)
     yield from _platforms(settings.image)
+    yield from _tags(settings)
     yield from _endpoint(settings)
     yield from _models(settings)
     yield from _endpoint_kind(settings)
@@ -130,6 +140,8 @@ def _private_registry(settings: At) -> Iterator[str]:
         )
     elif password and secret:
         yield secret.refused("registry.password is written too; take out one of them")
+    if isinstance(password(), SecretStr) and _CONTROL.search(password().get_secret_value()):
+        yield password.refused("it has an end of line or another character of control; write it without", HIDDEN)
     reference = settings.image.reference
     if address and reference and not reference().startswith(f"{address()}/"):
         yield reference.refused(f"the credentials are for registry.address {address()}; name an image there")
@@ -218,6 +230,9 @@ def _build_secrets(image: At) -> Iterator[str]:
 def _platforms(image: At) -> Iterator[str]:
     platforms = image.platforms
     names = ", ".join(platforms() or ())
+    builds = image and not image.reference and not image.promote
+    if builds and image.builder() == "acr" and not _ACR_PLATFORM.fullmatch(image.platform()):
+        yield image.platform.refused("ACR Tasks builds for amd64, 386, arm and arm64; write builder: docker-build")
     if not names or image.reference:
         return
     if image.builder() != "docker-build":
@@ -309,6 +324,7 @@ def _endpoint(settings: At) -> Iterator[str]:
         for name, share in split.entries():
             if name not in deployments():
                 yield share.refused(f"no such deployment; one of {known}")
+    yield from _shift(endpoint)
     traffic = endpoint.traffic() or default_traffic(deployments())
     total = sum(traffic.values())
     if not traffic:
@@ -316,6 +332,25 @@ def _endpoint(settings: At) -> Iterator[str]:
     elif total != WHOLE:
         yield endpoint.traffic.refused("Azure takes 100; correct the shares", f"{total} percent together")
     yield from _mirror(endpoint.mirror, traffic)
+
+
+def _shift(endpoint: At) -> Iterator[str]:
+    """Check the steps of a shift: each sends more, and lasts long enough to be measured."""
+    steps = endpoint.traffic_steps()
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        yield endpoint.traffic_steps.refused(
+            "each step sends more than the one before; write them in that order", steps
+        )
+    limits = endpoint.limits().model_dump(exclude_none=True)
+    if limits and not endpoint.bake_seconds():
+        yield endpoint.bake_seconds.refused("endpoint.limits are measured while a step lasts; write 180 or more", 0)
+
+
+def _tags(settings: At) -> Iterator[str]:
+    """https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations."""
+    for name, tag in settings.tags.entries():
+        if len(name) > _STORAGE_TAG and not settings.workspace.id:
+            yield tag.refused(f"a storage account takes tag names of {_STORAGE_TAG} characters at most; shorten it")
 
 
 def _mirror(mirror: At, traffic: Mapping[str, int]) -> Iterator[str]:

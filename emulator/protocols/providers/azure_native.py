@@ -54,8 +54,12 @@ class ResourceSpec:
     """Whether the SDK lifts ARM's `properties` to the top."""
     computed: frozenset[str] = frozenset()
     """Outputs that are no inputs, besides those that every type has."""
-    replaces: frozenset[str] = frozenset()
-    """Inputs, besides the path parameters and the location, whose change replaces the resource."""
+    replaces: frozenset[str] = frozenset({"location"})
+    """Inputs, besides the path parameters, whose change replaces the resource: those at the top that the specification
+    of the API marks `x-ms-mutability: create, read`, and those in the provider's own list. Any other is written in
+    place, whether Azure takes it or not.
+    https://github.com/pulumi/pulumi-azure-native/blob/master/provider/pkg/gen/replacement.go
+    https://github.com/pulumi/pulumi-azure-native/blob/master/provider/pkg/gen/properties.go (forceNew)"""
     secret: frozenset[Path] = frozenset()
     private: frozenset[str] = frozenset()
     """Inputs at the top of `properties` that Azure takes and never gives back."""
@@ -94,7 +98,6 @@ TYPES = (
         envelope={"location", "tags", "managedBy"},
         flat=False,
         computed={"properties"},
-        replaces={"managedBy"},
     ),
     _spec(
         "storage:StorageAccount",
@@ -110,7 +113,7 @@ TYPES = (
             "provisioningState",
             "statusOfPrimary",
         },
-        replaces={"isHnsEnabled", "enableNfsV3"},
+        replaces={"location", "isHnsEnabled"},
         renamed=(("enableHttpsTrafficOnly", "supportsHttpsTrafficOnly"),),
     ),
     _spec(
@@ -118,6 +121,7 @@ TYPES = (
         _GROUP + "/providers/Microsoft.KeyVault/vaults/{vaultName}",
         "2024-11-01",
         flat=False,
+        replaces=set(),
     ),
     _spec(
         "keyvault:Secret",
@@ -161,6 +165,7 @@ TYPES = (
             "provisioningState",
             "tenantId",
         },
+        replaces={"location", "applicationType"},
         spelled=(
             *("AppId", "ApplicationId", "Application_Type", "ConnectionString", "CreationDate", "DisableIpMasking"),
             *("DisableLocalAuth", "Flow_Type", "ForceCustomerStorageForProfiler", "HockeyAppId", "HockeyAppToken"),
@@ -199,7 +204,7 @@ TYPES = (
             "tenantId",
             "workspaceId",
         },
-        replaces={"keyVault", "storageAccount", "hbiWorkspace"},
+        replaces=set(),
     ),
     _spec(
         "machinelearningservices:WorkspaceConnection",
@@ -237,6 +242,7 @@ TYPES = (
         "2025-12-01",
         envelope={"location", "tags", "sku", "identity"},
         flat=False,
+        replaces=set(),
     ),
     _spec(
         "monitor:AutoscaleSetting",
@@ -261,7 +267,7 @@ TYPES = (
         "2022-04-01",
         envelope=set(),
         computed={"createdBy", "createdOn", "updatedBy", "updatedOn"},
-        replaces={"principalId", "principalType", "roleDefinitionId", "delegatedManagedIdentityResourceId"},
+        replaces={"principalId"},
     ),
 )
 
@@ -275,7 +281,7 @@ class ArmHandler(ResourceHandler):
         self._settings = settings
         self.spec = spec
         self.computed = _COMMON - {"id"} | spec.computed | (frozenset() if spec.flat else {"properties"})
-        self.replaces = frozenset({*spec.parameters, *spec.replaces, "location"})
+        self.replaces = frozenset({*spec.parameters, *spec.replaces})
         self.secret = spec.secret
 
     # -- what the engine asks ------------------------------------------------------------------------------------------

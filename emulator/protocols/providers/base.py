@@ -19,6 +19,7 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
+from emulator.core import peers
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 
@@ -536,11 +537,40 @@ class Listening:
         self.server.stop(grace=1).wait()
 
 
+class _OwnUser(grpc.ServerInterceptor):  # type: ignore[misc] # grpc has no types here
+    """Answers this user's engine only: it attaches by a port, without a secret that it could show.
+
+    https://www.pulumi.com/docs/iac/using-pulumi/pulumi-packages/debugging-provider-packages/ (PULUMI_DEBUG_PROVIDERS)
+    """
+
+    port = 0
+    """Where the server listens."""
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        """Look at who calls before each call."""
+        handler = continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return None
+
+        def guarded(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - any message
+            if not peers.is_own(int(context.peer().rpartition(":")[2]), self.port):
+                context.abort(grpc.StatusCode.PERMISSION_DENIED, "the local Azure belongs to another user")
+            return handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(guarded, handler.request_deserializer, handler.response_serializer)
+
+
 def listen(fake: FakeProvider, port: int = 0) -> Listening:
     """Serve a fake on 127.0.0.1, on a free port for 0."""
+    guard = _OwnUser()
     options = [("grpc.max_receive_message_length", _MESSAGE_LIMIT), ("grpc.so_reuseport", 0)]
-    server = grpc.server(ThreadPoolExecutor(_WORKERS, thread_name_prefix=fake.name), options=options)
+    workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix=fake.name)
+    server = grpc.server(workers, interceptors=[guard], options=options)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(fake, server)
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    guard.port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
-    return Listening(bound, server)
+    return Listening(guard.port, server)

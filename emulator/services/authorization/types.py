@@ -52,6 +52,8 @@ class RoleAssignment(ResourceType):
     type = ASSIGNMENTS
     stateless = True
     filtered = True
+    #: https://learn.microsoft.com/rest/api/authorization/role-assignments/delete
+    shows_deleted = True
 
     def check(self, new: Document, old: Document | None) -> Document:
         """All of Azure's refusals: wrong ids, an unknown role or principal, an assignment that exists or changes."""

@@ -88,8 +88,8 @@ class ResourceGroup(ResourceType):
     long_delete = True
     required: ClassVar[tuple[str, ...]] = ("location",)
 
-    def check(self, new: Document, old: Document | None) -> Document:
-        """Names as Azure allows them; a group does not move."""
+    def check(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - a group has nothing that stays
+        """Names as Azure allows them."""
         name = new.id.name
         if not _GROUP_NAME.fullmatch(name):
             raise AzureError(
@@ -98,14 +98,17 @@ class ResourceGroup(ResourceType):
                 f"The provided resource group name '{name}' has these invalid characters or a dot at its end, or is"
                 " longer than 90 characters: it can have letters, digits, '_', '-', '(', ')' and '.'.",
             )
-        if old is not None and old.body["location"] != new.body["location"]:
+        return Document(new.id, {**new.body, "properties": {}}, new.private)
+
+    def check_location(self, old: Document, location: str) -> None:
+        """Refuse to move a group, with a code of its own."""
+        if old.body["location"] != location:
             raise AzureError(
                 409,
                 "InvalidResourceGroupLocation",
-                f"Invalid resource group location '{new.body['location']}'. The Resource group already exists in"
+                f"Invalid resource group location '{location}'. The Resource group already exists in"
                 f" location '{old.body['location']}'.",
             )
-        return Document(new.id, {**new.body, "properties": {}}, new.private)
 
 
 class Resources(ResourceType):

@@ -67,12 +67,6 @@ class StorageAccount(ResourceType):
             for field in _FIXED:
                 if field in requested and bool(requested[field]) != bool(old.properties.get(field)):
                     raise AzureError(409, "AccountPropertyIsReadOnly", f"The property '{field}' cannot be updated.")
-            if old.body["location"] != body["location"]:
-                raise AzureError(
-                    409,
-                    "StorageAccountOperationNotAllowed",
-                    f"The location of storage account '{name}' is '{old.body['location']}' and cannot be updated.",
-                )
         unchanged = {key: value for key, value in (old.properties if old else {}).items() if key not in requested}
         properties = {
             "accessTier": "Hot",

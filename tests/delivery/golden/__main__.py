@@ -4,29 +4,35 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from azureml_scoring.delivery import prices, report
-from azureml_scoring.delivery.changes import read
+from azureml_scoring.delivery import changes, drift, prices, report
 
 FOLDER = Path(__file__).parent
 TODAY = date(2028, 11, 15)
 """A day on which the passwords of some of the recorded stacks end soon."""
-STACKS = ("dev", "staging", "prod")
+STACKS = ("image", "traffic", "identity")
+"""The previews of a report on three stacks."""
+STREAMED = "drift-streaming"
+"""The same preview as `drift`, in the other format."""
+PRICES = FOLDER.parent / "prices.json"
 
 
 def names() -> list[str]:
-    """The cases: NAME.json, or NAME.STACK.json for each stack of a report on several."""
-    return sorted({path.name.partition(".")[0] for path in FOLDER.glob("*.json")})
+    """The cases: a preview each, and three stacks at once."""
+    return [*sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != STREAMED), "stacks"]
 
 
 def previews(name: str) -> list[str]:
-    """What the engine printed, in either shape, without what the report does not read."""
-    paths = [FOLDER / f"{name}.json", *(FOLDER / f"{name}.{stack}.json" for stack in STACKS)]
-    return [path.read_text() for path in paths if path.exists()]
+    """What the engine printed, in either format."""
+    return [(FOLDER / f"{each}.json").read_text() for each in (STACKS if name == "stacks" else (name,))]
 
 
 def made(name: str) -> str:
     """The report of one case."""
-    return report.render([read(text) for text in previews(name)], prices=prices.load(), today=TODAY)
+    read = [changes.read(text) for text in previews(name)]
+    title = report.TITLE
+    if name == "drift":
+        read, title = [drift.drifted(preview) for preview in read], drift.TITLE
+    return report.render(read, prices=prices.load(PRICES), title=title, today=TODAY)
 
 
 if __name__ == "__main__":

@@ -164,6 +164,14 @@ def test_locations_are_written_as_azure_does_and_checked(azure: Azure) -> None:
         _ask(azure, "PUT", _thing(azure), {"location": "atlantis"})
 
 
+def test_a_resource_stays_where_it_was_made(azure: Azure) -> None:
+    _group(azure)
+    azure.wait(_ask(azure, "PUT", _thing(azure), {"location": "West Europe"}))
+    azure.wait(_ask(azure, "PUT", _thing(azure), {"location": "westeurope"}))
+    with pytest.raises(AzureError, match=r"InvalidResourceLocation: The resource 'thing' already exists in location"):
+        _ask(azure, "PUT", _thing(azure), {"location": "northeurope"})
+
+
 def test_writes_are_counted_by_type_and_reads_are_not(azure: Azure) -> None:
     group = _group(azure)
     _ask(azure, "GET", group)

@@ -36,7 +36,9 @@ APPLICATION = "azuread:index/application:Application"
 PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
 IMAGE = "docker:index/image:Image"
+ROLES = "/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions"
 ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
+READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 
 
 def urn(token: str, name: str = "thing") -> str:
@@ -260,6 +262,47 @@ def test_another_name_takes_a_new_resource_and_other_tags_do_not(arm: Provider) 
     assert kinds == {"resourceGroupName": "UPDATE_REPLACE", "tags.a": "UPDATE"}
     assert list(diff.replaces) == ["resourceGroupName"]
     assert diff.deleteBeforeReplace
+
+
+#: Of each type: what its path does not name, and takes a new resource. All else is written in place, as azure-native's
+#: metadata have it, and Azure refuses what cannot be.
+REPLACING = {
+    GROUP: {"location"},
+    IDENTITY: {"location"},
+    ASSIGNMENT: {"principalId"},
+    VAULT: set(),
+    STORAGE: {"location", "isHnsEnabled"},
+    "azure-native:applicationinsights:Component": {"location", "applicationType"},
+    "azure-native:operationalinsights:Workspace": {"location"},
+    "azure-native:containerregistry:Registry": {"location"},
+    "azure-native:machinelearningservices:Workspace": set(),
+    "azure-native:machinelearningservices:Compute": set(),
+    "azure-native:monitor:AutoscaleSetting": {"location"},
+}
+CHANGED = (
+    *("location", "tags", "sku", "kind", "identity", "properties", "managedBy", "isHnsEnabled", "applicationType"),
+    *("ingestionMode", "workspaceResourceId", "keyVault", "storageAccount", "containerRegistry", "principalId"),
+    *("principalType", "roleDefinitionId", "targetResourceUri", "workspaceId"),
+)
+
+
+@pytest.mark.parametrize("token", REPLACING)
+def test_only_what_azure_native_marks_so_takes_a_new_resource(arm: Provider, token: str) -> None:
+    old, new = dict.fromkeys(CHANGED, "westeurope"), dict.fromkeys(CHANGED, "northeurope")
+    assert set(arm.diff(token, old, new).replaces) == REPLACING[token]
+
+
+def test_azure_refuses_in_place_what_azure_native_does_not_replace(arm: Provider, local: Any) -> None:  # noqa: ANN401
+    given = {
+        "roleAssignmentName": "0a1b2c3d-0000-4000-8000-000000000002",
+        "scope": local.group,
+        "principalId": local.service_principal().object_id,
+        "principalType": "ServicePrincipal",
+        "roleDefinitionId": f"{ROLES.format(local.azure.subscription)}/{ACR_PULL}",
+    }
+    id_, state = arm.create(ASSIGNMENT, given)
+    other = {**given, "roleDefinitionId": f"{ROLES.format(local.azure.subscription)}/{READER}"}
+    assert "RoleAssignmentUpdateNotPermitted" in refusal(lambda: arm.update(ASSIGNMENT, id_, state, other))
 
 
 def test_spelling_a_location_otherwise_is_no_difference(arm: Provider) -> None:

@@ -39,6 +39,13 @@ def test_the_scope_is_what_the_assignment_extends(local: InProcessAzure) -> None
     assert made["properties"]["principalType"] == "ServicePrincipal"
 
 
+def test_a_delete_answers_with_the_assignment_that_is_gone(local: InProcessAzure) -> None:
+    path = _path()
+    made = local.ask("PUT", path, _assignment(local, local.service_principal().object_id))
+    assert local.ask("DELETE", path) == made
+    assert local.ask("DELETE", path) is None
+
+
 def test_the_same_assignment_under_another_name_exists_already(local: InProcessAzure) -> None:
     body = _assignment(local, local.service_principal().object_id)
     local.ask("PUT", _path(), body)

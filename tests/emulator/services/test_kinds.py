@@ -93,6 +93,12 @@ def test_an_endpoint_on_kubernetes_needs_a_compute_of_its_workspace(local: InPro
     assert "is managed, so it has no compute" in refused(local, ENDPOINT, managed)
 
 
+def test_an_endpoint_on_kubernetes_is_not_private(local: InProcessAzure) -> None:
+    on_kubernetes(local)
+    said = refused(local, ENDPOINT, _on_cluster(local, publicNetworkAccess="Disabled"))
+    assert "publicNetworkAccess of endpoint 'score' cannot be Disabled" in said
+
+
 def test_entra_tokens_and_mirrors_are_for_managed_endpoints(local: InProcessAzure) -> None:
     on_kubernetes(local)
     said = refused(local, ENDPOINT, _on_cluster(local, authMode="AADToken"))

@@ -95,12 +95,16 @@ def chain(stages: list[Stage], target: str | None = None) -> list[Stage]:
     """Return the stage that is built and those it stands on, the lowest first."""
     if not stages:
         return []
-    found = next((stage for stage in stages if stage.name == (target or "").lower()), None) if target else None
-    stage = found or _numbered(stages, target) or stages[-1]
-    path = [stage]
+    path = [(target and stage_named(stages, target)) or stages[-1]]
     while (below := _stage(stages[: stages.index(path[0])], path[0].base)) is not None:
         path.insert(0, below)
     return path
+
+
+def stage_named(stages: list[Stage], target: str) -> Stage | None:
+    """Return the stage that a build's target names, by its name in any case or by its number."""
+    named = (stage for stage in stages if stage.name == target.lower())
+    return next(named, None) or _numbered(stages, target)
 
 
 def env_of(instruction: Instruction) -> dict[str, str]:
@@ -108,8 +112,8 @@ def env_of(instruction: Instruction) -> dict[str, str]:
     return {key: value or "" for key, value in _pairs(instruction.text, {})}
 
 
-def _numbered(stages: list[Stage], target: str | None) -> Stage | None:
-    return stages[int(target)] if target and target.isdigit() and int(target) < len(stages) else None
+def _numbered(stages: list[Stage], target: str) -> Stage | None:
+    return stages[int(target)] if target.isdecimal() and int(target) < len(stages) else None
 
 
 def _stage(stages: list[Stage], base: str) -> Stage | None:

@@ -97,8 +97,6 @@ class OnlineEndpoint(ResourceType):
         if not _NAME.fullmatch(name):
             raise bad_argument(f"Endpoint name '{name}' is invalid: {_NAME_RULE}")
         self._demand_unique(new)
-        if old is not None and old.body["location"] != new.body["location"]:
-            raise bad_argument(f"The location of endpoint '{name}' cannot be changed from '{old.body['location']}'")
         for field_, choices in (("authMode", _AUTH_MODES), ("publicNetworkAccess", ACCESS)):
             properties.setdefault(field_, "Enabled" if field_ == "publicNetworkAccess" else None)
             match = next((each for each in choices if each.lower() == str(properties[field_]).lower()), None)
@@ -111,6 +109,10 @@ class OnlineEndpoint(ResourceType):
         properties["traffic"] = traffic_shares(properties.get("traffic"), "traffic")
         properties["mirrorTraffic"] = traffic_shares(properties.get("mirrorTraffic"), "mirrorTraffic")
         self._check_traffic(new.id, properties["traffic"], properties["mirrorTraffic"])
+        if kind == "Kubernetes" and properties["publicNetworkAccess"] == "Disabled":
+            # Azure documents it for managed ones only, and azure-ai-ml's KubernetesOnlineEndpoint has no such field.
+            # https://learn.microsoft.com/azure/machine-learning/concept-secure-online-endpoint
+            raise bad_argument(f"publicNetworkAccess of endpoint '{name}' cannot be Disabled: it is on Kubernetes")
         if kind == "Kubernetes" and any(properties["mirrorTraffic"].values()):
             raise bad_argument(f"mirrorTraffic of endpoint '{name}' is not supported for Kubernetes online endpoints")
         properties["properties"] = properties.get("properties") or {}  # azure-ai-ml reads a map

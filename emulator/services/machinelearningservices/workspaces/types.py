@@ -83,13 +83,6 @@ class Workspace(ResourceType):
                     f"Changing '{name}' of workspace '{new.id.name}' from '{old.properties[name]}' to '{linked[name]}'"
                     " is not supported: make another workspace"
                 )
-        if old is not None and old.body["location"] != new.body["location"]:
-            raise AzureError(
-                409,
-                "InvalidResourceLocation",
-                f"The resource '{new.id.name}' already exists in location '{old.body['location']}'. A resource with the"
-                f" same name cannot be created in location '{new.body['location']}'.",
-            )
         access = properties.get("publicNetworkAccess", "Enabled")
         if access not in {"Enabled", "Disabled"}:
             raise _invalid(f"publicNetworkAccess '{access}' is neither 'Enabled' nor 'Disabled'")
