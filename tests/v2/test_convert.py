@@ -171,6 +171,8 @@ def test_every_field_of_a_kubernetes_endpoint_and_deployment_is_read(folder: Pat
         ("azureml:ours:4", "azureml:ours:4"),
         ("azureml:ours@latest", "azureml:ours@latest"),
         ("azureml:ours", "azureml:ours@latest"),
+        ("azureml:AzureML-a-b:3", "azureml://registries/azureml/environments/AzureML-a-b/versions/3"),
+        ("azureml:AzureML-a-b@latest", "azureml://registries/azureml/environments/AzureML-a-b/labels/latest"),
         (
             "azureml://registries/azureml/environments/sklearn-1.5/labels/latest",
             "azureml://registries/azureml/environments/sklearn-1.5/labels/latest",
@@ -294,6 +296,7 @@ def test_set_changes_a_field_of_the_deployments(folder: Path) -> None:
         ([{**DEPLOYMENT, "model": {"path": "azureml://datastores/d/paths/p"}}], "it lies on no disk of this machine"),
         ([{**DEPLOYMENT, "environment": {"image": "a.io/b:1", "os_type": "windows"}}], "online endpoints run Linux"),
         ([EVERY["kubernetes_endpoint"], EVERY["kubernetes_deployment"]], "add --workspace ID"),
+        ([{**DEPLOYMENT, "instance_type": ""}], 'scoring:deployments.blue.instanceType = "": which machine?'),
         ([EVERY["kubernetes_deployment"]], "name the file of its endpoint, which has compute"),
     ],
 )

@@ -15,7 +15,8 @@ from azureml_scoring.convert.reading import ConvertError, Note
 from azureml_scoring.plan.stack import plan_file
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.json_schema import HEADER
-from azureml_scoring.settings.stack_file import NAMESPACE
+from azureml_scoring.settings.stack_file import NAMESPACE, parse, prefixed
+from azureml_scoring.settings.validation import validate
 
 _PLACEHOLDER: Final = re.compile(r"^[^#]*?(\{\{\s*\w+\s*\}\})")
 """Microsoft's examples have them, for a script to replace."""
@@ -47,6 +48,16 @@ def stack_text(config: Mapping[str, Any], title: str, notes: Iterable[Note]) -> 
     sections = {f"{NAMESPACE}:{name}": value for name, value in config.items()}
     body = yaml.safe_dump({"config": sections}, sort_keys=False, allow_unicode=True, width=120)
     return "\n".join([*head, body])
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Check a stack without the files that it names; raise a ConvertError with a line for each problem."""
+    settings = None
+    try:
+        settings = parse(config)
+        validate(settings)
+    except SettingsError as error:
+        raise ConvertError(str(prefixed(error) if settings else error)) from None
 
 
 def write(files: Mapping[Path, str], config: Mapping[str, Any], root: Path) -> None:

@@ -5,11 +5,16 @@ Owns the reading of fields, their types, and the notes. Refuses to own what a fi
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from azureml_scoring.errors import CommandError
 
 Kind = Literal["changed", "dropped", "unknown"]
+
+
+CURATED: Final = "AzureML-"
+"""How names of Microsoft's own environments begin. They were in every workspace, and are in a registry now.
+https://learn.microsoft.com/azure/machine-learning/resource-curated-environments"""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,14 @@ class Note:
     def __str__(self) -> str:
         """One line for the user."""
         return f"{self.kind}: {self.field}: {self.text}"
+
+
+def registered_environment(name: str, version: str) -> str:
+    """Write the reference of a registered environment; without a version, of the latest."""
+    if name.startswith(CURATED):
+        label = f"versions/{version}" if version else "labels/latest"
+        return f"azureml://registries/azureml/environments/{name}/{label}"
+    return f"azureml:{name}:{version}" if version else f"azureml:{name}@latest"
 
 
 class ConvertError(CommandError):

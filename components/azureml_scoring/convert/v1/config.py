@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from azureml_scoring.convert.reading import ConvertError, Note, Part
+from azureml_scoring.convert.reading import CURATED, ConvertError, Note, Part, registered_environment
 from azureml_scoring.convert.v1.hosting import managed, on_cluster
 from azureml_scoring.plan.requirements import packages, public_images, support
 from azureml_scoring.settings.rules import duration_of
@@ -228,18 +228,13 @@ def _environment(part: Part, recipe: _Recipe, read: Texts) -> None:
 
 
 def _registered(part: Part, name: str, version: str) -> str:
-    """Name an environment of the workspace; Microsoft's own, which were in every workspace, are in a registry now.
-
-    https://learn.microsoft.com/azure/machine-learning/resource-curated-environments
-    """
+    """Name an environment that is registered."""
     name, _, number = name.partition(":")
-    version = version or number
-    if name.startswith("AzureML-"):
-        path = f"azureml://registries/azureml/environments/{name}"
-        part.note("changed", "name", "it is in Azure ML's own registry; check that it is not retired", name)
-        return f"{path}/versions/{version}" if version else f"{path}/labels/latest"
-    part.note("changed", "name", "it stays where it is registered; workspace.id must name that workspace", name)
-    return f"azureml:{name}:{version}" if version else f"azureml:{name}@latest"
+    text = "it stays where it is registered; workspace.id must name that workspace"
+    if name.startswith(CURATED):
+        text = "it is in Azure ML's own registry; check that it is not retired"
+    part.note("changed", "name", text, name)
+    return registered_environment(name, version or number)
 
 
 def _docker(part: Part, recipe: _Recipe, read: Texts) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from azureml_scoring.convert.files import load, stack_text, write
+from azureml_scoring.convert.files import check, load, stack_text, write
 from azureml_scoring.convert.reading import ConvertError, Note
 from azureml_scoring.convert.v1.config import convert
 from azureml_scoring.provider.arm import connect
@@ -46,6 +46,7 @@ def convert_files(  # noqa: PLR0913 - what v1's command took
     config = with_paths(converted.config, Path(os.path.relpath(source, root)), root)
     beside = f"{', '.join(converted.files)} lie in the source directory; " if converted.files else ""
     text = stack_text(config, f"From Azure ML v1. {beside}paths start at this file.", converted.notes)
+    check(config)
     if out:
         write({source / name: content for name, content in converted.files.items()} | {out: text}, config, root)
     return text, converted.notes

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from azureml_scoring.convert.reading import ConvertError, Part
+from azureml_scoring.convert.reading import CURATED, ConvertError, Part, registered_environment
 
 _TYPES: Final = {"mlflow_model": "mlflow", "triton_model": "triton"}
 _ROUTES: Final = {"liveness": "/", "readiness": "/", "scoring": "/score"}
@@ -118,7 +118,11 @@ def read_source(part: Part, base: Base, name: str) -> Source:
     if isinstance(value, str) and value.startswith("file:"):
         return _from_file(part, base, name)
     if isinstance(value, str):
-        return Source(environment={"reference": reference(part, "environment", part.text("environment"))})
+        named = reference(part, "environment", part.text("environment"))
+        if named.startswith(f"azureml:{CURATED}"):
+            label, _, version = named.removeprefix("azureml:").removesuffix("@latest").partition(":")
+            named = registered_environment(label, version)
+        return Source(environment={"reference": named})
     return _inline(part.part("environment"), base, name)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from azureml_scoring.convert.files import load, stack_text, write
+from azureml_scoring.convert.files import check, load, stack_text, write
 from azureml_scoring.convert.reading import ConvertError, Note, Part
 from azureml_scoring.convert.v2.assets import Base
 from azureml_scoring.convert.v2.deployment import Deployment, read_deployment
@@ -45,6 +45,7 @@ def convert_files(
     for file in files:
         _read(file, root, list(changes), read)
     config = _config(read, workspace, location)
+    check(config)
     text = stack_text(config, "From the YAML of az ml. Paths start at this file.", read.notes)
     beside = {root / name: content for each in read.deployments for name, content in each.source.files.items()}
     if out:
@@ -103,32 +104,39 @@ def _config(read: Read, workspace: str, location: str) -> dict[str, Any]:
             "no file describes a deployment: an endpoint without one answers nothing; name its file, too"
         )
     endpoint = _endpoint(read)
-    region = read.endpoints[0].location if read.endpoints else ""
-    region = region or location
-    if not region:
-        region = _LOCATION
-        read.notes.append(Note("changed", "location", f"az ml takes the workspace's; {region} is written, --location"))
-    config: dict[str, Any] = {"location": region, "registry": _registry(read)}
-    if workspace:
-        config["workspace"] = {"id": workspace}
-    elif endpoint.get("kind") == "kubernetes":
-        raise ConvertError(f"compute = {endpoint.get('compute')}: it is attached to a workspace; add --workspace ID")
-    elif named := sorted(_references(read)):
-        text = "it is registered in a workspace; --workspace names that one, else a new workspace is created"
-        read.notes.extend(Note("changed", reference, text) for reference in named)
-    config |= _shared(read.deployments)
+    config = {"location": _location(read, location), "registry": _registry(read)}
+    config |= _workspace(read, endpoint, workspace) | _shared(read.deployments)
     sections = {each.name: _own(each, config) for each in read.deployments}
     return config | {"endpoint": endpoint, "deployments": sections}
 
 
+def _location(read: Read, location: str) -> str:
+    region = next((each.location for each in read.endpoints if each.location), location)
+    if not region:
+        text = f"az ml takes the workspace's; {_LOCATION} is written, --location changes it"
+        read.notes.append(Note("changed", "location", text))
+    return region or _LOCATION
+
+
+def _workspace(read: Read, endpoint: Mapping[str, Any], workspace: str) -> dict[str, Any]:
+    """Name the workspace; without one, say what needs it."""
+    if workspace:
+        return {"workspace": {"id": workspace}}
+    if endpoint.get("kind") == "kubernetes":
+        raise ConvertError(f"compute = {endpoint.get('compute')}: it is attached to a workspace; add --workspace ID")
+    text = "it is registered in a workspace; --workspace names that one, else a new workspace is created"
+    read.notes.extend(Note("changed", reference, text) for reference in sorted(_references(read)))
+    return {}
+
+
 def _endpoint(read: Read) -> dict[str, Any]:
     """Return the section of the endpoint, with the shares of traffic that the config needs."""
-    names = {str(each.section["name"]) for each in read.endpoints}
-    names |= {each.endpoint for each in read.deployments if each.endpoint}
+    names = {str(each.section["name"]) for each in read.endpoints} | {each.endpoint for each in read.deployments}
+    names.discard("")
     if len(names) > 1:
         raise ConvertError(f"{', '.join(sorted(names))}: a stack has one endpoint; convert them one by one")
     section: dict[str, Any] = dict(read.endpoints[0].section) if read.endpoints else {"auth": "key"}
-    section.update({"name": name} if (name := next(iter(names), "")) else {})
+    section |= {"name": next(iter(names), None)}
     on_cluster = [each.name for each in read.deployments if each.kind == "kubernetes"]
     if on_cluster and "compute" not in section:
         raise ConvertError(
@@ -139,7 +147,7 @@ def _endpoint(read: Read) -> dict[str, Any]:
         section["traffic"] = {each.name: WHOLE if each.name == first else 0 for each in read.deployments}
         text = f"no file shares it; {first}, the first, gets all"
         read.notes.append(Note("changed", "traffic", text))
-    return section
+    return {key: value for key, value in section.items() if value is not None}
 
 
 def _registry(read: Read) -> dict[str, Any]:
