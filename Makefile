@@ -8,7 +8,7 @@ ARGS ?=
 TOOLS := .venv/bin/python -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down env state logs ready schema docs test slow lint acceptance clients bench
+.PHONY: help up preview down env state logs ready schema docs test slow lint torture acceptance clients bench
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -44,6 +44,9 @@ test: lint docs ## pass the tests (ARGS=tests/... for some, WORKERS=6)
 slow: .venv/ready ## pass the slow tests: every mode, builder, language and command on the real engine
 	@$(TOOLS) ready
 	@$(PYTEST) -m slow
+torture: .venv/ready ## kill each process at each write of an up, then recover (ARGS="--victim engine --step 4", WORKERS=6)
+	@$(TOOLS) ready
+	@$(TOOLS) run .venv/bin/python -m tests.torture --workers $(WORKERS) $(ARGS)
 acceptance: .venv/ready ## try each claim about Azure, and Azure's own clients (CLOUD=azure: on a real subscription; ARGS=--help)
 	@$(TOOLS) ready
 	@$(INSTALL_CLIENTS)

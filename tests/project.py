@@ -7,6 +7,7 @@ are the project's own, copied, so that a test may change them.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ import httpx
 from tests.local_azure import ROOT, LocalAzure
 from tools import azure
 
-__all__ = ["ROOT", "LocalAzure", "Project", "Run", "begin", "polling", "until"]
+__all__ = ["ROOT", "LocalAzure", "Project", "Run", "begin", "kill", "polling", "until"]
 
 PATIENCE = 900.0
 """Seconds that one run of Pulumi, or one wait, may take on a loaded machine."""
@@ -95,6 +96,21 @@ class Project:
         """`pulumi destroy` without questions."""
         return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.stack)
 
+    def delivery(self, *words: str) -> Run:
+        """Run `azureml-scoring` in this copy."""
+        done = subprocess.run(
+            [sys.executable, "-m", "azureml_scoring", *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout)
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secrets shown."""
         found: dict[str, Any] = json.loads(
@@ -139,12 +155,24 @@ def begin(folder: Path, environment: dict[str, str], *words: str) -> subprocess.
     )
 
 
-def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+def kill(run: subprocess.Popen[str], name: str = "") -> None:
+    """End the engine and all that it started as a power cut would; or those of them alone whose command has a name."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+            command = (folder / "cmdline").read_text()
+        except OSError:
+            continue
+        if session == run.pid and name in command:
+            os.kill(int(folder.name), signal.SIGKILL)
+
+
+def until(true: Callable[[], object], what: str, seconds: float = PATIENCE, pause: float = 0.5) -> None:
     """Wait for a condition; fail with what was waited for."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.5)
+        time.sleep(pause)
 
 
 @contextmanager

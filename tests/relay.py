@@ -1,6 +1,6 @@
-"""A Docker engine that can be taken away: a socket that passes all bytes on to the real one, until it is cut.
+"""A server that can be taken away: a socket that passes all bytes on to the real one, until it is cut.
 
-Owns the socket and its connections. The engine itself goes on: other tests use it.
+Owns the socket and its connections. The server itself goes on: others use it.
 """
 
 import os
@@ -15,30 +15,46 @@ _PIECE: Final = 1 << 16
 
 
 class Relay:
-    """One socket in front of the engine."""
+    """One socket in front of a server on a port of the loopback, or behind a path."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, server: int | str, path: Path | None = None) -> None:
+        self._server = server
         self._path = path
-        self._engine = os.environ.get("DOCKER_HOST", f"unix://{_ENGINE}").removeprefix("unix://")
+        self._port = 0
         self._open: list[socket.socket] = []
+
+    @classmethod
+    def of_docker(cls, path: Path) -> "Relay":
+        """A socket in front of the Docker engine."""
+        return cls(os.environ.get("DOCKER_HOST", f"unix://{_ENGINE}").removeprefix("unix://"), path)
 
     @property
     def address(self) -> str:
         """For DOCKER_HOST."""
         return f"unix://{self._path}"
 
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._port
+
     def begin(self) -> "Relay":
         """Listen."""
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(self._path))
-        listener.listen()
+        if self._path is None:
+            listener = socket.create_server(("127.0.0.1", 0))
+            self._port = listener.getsockname()[1]
+        else:
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(self._path))
+            listener.listen()
         self._open = [listener]
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return self
 
     def cut(self) -> None:
-        """End every connection and listen no more: what a stopped engine looks like."""
-        self._path.unlink(missing_ok=True)
+        """End every connection and listen no more: what a stopped server looks like."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         for each in self._open:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -48,11 +64,21 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                engine = socket.socket(socket.AF_UNIX)
-                engine.connect(self._engine)
-                self._open += [client, engine]
-                for source, target in ((client, engine), (engine, client)):
+                try:
+                    server = self._connected()
+                except OSError:
+                    client.close()  # as a server that has stopped
+                    continue
+                self._open += [client, server]
+                for source, target in ((client, server), (server, client)):
                     threading.Thread(target=_pass_on, args=(source, target), daemon=True).start()
+
+    def _connected(self) -> socket.socket:
+        if isinstance(self._server, int):
+            return socket.create_connection(("127.0.0.1", self._server))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._server)
+        return server
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:

@@ -84,6 +84,11 @@ def builder() -> Path:
     return _built(f"docker-build-{version}", BUILDER, f"-s -w -X {_DOCKER_BUILD}.Version={version}")
 
 
+def reader() -> Path:
+    """The program that reads Dockerfiles, ignore files and image names with Docker's own code, for the tests."""
+    return _built("docker-read", (("docker-read", ".", "docker-read"),)) / "docker-read"
+
+
 def _built(name: str, programs: Sequence[tuple[str, str, str]], flags: str = "-s -w") -> Path:
     """The folder that holds some programs, built once for what pins them."""
     mark = gobuild.mark(*{module for module, _, _ in programs})

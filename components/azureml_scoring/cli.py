@@ -317,8 +317,9 @@ def recover_stack(  # noqa: PLR0913 - one parameter an option
 ) -> int:
     """Repair a stack after a killed `pulumi up`.
 
-    Saves the state, unlocks the stack (STACK, or the selected one), adopts what Azure has of the pending resources,
-    and refreshes, so that state and Azure agree. The next `pulumi up` finishes the interrupted one.
+    Saves the state, unlocks the stack (STACK, or the selected one), adopts what Azure has of the pending resources and
+    of those that no run has recorded, and refreshes, so that state and Azure agree. The next `pulumi up` finishes the
+    interrupted one.
     """
     project = _project()
     from azureml_scoring.delivery.engine import PulumiStack, selected_stack

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from azureml_scoring.plan.content import ContextFile, context_files, read_content
+from azureml_scoring.plan.content import ContextFile, build_files, read_content
 from azureml_scoring.plan.image import ImagePlan
 from azureml_scoring.settings.errors import SettingsError, error_line
 from azureml_scoring.settings.image import ImageSettings
@@ -35,7 +35,7 @@ def staged(image: ImageSettings, plan: ImagePlan) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=_ROOT) as made:
             copy = Path(made) / "context"
-            _copy(context_files(plan.context, image.dockerfile), copy)
+            _copy(build_files(plan.context, image.dockerfile), copy)
             _place(copy, folder)
     return folder
 

@@ -222,6 +222,8 @@ class Azure:
         #: SUBSCRIPTION/NAMESPACE in lower case.
         self.unregistered: frozenset[str] = frozenset(self.store.fact("unregistered") or ())
         self.counts: Counter[str] = Counter()
+        #: The write that the fault `hold` holds, and the thread that makes it.
+        self.held: dict[str, str] = {}
         self._types: dict[str, ResourceType] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -296,10 +298,30 @@ class Azure:
         value = self.faults.get(fault) or 0
         return float((value.get(of) if isinstance(value, dict) else value) or 0)
 
-    def count(self, what: str) -> None:
-        """Count a write by its type, or `builds` and `uploads`."""
+    @contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Count a write by its type, or `builds` and `uploads`; the fault `hold` holds one before or after it is made.
+
+        Its value is `{"write": "Microsoft.KeyVault/vaults#1", "when": "before"}`, with the number among the writes of
+        that type. A held write goes on when the fault is ended; with `"drop": true` it has never reached Azure.
+        """
         with self._lock:
             self.counts[what] += 1
+            write = f"{what}#{self.counts[what]}"
+        self._hold({"write": write, "when": "before"})
+        yield
+        self._hold({"write": write, "when": "after"})
+
+    def _hold(self, moment: dict[str, str]) -> None:
+        is_dropped = False
+        while not is_dropped and (fault := self.faults.get("hold") or {}).items() >= moment.items():
+            self.held = {**moment, "thread": threading.current_thread().name}
+            time.sleep(_GLANCE)
+            is_dropped = bool(fault.get("drop"))
+        if self.held.items() >= moment.items():
+            self.held = {}
+        if is_dropped:
+            raise AzureError(503, "ServiceUnavailable", f"The write {moment['write']} is dropped.")
 
     def request(self, request: Request) -> Response:
         """Answer one ARM request; refusals are raised as `AzureError`."""
@@ -499,13 +521,15 @@ class Azure:
             )
             with _deserialized():
                 new = kind.check(new, old)
-            self.count(kind.type)
-            if not kind.long or (old and not kind.long_update):
-                created = kind.provision(new.having(provisioningState="Succeeded"), old)
-                self.store.put(created)
+            is_long = kind.long and (old is None or kind.long_update)
+            with self.writing(kind.type):
+                if is_long:
+                    started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
+                else:
+                    started = self.store.put(kind.provision(new.having(provisioningState="Succeeded"), old))
+            if not is_long:
                 lock.release()
-                return Response(200 if old else kind.created, kind.shown(created, request.query))
-            started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
+                return Response(200 if old else kind.created, kind.shown(started, request.query))
         except BaseException:
             lock.release()
             raise
@@ -551,12 +575,13 @@ class Azure:
             finally:
                 lock.release()
 
-        self.count(kind.type)
-        if kind.long if kind.long_delete is None else kind.long_delete:
+        is_long = kind.long if kind.long_delete is None else kind.long_delete
+        with self.writing(kind.type):
+            if not is_long:
+                work()
+                return Response(200, kind.show(document) if kind.shows_deleted else None)
             self.store.put(document.having(provisioningState="Deleting"))
-            return Response(202, None, self.operations.start(id_.path, work))
-        work()
-        return Response(200, kind.show(document) if kind.shows_deleted else None)
+        return Response(202, None, self.operations.start(id_.path, work))
 
     def _check_group(self, id_: ResourceId) -> None:
         """Refuse to make anything in a resource group that is being deleted."""

@@ -147,8 +147,7 @@ async def _write(azure: Azure, request: Request, path: Path) -> Response:
         if int(request.headers.get("content-length") or 0) > _CHUNK:
             raise AzureError(413, "RequestBodyTooLarge", "The block list is longer than 1 MiB.")
         await run_in_threadpool(_join, path, _blocks(await request.body()))
-        storage_data.describe(path, _described(request))
-        azure.count("uploads")
+        await run_in_threadpool(_complete, azure, path, _described(request))
     elif part == "metadata":
         _demand_blob(path)
         storage_data.describe(path, _described(request))
@@ -159,9 +158,13 @@ async def _write(azure: Azure, request: Request, path: Path) -> Response:
         if request.headers.get("x-ms-blob-type", "").lower() != "blockblob":
             raise AzureError(400, "MissingRequiredHeader", "The header x-ms-blob-type must be BlockBlob.")
         await _receive(request, path)
-        storage_data.describe(path, _described(request))
-        azure.count("uploads")
+        await run_in_threadpool(_complete, azure, path, _described(request))
     return Response(status_code=201, headers={**_VERSION, **(_about(path) if part != "block" else {})})
+
+
+def _complete(azure: Azure, path: Path, metadata: dict[str, str]) -> None:
+    with azure.writing("uploads"):
+        storage_data.describe(path, metadata)
 
 
 def _check_conditions(request: Request, path: Path) -> None:

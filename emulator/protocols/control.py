@@ -73,7 +73,7 @@ def routes(azure: Azure) -> list[BaseRoute]:
         if request.method == "PUT":
             body = await json_body(request)
             await run_in_threadpool(azure.fault, str(body["name"]), body.get("value"))
-        return JSONResponse(azure.faults)
+        return JSONResponse({**azure.faults, **({"held": azure.held} if azure.held else {})})
 
     async def logs(request: Request) -> Response:
         guard(request)

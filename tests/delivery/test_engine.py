@@ -177,6 +177,26 @@ def test_a_state_goes_out_and_in_with_its_secrets_encrypted(project: Path) -> No
     assert "s3cret" not in json.dumps(exported)
 
 
+def test_files_that_a_kill_leaves_half_written_are_known_and_the_state_can_be_read_without_them(project: Path) -> None:
+    stack, backend = PulumiStack(project, "dev"), project / "state" / ".pulumi"
+    whole = stack.export()
+    assert stack.half_written() == ()
+    attributes = backend / "stacks" / "azureml-scoring" / "dev.json.attrs"
+    attributes.write_text("")
+    history = backend / "history" / "azureml-scoring" / "dev" / "dev-1.history.json.attrs"
+    lock = backend / "locks" / "organization" / "azureml-scoring" / "dev" / "1.json.18a5.tmp"
+    others = [backend / "stacks" / "azureml-scoring" / name for name in ("other.json.attrs", "developer.json.attrs")]
+    for file in (history, lock, *others):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    with pytest.raises(EngineError, match="failed to load checkpoint: EOF"):
+        stack.export()
+    assert set(stack.half_written()) == {attributes, history, lock}
+    for file in stack.half_written():
+        file.unlink()
+    assert stack.export() == whole
+
+
 def test_what_the_cli_refuses_is_one_line(project: Path) -> None:
     with pytest.raises(EngineError, match=r"^no stack named 'missing' found$"):
         PulumiStack(project, "missing").export()

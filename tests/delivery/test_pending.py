@@ -14,11 +14,13 @@ from azureml_scoring.delivery.pending import (
     Result,
     StateError,
     Step,
+    applications,
     marked_unfinished,
     operations,
     repaired,
     resolve,
     resolve_or_query,
+    unrecorded,
     unrefreshed,
     with_decisions,
 )
@@ -59,6 +61,15 @@ def edited(state_: dict[str, Any], name: str, **changes: Any) -> dict[str, Any]:
             each["type"] = changes.pop("kind", each["type"])
             each["resource"] |= changes
     return result
+
+
+def preview(state_: dict[str, Any], **inputs: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """The pending creations as the steps of a preview, of which the state has nothing; with other inputs."""
+    steps = []
+    for each in state_["deployment"].pop("pending_operations"):
+        new = {**each["resource"], "inputs": {**each["resource"]["inputs"], **inputs}, "outputs": {"id": "unknown"}}
+        steps.append({"op": "create", "urn": new["urn"], "newState": new})
+    return {"steps": [{"op": "delete", "urn": state_["deployment"]["resources"][0]["urn"]}, *steps]}
 
 
 def urns(state_: dict[str, Any]) -> list[str]:
@@ -285,6 +296,48 @@ def test_secrets_stay_sealed_on_their_way() -> None:
     for after in (adopted, marked_unfinished(adopted, adopted)):
         secret = next(each for each in after["deployment"]["resources"] if each["urn"].endswith("::scoring-secret"))
         assert secret["inputs"] == sealed
+
+
+def test_what_no_run_has_recorded_is_searched_for_by_the_names_of_the_preview() -> None:
+    recorded = state("registry")
+    expected = {each.name: resolve_or_query(recorded, each, SUBSCRIPTION) for each in operations(recorded)}
+    planned = preview(recorded)
+    assert operations(recorded) == []
+    lost = unrecorded(recorded, planned)
+    assert {each.name: resolve_or_query(recorded, each, SUBSCRIPTION) for each in lost} == expected
+    registry = next(each for each in lost if each.name == "scoring-registry")
+    adopted = repaired(recorded, [Step(registry, "adopt", "", id=ACR)])
+    assert unrefreshed(adopted) == ["scoring-registry"]
+    assert [each.name for each in unrecorded(adopted, planned)] == ["scoring-application", "scoring-own-registry"]
+
+
+def test_what_a_preview_hides_is_not_taken_for_a_value() -> None:
+    recorded, unknown = state("registry"), "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    planned = preview(recorded, tags={"a": "[secret]", "b": unknown, "c": "kept"}, ids=[unknown, "kept"])
+    inputs = unrecorded(recorded, planned)[0].resource["inputs"]
+    assert (inputs["tags"], inputs["ids"]) == ({"c": "kept"}, ["kept"])
+    recorded = state("registry")
+    nameless = unrecorded(recorded, preview(recorded, registryName=unknown))
+    step = next(resolve_or_query(recorded, each, SUBSCRIPTION) for each in nameless if each.name == "scoring-registry")
+    assert isinstance(step, Step)
+    assert step.reason == "its registryName is not in the state as a text"
+
+
+def test_of_a_provider_that_was_never_configured_nothing_is_searched_for() -> None:
+    recorded = state("registry")
+    planned = preview(recorded)
+    for step in planned["steps"][1:]:
+        step["newState"]["provider"] = "urn:pulumi:x::y::pulumi:providers:z::d::04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    assert unrecorded(recorded, planned) == []
+
+
+def test_the_applications_of_a_state_are_asked_for_by_their_names() -> None:
+    assert applications(state("registry")) == []
+    recorded = state("principal")
+    owned = next(each for each in recorded["deployment"]["resources"] if each["urn"].endswith("-application"))
+    owned["inputs"] = {"displayName": "azureml-scoring-local-pull"}
+    known = frozenset({f"/applications/{OWNER}"})
+    assert applications(recorded) == [Query(application="azureml-scoring-local-pull", known=known)]
 
 
 @pytest.mark.parametrize("broken", [{}, {"deployment": None}, {"deployment": {"pending_operations": [{"x": 1}]}}])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 from azureml_scoring.delivery.engine import EngineError, Lock, PulumiStack
-from azureml_scoring.delivery.recover import RecoverError, RecoveryPlan, recover
+from azureml_scoring.delivery.pending import Query
+from azureml_scoring.delivery.recover import Azure, RecoverError, RecoveryPlan, recover
+from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 
+from tests.conftest import Cloud
 from tests.provider.fake_azure import FakeAzure
 
 STATES = Path(__file__).parent / "states"
@@ -24,6 +28,7 @@ case "$*" in
   version) echo v3.259.0 ;;
   *whoami*) echo '{"user": "me", "url": "https://api.pulumi.com/me"}' ;;
   *export*) cat state.json ;;
+  preview*|*" preview "*) cat preview.json ;;
   *import*) file=${*#*--file }; cp "${file%% *}" state.json ;;
   *cancel*) echo "error: [409] no update is running" >&2; exit 255 ;;
   *refresh*) sh ./refresh ;;
@@ -64,6 +69,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     pending[:] = [each for each in pending if each["resource"]["urn"].endswith("::scoring-registry")]
     (tmp_path / "state.json").write_text(json.dumps(state))
     (tmp_path / "refresh").write_text("")
+    (tmp_path / "preview.json").write_text(json.dumps({"steps": []}))
     (tmp_path / "pulumi").write_text(PULUMI)
     (tmp_path / "pulumi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
@@ -79,8 +85,9 @@ def test_a_backend_that_shows_no_locks_is_unlocked_all_the_same_and_its_refusal_
     assert bench.recover()
     assert "by `pulumi cancel`: make sure that nobody deploys this stack now" in "\n".join(bench.lines)
     assert bench.commands == [
-        "stack export",
         "whoami",
+        "stack export",
+        "preview",
         "cancel",
         "stack export",
         "stack import",
@@ -99,7 +106,7 @@ def test_who_says_no_changes_nothing(bench: Bench) -> None:
     before = bench.state
     assert not bench.recover(confirm=lambda _: False)
     assert bench.state == before
-    assert bench.commands == ["stack export", "whoami"]
+    assert bench.commands == ["whoami", "stack export", "preview"]
     assert not (bench.folder / ".local").exists()
 
 
@@ -153,7 +160,91 @@ def test_where_no_copy_can_be_kept_nothing_is_done(bench: Bench) -> None:
     (bench.folder / ".local").write_text("a file")
     with pytest.raises(RecoverError, match=r"the state cannot be saved there \(.+\); add --copies FOLDER$"):
         bench.recover()
-    assert bench.commands == ["stack export", "whoami"]
+    assert bench.commands == ["whoami", "stack export", "preview"]
+
+
+def dead_provider(bench: Bench) -> None:
+    """The engine has recorded nothing of what a provider made before it died."""
+    state = bench.state
+    steps = [
+        {"op": "create", "urn": each["resource"]["urn"], "newState": each["resource"]}
+        for each in state["deployment"].pop("pending_operations")
+    ]
+    (bench.folder / "state.json").write_text(json.dumps(state))
+    (bench.folder / "preview.json").write_text(json.dumps({"steps": steps}))
+
+
+def test_what_a_dead_provider_made_is_adopted_although_no_operation_is_pending(bench: Bench) -> None:
+    dead_provider(bench)
+    assert bench.recover()
+    assert (
+        bench.lines[0] == "Stack dev: 0 pending operations, resources that the state does not have: 1, perhaps locked."
+    )
+    assert f"  adopt    scoring-registry (Registry): Azure has it, as {ACR}" in bench.lines
+    resources = bench.state["deployment"]["resources"]
+    assert [each["id"] for each in resources if each["urn"].endswith("::scoring-registry")] == [ACR]
+
+
+def test_what_is_yet_to_be_created_is_no_part_of_the_plan(bench: Bench) -> None:
+    dead_provider(bench)
+    del bench.azure.documents[ACR]
+    before = bench.state
+    assert bench.recover()
+    assert not any("scoring-registry" in line for line in bench.lines)
+    assert bench.state == before
+
+
+def test_without_a_preview_what_is_pending_is_recovered_all_the_same(bench: Bench) -> None:
+    (bench.folder / "preview.json").unlink()
+    assert bench.recover()
+    assert bench.lines[0].startswith(
+        "Resources that the state does not have are not searched for: the preview failed ("
+    )
+    assert "stack import" in bench.commands
+
+
+def test_files_that_a_kill_left_half_written_are_removed_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{bench.folder}")
+    (bench.folder / "Pulumi.yaml").write_text("name: azureml-scoring\n")
+    stacks = bench.folder / ".pulumi" / "stacks" / "azureml-scoring"
+    stacks.mkdir(parents=True)
+    attributes = stacks / "dev.json.attrs"
+    attributes.touch()
+    assert not bench.recover(confirm=lambda _: False)
+    assert bench.lines[1:] == [f"  remove   {attributes}", "Nothing was changed."]
+    assert attributes.exists()
+    assert bench.recover()
+    assert not attributes.exists()
+    assert "stack import" in bench.commands
+
+
+@pytest.fixture
+def entra(azure: Cloud, monkeypatch: pytest.MonkeyPatch) -> Azure:
+    """Entra as `recover` sees it."""
+    for name, value in azure.environment.items():
+        monkeypatch.setenv(name, value)
+    cloud = find_cloud(os.environ)
+    return Azure(Arm(cloud, find_credential(os.environ, cloud)))
+
+
+def created(azure: Cloud, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    """An object of Entra."""
+    headers = {"Authorization": f"Bearer {azure.token(f'{azure.url}/graph')}"}
+    reply = azure.http.post(f"/graph/v1.0/{kind}", json=body, headers=headers)
+    assert reply.is_success, reply.text
+    made: dict[str, Any] = reply.json()
+    return made
+
+
+def test_a_double_of_the_application_is_told_apart_from_one_that_is_used_elsewhere(azure: Cloud, entra: Azure) -> None:
+    name = f"double-{uuid.uuid4()}"
+    ours, orphan, used = (created(azure, "applications", {"displayName": name}) for _ in range(3))
+    created(azure, "servicePrincipals", {"appId": used["appId"]})
+    query = Query(application=name, known=frozenset({f"/applications/{ours['id']}"}))
+    lines = {line.split(",")[0]: line for line in entra.doubles(query)}
+    assert lines.keys() == {f"/applications/{orphan['id']}", f"/applications/{used['id']}"}
+    assert f"`az ad app delete --id {orphan['id']}` deletes it" in lines[f"/applications/{orphan['id']}"]
+    assert lines[f"/applications/{used['id']}"].endswith("so that it is in use elsewhere: leave it")
 
 
 def test_a_lock_of_another_machine_is_for_the_user_to_judge() -> None:

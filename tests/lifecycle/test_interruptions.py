@@ -22,7 +22,7 @@ SLOW = DOCKERFILE.replace("CMD", f"RUN echo slow step begins {uuid.uuid4()} && s
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    relay = Relay(tmp_path_factory.mktemp("docker") / "engine.sock").begin()
+    relay = Relay.of_docker(tmp_path_factory.mktemp("docker") / "engine.sock").begin()
     yield relay
     relay.cut()
 

@@ -4,10 +4,8 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 
 from tests.conftest import Cloud
 from tests.modes import REPLY, answer, configure, served
-from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, until
+from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, kill, until
 from tests.samples import is_printed
 
 pytestmark = pytest.mark.slow
@@ -74,21 +72,6 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure, cloud: 
     assert gone.code == 0, gone.text
 
 
-def delivery(project: Project, *words: str) -> Run:
-    done = subprocess.run(
-        [sys.executable, "-m", "azureml_scoring", *words],
-        cwd=project.folder,
-        env=project.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return Run(done.returncode, done.stdout)
-
-
 def pending(project: Project) -> set[str]:
     """The logical names in the backend's own file: the CLI would take a second for each query."""
     file = next((project.folder / ".local/state/.pulumi/stacks").glob(f"*/{project.stack}.json"), None)
@@ -97,18 +80,6 @@ def pending(project: Project) -> set[str]:
     except ValueError:  # it is being written
         return set()
     return {each["resource"]["urn"].split("::")[3] for each in state.get("pending_operations") or []}
-
-
-def kill(run: subprocess.Popen[str]) -> None:
-    """End the engine and all that it started as a power cut would: its session is its own."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            session = int(stat.read_text().rpartition(")")[2].split()[3])
-        except OSError:
-            continue
-        if session == run.pid:
-            os.kill(int(stat.parent.name), signal.SIGKILL)
-    run.communicate(timeout=PATIENCE)
 
 
 def control(cloud: Cloud, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
@@ -134,6 +105,7 @@ def begun(project: Project, cloud: Cloud, moment: Moment) -> None:
     until(there, f"{sorted(moment.resolutions)} to be pending")
     assert running.poll() is None, running.communicate()[0]
     kill(running)
+    running.communicate(timeout=PATIENCE)
     for name in moment.faults:
         control(cloud, "PUT", "faults", {"name": name, "value": None})
 
@@ -170,7 +142,7 @@ def recovered(project: Project, cloud: Cloud) -> dict[str, Run]:
     runs = {}
     for name, moment in MOMENTS.items():
         begun(project, cloud, moment)
-        runs[name] = delivery(project, "recover", "--yes")
+        runs[name] = project.delivery("recover", "--yes")
     return runs
 
 
@@ -235,7 +207,7 @@ def test_a_run_that_still_works_is_not_disturbed(project: Project, up: Run) -> N
             "timestamp": "2026-01-01T00:00:00Z",
         }
         (locks / "lock.json").write_text(json.dumps(held))
-        refused = delivery(project, "recover", "--yes")
+        refused = project.delivery("recover", "--yes")
         assert (locks / "lock.json").exists()
         running.kill()
     (locks / "lock.json").unlink()
@@ -253,7 +225,7 @@ def test_what_it_does_not_know_is_left_and_nothing_is_changed(project: Project, 
     state["checkpoint"]["latest"]["pending_operations"] = [{"resource": odd, "type": "creating"}]
     file.write_text(json.dumps(state))
     try:
-        refused = delivery(project, "recover", "--yes")
+        refused = project.delivery("recover", "--yes")
         assert json.loads(file.read_text()) == state
     finally:
         file.write_text(before)

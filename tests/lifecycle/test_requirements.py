@@ -17,14 +17,14 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Proj
 
 
 def test_an_error_before_the_build_is_one_line_and_no_provider_is_called(project: Project) -> None:
-    (project.folder / "app" / "Dockerfile").write_text("FROM ubuntu:14.04\nUSER 1\nCMD serve\n")
+    (project.folder / "app" / "Dockerfile").write_text("FROM python:3.5-slim-bookworm\nUSER 1\nCMD serve\n")
     configure(project, image=IMAGE)
     project.azure.tell("reset-stats")
     run = project.up()
     assert run.code != 0
-    lines = [line for line in told(run) if "AML-IMG-001" in line]
+    lines = [line for line in told(run) if "AML-IMG-003" in line]
     assert len(lines) == 1, run.text
-    assert "Ubuntu 14.04 is older" in lines[0]
+    assert "Python 3.5 is older" in lines[0]
     assert "Traceback" not in run.text
     assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
 

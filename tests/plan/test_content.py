@@ -40,6 +40,27 @@ def test_the_key_is_64_hexadecimal_digits_and_does_not_move(folder: Path) -> Non
     assert content_key(folder) == "bf8bef13b3b17a8e4f97ad6eb44fd07f2be75e9ba8c143136ebfa66bffb2a135"
 
 
+@pytest.mark.parametrize(
+    ("ignore", "key"),
+    [
+        (
+            "# a comment\n\n*.log\n**/cache\nmodel/*\n!model/weights\nDockerfile\n",
+            "32152ef8bc549c755c2264cdd910d307afe686a19b900eef7ec7bd006f14742f",
+        ),
+        ("*\n!model\nmodel/notes\n", "ce6dbec5db4ab48584dbc3aa8eec36722cbd567e4f46ac98e8e74774c3454af8"),
+        ("*\n!model\n!score.py\n", "46f6f25f38a2199ba80463bbcd4998a650e01cf5899bc94b76aefd02d8108f39"),
+    ],
+)
+def test_the_key_of_a_context_that_an_ignore_file_thins_out_is_that_of_earlier_versions(
+    folder: Path, ignore: str, key: str
+) -> None:
+    for name in ("notes.log", "model/notes", "model.d/a"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+    (folder / ".dockerignore").write_text(ignore)
+    assert content_key(folder) == key
+
+
 def touch(folder: Path) -> None:
     for path in folder.rglob("*"):
         if not path.is_symlink():

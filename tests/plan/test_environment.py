@@ -1,5 +1,6 @@
 """The environment that Azure ML builds: what is read from its file, and what is refused before anything is made."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,73 @@ def test_each_server_will_do(tmp_path: Path, server: str) -> None:
     assert plan(tmp_path, f"dependencies: [{{pip: ['{server}']}}]")
 
 
-def test_a_requirements_file_that_names_another_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r'environment\.requirementsFile = "-r more\.txt": Azure ML gets this one'):
-        plan(tmp_path, "-r more.txt\n", "requirements_file")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-r more.txt",
+        "-rmore.txt",
+        "--requirement=more.txt",
+        "-c pins.txt",
+        "--constraint pins.txt",
+        "-e .",
+        "--editable=./app",
+        "-f wheels",
+        ".",
+        "./app",
+        "../app[x]",
+        "/wheels/app-1.0-py3-none-any.whl",
+        "wheels/app-1.0.tar.gz",
+        "file:///wheels/app-1.0.zip",
+        "app @ file:///wheels/app",
+    ],
+)
+def test_a_line_that_names_another_file_is_refused_before_anything_is_made(tmp_path: Path, line: str) -> None:
+    said = rf'= "{re.escape(line)}": Azure ML gets this one file only; write the packages themselves into it$'
+    with pytest.raises(SettingsError, match=rf"^environment\.requirementsFile {said}"):
+        plan(tmp_path, f"azureml-defaults==1.60\n{line}\n", "requirements_file")
+    conda = yaml.safe_dump({"dependencies": ["pip", {"pip": ["azureml-defaults==1.60", line]}]})
+    with pytest.raises(SettingsError, match=rf"^environment\.condaFile {said}"):
+        plan(tmp_path, conda)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-r https://example.org/more.txt",
+        "-e git+https://example.org/app.git#egg=app",
+        "-f https://example.org/wheels",
+        "--find-links=https://example.org/wheels",
+        "--extra-index-url https://example.org/simple",
+        "--require-hashes",
+        "https://example.org/app-1.0-py3-none-any.whl",
+        "app @ https://example.org/app-1.0.zip",
+        "git+https://example.org/app.git",
+        "app[x]==1.0; python_version < '4'",
+    ],
+)
+def test_addresses_options_and_markers_are_pips_own(tmp_path: Path, line: str) -> None:
+    text = f"azureml-defaults==1.60\n{line}\n"
+    assert line in yaml.safe_load(plan(tmp_path, text, "requirements_file").conda)["dependencies"][-1]["pip"]
+    assert plan(tmp_path, yaml.safe_dump({"dependencies": [{"pip": ["azureml-defaults==1.60", line]}]}))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_file_is_decoded_as_pip_and_conda_do(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "requirements.txt").write_bytes("azureml-defaults==1.60  # ä\n".encode(encoding))
+    fields = {"base": "a.io/b:1", "requirements_file": str(tmp_path / "requirements.txt")}
+    assert yaml.safe_load(planned(**fields).conda)["dependencies"][-1]["pip"] == ["azureml-defaults==1.60"]
+    if encoding != "utf-32":
+        (tmp_path / "conda.yml").write_bytes(CONDA.encode(encoding))
+        assert planned(base="a.io/b:1", conda_file=str(tmp_path / "conda.yml")).conda == CONDA
+
+
+def test_the_version_of_an_environment_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    text = (
+        "# server\nazureml-defaults==1.60 \\\n  --hash=sha256:ab \\\n    --hash=sha256:cd\n"
+        "six\\\n  ==1.0 # small\n\n-i https://e.org\n"
+    )
+    first = plan(tmp_path, text, "requirements_file", python="3.11", base="a.io/b:1")
+    assert first.version == "d4466825fc91"
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:

@@ -218,9 +218,10 @@ def test_an_error_fails_the_step_in_one_line_that_says_how_to_pass(tmp_path: Pat
     registry = FakeRegistry(
         [layer(BASE | SERVES | {"usr/bin/python3.12": "", "etc/os-release": "ID=alpine\nVERSION_ID=3.20\n"})]
     )
+    levels = {"AML-IMG-001": "error"}
     with pytest.raises(ResourceError) as caught:
-        build(registry, tmp_path)
-    assert "AML-IMG-001 alpine 3.20" in str(caught.value)
+        build(registry, tmp_path, requirements=levels)
+    assert "AML-IMG-001 alpine: Azure ML v1 took" in str(caught.value)
     assert "image.requirements.AML-IMG-001: warning" in str(caught.value)
     assert "\n" not in str(caught.value)
     levels = {"AML-IMG-001": "off"}

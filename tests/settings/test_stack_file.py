@@ -238,8 +238,9 @@ BAD: list[tuple[str, object, str]] = [
         "azureml/served:12",
         (
             'scoring:deployments.blue.image = "azureml/served:12": an image reference takes '
-            "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port; "
-            "for instance mcr.microsoft.com/azureml/curated/sklearn:12"
+            "host/repository:tag, host/repository@sha256:… or both; repositories in small letters, Docker Hub's with "
+            "docker.io/; "
+            "write docker.io/azureml/served:12"
         ),
     ),
     (
@@ -247,7 +248,8 @@ BAD: list[tuple[str, object, str]] = [
         "mcr.microsoft.com/azureml/served@12",
         (
             'scoring:image.reference = "mcr.microsoft.com/azureml/served@12": an image reference takes '
-            "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port; "
+            "host/repository:tag, host/repository@sha256:… or both; repositories in small letters, Docker Hub's with "
+            "docker.io/; "
             "for instance mcr.microsoft.com/azureml/curated/sklearn:12"
         ),
     ),

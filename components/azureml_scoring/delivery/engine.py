@@ -101,6 +101,11 @@ class PulumiStack:
         state: dict[str, Any] = json.loads(self._run("stack", "export"))
         return state
 
+    def preview(self) -> dict[str, Any]:
+        """Return what an update would do; secrets are hidden. No lock is asked for, and none is taken."""
+        plan: dict[str, Any] = json.loads(self._run("preview", "--json"))
+        return plan
+
     def import_(self, state: Mapping[str, Any]) -> None:
         """Make this the state; the engine checks it first."""
         with TemporaryDirectory() as folder:
@@ -149,20 +154,46 @@ class PulumiStack:
 
     def locks(self) -> tuple[Lock, ...] | None:
         """Return who holds the stack; None where the backend does not show it, as it is no folder."""
+        if self._backend is None:
+            return None
+        files = sorted(self._backend.glob(f"locks/*/{self._path}/*.json"))
+        return tuple(_lock(json.loads(file.read_text(encoding="utf-8"))) for file in files)
+
+    def half_written(self) -> tuple[Path, ...]:
+        """Return the files that a kill leaves in a backend's folder: attributes without contents, temporary files.
+
+        The first keep every command from reading what they describe, and can be missing; the second count as locks
+        among the locks. https://github.com/google/go-cloud/blob/master/blob/fileblob/fileblob.go
+        """
+        if self._backend is None:
+            return ()
+        patterns = (f"stacks/{self._path}.json*", f"*/{self._path}/*", f"locks/*/{self._path}/*")
+        files = (file for pattern in patterns for file in self._backend.glob(pattern))
+        return tuple(sorted(file for file in files if file.suffix == ".tmp" or _is_empty_attributes(file)))
+
+    @cached_property
+    def _backend(self) -> Path | None:
+        """The folder of a backend that is one."""
         with _errors():
             url = os.environ.get("PULUMI_BACKEND_URL") or _workspace(self.project).who_am_i().url or ""
-        if not url.startswith("file://"):
-            return None
-        backend = self.project / Path(url.removeprefix("file://")).expanduser()
-        name = yaml.safe_load((self.project / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
-        files = sorted(backend.glob(f".pulumi/locks/*/{name}/{self.name.rpartition('/')[2]}/*.json"))
-        return tuple(_lock(json.loads(file.read_text(encoding="utf-8"))) for file in files)
+        is_folder = url.startswith("file://")
+        return self.project / Path(url.removeprefix("file://")).expanduser() / ".pulumi" if is_folder else None
+
+    @property
+    def _path(self) -> str:
+        """The stack's path below the folders of a backend."""
+        project = yaml.safe_load((self.project / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
+        return f"{project}/{self.name.rpartition('/')[2]}"
 
     def _run(self, *words: str) -> str:
         """Run a command that the Automation API has no fitting call for."""
         with _errors():
             command = _workspace(self.project).pulumi_command
             return str(command.run([*words, "--stack", self.name], str(self.project), {}).stdout)
+
+
+def _is_empty_attributes(file: Path) -> bool:
+    return file.suffix == ".attrs" and not file.read_bytes().strip()
 
 
 def selected_stack(project: Path) -> str:

@@ -59,6 +59,9 @@ _NOT_CREATING: Final = {
 }
 """Operations on resources that the state has already, and why they can be dropped."""
 
+_HIDDEN: Final = frozenset({"[secret]", "04da6b54-80e4-46f7-96ec-b56ff0331ba9"})
+"""What a preview shows for secrets, and for what is known only after the update."""
+
 UNFINISHED: Final = "adopted after a killed run: the next up writes it once more, so that it is as declared"
 """Why an adopted resource counts as unfinished (the engine's `initErrors`)."""
 
@@ -93,7 +96,7 @@ class Operation:
     def text(self, key: str) -> str:
         """Return an input that is a plain text; raise where it is none, or a secret."""
         value = (self.resource.get("inputs") or {}).get(key)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or value in _HIDDEN:
             raise StateError(f"its {key} is not in the state as a text")
         return value
 
@@ -161,6 +164,44 @@ def operations(state: Mapping[str, Any]) -> list[Operation]:
         return [Operation(str(each["type"]), each["resource"]) for each in documents]
     except (KeyError, TypeError, AttributeError) as error:
         raise StateError(f"the state is not as `pulumi stack export` writes it ({error!r})") from None
+
+
+def applications(state: Mapping[str, Any]) -> list[Query]:
+    """Return what to ask Entra about other applications with the names of the state's own."""
+    owned = [each for each in _resources(state) if each["type"] == _APPLICATION and each.get("id")]
+    known = frozenset(str(each["id"]) for each in owned)
+    names = dict.fromkeys(str((each.get("inputs") or {}).get("displayName") or "") for each in owned)
+    return [Query(application=name, known=known) for name in names if name]
+
+
+def unrecorded(state: Mapping[str, Any], preview: Mapping[str, Any]) -> list[Operation]:
+    """Read from a preview what it would create: Azure may have it, from a run whose provider died.
+
+    Then the engine has no answer, reports an error, and records neither the resource nor a pending operation.
+    """
+    pending = {operation.urn for operation in operations(state)}
+    created = (
+        {name: value for name, value in step["newState"].items() if name != "outputs"}
+        for step in preview.get("steps") or []
+        if step.get("newState") and step["urn"] not in pending and _current(state, step["urn"]) is None
+    )
+    # Of a provider that was never configured nothing exists.
+    return [
+        Operation("creating", _shown(each))
+        for each in created
+        if str(each.get("provider")).rpartition("::")[2] not in _HIDDEN
+    ]
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Leave out what a preview hides: the next `up` adds it to what is adopted."""
+    if isinstance(value, Mapping):
+        return {name: _shown(item) for name, item in value.items() if not _is_hidden(item)}
+    return [_shown(item) for item in value if not _is_hidden(item)] if isinstance(value, list) else value
+
+
+def _is_hidden(value: object) -> bool:
+    return isinstance(value, str) and value in _HIDDEN
 
 
 def resolve_or_query(state: Mapping[str, Any], operation: Operation, subscription: str) -> Step | Query:

@@ -1,8 +1,9 @@
 """After a killed `pulumi up`, make state and Azure agree again, so that the next `up` finishes the interrupted one.
 
-Owns the order (save the state, unlock, adopt or drop what is pending, refresh), the questions to Azure, and that
-nothing is changed while one operation is undecided. Refuses to own how an operation is resolved (`pending.py`), and the
-`up` that follows. Deletes nothing on Azure but passwords that the killed run created and whose value is lost.
+Owns the order (save the state, unlock, adopt or drop what is pending or was never recorded, refresh), the questions to
+Azure, and that nothing is changed while one operation is undecided. Refuses to own how an operation is resolved
+(`pending.py`), and the `up` that follows. Deletes nothing on Azure but passwords that the killed run created and whose
+value is lost.
 
 https://www.pulumi.com/docs/iac/operations/troubleshooting/interrupted-updates/
 """
@@ -27,11 +28,13 @@ from azureml_scoring.delivery.pending import (
     Result,
     StateError,
     Step,
+    applications,
     marked_unfinished,
     operations,
     repaired,
     resolve,
     resolve_or_query,
+    unrecorded,
     unrefreshed,
     with_decisions,
 )
@@ -76,6 +79,10 @@ class RecoveryPlan:
     copy: Path
     unrefreshed: tuple[str, ...] = ()
     """What an earlier recovery has adopted, but not refreshed."""
+    pending: int = 0
+    """How many of the steps are of operations that the state has as pending; the others it does not have at all."""
+    half_written: tuple[Path, ...] = ()
+    """Files of the backend. They keep the state from being read: a plan that removes them does nothing else."""
 
     @property
     def undecided(self) -> tuple[Step, ...]:
@@ -90,8 +97,14 @@ class RecoveryPlan:
     @property
     def lines(self) -> Iterator[str]:
         """The plan for the user."""
+        if self.half_written:
+            yield f"Stack {self.stack}: the killed run left half-written files beside the state."
+            yield from (f"  remove   {file}" for file in self.half_written)
+            return
         locked = "perhaps locked" if self.locks is None else "locked" if self.locks else "not locked"
-        yield f"Stack {self.stack}: {len(self.steps)} pending operations, {locked}."
+        unrecorded = len(self.steps) - self.pending
+        more = f", resources that the state does not have: {unrecorded}" if unrecorded else ""
+        yield f"Stack {self.stack}: {self.pending} pending operations{more}, {locked}."
         yield f"  save     the state, to {self.copy}"
         if self.locks is None:
             yield "  unlock   by `pulumi cancel`: make sure that nobody deploys this stack now"
@@ -148,6 +161,15 @@ class Azure:
         )
         return Result(str(document.get("id") or query.arm_id), note)
 
+    def doubles(self, query: Query) -> Iterator[str]:
+        """Describe applications of a name that are not the known ones."""
+        try:
+            for each in self._entities("applications", "displayName", query.application):
+                if f"{_APPLICATION}{each['id']}" not in query.known:
+                    yield _described(each, self._entities("servicePrincipals", "appId", each["appId"]))
+        except ArmError as error:
+            yield f"none can be listed ({error})"
+
     def wait_until_idle(self, query: Query, log: Log) -> None:
         """Wait while Azure works on a resource."""
         self.arm.wait_until_idle(query.arm_id, query.version, log_states(log, query.arm_id.rpartition("/")[2]))
@@ -180,6 +202,19 @@ def _checked(reply: HttpResponse, method: str, path: str) -> HttpResponse:
     return reply
 
 
+def _described(application: Mapping[str, Any], principals: list[dict[str, Any]]) -> str:
+    """Say whether an application is an orphan: nothing was made for it after it was created."""
+    created = f"{_APPLICATION}{application['id']}, created {application.get('createdDateTime', 'at an unknown time')}"
+    if principals or _has_credentials(application):
+        return f"{created}; it has credentials or a service principal, so that it is in use elsewhere: leave it"
+    orphan = "an orphan of a killed run, unless somebody else has just made it"
+    return f"{created}; nothing uses it: {orphan}; `az ad app delete --id {application['id']}` deletes it"
+
+
+def _has_credentials(application: Mapping[str, Any]) -> bool:
+    return bool(application.get("passwordCredentials") or application.get("keyCredentials"))
+
+
 def _application(named: list[dict[str, Any]], query: Query) -> Result:
     """Choose the application that a killed run created: names are not unique in Entra, and anybody can take one.
 
@@ -191,14 +226,18 @@ def _application(named: list[dict[str, Any]], query: Query) -> Result:
     ids = ", ".join(f"{_APPLICATION}{each['id']}" for each in candidates)
     if len(candidates) > 1:
         return Result(unclear=f"Entra has {len(candidates)} applications named {query.application}: {ids}")
-    if candidates[0].get("passwordCredentials") or candidates[0].get("keyCredentials"):
+    if _has_credentials(candidates[0]):
         return Result(unclear=f"Entra has {ids}, whose credentials the killed run cannot have created")
     return Result(ids, f", created {candidates[0].get('createdDateTime', 'at an unknown time')}")
 
 
+Confirm = Callable[[RecoveryPlan], bool]
+"""Decides about a plan that was logged."""
+
+
 def recover(
     stack: PulumiStack,
-    confirm: Callable[[RecoveryPlan], bool],
+    confirm: Confirm,
     *,
     decisions: Decisions | None = None,
     copies: Path | None = None,
@@ -206,8 +245,8 @@ def recover(
 ) -> bool:
     """Recover one stack after its run was killed; True when the next `up` can go on.
 
-    `confirm` decides about the plan; it is not called where nothing is to be done, or an operation is undecided. Raises
-    CommandError. Azure is reached as the environment says (`provider/arm.py`).
+    `confirm` is not called where nothing is to be done, or an operation is undecided. Raises CommandError. Azure is
+    reached as the environment says (`provider/arm.py`).
     """
     try:
         return _recover(stack, confirm, Azure(arm()), decisions or Decisions(), copies or stack.project / COPIES)
@@ -215,22 +254,25 @@ def recover(
         raise RecoverError(str(error)) from None
 
 
-def _recover(
-    stack: PulumiStack, confirm: Callable[[RecoveryPlan], bool], azure: Azure, decisions: Decisions, copies: Path
-) -> bool:
-    state, locks = stack.export(), stack.locks()
+def _recover(stack: PulumiStack, confirm: Confirm, azure: Azure, decisions: Decisions, copies: Path) -> bool:
+    locks = stack.locks()
     if running := [lock for lock in locks or () if lock.is_alive]:
         raise RecoverError(f"stack {stack.name}: process {running[0].process} still updates it; wait for it, or end it")
-    steps, queries = _resolved(state, azure, decisions)
     copy = copies / f"{stack.name.replace('/', '-')}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.json"
-    plan = RecoveryPlan(stack.name, tuple(steps), locks, copy, tuple(unrefreshed(state)))
+    if files := stack.half_written():
+        if not _agreed(stack, confirm, RecoveryPlan(stack.name, (), locks, copy, half_written=files)):
+            return False
+        for file in files:
+            file.unlink(missing_ok=True)
+    state = stack.export()
+    steps, queries = _resolved(state, _preview(stack), azure, decisions)
+    plan = RecoveryPlan(stack.name, tuple(steps), locks, copy, tuple(unrefreshed(state)), len(operations(state)))
+    for line in _doubles(state, azure):
+        stack.log(line)
     if plan.is_empty:
         stack.log(f"Stack {stack.name}: no operation is pending, and no run holds it.")
         return True
-    for line in plan.lines:
-        stack.log(line)
-    if plan.undecided or not confirm(plan):
-        stack.log("Nothing was changed.")
+    if not _agreed(stack, confirm, plan):
         return False
     _save(copy, state)
     stack.log(f"The state as it was: {copy}")
@@ -247,21 +289,53 @@ def _recover(
     return True
 
 
-def _resolved(state: Mapping[str, Any], azure: Azure, decisions: Decisions) -> tuple[list[Step], list[Query]]:
+def _resolved(
+    state: Mapping[str, Any], preview: Mapping[str, Any], azure: Azure, decisions: Decisions
+) -> tuple[list[Step], list[Query]]:
     """Resolve all operations; return the queries of what is adopted as well."""
     subscription = os.environ.get("ARM_SUBSCRIPTION_ID", "")
     if subscription:
         azure.require_access(subscription)
     steps: list[Step] = []
     queries: list[Query] = []
-    for operation in operations(state):
+    pending = operations(state)
+    for operation in [*pending, *unrecorded(state, preview)]:
         step = resolve_or_query(state, operation, subscription)
+        query = step if isinstance(step, Query) else None
         if isinstance(step, Query):
-            query, step = step, resolve(operation, step, azure.ask(step))
-            if step.resolution == "adopt" and query.arm_id:
-                queries.append(query)
-        steps.append(step)
+            step = resolve(operation, step, azure.ask(step))
+        if operation in pending or (query and (step.resolution != "drop" or step.lost)):
+            steps.append(step)
+        if step.resolution == "adopt" and query and query.arm_id:
+            queries.append(query)
     return with_decisions(steps, decisions), queries
+
+
+def _preview(stack: PulumiStack) -> dict[str, Any]:
+    """Ask the program what it wants: by its names Azure is searched for what no run has recorded."""
+    try:
+        return stack.preview()
+    except EngineError as error:
+        stack.log(f"Resources that the state does not have are not searched for: the preview failed ({error})")
+        return {}
+
+
+def _agreed(stack: PulumiStack, confirm: Confirm, plan: RecoveryPlan) -> bool:
+    """Show a plan; ask whether to do it, unless an operation is undecided."""
+    for line in plan.lines:
+        stack.log(line)
+    if not plan.undecided and confirm(plan):
+        return True
+    stack.log("Nothing was changed.")
+    return False
+
+
+def _doubles(state: Mapping[str, Any], azure: Azure) -> Iterator[str]:
+    """Say which applications of Entra have the name of one that the state has."""
+    for query in applications(state):
+        owned = ", ".join(sorted(query.known))
+        for double in azure.doubles(query):
+            yield f"The state has {owned}; Entra has another application {query.application}: {double}"
 
 
 def _unlock(stack: PulumiStack, locks: tuple[Lock, ...] | None, state: Mapping[str, Any]) -> None:

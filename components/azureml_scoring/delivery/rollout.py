@@ -17,6 +17,7 @@ from typing import Any, Final
 import yaml
 
 from azureml_scoring.delivery.engine import LockedError, Log, PulumiStack, config_of
+from azureml_scoring.delivery.pending import operations
 from azureml_scoring.delivery.recover import RecoveryPlan, recover
 from azureml_scoring.delivery.rollout_plan import (
     Action,
@@ -374,8 +375,8 @@ class Rollout:
             self.log(f"{name}: waiting for the run that still updates it")
             while any(lock.is_alive for lock in stack.locks() or ()):
                 time.sleep(_PAUSE)
-        pending = (stack.export().get("deployment") or {}).get("pending_operations")
-        if (stack.locks() or pending) and not recover(stack, _is_ours):
+        is_killed = stack.half_written() or stack.locks() or operations(stack.export())
+        if is_killed and not recover(stack, _is_ours):
             raise RolloutError(f"{name}: a killed run left operations undecided; run `azureml-scoring recover {name}`")
 
     def _approve(self, request: Request, file: StackFile, row: Row, version: str) -> None:

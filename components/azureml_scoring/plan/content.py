@@ -1,6 +1,6 @@
 """The content key: one sha256 over everything that a build of an image, a model or code reads from this side.
 
-Owns which files a build context has (`.dockerignore` honoured, as Docker does), which an asset has (`.amlignore` or
+Owns which files a build context has (`.dockerignore` honoured by `ignore.py`), which an asset has (`.amlignore` or
 `.gitignore`, as Azure ML does), and the key over them. The key is the same on every machine: order, times, owners,
 umask and empty folders do not count; bytes and names do, in a build also links and the executable bit. Refuses to own
 the upload and the build (`resources/`). Pure but for reading files; a file is read in blocks, so memory does not grow
@@ -12,19 +12,20 @@ https://learn.microsoft.com/azure/machine-learning/how-to-save-write-experiment-
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from docker.utils.build import exclude_paths
 from pathspec import GitIgnoreSpec
 
+from azureml_scoring.plan.ignore import Ignore, IgnoreError
 from azureml_scoring.plan.provenance import DIGITS, shortened
 from azureml_scoring.settings.errors import SettingsError, error_line
 from azureml_scoring.settings.image import ImageSettings
 
 _BLOCK: Final = 1 << 20
+_IGNORE: Final = ".dockerignore"
 _IGNORE_FILES: Final = (".amlignore", ".gitignore")
 _ALWAYS: Final = "__pycache__/"
 """Python writes these when code is tried out; they would make another version of the same code."""
@@ -64,11 +65,27 @@ def check_context(context: Path, dockerfile: str = "Dockerfile", field: str = "i
 
 
 def context_files(context: Path, dockerfile: str = "Dockerfile") -> list[ContextFile]:
-    """List what is sent to a build, by name. The Dockerfile is always among it; folders, sockets and pipes are not."""
+    """List what is sent to a build, by name; folders, sockets and pipes are not.
+
+    The Dockerfile and .dockerignore are always among it: a builder elsewhere reads them, and leaves them out of COPY
+    itself where they leave themselves out.
+    """
     check_context(context, dockerfile)
-    names = exclude_paths(str(context), _ignored(context, dockerfile), dockerfile=dockerfile)
-    entries = [_entry(context, name) for name in sorted(names, key=os.fsencode)]
-    return [entry for entry in entries if entry is not None]
+    files = _listed(context, dockerfile)
+    names = {file.name for file in files}
+    files += _entries(context, sorted({PurePosixPath(dockerfile).as_posix(), _IGNORE} - names))
+    files.sort(key=lambda file: os.fsencode(file.name))
+    return files
+
+
+def build_files(context: Path, dockerfile: str = "Dockerfile") -> list[ContextFile]:
+    """List what a builder elsewhere needs: the files of the context, and a Dockerfile's own ignore file in any case.
+
+    Without it the builder would turn to .dockerignore. It is part of the key by what it leaves.
+    """
+    files = context_files(context, dockerfile)
+    ignore = _ignore_file(context, dockerfile)
+    return files if not ignore or any(file.name == ignore for file in files) else files + _entries(context, [ignore])
 
 
 @dataclass(frozen=True)
@@ -207,18 +224,35 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def _ignored(context: Path, dockerfile: str) -> list[str]:
-    """Read the patterns; a Dockerfile's own ignore file goes before the context's, as BuildKit has it."""
-    for file in (context / f"{dockerfile}.dockerignore", context / ".dockerignore"):
-        if file.is_file():
-            lines = (text.strip() for text in file.read_text("utf-8-sig").splitlines())
-            return [text for text in lines if text and not text.startswith("#")]
-    return []
+def _ignore_file(context: Path, dockerfile: str) -> str:
+    """Name the ignore file that counts: a Dockerfile's own one goes before the context's, as BuildKit has it."""
+    names = (f"{PurePosixPath(dockerfile)}{_IGNORE}", _IGNORE)
+    return next((name for name in names if (context / name).is_file()), "")
+
+
+def _listed(context: Path, dockerfile: str) -> list[ContextFile]:
+    file = _ignore_file(context, dockerfile)
+    try:
+        ignore = Ignore((context / file).read_bytes().decode("utf-8", "surrogateescape") if file else "")
+        return _entries(context, (name for name, _ in ignore.files(context)))
+    except IgnoreError as error:
+        raise SettingsError(error_line("image.context", f"{context / file}", str(error))) from None
+    except PermissionError as error:
+        remedy = "it cannot be read; let its owner give the right, or leave it out by .dockerignore"
+        raise SettingsError(error_line("image.context", str(error.filename), remedy)) from None
+
+
+def _entries(context: Path, names: Iterable[str]) -> list[ContextFile]:
+    found = (_entry(context, name) for name in names)
+    return [entry for entry in found if entry is not None]
 
 
 def _entry(context: Path, name: str) -> ContextFile | None:
     path = context / name
-    mode = path.lstat().st_mode
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
     slashed = name.replace(os.sep, "/")
     if stat.S_ISLNK(mode):
         return ContextFile(slashed, path, executable=False, link=str(path.readlink()).replace(os.sep, "/"))

@@ -24,7 +24,12 @@ from azureml_scoring.settings.rules import RULES, TAG_LENGTH
 SERVER: Final = "azureml-inference-server-http"
 _DEFAULTS: Final = "azureml-defaults"
 _LEAST: Final = support.DEFAULTS_LEAST
-_OPTION: Final = re.compile(r"-(r|c|e|-requirement|-constraint|-editable)\b")
+_FILE: Final = re.compile(
+    r"(?:-[rcef]|--(?:requirement|constraint|editable|find-links)\b)[\s=]*(?P<option>.*)"
+    r"|(?P<path>[./~]\S*|[^\s@]+\.(?:whl|zip|tar\.gz)\b.*|file:.*)|[^@]+@\s*(?P<url>file:.*)"
+)
+"""Lines of pip's that name a file or a folder."""
+_ADDRESS: Final = re.compile(r"(\w+\+)?(?!file:)\w+://")
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,10 @@ def plan_environment(environment: At) -> EnvironmentPlan:
     settings = environment()
     file = environment.conda_file or environment.requirements_file
     try:
-        text = Path(file()).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        text = packages.decoded(
+            "conda.yml" if environment.conda_file else "requirements.txt", Path(file()).read_bytes()
+        )
+    except (OSError, ValueError, LookupError):
         raise SettingsError(file.refused("no such text file; name the file that lists the packages")) from None
     conda = text if environment.conda_file else of_requirements(text, settings.python, file.path_)
     demand_server(conda, file.path_, file())
@@ -57,14 +64,19 @@ def plan_environment(environment: At) -> EnvironmentPlan:
 
 def of_requirements(text: str, python: str | None, place: str) -> str:
     """Write a conda file that installs a requirements file with pip."""
-    plain = (re.sub(r"(^|\s)#.*", "", each).strip() for each in re.sub(r"\\\r?\n", " ", text).splitlines())
-    lines = [each for each in plain if each]
-    if option := next((each for each in lines if _OPTION.match(each)), None):
-        remedy = "Azure ML gets this one file only; write the packages themselves into it"
-        raise SettingsError(error_line(place, option, remedy))
+    lines = [_own(line, place) for line in packages.lines(text)]
     dependencies: list[object] = [f"python={python}"] if python else ["python"]
     conda = {"channels": ["conda-forge"], "dependencies": [*dependencies, "pip", {"pip": lines}]}
     return str(yaml.safe_dump(conda, sort_keys=False, allow_unicode=True))
+
+
+def _own(line: str, place: str) -> str:
+    """Return a line of pip's; raise one line where it names another file of this machine."""
+    named = _FILE.match(line)
+    if named and not _ADDRESS.match(named["option"] or line):
+        remedy = "Azure ML gets this one file only; write the packages themselves into it"
+        raise SettingsError(error_line(place, line, remedy))
+    return line
 
 
 def demand_server(conda: str, place: str, path: str) -> None:
@@ -75,10 +87,15 @@ def demand_server(conda: str, place: str, path: str) -> None:
         given = None
     if not isinstance(given, Mapping) or not isinstance(given.get("dependencies"), list):
         raise SettingsError(error_line(place, path, "it is no conda environment; write channels and dependencies"))
-    asked = {package.name: package.version for package in packages.of_conda(given)}
+    pip = [entry["pip"] for entry in given["dependencies"] if isinstance(entry, Mapping) and entry.get("pip")]
+    for line in (str(line).strip() for lines in pip if isinstance(lines, list) for line in lines):
+        _own(line, place)
+    listed = list(packages.of_conda(given))
+    asked = {package.name: package.version for package in listed}
     found = asked.get(_DEFAULTS)
     if found and support.version(found) < support.DEFAULTS_LEAST:
         raise SettingsError(error_line(place, path, f"{_DEFAULTS} {found} cannot serve; write {_LEAST} or later"))
-    if found is None and SERVER not in asked:
+    unknown = any(package.kind == "unknown" for package in listed)
+    if found is None and SERVER not in asked and not unknown:
         remedy = f"no server is among the packages; add {SERVER}, or {_DEFAULTS} {_LEAST} or later, to its pip part"
         raise SettingsError(error_line(place, path, remedy))

@@ -16,6 +16,8 @@ from azureml_scoring.plan.provenance import MOST_PACKAGES, Provenance
 from azureml_scoring.plan.reference import Reference, short
 from azureml_scoring.plan.requirements import Checks, Finding, before, dockerfile, made_of, named
 from azureml_scoring.plan.requirements import reference as check_reference
+from azureml_scoring.plan.requirements.dockerfile import DockerfileError
+from azureml_scoring.plan.requirements.packages import decoded, listed
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.image import ImageSettings
@@ -71,10 +73,12 @@ def check_dockerfile(settings: ImageSettings, text: str, files: Mapping[str, str
 def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
     context = Path(settings.context or ".").resolve()
     check_context(context, settings.dockerfile, image.path_)
-    text = _text(context / settings.dockerfile)
-    _check_target(image.target, text)
-    names = named(text, settings.build_arguments)
-    files = {name: _text(context / name) for name in names if (context / name).is_file()}
+    text = _start(context / settings.dockerfile).decode("utf-8", "replace")
+    try:
+        _check_target(image.target, text)
+        files = _requirements(context, named(text, settings.build_arguments))
+    except DockerfileError as error:
+        raise SettingsError(image.dockerfile.refused(str(error), settings.dockerfile)) from None
     findings = _accepted(check_dockerfile(settings, text, files))
     content = read_content(context, settings, ProgressLogger(image.context.path_))
     repository = settings.repository or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
@@ -97,15 +101,34 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
 def _check_target(target: At, text: str) -> None:
     """Refuse the name of a stage that the Dockerfile does not have."""
     stages = dockerfile.read(text)
-    if target and dockerfile.stage_named(stages, target()) is None:
+    if target and stages and dockerfile.stage_named(stages, target()) is None:
         names = ", ".join(stage.name for stage in stages if stage.name) or "none has a name"
         raise SettingsError(target.refused(f"no stage of the Dockerfile is called so ({names}); correct it"))
 
 
-def _text(path: Path) -> str:
-    """Read a text; a huge one is no list of requirements, and its start is enough."""
+def _requirements(context: Path, names: list[str]) -> dict[str, str]:
+    """Read the files of the context that list packages, and those that they include."""
+    files: dict[str, str] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in files and not name.startswith(("/", "..")) and (context / name).is_file():
+            files[name] = _decoded(name, _start(context / name))
+            waiting += [each.name for each in listed(name, files[name]) if each.kind == "file"]
+    return files
+
+
+def _start(path: Path) -> bytes:
+    """Read a file; a huge one is no list of requirements, and its start is enough."""
     with path.open("rb") as file:
-        return file.read(_TEXT_LIMIT).decode("utf-8", "replace")
+        return file.read(_TEXT_LIMIT)
+
+
+def _decoded(name: str, data: bytes) -> str:
+    try:
+        return decoded(name, data)
+    except (ValueError, LookupError):
+        return data.decode("utf-8", "replace")
 
 
 def _accepted(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -24,7 +24,7 @@ from typing import IO, Any, ClassVar, cast
 import yaml
 from pydantic import Field
 
-from azureml_scoring.plan.content import ContextFile, check_context, context_files
+from azureml_scoring.plan.content import ContextFile, build_files, check_context
 from azureml_scoring.plan.reference import Reference
 from azureml_scoring.plan.requirements import Checks, after
 from azureml_scoring.provider.arm import ACR_TASKS_API, clean, redact
@@ -278,7 +278,7 @@ def _upload_context(context: Context, inputs: ImageBuildArgs) -> str:
         raise ResourceError(msg)
     with tempfile.TemporaryFile(prefix="azureml-scoring-") as file:
         archive = cast("IO[bytes]", file)
-        count = pack(context_files(Path(inputs.context), inputs.dockerfile), archive)
+        count = pack(build_files(Path(inputs.context), inputs.dockerfile), archive)
         context.log(f"uploading {count} files, {archive.tell() / 1e6:.1f} MB packed")
         archive.seek(0)
         upload_blob(context.arm, str(target["uploadUrl"]), archive, "the build context")

@@ -24,7 +24,9 @@ class Rule:
 
 
 RULES: Final[dict[str, Rule]] = {
-    "AML-IMG-001": Rule("error", "operating system older than Ubuntu 16.04 or Debian 9, or of another family"),
+    "AML-IMG-001": Rule(
+        "warning", "operating system that v1 did not take: before Ubuntu 16.04 or Debian 9, or another"
+    ),
     "AML-IMG-002": Rule("warning", "operating system out of support"),
     "AML-IMG-003": Rule("error", "Python older than 3.6"),
     "AML-IMG-004": Rule("warning", "Python out of support"),

@@ -7,7 +7,7 @@ https://learn.microsoft.com/azure/azure-resource-manager/management/resource-nam
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+
+from azureml_scoring.settings import image_names
 
 NamesT = TypeVar("NamesT", bound=Iterable[str])
 
@@ -46,6 +48,8 @@ class Rule:
     """Fewest and most characters."""
     never: tuple[tuple[str, str], ...] = ()
     """Patterns that the text must not begin with, although it matches the other; and what to say of each."""
+    meant: Callable[[str], str] | None = None
+    """Guesses what a text that is wrong was meant to be."""
 
     def problem(self, text: str) -> str | None:
         """Say what is wrong with a text; None when it is right."""
@@ -53,7 +57,9 @@ class Rule:
         if _HALF.search(text):
             return "it has half a character, which no request can send; write it anew"
         if not (least <= len(text) <= most and re.fullmatch(self.pattern, text)):
-            return f"{self.what} takes {self.words}; for instance {self.example}"
+            meant = self.meant(text) if self.meant else ""
+            remedy = f"write {meant}" if re.fullmatch(self.pattern, meant) else f"for instance {self.example}"
+            return f"{self.what} takes {self.words}; {remedy}"
         return next((words for pattern, words in self.never if re.match(pattern, text)), None)
 
     @property
@@ -80,14 +86,6 @@ def _id(kinds: str, name: str = "[a-zA-Z0-9][a-zA-Z0-9._-]*") -> str:
 _UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _ML: Final = "Microsoft.MachineLearningServices"
 _GROUP: Final = r"[\w().-]{0,89}[\w()-]"
-_PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
-_PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_DOMAIN: Final = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-_HOST: Final = rf"({_OCTET}(\.{_OCTET}){{3}}|({_DOMAIN}\.)*(?![0-9]+([:/]|$)){_DOMAIN})(:{_PORT})?"
-"""An IPv4 address, or labels of which the last is no number: https://www.rfc-editor.org/rfc/rfc1123#page-13"""
-_IMAGE_HOST: Final = rf"(?=[^/]*[.:]|localhost/){_HOST}"
-"""As docker has it: without a dot or a port, the first word is a folder of Docker Hub."""
 _SYSTEM: Final = "boot|dev|etc|proc|run|sys|var/run|(usr/)?(bin|lib|lib32|lib64|libx32|sbin)"
 """Folders that an image's programs need: https://refspecs.linuxfoundation.org/FHS_3.0/fhs/ch03.html"""
 _PROCESSORS: Final = "386|amd64(/v[1-4])?|arm(/v[5-8])?|arm64(/v[89])?|loong64|mips64le|ppc64le|riscv64|s390x"
@@ -101,7 +99,6 @@ _CREDENTIALS: Final = "|".join(
     )
 )
 """Headers by which a client says who it is."""
-_TAG: Final = "[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}"
 _WORD: Final = "[a-zA-Z0-9][a-zA-Z0-9_-]*"
 _ASSET: Final = "[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 _LABEL: Final = "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]"
@@ -176,7 +173,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "repository": Rule(
         "a repository",
-        f"{_PART}(/{_PART})*",
+        f"{image_names.PART}(/{image_names.PART})*",
         "small letters and digits, parted by . _ - or /, without a tag",
         "scoring/sklearn",
         (1, 255),
@@ -219,19 +216,24 @@ RULES: Mapping[str, Rule] = {
     "digest": Rule("a digest", "sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits", "sha256:3f0c…", (71, 71)),
     "imageReference": Rule(
         "an image reference",
-        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*(:{_TAG})?(@sha256:[0-9a-f]{{64}})?",
-        "host/repository:tag, host/repository@sha256:… or both; the host with its dot or port",
+        f"{image_names.NAME}{image_names.TAG}({image_names.DIGEST})?",
+        "host/repository:tag, host/repository@sha256:… or both; repositories in small letters, Docker Hub's with "
+        "docker.io/",
         "mcr.microsoft.com/azureml/curated/sklearn:12",
+        (1, image_names.LONGEST),
+        meant=image_names.full,
     ),
     "pinnedImage": Rule(
         "an image to promote",
-        rf"{_IMAGE_HOST}/{_PART}(/{_PART})*@sha256:[0-9a-f]{{64}}",
+        f"{image_names.NAME}{image_names.DIGEST}",
         "host/repository@sha256:…, because tags move; `docker buildx imagetools inspect IMAGE` tells the digest",
         "scoringdev.azurecr.io/scoring/sklearn@sha256:3f0c…",
+        (1, image_names.LONGEST),
+        meant=image_names.full,
     ),
     "vaultSecret": Rule(
         "a vault secret's id",
-        rf"https://([a-zA-Z0-9-]+\.vault\.(azure\.net|azure\.cn|usgovcloudapi\.net)|localhost:{_PORT})"
+        rf"https://([a-zA-Z0-9-]+\.vault\.(azure\.net|azure\.cn|usgovcloudapi\.net)|localhost:{image_names.PORT})"
         "/secrets/[a-zA-Z0-9-]{1,127}(/[0-9a-f]{32})?",
         "https://VAULT.vault.azure.net/secrets/NAME, with /VERSION where it shall stay one",
         "what `az keyvault secret show --vault-name VAULT --name NAME --query id` prints",
@@ -244,7 +246,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "registryAddress": Rule(
         "a registry's address",
-        _HOST,
+        image_names.HOST,
         "a host name, with a port where it has one, without https:// and path",
         "ghcr.io",
         (1, 255),
@@ -380,9 +382,11 @@ RULES: Mapping[str, Rule] = {
     ),
     "baseImage": Rule(
         "a base image",
-        f"{_HOST}/{_PART}(/{_PART})*(:{_TAG})?(@sha256:[0-9a-f]{{64}})?|{_PART}(:{_TAG})?",
+        f"({image_names.HOST}/)?{image_names.PART}(/{image_names.PART})*{image_names.TAG}({image_names.DIGEST})?",
         "host/repository:tag or host/repository@sha256:…",
         "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1",
+        (1, image_names.LONGEST),
+        meant=image_names.full,
     ),
     "python": Rule("a Python version", r"3\.[0-9]{1,2}(\.[0-9]{1,2})?", "its numbers, in quotes", '"3.11"', (3, 7)),
     "line": Rule(

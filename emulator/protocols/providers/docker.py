@@ -103,15 +103,15 @@ class Image(ResourceHandler):
         command += [part for host in build.get("addHosts") or [] for part in ("--add-host", str(host))]
         registry = new.get("registry") or {}
         with signed_in(registry) as environment:
-            self._azure.count("builds")
-            run_docker(
-                [*command, *docker_engine.pip_secret(), str(context)],
-                {**environment, **arguments, "DOCKER_BUILDKIT": "1"},
-            )
+            with self._azure.writing("builds"):
+                run_docker(
+                    [*command, *docker_engine.pip_secret(), str(context)],
+                    {**environment, **arguments, "DOCKER_BUILDKIT": "1"},
+                )
             digest = ""
             if not new.get("skipPush"):
-                self._azure.count("uploads")
-                digest = push(name, environment)
+                with self._azure.writing("uploads"):
+                    digest = push(name, environment)
         if self._azure.faults.get("no-digest"):
             # What the provider tells when the engine's answer to the push has none, and the image's list neither.
             # https://github.com/pulumi/pulumi-docker/blob/master/provider/image.go (nodigest)
@@ -141,8 +141,7 @@ class RegistryImage(ResourceHandler):
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
         """Push."""
-        with signed_in(self._credentials(new)) as environment:
-            self._azure.count("uploads")
+        with signed_in(self._credentials(new)) as environment, self._azure.writing("uploads"):
             digest = push(str(new["name"]), environment).rpartition("@")[2]
         return digest, {**new, "sha256Digest": digest}
 

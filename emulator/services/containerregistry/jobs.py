@@ -125,13 +125,13 @@ class Agent:
                     f"sourceLocation '{task.source}' has not been uploaded to {registry.id.name}:"
                     " put it to the URL of listBuildSourceUploadUrl, and give that answer's relativePath",
                 )
-            document = self.azure.store.put(_document(registry, run_id, task, request.body, now))
+            with self.azure.writing("builds"):
+                document = self.azure.store.put(_document(registry, run_id, task, request.body, now))
         log = log_blob(document)
         path = signed_blobs.blob_path(self.azure, log)
         path.write_text("", encoding="utf-8")
         active = _ActiveRun(document, registry, task, request.principal, path)
         self._active[document.id.key] = active
-        self.azure.count("builds")
         active.thread = threading.Thread(target=self._work, args=(active,), name=f"run {run_id}", daemon=True)
         active.thread.start()
         return document.body

@@ -217,8 +217,8 @@ class Registry(ResourceType):
 
     def _import(self, document: Document, request: Request) -> Response:
         import_ = imports.read_import(self.azure, document, request)
-        self.azure.count(f"{REGISTRIES}/importImage")
-        operation = self.azure.operations.start(document.id.path, lambda: imports.copy_images(import_))
+        with self.azure.writing(f"{REGISTRIES}/importImage"):
+            operation = self.azure.operations.start(document.id.path, lambda: imports.copy_images(import_))
         return Response(202, None, operation)
 
     def _refuse_taken(self, new: Document) -> None:

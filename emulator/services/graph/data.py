@@ -70,8 +70,8 @@ def create_application(azure: Azure, body: dict[str, Any], owner: str = "") -> d
         "keyCredentials": [],
     }
     private = {"passwords": {}, "owners": _bound_owners(azure, body, owner)}
-    azure.store.put(Document(_id(APPLICATIONS, object_id), application, private))
-    azure.count("azuread/Application")
+    with azure.writing("azuread/Application"):
+        azure.store.put(Document(_id(APPLICATIONS, object_id), application, private))
     return application
 
 
@@ -82,8 +82,8 @@ def update(azure: Azure, type_: str, object_id: str, body: dict[str, Any]) -> di
     fields = _APPLICATION_FIELDS if type_ == APPLICATIONS else _PRINCIPAL_FIELDS
     cleared = {name: fields[name] if value is None else value for name, value in _writable(body, fields).items()}
     changed = {**document.body, **cleared}
-    azure.store.put(Document(document.id, changed, document.private))
-    azure.count("azuread/Application" if type_ == APPLICATIONS else "azuread/ServicePrincipal")
+    with azure.writing("azuread/Application" if type_ == APPLICATIONS else "azuread/ServicePrincipal"):
+        azure.store.put(Document(document.id, changed, document.private))
     return changed
 
 
@@ -95,12 +95,11 @@ def delete_application(azure: Azure, object_id: str) -> None:
     """
     application = find(azure, APPLICATIONS, object_id)
     principals = [each for each in azure.store.of_type(PRINCIPALS) if each.body["appId"] == application.body["appId"]]
-    _bin(azure).add(object_id, application, principals, _RESTORABLE_DAYS)
-    for principal in list_principals(azure):
-        if principal["appId"] == application.body["appId"]:
-            azure.store.delete(_id(PRINCIPALS, principal["id"]))
-    azure.store.delete(application.id)
-    azure.count("azuread/Application")
+    with azure.writing("azuread/Application"):
+        _bin(azure).add(object_id, application, principals, _RESTORABLE_DAYS)
+        for principal in principals:
+            azure.store.delete(principal.id)
+        azure.store.delete(application.id)
 
 
 def deleted_applications(azure: Azure) -> list[dict[str, Any]]:
@@ -169,8 +168,8 @@ def add_password(
     }
     body = {**application.body, "passwordCredentials": [*application.body["passwordCredentials"], credential]}
     passwords = {**application.private["passwords"], key_id: _hash(secret)}
-    azure.store.put(Document(application.id, body, {**application.private, "passwords": passwords}))
-    azure.count("azuread/ApplicationPassword")
+    with azure.writing("azuread/ApplicationPassword"):
+        azure.store.put(Document(application.id, body, {**application.private, "passwords": passwords}))
     return key_id, secret
 
 
@@ -183,8 +182,8 @@ def remove_password(azure: Azure, object_id: str, key_id: str) -> None:
     remaining = [each for each in application.body["passwordCredentials"] if each["keyId"] != key_id]
     passwords = {key: value for key, value in application.private["passwords"].items() if key != key_id}
     body = {**application.body, "passwordCredentials": remaining}
-    azure.store.put(Document(application.id, body, {**application.private, "passwords": passwords}))
-    azure.count("azuread/ApplicationPassword")
+    with azure.writing("azuread/ApplicationPassword"):
+        azure.store.put(Document(application.id, body, {**application.private, "passwords": passwords}))
 
 
 # Service principals
@@ -208,9 +207,8 @@ def create_service_principal(
             "Request_MultipleObjectsWithSameKeyValue",
             f"The service principal cannot be created because the service principal name {app_id} is already in use.",
         )
-    principal = _put_principal(azure, app_id, application["displayName"], "Application", body or {}, owner)
-    azure.count("azuread/ServicePrincipal")
-    return principal
+    with azure.writing("azuread/ServicePrincipal"):
+        return _put_principal(azure, app_id, application["displayName"], "Application", body or {}, owner)
 
 
 def get_service_principal(azure: Azure, object_id: str) -> dict[str, Any]:
@@ -221,8 +219,9 @@ def get_service_principal(azure: Azure, object_id: str) -> dict[str, Any]:
 @_alone
 def delete_service_principal(azure: Azure, object_id: str) -> None:
     """Delete a service principal; its role assignments stay behind, as on Azure."""
-    azure.store.delete(find(azure, PRINCIPALS, object_id).id)
-    azure.count("azuread/ServicePrincipal")
+    principal = find(azure, PRINCIPALS, object_id)
+    with azure.writing("azuread/ServicePrincipal"):
+        azure.store.delete(principal.id)
 
 
 def list_principals(azure: Azure) -> list[dict[str, Any]]:

@@ -69,8 +69,8 @@ def set_secret(azure: Azure, principal: Principal, vault: Document, name: str, b
     now = old.body["systemData"] if old else {"createdAt": _iso(), "lastModifiedAt": _iso()}
     envelope = {"id": id_.path, "name": name, "type": SECRETS, "location": vault.body["location"], "systemData": now}
     document = Document(id_, {**envelope, "properties": {}, **({"tags": body["tags"]} if body.get("tags") else {})})
-    azure.store.put(with_versions(azure, vault.id, document, versions))
-    azure.count(SECRETS)
+    with azure.writing(SECRETS):
+        azure.store.put(with_versions(azure, vault.id, document, versions))
     return _bundle(azure, vault, name, version, value=True)
 
 
@@ -113,8 +113,8 @@ def delete_secret(azure: Azure, principal: Principal, vault: Document, name: str
     secret = azure.store.get(id_)
     if secret is None:
         raise AzureError(404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault.")
-    azure.store.delete(id_)
-    azure.count(SECRETS)
+    with azure.writing(SECRETS):
+        azure.store.delete(id_)
     deleted = {"name": name, "document": secret.body, "versions": secret.private["versions"], "date": int(time.time())}
     azure.store.put(vault.having({"deleted": {**deleted_secrets(vault), name.lower(): deleted}}))
     return _deleted_bundle(azure, vault, deleted)
@@ -133,8 +133,8 @@ def update_secret(  # noqa: PLR0913, PLR0917 - who, where, which and what
             attributes = new_attributes({**each["attributes"], **(body.get("attributes") or {})}, each["attributes"])
             changes = {key: body[key] for key in ("contentType", "tags") if body.get(key) is not None}
             versions[index] = {**each, **changes, "attributes": attributes}
-            azure.store.put(with_versions(azure, vault.id, secret, versions))
-            azure.count(SECRETS)
+            with azure.writing(SECRETS):
+                azure.store.put(with_versions(azure, vault.id, secret, versions))
             return _bundle(azure, vault, name, versions[index], value=False)
     raise AzureError(
         404, "SecretNotFound", f"A secret with (name/id) {name}/{version} was not found in this key vault."
@@ -158,9 +158,9 @@ def recover_secret(azure: Azure, principal: Principal, vault: Document, name: st
     id_ = vault.id.child("secrets", name)
     _demand(azure, principal, vault, id_, "recover")
     deleted = _one_deleted(vault, name)
-    _forget(azure, vault, name)
-    azure.store.put(Document(id_, deleted["document"], {"versions": deleted["versions"]}))
-    azure.count(SECRETS)
+    with azure.writing(SECRETS):
+        _forget(azure, vault, name)
+        azure.store.put(Document(id_, deleted["document"], {"versions": deleted["versions"]}))
     return _bundle(azure, vault, deleted["name"], deleted["versions"][-1], value=False)
 
 
@@ -168,8 +168,8 @@ def purge_secret(azure: Azure, principal: Principal, vault: Document, name: str)
     """Take a deleted secret away for good; its name is free again."""
     _demand(azure, principal, vault, vault.id.child("secrets", name), "purge")
     _one_deleted(vault, name)
-    _forget(azure, vault, name)
-    azure.count(SECRETS)
+    with azure.writing(SECRETS):
+        _forget(azure, vault, name)
 
 
 def deleted_secrets(vault: Document) -> dict[str, dict[str, Any]]:

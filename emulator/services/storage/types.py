@@ -106,8 +106,10 @@ class StorageAccount(ResourceType):
             key_name = one_of("keyName", request.body.get("keyName"), ("key1", "key2"))
             keys = list(document.private["keys"])
             keys[0 if key_name == "key1" else 1] = _key()
-            document = self.azure.store.put(Document(document.id, document.body, {**document.private, "keys": keys}))
-            self.azure.count(self.type)
+            with self.azure.writing(self.type):
+                document = self.azure.store.put(
+                    Document(document.id, document.body, {**document.private, "keys": keys})
+                )
         elif name.lower() != "listkeys":
             return super().action(document, name, request)
         listed: list[dict[str, Any]] = [

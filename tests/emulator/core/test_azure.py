@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -197,3 +198,34 @@ def test_a_fault_survives_a_restart_until_it_is_ended(azure: Azure) -> None:
     azure.fault("build-delay", None)
     azure.fault("never set", None)
     assert Azure(azure.folder).faults == {}
+
+
+def test_a_held_write_waits_before_or_after_it_is_made_and_goes_on_or_is_dropped(azure: Azure) -> None:
+    group = f"/subscriptions/{azure.subscription}/resourceGroups/held"
+    principal, made = entra.deployer(azure).principal, ResourceId.parse(group)
+
+    def put() -> int:
+        try:
+            return azure.request(Request("PUT", group, principal, {"location": "westeurope"})).status
+        except AzureError as error:
+            return error.status
+
+    write = "Microsoft.Resources/resourceGroups#{}"
+    with ThreadPoolExecutor() as pool:
+        for number, (when, more, exists, status) in enumerate(
+            [
+                ("before", {"drop": True}, False, 503),
+                ("before", None, False, 201),
+                ("after", None, True, 200),
+            ],
+            start=1,
+        ):
+            moment = {"write": write.format(number), "when": when}
+            azure.fault("hold", moment)
+            sent = pool.submit(put)
+            while azure.held.items() < moment.items():
+                assert not sent.done()
+            assert (azure.store.get(made) is not None) is exists
+            azure.fault("hold", more and {**moment, **more})
+            assert sent.result(120) == status
+            azure.fault("hold", None)

@@ -3,7 +3,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from azureml_scoring.plan.requirements import Checks, before, named, reference
+from azureml_scoring.plan.requirements import Checks, ImageInspection, after, before, named, reference
 from azureml_scoring.plan.requirements.dockerfile import chain, read
 from azureml_scoring.settings.requirements import RULES
 
@@ -158,6 +158,106 @@ def test_stages_and_targets_are_followed() -> None:
     assert [stage.base for stage in chain(read(text))] == ["python:3.12-slim-bookworm", "new"]
     assert ids(text) == []
     assert "AML-IMG-001" in ids(text, target="old")
+
+
+VENV = (
+    "FROM python:3.12-slim-bookworm AS build\nCOPY requirements.txt .\nRUN /venv/bin/pip install -r requirements.txt\n"
+    "FROM python:3.12-slim-bookworm\nCOPY --from=build /venv /venv\n" + SERVE
+)
+SERVER = {"requirements.txt": "azureml-inference-server-http==1.4.1\n"}
+
+
+@pytest.mark.parametrize("source", ["--from=build", "--from=0", "--from=BUILD"])
+def test_what_a_stage_installs_that_is_copied_from_counts(source: str) -> None:
+    assert ids(VENV.replace("--from=build", source), SERVER) == []
+    assert ids(VENV.replace("--from=build", source), {"requirements.txt": "flask==3.1\n"}) == ["AML-IMG-014"]
+    assert ids(VENV.replace("COPY --from=build /venv /venv\n", ""), SERVER) == ["AML-IMG-014"]
+    mounted = f"RUN --mount=type=bind,from={source[7:]},target=/b cp -r /b/venv /venv\n"
+    assert ids(VENV.replace("COPY --from=build /venv /venv\n", mounted), SERVER) == []
+
+
+def test_what_stages_below_a_copied_one_install_counts() -> None:
+    text = VENV.replace("COPY requirements.txt .\n", "").replace(
+        "FROM python:3.12-slim-bookworm AS build", "FROM low AS build"
+    )
+    low = "FROM python:3.12-slim-bookworm AS low\nRUN pip install azureml-inference-server-http==1.4.1\n"
+    assert ids(low + text, {"requirements.txt": "flask==3.1\n"}) == []
+
+
+@pytest.mark.parametrize(
+    "install",
+    [
+        "RUN uv sync --frozen",
+        "RUN /root/.local/bin/poetry install --no-root",
+        "RUN python -m pip install --no-cache-dir .",
+        "RUN pip install -e .",
+        "RUN pip install --editable=.[serve]",
+        "RUN pip install ./app[serve]",
+        "RUN pip install git+https://example.org/app.git@v1",
+        "RUN pip install dist/*.whl",
+        "RUN pip install $PACKAGES",
+        "RUN pip install --group serve",
+        "RUN pip install -r generated.txt",
+        "RUN uv export > all.txt && uv pip install -rall.txt",
+        "RUN uv pip sync lock.txt",
+        "RUN pipenv install --deploy",
+        "RUN pdm sync",
+        "RUN make install",
+        "RUN ./install.sh",
+        "RUN bash -ex /tmp/install.sh",
+        "RUN <<EOF\nset -e\nuv sync\nEOF",
+        "RUN bash -e <<'EOF'\nuv sync\nEOF",
+        "COPY --from=example.org/venv:1 /venv /venv",
+    ],
+)
+def test_what_cannot_be_known_before_the_build_is_left_to_the_check_after_it(install: str) -> None:
+    assert ids(f"FROM python:3.12-slim-bookworm\n{install}\n{SERVE}") == []
+
+
+@pytest.mark.parametrize(
+    "install",
+    [
+        "RUN echo",
+        "RUN python3 <<EOF\nuv = sync\nEOF",
+        "RUN <<EOF\n#!/usr/bin/env python3\nimport make\nEOF",
+        "RUN wget https://example.org/Miniconda3-py311_24.1.2-0-Linux-x86_64.sh -O m.sh && bash miniconda.sh -b",
+        "COPY start.sh /",
+        "RUN pip install flask==3.1 && chmod +x start.sh",
+        "RUN pip install 'azureml-inference-server-http==1.4.1; sys_platform == \"win32\"'",
+    ],
+)
+def test_what_brings_no_server_is_told_before_the_build(install: str) -> None:
+    assert ids(f"FROM python:3.12-slim-bookworm\n{install}\n{SERVE}") == ["AML-IMG-014"]
+
+
+def test_a_requirements_file_that_a_here_document_writes_is_read() -> None:
+    text = (
+        "FROM python:3.12-slim-bookworm\nCOPY <<EOF /tmp/reqs.txt\nazureml-inference-server-http==1.4.1\nEOF\n"
+        f"RUN pip install -r /tmp/reqs.txt\n{SERVE}"
+    )
+    assert ids(text) == []
+    assert ids(text.replace("==1.4.1", "")) == ["AML-IMG-008"]
+
+
+@pytest.mark.parametrize(
+    ("base", "system"),
+    [
+        ("alpine:3.20", "alpine"),
+        ("python:3.12-alpine3.20", "alpine"),
+        ("registry.access.redhat.com/ubi9/python-312:1", "rhel"),
+        ("redhat/ubi8-minimal:8.10", "rhel"),
+        ("nvidia/cuda:12.4.1-runtime-ubi9", "rhel"),
+        ("mcr.microsoft.com/azurelinux/base/python:3.12", "azurelinux"),
+        ("opensuse/leap:15.6", "opensuse-leap"),
+        ("rockylinux:9", "rocky"),
+    ],
+)
+def test_another_system_is_no_error_and_is_told_alike_before_and_after_the_build(base: str, system: str) -> None:
+    text = f"FROM {base}\nUSER 7\nCMD serve\n"
+    (early,) = [each for each in before(text, checks=Checks(today=TODAY)) if each.id == "AML-IMG-001"]
+    (late,) = [each for each in after(ImageInspection(system=system, system_version="9")) if each.id == "AML-IMG-001"]
+    assert early == late
+    assert early.level == "warning"
 
 
 def test_here_documents_escapes_and_comments_are_read_as_docker_does() -> None:

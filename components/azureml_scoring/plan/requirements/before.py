@@ -7,7 +7,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-containe
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import PurePosixPath
 from typing import Final
@@ -22,12 +22,28 @@ _BARE: Final = frozenset(
     {"scratch", "ubuntu", "debian", "python", "miniconda3", "miniconda", "anaconda3", "miniforge3", "cuda", "alpine"}
 )
 """Images that are known to start no server and to run as root."""
-_FOREIGN: Final = frozenset(
-    {"alpine", "centos", "fedora", "rockylinux", "almalinux", "amazonlinux", "opensuse", "arch"}
-)
+_FAMILIES: Final = {
+    "almalinux": "almalinux",
+    "alpine": "alpine",
+    "amazonlinux": "amzn",
+    "archlinux": "arch",
+    "azurelinux": "azurelinux",
+    "cbl-mariner": "mariner",
+    "centos": "centos",
+    "fedora": "fedora",
+    "leap": "opensuse-leap",
+    "oraclelinux": "ol",
+    "photon": "photon",
+    "rockylinux": "rocky",
+    "tumbleweed": "opensuse-tumbleweed",
+    "ubi": "rhel",
+}
+"""`ID` of os-release by the word that names of images have for a system, the number of its version taken off."""
 SERVERS: Final = frozenset({"azureml-inference-server-http", "azureml-defaults"})
 DATASETS: Final = frozenset({"azureml-dataset-runtime", "azureml-dataprep", "azureml-fsspec", "mltable"})
 FUSE: Final = re.compile(r"(lib)?fuse\d?(-dev|-\d.*)?")
+_SCRIPT: Final = re.compile(r"(\S*/)?((ba|da|z)?sh\b[^<>|;&]*)?<<")
+"""A RUN whose here-document a shell runs."""
 _TOLD: Final = 5
 """Names of packages that a line repeats."""
 
@@ -55,7 +71,7 @@ def before(
 ) -> list[Finding]:
     """Judge a Dockerfile; `requirements` has the files that `named` asks for, by the names it gave them."""
     checks = checks or Checks()
-    stages = reader.chain(reader.read(dockerfile, arguments, checks.platform), checks.target)
+    stages = reader.read(dockerfile, arguments, checks.platform)
     if not stages:
         return []
     return levelled(_findings(stages, requirements or {}, checks), checks.levels)
@@ -79,12 +95,12 @@ def named(dockerfile: str, arguments: Mapping[str, str] | None = None) -> list[s
     """List the files of the context that hold requirements, as paths that may exist there."""
     names: dict[str, None] = {}
     for stage in reader.read(dockerfile, arguments):
-        sources = [source for step in stage.instructions for source in _sources(step)]
+        copied = [source for step in stage.instructions for source in _copied(step)]
         for package in _asked(stage):
             if package.kind != "file" or not package.name:
                 continue
             base = PurePosixPath(package.name).name
-            found = [source for source in sources if PurePosixPath(source).name == base]
+            found = [source for source in copied if PurePosixPath(source).name == base]
             for path in (*found, package.name, base):
                 if not path.startswith("/") and ".." not in PurePosixPath(path).parts:
                     names[str(PurePosixPath(path))] = None
@@ -99,59 +115,106 @@ def made_of(
     named = {stage.name for stage in stages if stage.name}
     bases = dict.fromkeys(stage.base for stage in stages if stage.base and stage.base.lower() not in named)
     versions: dict[str, set[str]] = {}
-    for package in _all((package for stage in stages for package in _asked(stage)), requirements or {}):
+    asked = (package for stage in stages for package in _asked(stage))
+    for package in _all(asked, {**(requirements or {}), **_written(stages)}):
+        if package.kind == "unknown":
+            continue
         name = package.name if package.kind == "pip" else f"{package.kind} {package.name}"
         versions.setdefault(name, set()).add(package.version or "any")
     return list(bases), {name: ", ".join(sorted(versions[name])) for name in sorted(versions)}
 
 
-def _sources(step: reader.Instruction) -> Iterator[str]:
+def _copied(step: reader.Instruction) -> Iterator[str]:
     """Name the files that COPY, ADD or a bind mount takes from the context."""
-    flags = dict(step.flags)
-    if step.name in {"COPY", "ADD"} and "from" not in flags:
-        yield from step.words[:-1]
-    for name, value in step.flags:
-        if step.name == "RUN" and name == "mount" and "type=bind" in value and "from=" not in value:
+    if step.name in {"COPY", "ADD"} and not step.flag("from"):
+        yield from step.arguments[:-1]
+    for value in step.flag("mount") if step.name == "RUN" else ():
+        if "type=bind" in value and "from=" not in value:
             yield from re.findall(r"(?:source|src)=([^,]+)", value)
 
 
 def _asked(stage: reader.Stage) -> Iterator[Package]:
     for step in stage.instructions:
         if step.name == "RUN":
-            lists = [step.words] if step.is_exec else packages.commands(step.text)
-            for command in (*lists, *packages.commands(step.body)):
+            for command in _commands(step):
                 yield from packages.asked(command)
 
 
+def _commands(step: reader.Instruction) -> Iterator[list[str]]:
+    """List the commands of a RUN, those of a here-document that a shell runs included."""
+    yield from [list(step.arguments)] if step.is_exec else packages.commands(step.text)
+    if _SCRIPT.match(step.text):
+        for document in step.documents[:1]:
+            if re.match(r"(?!#!)|#!\S*(/|env\s+)(ba|da|z)?sh\b", document.content):
+                yield from packages.commands(document.content)
+
+
 def _all(asked: Iterable[Package], files: Mapping[str, str]) -> Iterator[Package]:
-    """Add what requirements files list; files by their last name, since images have other folders."""
-    by_name = {PurePosixPath(path).name: (path, text) for path, text in files.items()}
+    """Add what requirements files list; a file that nobody has is unknown."""
     read: set[str] = set()
     waiting = list(asked)
     while waiting:
         package = waiting.pop(0)
+        path = _path(package.name, files) if package.kind == "file" else ""
         if package.kind != "file":
             yield package
-            continue
-        path, text = by_name.get(PurePosixPath(package.name).name, ("", ""))
-        if path and path not in read:
+        elif not path:
+            yield replace(package, kind="unknown")
+        elif path not in read:
             read.add(path)
-            waiting += packages.listed(path, text)
+            waiting += packages.listed(path, files[path])
+
+
+def _path(name: str, files: Mapping[str, str]) -> str:
+    """Find a file, else one by its last name, since images have other folders."""
+    last = PurePosixPath(name).name
+    return name if name in files else next((path for path in files if PurePosixPath(path).name == last), "")
+
+
+def _written(stages: Iterable[reader.Stage]) -> dict[str, str]:
+    """Return the files that here-documents write."""
+    return {
+        f"{step.arguments[-1]}{document.name if step.arguments[-1].endswith('/') else ''}": document.content
+        for stage in stages
+        for step in stage.instructions
+        if step.name in {"COPY", "ADD"}
+        for document in step.documents
+    }
+
+
+def _reached(stages: list[reader.Stage], path: list[reader.Stage]) -> tuple[list[reader.Stage], bool]:
+    """Add the stages that a path copies from, and those below them; tell whether images are among the sources."""
+    reached, images = list(path), False
+    for stage in reached:
+        for _, source in reader.sources(stages, stage):
+            images = images or source is None
+            for below in reader.chain(stages, stage=source) if source else ():
+                if not any(below is each for each in reached):
+                    reached.append(below)
+    return reached, images
 
 
 def _findings(stages: list[reader.Stage], files: Mapping[str, str], checks: Checks) -> support.Findings:
-    base = stages[0].base
-    asked = list(_all((package for stage in stages for package in _asked(stage)), files))
+    path = reader.chain(stages, checks.target)
+    base = path[0].base
+    reached, images = _reached(stages, path)
+    files = {**files, **_written(reached)}
+    asked = list(_all((package for stage in path for package in _asked(stage)), files))
+    # What other stages install may be copied; their system packages are not.
+    copied = [package for stage in reached[len(path) :] for package in _asked(stage)]
+    asked += [package for package in _all(copied, files) if package.kind != "apt"]
     yield from _base(base, checks.today)
-    yield from _versions(stages, asked, checks.today)
+    yield from _versions(path, asked, checks.today)
     yield from _pins(asked)
     names = {package.name for package in asked}
     if names & DATASETS and not any(package.kind == "apt" and FUSE.fullmatch(package.name) for package in asked):
         used = ", ".join(sorted(names & DATASETS))
         yield "AML-IMG-007", f"{used} mounts datasets, which takes libfuse; add RUN apt-get install -y libfuse-dev"
     bare = _name(base) in _BARE
-    yield from _user(stages, bare=bare)
-    yield from _serving(stages, names, bare=bare, empty=base == "scratch")
+    yield from _user(path, bare=bare)
+    # What a project, a script or another image brings is not known before the build: the check after it decides.
+    known = bare and base != "scratch" and not images and not any(each.kind == "unknown" for each in asked)
+    yield from _serving(path, bare=bare, missing=known and not names & SERVERS)
 
 
 def _name(base: str) -> str:
@@ -171,10 +234,10 @@ def system_of(base: str) -> tuple[str, str]:
     """Read the operating system off an image's name, as os-release would say it; empty when it does not tell."""
     name, tag = _name(base), _tag(base)
     text = f"{name}-{tag}"
-    if name == "alpine" or "alpine" in tag:
-        return "alpine", "".join(re.findall(r"alpine-?([\d.]*)", text)[:1])
-    if name in _FOREIGN:
-        return name, tag
+    words = re.split(r"[-_./:@]", _untagged(base).lower() if "/" in base else name) + re.split(r"[-_.]", tag)
+    family = next((_FAMILIES[found] for word in words if (found := word.rstrip("0123456789")) in _FAMILIES), "")
+    if family:
+        return family, ""
     found = re.search(r"ubuntu-?(\d\d\.\d\d)", text)
     codename = next((word for word in re.split(r"[-_.]", tag) if word in support.UBUNTU_NAMES), "")
     if found or codename:
@@ -216,7 +279,8 @@ def _versions(stages: list[reader.Stage], asked: list[Package], today: date) -> 
     for stage in stages:
         for step in stage.instructions:
             if step.name == "RUN":
-                condas[:0] = re.findall(r"Miniconda\d-(\d+\.\d+[\d.]*)-Linux", f"{step.text}\n{step.body}")
+                text = "\n".join([step.text, *(document.content for document in step.documents)])
+                condas[:0] = re.findall(r"Miniconda\d-(\d+\.\d+[\d.]*)-Linux", text)
     yield from support.conda_findings(condas[-1] if condas else "")
     for package in asked:
         if package.kind == "pip" and package.name == "azureml-defaults":
@@ -256,7 +320,7 @@ def is_root(user: str) -> bool:
     return user.partition(":")[0].strip() in {"", "0", "root"}
 
 
-def _serving(stages: list[reader.Stage], names: set[str], *, bare: bool, empty: bool) -> support.Findings:
+def _serving(stages: list[reader.Stage], *, bare: bool, missing: bool) -> support.Findings:
     steps = [step for stage in stages for step in stage.instructions]
     start = Start()
     ports: list[str] = []
@@ -269,6 +333,6 @@ def _serving(stages: list[reader.Stage], names: set[str], *, bare: bool, empty: 
         elif step.name == "EXPOSE":
             ports += step.words
     yield from judge_start(start, ports, known=bare or bool(start.words))
-    if bare and not empty and not names & SERVERS and (not start.words or start.is_azmlinfsrv):
+    if missing and (not start.words or start.is_azmlinfsrv):
         remedy = "pip install azureml-inference-server-http"
         yield "AML-IMG-014", f"nothing installs Azure ML's inference server, which listens on {PORT}; {remedy}"

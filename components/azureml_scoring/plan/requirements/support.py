@@ -2,7 +2,8 @@
 
 Owns dates and minimums, and the words about them. Refuses to own where a version was read. Pure: the day is given.
 https://ubuntu.com/about/release-cycle, https://www.debian.org/releases, https://devguide.python.org/versions and
-https://learn.microsoft.com/azure/machine-learning/v1/how-to-deploy-custom-container (image requirements)
+https://learn.microsoft.com/azure/machine-learning/v1/how-to-deploy-custom-container (image requirements). v2 has no
+demand on the system of a custom container: https://learn.microsoft.com/azure/machine-learning/how-to-deploy-custom-container
 """
 
 import re
@@ -65,19 +66,20 @@ def version(text: str) -> Version:
 
 
 def system_findings(name: str, text: str, today: date) -> Findings:
-    """Judge an operating system by its os-release id (ubuntu, debian, …) and version."""
+    """Judge an operating system by its os-release id (ubuntu, debian, alpine, …) and version."""
     family = {"ubuntu": "Ubuntu", "debian": "Debian"}.get(name.lower())
     current = f"use one of {current_systems(today)}"
     if family is None:
         if name:
-            yield "AML-IMG-001", f"{name} {text}: Azure ML supports Ubuntu and Debian images only; {current}"
+            remedy = "v2 runs any Linux that serves; image.requirements.AML-IMG-001: off says that this one does"
+            yield "AML-IMG-001", f"{name}: Azure ML v1 took Ubuntu and Debian images only; {remedy}"
         return
     release = version(text)
     if release == UNKNOWN:
         return
     short = f"{release.major}.{release.minor:02}" if family == "Ubuntu" else str(release.major)
     if release < (UBUNTU_LEAST if family == "Ubuntu" else DEBIAN_LEAST):
-        remedy = f"older than Azure ML supports (Ubuntu 16.04, Debian 9); {current}"
+        remedy = f"older than Azure ML v1 took (Ubuntu 16.04, Debian 9); {current}"
         yield "AML-IMG-001", f"{family} {short} is {remedy}"
         return
     end = (UBUNTU if family == "Ubuntu" else DEBIAN).get(short)

@@ -201,8 +201,8 @@ def _build(azure: Azure, workspace: Document, job: _Job) -> str:
     image = f"{server}/azureml/azureml_{job.name}"
     caller = Caller(workspace.id.name, rights=_RIGHTS, trusted=True)
     login = (TOKEN_USER, registry_access.refresh_token(azure, registry, caller))
-    azure.count("builds")
     with (
+        azure.writing("builds"),
         tempfile.TemporaryDirectory(prefix="environment-") as folder,
         docker_engine.environment({server: login}) as variables,
     ):
