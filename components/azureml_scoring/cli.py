@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -387,6 +387,33 @@ def check_stack(stack: str, *, as_json: bool) -> int:
 
 
 @cli.command(
+    "convert",
+    epilog=_examples(
+        "azureml-scoring convert endpoint.yml blue.yml green.yml --out Pulumi.old.yaml",
+        "azureml-scoring convert blue.yml --workspace /subscriptions/…/workspaces/ml --set model=azureml:iris@latest",
+    ),
+)
+@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
+@click.option("--out", type=_FILE, metavar="FILE", help="The stack file: Pulumi.STACK.yaml beside Pulumi.yaml.")
+@click.option("--workspace", default="", metavar="ID", help="ARM id of the workspace; else a new one is created.")
+@click.option("--location", default="", help="Azure region, short form, where the files name none.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", callback=_pairs, help="As az ml has it.")
+def convert_yaml(
+    *, files: tuple[Path, ...], out: Path | None, workspace: str, location: str, changes: list[tuple[str, str]]
+) -> None:
+    """Convert YAML of az ml to a stack file.
+
+    Reads what `az ml online-endpoint create -f` and `az ml online-deployment create -f` read: the endpoint and its
+    deployments. Without --out nothing is written: the stack file goes to standard output. What is done in another way,
+    or not at all, is listed on standard error.
+    """
+    from azureml_scoring.convert.v2.files import convert_files
+
+    text, notes = convert_files(files, out, changes=changes, workspace=workspace, location=location)
+    _show_converted(text, notes, out)
+
+
+@cli.command(
     "convert-v1",
     epilog=_examples(
         "azureml-scoring convert-v1 inferenceconfig.json deploymentconfig.json --name myservice",
@@ -397,7 +424,7 @@ def check_stack(stack: str, *, as_json: bool) -> int:
 @click.argument("deployment", type=_FILE, required=False, metavar="[DEPLOYMENTCONFIG]")
 @click.option("--out", type=_FILE, metavar="FILE", help="The stack file: Pulumi.STACK.yaml beside Pulumi.yaml.")
 @click.option("--name", default="", help="Name of the endpoint: what `az ml model deploy -n` named.")
-@click.option("--compute", default="", metavar="ID", help="ARM id of an attached Kubernetes compute; else managed.")
+@click.option("--compute", default="", metavar="NAME", help="Attached Kubernetes compute, or its ARM id; else managed.")
 @click.option("-m", "--model", default="", help="NAME:VERSION of a registered model, or the path of a folder or file.")
 @click.option("--location", default="", help="Azure region, short form, where the files name none.")
 def convert_v1(  # noqa: PLR0913 - one parameter an option
@@ -409,15 +436,13 @@ def convert_v1(  # noqa: PLR0913 - one parameter an option
     is written: the stack file goes to standard output. What v2 does otherwise, or not at all, is listed on standard
     error.
     """
-    from azureml_scoring.settings.errors import SettingsError
-    from azureml_scoring.v1.files import convert_files
+    from azureml_scoring.convert.v1.files import convert_files
 
-    try:
-        text, notes = convert_files(
-            inference, deployment, out, name=name, compute=compute, model=model, location=location
-        )
-    except SettingsError as error:
-        raise CommandError(str(error)) from None
+    text, notes = convert_files(inference, deployment, out, name=name, compute=compute, model=model, location=location)
+    _show_converted(text, notes, out)
+
+
+def _show_converted(text: str, notes: Iterable[object], out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
     for note in notes:

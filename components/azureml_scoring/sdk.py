@@ -24,6 +24,7 @@ from azureml_scoring.settings.arguments import (
     RegistryAttachmentArgs,
     ResourceArgs,
     RoleAssignmentArgs,
+    VersionPinArgs,
 )
 from azureml_scoring.settings.section import Section
 
@@ -110,6 +111,17 @@ class ModelVersion(OwnResource[ModelVersionArgs]):
 
 class CodeVersion(OwnResource[CodeVersionArgs]):
     """An immutable version of code, uploaded to the container that Azure ML opens for it."""
+
+
+class VersionPin(OwnResource[VersionPinArgs]):
+    """The version of a model or an environment that was the latest when it was first asked for."""
+
+    version_id = Out[str]()
+    """ARM id of the version."""
+    version = Out[str]()
+    """The version that is pinned."""
+    moved_to = Out[str]()
+    """The latest version, where a refresh saw a newer one."""
 
 
 class RegistryAttachment(OwnResource[RegistryAttachmentArgs]):

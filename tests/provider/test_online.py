@@ -7,7 +7,7 @@ import pytest
 from azureml_scoring.provider.endpoint_traffic import EndpointTraffic
 from azureml_scoring.provider.environment_version import EnvironmentVersion
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.online_deployment import OnlineDeployment
+from azureml_scoring.provider.online_deployment import OnlineDeployment, as_inputs
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
 from azureml_scoring.provider.values import Properties
 
@@ -683,3 +683,20 @@ def test_a_key_is_not_sent_unencrypted_beyond_this_machine() -> None:
     with pytest.raises(ResourceError, match="is not https"):
         EndpointTraffic().create(azure.context(), traffic({"blue": 100}, probe={}))
     assert azure.count("POST", "scoring.test") == 0
+
+
+CURATED = "azureml://registries/azureml/environments/sklearn-1.5"
+
+
+@pytest.mark.parametrize(
+    ("written", "answered", "read"),
+    [
+        (f"{CURATED}/labels/latest", f"{CURATED}/versions/33", f"{CURATED}/labels/latest"),
+        (f"{CURATED}/labels/latest", "azureml://registries/azureml/environments/other/versions/1", None),
+        (f"{CURATED}/versions/3", f"{CURATED}/versions/33", None),
+    ],
+)
+def test_what_azure_resolved_from_a_label_is_no_drift(written: str, answered: str, read: str | None) -> None:
+    document = {"location": "westeurope", "properties": {"environmentId": answered, "endpointComputeType": "Managed"}}
+    here = as_inputs("/e/deployments/blue", document, {"environmentId": written})
+    assert here["environmentId"] == (read or answered)

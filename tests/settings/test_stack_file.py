@@ -52,11 +52,6 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 BAD: list[tuple[str, object, str]] = [
     # renamed fields
-    (
-        "deployments/blue/environment",
-        {"A": "1"},
-        "scoring:deployments.blue.environment = {…}: it is called environmentVariables now; write that",
-    ),
     ("endpoint/probe", {"data": 1}, "scoring:endpoint.probe = {…}: it is called smokeTest now; write that"),
     # misspelt fields
     ("registri", {}, "scoring:registri = {}: no such field; did you mean registry?"),
@@ -794,8 +789,8 @@ BAD: list[tuple[str, object, str]] = [
         "model",
         {"reference": "iris:3"},
         (
-            'scoring:model.reference = "iris:3": a registered model takes azureml:NAME:VERSION with a whole number, '
-            "or a version's ARM id; for instance azureml:iris:3"
+            'scoring:model.reference = "iris:3": a registered model takes azureml:NAME:NUMBER, azureml:NAME@latest, '
+            "azureml://registries/REGISTRY/models/NAME/versions/N, or an ARM id; for instance azureml:iris:3"
         ),
     ),
     (
@@ -809,7 +804,7 @@ BAD: list[tuple[str, object, str]] = [
         {"path": "app", "type": "mlflow"},
         (
             'scoring:model.type = "mlflow": Azure serves it without code in an image of its own only; '
-            "name code, or write type: custom"
+            "name code, take out image, or write type: custom"
         ),
     ),
     (
@@ -833,7 +828,7 @@ BAD: list[tuple[str, object, str]] = [
         "code",
         {"path": "app", "entryScript": "score"},
         (
-            "scoring:code.entryScript = \"score\": an entry script takes a Python file's path seen from the code's "
+            "scoring:code.entryScript = \"score\": an entry script takes a file's path seen from the code's "
             "folder; for instance score.py"
         ),
     ),

@@ -23,6 +23,14 @@ def enabled(value: bool) -> str:  # noqa: FBT001 - the one value that it spells
     return "Enabled" if value else "Disabled"
 
 
+def _enforced(value: bool) -> str | None:  # noqa: FBT001 - the one value that it spells
+    """Spell the switch as azure-ai-ml does: a property of the endpoint, which is left out where it is off.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-deploy-online-endpoint-with-secret-injection
+    """
+    return "enabled" if value else None
+
+
 class ClusterSettings(Section):
     """A Kubernetes cluster to attach to the workspace."""
 
@@ -95,6 +103,20 @@ class EndpointSettings(Section):
     identity: rules.IdentityId | None = None
     """ARM id of an existing user-assigned identity that the endpoint runs as and pulls its image with; an identity of
     its own, system-assigned, by default. It gets the roles that it needs unless it has them."""
+    tags: rules.Tags = {}
+    """Tags of the endpoint, besides the stack's."""
+    enforce_access_to_default_secret_stores: Annotated[
+        bool,
+        Arm(
+            ENDPOINT,
+            "properties.properties.enforce_access_to_default_secret_stores",
+            argument="enforceAccessToDefaultSecretStores",
+            encode=_enforced,
+            encoded=Literal["enabled"],
+        ),
+    ] = False
+    """Whether the endpoint's own identity may read the secrets of workspace connections and of the workspace's vault.
+    Azure sees to it when the endpoint is created; the deployer needs those rights."""
     auth: Annotated[
         Literal["key", "aml-token", "aad-token"],
         Arm(
