@@ -430,6 +430,17 @@ def test_traffic_shifts_in_probed_steps_and_is_confirmed() -> None:
     assert azure.slept.count(30.0) == 3
 
 
+def test_a_step_lasts_its_own_minutes_else_the_bake_time_of_all() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue", "green")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    del azure.slept[:]
+    steps = [{"percent": 10, "minutes": 15}, 50, {"percent": 100, "minutes": 0}]
+    news = traffic({"green": 100}, steps=steps, bakeSeconds=30)
+    EndpointTraffic().update(azure.context(), f"{ENDPOINT}/traffic", traffic({"blue": 100}), news)
+    assert [seconds for seconds in azure.slept if seconds >= 30] == [900, 30]
+
+
 def test_every_put_of_traffic_carries_the_whole_endpoint() -> None:
     azure = FakeAzure()
     OnlineEndpoint().create(azure.context(), endpoint(description="d", tags={"a": "b"}))
@@ -450,6 +461,17 @@ def test_traffic_that_stands_already_is_not_written() -> None:
     before = azure.count("PUT")
     EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
     assert azure.count("PUT") == before
+
+
+def test_traffic_that_stands_on_an_endpoint_whose_last_write_failed_is_written_once_more() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    azure.documents[ENDPOINT]["properties"]["provisioningState"] = "Failed"
+    before = azure.count("PUT")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    assert azure.count("PUT") == before + 1
+    assert azure.documents[ENDPOINT]["properties"]["provisioningState"] == "Succeeded"
 
 
 def test_a_deployment_that_does_not_answer_gets_no_traffic() -> None:

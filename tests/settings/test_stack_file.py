@@ -480,7 +480,33 @@ BAD: list[tuple[str, object, str]] = [
         'scoring:deployments.blue.appInsights = "sometimes": write true or false',
     ),
     ("endpoint/publicNetworkAccess", "no way", 'scoring:endpoint.publicNetworkAccess = "no way": write true or false'),
-    ("endpoint/trafficSteps", [0, 50], "scoring:endpoint.trafficSteps.0 = 0: write greater than or equal to 1"),
+    ("endpoint/trafficSteps", [0, 50], "scoring:endpoint.trafficSteps.0.percent = 0: write greater than or equal to 1"),
+    (
+        "endpoint/trafficSteps",
+        [{"percent": 10, "minutes": -1}],
+        "scoring:endpoint.trafficSteps.0.minutes = -1: write greater than or equal to 0",
+    ),
+    (
+        "endpoint/trafficSteps",
+        [{"minutes": 5}],
+        "scoring:endpoint.trafficSteps.0.percent is missing: write it; see Pulumi.local.yaml, scoring:endpoint",
+    ),
+    *(
+        (
+            "endpoint",
+            {"limits": {"errorPercent": 1}, **endpoint},
+            (
+                "scoring:endpoint.bakeSeconds = 0: endpoint.limits are measured while a step lasts; write 180 or more, "
+                "or minutes at each step, 100 percent included"
+            ),
+        )
+        for endpoint in (
+            {},
+            {"trafficSteps": [10, {"percent": 100, "minutes": 5}]},
+            {"trafficSteps": [{"percent": 10, "minutes": 5}]},
+            {"trafficSteps": [{"percent": 100, "minutes": 5}], "mirrorFirst": 10},
+        )
+    ),
     ("endpoint/bakeSeconds", -5, "scoring:endpoint.bakeSeconds = -5: write greater than or equal to 0"),
     ("endpoint/bakeSeconds", "soon", 'scoring:endpoint.bakeSeconds = "soon": write a number'),
     (

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_snake
 
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.deployment import DEPLOYMENT, ENVIRONMENT, DeploymentSettings, RouteSettings
-from azureml_scoring.settings.endpoint import ENDPOINT, TRAFFIC, EndpointSettings
+from azureml_scoring.settings.endpoint import ENDPOINT, TRAFFIC, EndpointSettings, TrafficSteps
 from azureml_scoring.settings.errors import error_line
 from azureml_scoring.settings.image import BUILD, ImageSettings
 from azureml_scoring.settings.section import (
@@ -345,7 +345,7 @@ class EndpointTrafficArgs(ResourceArgs):
     """ARM id of the endpoint."""
     traffic: In[dict[str, int]] = OPTIONAL
     mirror_traffic: In[dict[str, int]] = OPTIONAL
-    steps: In[list[int]] = OPTIONAL
+    steps: In[TrafficSteps] = OPTIONAL
     bake_seconds: In[float] = OPTIONAL
     probe: In[dict[str, Any] | None] = OPTIONAL
     mirror_first: In[int] = OPTIONAL

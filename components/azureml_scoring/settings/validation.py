@@ -324,7 +324,6 @@ def _endpoint(settings: At) -> Iterator[str]:
         for name, share in split.entries():
             if name not in deployments():
                 yield share.refused(f"no such deployment; one of {known}")
-    yield from _shift(endpoint)
     traffic = endpoint.traffic() or default_traffic(deployments())
     total = sum(traffic.values())
     if not traffic:
@@ -332,18 +331,24 @@ def _endpoint(settings: At) -> Iterator[str]:
     elif total != WHOLE:
         yield endpoint.traffic.refused("Azure takes 100; correct the shares", f"{total} percent together")
     yield from _mirror(endpoint.mirror, traffic)
+    yield from _shift(endpoint)
 
 
 def _shift(endpoint: At) -> Iterator[str]:
     """Check the steps of a shift: each sends more, and lasts long enough to be measured."""
-    steps = endpoint.traffic_steps()
-    if any(later <= earlier for earlier, later in pairwise(steps)):
+    percents = [step.percent for step in endpoint.traffic_steps()]
+    if any(later <= earlier for earlier, later in pairwise(percents)):
         yield endpoint.traffic_steps.refused(
-            "each step sends more than the one before; write them in that order", steps
+            "each step sends more than the one before; write them in that order", percents
         )
-    limits = endpoint.limits().model_dump(exclude_none=True)
-    if limits and not endpoint.bake_seconds():
-        yield endpoint.bake_seconds.refused("endpoint.limits are measured while a step lasts; write 180 or more", 0)
+    lasting = {step.percent for step in endpoint.traffic_steps() if step.minutes}
+    is_measured = endpoint.bake_seconds() or (lasting == {*percents, WHOLE} and not endpoint.mirror_first())
+    if endpoint.limits().model_dump(exclude_none=True) and not is_measured:
+        yield endpoint.bake_seconds.refused(
+            "endpoint.limits are measured while a step lasts; write 180 or more, or minutes at each step, 100 percent"
+            " included",
+            0,
+        )
 
 
 def _tags(settings: At) -> Iterator[str]:
