@@ -127,7 +127,7 @@ def cli() -> None:
 @click.argument("previews", nargs=-1, metavar="[PREVIEW.json]...")
 @click.option("--stack", "named", multiple=True, metavar="NAME=FILE", callback=_pairs, help="A preview of this stack.")
 @click.option("--limit", default="github", callback=_limit, help="Longest report: github, azure-devops or characters.")
-@click.option("--prices", "table", type=_FILE, metavar="FILE", help="A table of prices instead of the built-in one.")
+@click.option("--prices", "table", type=_FILE, metavar="FILE", help="Prices; else prices.json, or built-in ones.")
 @click.option("--drift", "show_drift", is_flag=True, help="Report drift, from `pulumi preview --refresh --json`.")
 @click.option("--out", type=_OUTPUT, default="-", metavar="FILE", help="Write there instead of to standard output.")
 def write_report(  # noqa: PLR0913 - one parameter an option
@@ -153,25 +153,26 @@ def write_report(  # noqa: PLR0913 - one parameter an option
     title = report.TITLE
     if show_drift:
         read, title = [drift.drifted(preview) for preview in read], drift.TITLE
-    out.write(report.render(read, limit, prices.load(table or prices.TABLE), title))
+    out.write(report.render(read, limit, prices.load(table), title))
 
 
 @cli.command(
     "prices",
     epilog=_examples(
-        "azureml-scoring prices prices.json --region westeurope --instance-type Standard_DS3_v2",
-        "azureml-scoring report --prices prices.json dev.json",
+        "azureml-scoring prices --region westeurope --instance-type Standard_F2s_v2    # into prices.json",
+        "azureml-scoring prices                                                        # the same, anew",
     ),
 )
-@click.argument("table", type=_FILE, metavar="TABLE.json")
+@click.argument("table", default="prices.json", type=_FILE, metavar="[TABLE.json]")
 @click.option("--region", "regions", multiple=True, metavar="NAME", help="A region, besides those of the table.")
 @click.option("--instance-type", "types", multiple=True, metavar="NAME", help="An instance type, besides the table's.")
 @click.option("--currency", metavar="CODE", help="Currency; by default the table's, or USD.")
 def read_prices(*, table: Path, regions: tuple[str, ...], types: tuple[str, ...], currency: str | None) -> None:
     """Read list prices from Azure, without an account, for the costs in a report.
 
-    TABLE.json is written anew with today's prices: of the regions and instance types that it names, and of registries,
-    storage, key vaults and logs. A new table has the instance types of the built-in one.
+    TABLE.json is prices.json, where `report` reads it, or another file. It is written anew with today's prices: of the
+    regions and instance types that it names, and of registries, storage, key vaults and logs. A new table has the
+    instance types of the built-in one.
     """
     from azureml_scoring.delivery import prices, retail
 

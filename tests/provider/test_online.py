@@ -463,6 +463,17 @@ def test_traffic_that_stands_already_is_not_written() -> None:
     assert azure.count("PUT") == before
 
 
+def test_traffic_that_stands_on_an_endpoint_whose_last_write_failed_is_written_once_more() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    azure.documents[ENDPOINT]["properties"]["provisioningState"] = "Failed"
+    before = azure.count("PUT")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    assert azure.count("PUT") == before + 1
+    assert azure.documents[ENDPOINT]["properties"]["provisioningState"] == "Succeeded"
+
+
 def test_a_deployment_that_does_not_answer_gets_no_traffic() -> None:
     azure = FakeAzure()
     stand(azure, "blue", "green")

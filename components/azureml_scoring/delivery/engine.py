@@ -57,7 +57,7 @@ class _Workspace(automation.LocalWorkspace):
 @cache
 def _workspace(project: Path) -> _Workspace:
     """Return the project's workspace; once, since each asks the CLI for its version."""
-    # An event that the SDK does not know would be printed whole, with the outputs that debug messages hold.
+    # An event that the SDK does not know would be printed whole, with what debug messages hold.
     warnings.filterwarnings("ignore", message="Failed to parse engine event")
     return _Workspace(work_dir=str(project))
 
@@ -218,7 +218,7 @@ def _lock(document: Mapping[str, Any]) -> Lock:
 class Progress:
     """Reads the engine's events: logs what a resource says and when its step is done, and collects errors.
 
-    Debug messages are never read: the Python SDK writes outputs there, secret ones too.
+    Debug messages are never read: programs and providers may write anything there, secrets too.
     """
 
     log: Log
