@@ -247,9 +247,11 @@ class _Parser:
 
     def instructions(self) -> Iterator[Instruction]:
         staged = False
-        while (line := self._line()) is not None:
-            start = self._at
+        while True:
+            start = self._at + 1
             try:
+                if (line := self._line()) is None:
+                    return
                 step = self._instruction(line)
             except ValueError as error:
                 raise DockerfileError(f"line {start}: {error}") from None
@@ -267,7 +269,7 @@ class _Parser:
         line = self._lines[self._at]
         self._at += 1
         if len(line.encode(errors="replace")) > _LINE_LIMIT:
-            raise DockerfileError(f"line {self._at} has more than {_LINE_LIMIT} bytes; part it")
+            raise ValueError(f"it has more than {_LINE_LIMIT} bytes; part it by a backslash at its end")
         return line
 
     def _instruction(self, line: str) -> Instruction | None:
