@@ -101,14 +101,16 @@ class ResourceType:
         if not isinstance(body.get("properties", {}), dict | None):
             raise AzureError(400, "InvalidRequestContent", f"The 'properties' of '{id_.name}' is not a JSON object.")
         location = body.get("location")
-        return {**body, "location": region(str(location), self.type)} if location else body
+        if not isinstance(location, str | None):
+            raise AzureError(400, "InvalidRequestContent", f"The 'location' of '{id_.name}' is not a text.")
+        return {**body, "location": region(location, self.type)} if location else body
 
     def check_location(self, old: Document, location: str) -> None:
         """Refuse a PUT that names another location than the resource has.
 
         https://github.com/MicrosoftDocs/azure-docs/issues/70422 shows the answer.
         """
-        if old.body.get("location") != location:
+        if old.body.get("location", location) != location:
             raise AzureError(
                 409,
                 "InvalidResourceLocation",
@@ -300,17 +302,23 @@ class Azure:
 
     @contextmanager
     def writing(self, what: str) -> Iterator[None]:
-        """Count a write by its type, or `builds` and `uploads`; the fault `hold` holds one before or after it is made.
+        """Count a write by its type, or `builds` and `uploads`; one that is refused is none.
 
-        Its value is `{"write": "Microsoft.KeyVault/vaults#1", "when": "before"}`, with the number among the writes of
-        that type. A held write goes on when the fault is ended; with `"drop": true` it has never reached Azure.
+        The fault `hold` holds one before or after it is made. Its value is `{"write": "Microsoft.KeyVault/vaults#1",
+        "when": "before"}`, with the number among the writes of that type. A held write goes on when the fault is ended;
+        with `"drop": true` it has never reached Azure.
         """
         with self._lock:
             self.counts[what] += 1
             write = f"{what}#{self.counts[what]}"
-        self._hold({"write": write, "when": "before"})
-        yield
-        self._hold({"write": write, "when": "after"})
+        try:
+            self._hold({"write": write, "when": "before"})
+            yield
+            self._hold({"write": write, "when": "after"})
+        except AzureError:
+            with self._lock:
+                self.counts -= Counter([what])
+            raise
 
     def _hold(self, moment: dict[str, str]) -> None:
         is_dropped = False
@@ -504,7 +512,7 @@ class Azure:
         lock = self._lock_resource(id_)
         try:
             old = self.store.get(id_)
-            if old is not None and "location" in body:
+            if old is not None and body.get("location"):
                 kind.check_location(old, body["location"])
             envelope = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
             new = Document(
@@ -519,14 +527,19 @@ class Azure:
                 },
                 dict(old.private) if old else {},
             )
-            with _deserialized():
-                new = kind.check(new, old)
             is_long = kind.long and (old is None or kind.long_update)
+            # What was never finished is provisioned as if it were new.
+            previous = None if old is None or old.private.get("unfinished") else old
+            unfinished = {"unfinished": previous is None and is_long}
             with self.writing(kind.type):
+                with _deserialized():
+                    new = kind.check(new, old)
                 if is_long:
-                    started = self.store.put(new.having(provisioningState="Updating" if old else "Creating"))
+                    state = "Updating" if old else "Creating"
+                    started = self.store.put(new.having(unfinished, provisioningState=state))
                 else:
-                    started = self.store.put(kind.provision(new.having(provisioningState="Succeeded"), old))
+                    finished = new.having(unfinished, provisioningState="Succeeded")
+                    started = self.store.put(kind.provision(finished, previous))
             if not is_long:
                 lock.release()
                 return Response(200 if old else kind.created, kind.shown(started, request.query))
@@ -536,8 +549,8 @@ class Azure:
 
         def work() -> None:
             try:
-                created = kind.provision(started, old)
-                self.store.put(created.having(provisioningState="Succeeded"))
+                created = kind.provision(started, previous)
+                self.store.put(created.having({"unfinished": False}, provisioningState="Succeeded"))
             except Exception:
                 latest = self.store.get(started.id) or started
                 self.store.put(latest.having(provisioningState="Failed"))

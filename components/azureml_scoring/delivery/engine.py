@@ -32,6 +32,8 @@ Log = Callable[[str], None]
 SEALED: Final = "[hidden]"
 """Stands for an encrypted value of a stack file."""
 _UNINFORMATIVE: Final = ("update failed", "resource monitor", "an unhandled error", "failed to register new resource")
+_CRASH: Final = "unhandled exception:"
+"""The end of the first line that the Python language host writes above a traceback, whose last line is the error."""
 _RESULTS: Final = {OpType.CREATE: "created", OpType.UPDATE: "updated", OpType.DELETE: "deleted"}
 
 
@@ -46,6 +48,10 @@ class LockedError(EngineError):
 class _Workspace(automation.LocalWorkspace):
     def select_stack(self, stack_name: str) -> None:
         """Leave the user's selection as it is: each command names its stack."""
+
+    def stack_outputs(self, stack_name: str) -> automation.OutputMap:  # noqa: ARG002 - as the base has it
+        """Read none: an update asks for them at its end, by two runs of the CLI, and nobody here wants them."""
+        return {}
 
 
 @cache
@@ -232,7 +238,9 @@ class Progress:
                 self.log(f"    {_name(step.urn)}: {step.type.rpartition(':')[2]} {result}")
 
     def _message(self, urn: str, severity: str, text: str) -> None:
-        line = text.partition("\n")[0]
+        line, _, rest = text.partition("\n")
+        if line.endswith(_CRASH):
+            line = rest.rpartition("\n")[2]
         if severity == "error":
             self.errors.append(line)
         elif severity == "info#err":

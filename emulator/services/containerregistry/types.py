@@ -138,7 +138,7 @@ class Registry(ResourceType):
 
     def provision(self, new: Document, old: Document | None) -> Document:
         """Have a registry server run."""
-        if old is None or new.id.key not in self._servers:
+        if new.id.key not in self._servers:
             new = self._serve(new, fresh=old is None)
         return new
 
@@ -158,8 +158,8 @@ class Registry(ResourceType):
             return
 
     def resume(self, document: Document) -> None:
-        """Start the server again, at the port that it had."""
-        self._serve(document, fresh=False)
+        """Start the server again, at the port that it had; one that was half made has its address from now on."""
+        self.azure.store.put(self._serve(document, fresh=False))
 
     def suspend(self) -> None:
         """End all servers."""

@@ -21,11 +21,19 @@ class Slow(ResourceType):
     long = True
     gate = threading.Event()
     broken: str | None = None
+    refused: str | None = None
     removed: list[str] = []  # noqa: RUF012 - emptied by the fixture
+    olds: list[Document | None] = []  # noqa: RUF012 - emptied by its test
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        del old
+        if self.refused:
+            raise AzureError(400, "Refused", self.refused)
+        return new
 
     def provision(self, new: Document, old: Document | None) -> Document:
-        del old
         assert self.gate.wait(120)
+        self.olds.append(old)
         if self.broken:
             raise AzureError(400, "Broken", self.broken)
         return new.having(made=True)
@@ -51,7 +59,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Azure:
     authorization.grant(made, entra.deployer(made).object_id, OWNER, make_subscription(made))
     made.serve((Subscription, ResourceGroup, Slow, Child))
     Slow.gate.set()
-    Slow.broken = None
+    Slow.broken = Slow.refused = None
     Slow.removed.clear()
     return made
 
@@ -143,6 +151,18 @@ def test_what_a_crash_left_half_made_is_failed_after_a_restart(azure: Azure) -> 
     assert (again.tenant, again.subscription) == (azure.tenant, azure.subscription)
 
 
+def test_what_was_never_finished_is_made_as_if_it_were_new(azure: Azure) -> None:
+    _group(azure)
+    Slow.olds.clear()
+    Slow.broken = "the first time"
+    with pytest.raises(AzureError, match="the first time"):
+        azure.wait(_ask(azure, "PUT", _thing(azure)))
+    Slow.broken = None
+    for _ in range(2):
+        azure.wait(_ask(azure, "PUT", _thing(azure)))
+    assert [old is None for old in Slow.olds] == [True, True, False]
+
+
 def test_another_subscription_does_not_exist(azure: Azure) -> None:
     with pytest.raises(AzureError, match="SubscriptionNotFound: The subscription 'other' could not be found"):
         _ask(azure, "GET", "/subscriptions/other/resourceGroups/rg")
@@ -179,6 +199,16 @@ def test_writes_are_counted_by_type_and_reads_are_not(azure: Azure) -> None:
     assert dict(azure.counts) == {"Microsoft.Resources/resourceGroups": 1}
 
 
+def test_a_write_that_is_refused_is_none(azure: Azure) -> None:
+    _group(azure)
+    with pytest.raises(AzureError, match="LocationNotAvailableForResourceType"):
+        _ask(azure, "PUT", _thing(azure), {"location": "atlantis"})
+    Slow.refused = "not so"
+    with pytest.raises(AzureError, match="not so"):
+        _ask(azure, "PUT", _thing(azure))
+    assert dict(azure.counts) == {"Microsoft.Resources/resourceGroups": 1}
+
+
 def test_what_a_fault_holds_back_goes_on_when_the_fault_is_ended(azure: Azure) -> None:
     azure.delay("answer-delay", "x:Thing")
     azure.fault("answer-delay", {"x:Thing": 3600})
@@ -212,14 +242,11 @@ def test_a_held_write_waits_before_or_after_it_is_made_and_goes_on_or_is_dropped
 
     write = "Microsoft.Resources/resourceGroups#{}"
     with ThreadPoolExecutor() as pool:
-        for number, (when, more, exists, status) in enumerate(
-            [
-                ("before", {"drop": True}, False, 503),
-                ("before", None, False, 201),
-                ("after", None, True, 200),
-            ],
-            start=1,
-        ):
+        for number, when, more, exists, status in [
+            (1, "before", {"drop": True}, False, 503),
+            (1, "before", None, False, 201),
+            (2, "after", None, True, 200),
+        ]:
             moment = {"write": write.format(number), "when": when}
             azure.fault("hold", moment)
             sent = pool.submit(put)
@@ -229,3 +256,4 @@ def test_a_held_write_waits_before_or_after_it_is_made_and_goes_on_or_is_dropped
             azure.fault("hold", more and {**moment, **more})
             assert sent.result(120) == status
             azure.fault("hold", None)
+    assert dict(azure.counts) == {"Microsoft.Resources/resourceGroups": 2}

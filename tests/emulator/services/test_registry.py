@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from azure.mgmt.containerregistry.models import (
 
 from tests import registries
 from tests.conftest import PATIENCE, ROOT, Cloud, local_azure
+from tests.project import LocalAzure, until
 from tests.registries import LocalRegistry, push_base_image, registry_in_group, service_principal
 
 
@@ -171,6 +173,30 @@ def test_a_killed_local_azure_comes_back_with_its_registry(tmp_path: Path) -> No
     with local_azure(folder) as azure:
         assert azure.ask("GET", registry.id).json()["properties"]["provisioningState"] == "Succeeded"
         assert httpx.get(f"http://{registry.login_server}/v2/", trust_env=False).status_code == 401
+
+
+def test_a_registry_that_was_being_made_when_the_local_azure_was_killed_is_made_by_the_next_put(tmp_path: Path) -> None:
+    local = LocalAzure(tmp_path / "state").start()
+    try:
+        group = f"{local.cloud.subscription}/resourceGroups/rg"
+        local.cloud.put(group, {"location": "westeurope"})
+        type_ = "Microsoft.ContainerRegistry/registries"
+        local.tell("fault", "hold", json.dumps({"write": f"{type_}#1", "when": "after"}))
+        id_ = f"{group}/providers/{type_}/halfmade"
+        body = {"location": "westeurope", "sku": {"name": "Basic"}}
+        with ThreadPoolExecutor() as pool:
+            sent = pool.submit(local.cloud.ask, "PUT", id_, body)
+            until(lambda: "held" in local.tell("fault"), "the write")
+            local.kill()
+            assert isinstance(sent.exception(PATIENCE), httpx.HTTPError)
+        local.start()
+        local.tell("fault", "hold")
+        assert local.cloud.ask("GET", id_).json()["properties"]["provisioningState"] == "Failed"
+        made = local.cloud.put(id_, body)["properties"]
+        assert made["provisioningState"] == "Succeeded"
+        assert httpx.get(f"http://{made['loginServer']}/v2/", trust_env=False).status_code == 401
+    finally:
+        local.stop()
 
 
 def test_a_server_that_was_left_behind_is_ended(tmp_path: Path) -> None:
