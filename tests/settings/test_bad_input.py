@@ -6,6 +6,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from azureml_scoring.plan import assets
 from azureml_scoring.plan.stack import plan_file
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.rules import RULES
@@ -141,6 +142,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
         {"path": "app", "mountPath": "/./"},
         'model.mountPath = "/./": the mount would hide all that the image has there',
     ),
+    "the whole machine as a model": ("model", {"path": "//"}, 'model.path = "/": it holds every file of this machine'),
     "a NUL in a path": (
         "image/context",
         "app\0",
@@ -304,6 +306,20 @@ def test_no_number_takes_true_or_false(root: Path) -> None:
         _put(values, path, value=True)
         field = f"scoring:{'.'.join(map(str, path))} = true: write a "
         assert any(line.startswith(field) for line in refusals(values, root)), field
+
+
+def test_a_file_that_cannot_be_read_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may go, or belong to another user, while the folder is read."""
+
+    def gone(*_: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory", "score.bin")
+
+    monkeypatch.setattr(assets, "asset_key", gone)
+    (line,) = refusals({**usual(), "model": {"path": "app"}}, root)
+    assert line == (
+        f'scoring:model.path = "{root}/app": score.bin cannot be read (No such file or directory); '
+        "make it readable, or let it be ignored"
+    )
 
 
 # -- sealed values -----------------------------------------------------------------------------------------------------

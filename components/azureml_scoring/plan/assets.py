@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from azureml_scoring.plan.content import asset_files, asset_key
+from azureml_scoring.plan.content import asset_files, asset_key, reading
 from azureml_scoring.plan.progress import ProgressLogger
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import SettingsError
@@ -56,10 +56,11 @@ def plan_code(code: At) -> AssetPlan:
 
 
 def _content_key(path: Path, field: At) -> str:
-    files = asset_files(path)
-    if not files:
-        raise SettingsError(field.refused("there is no file in it, or all are ignored", str(path)))
-    return asset_key(files, ProgressLogger(field.path_))
+    with reading(path, field):
+        files = asset_files(path)
+        if not files:
+            raise SettingsError(field.refused("there is no file in it, or all are ignored", str(path)))
+        return asset_key(files, ProgressLogger(field.path_))
 
 
 def _name(field: At, path: Path) -> str:

@@ -11,7 +11,8 @@ https://learn.microsoft.com/azure/machine-learning/how-to-save-write-experiment-
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
@@ -20,6 +21,7 @@ from pathspec import GitIgnoreSpec
 
 from azureml_scoring.plan.ignore import Ignore, IgnoreError
 from azureml_scoring.plan.provenance import DIGITS, shortened
+from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import SettingsError, error_line
 from azureml_scoring.settings.image import ImageSettings
 
@@ -69,6 +71,18 @@ def check_context(context: Path, dockerfile: str = "Dockerfile", field: str = "i
     if not (context / dockerfile).is_file():
         remedy = f"no such file in {context}; write one there, or correct {field}.context or {field}.dockerfile"
         raise SettingsError(error_line(f"{field}.dockerfile", dockerfile, remedy))
+
+
+@contextmanager
+def reading(folder: Path, field: At) -> Iterator[None]:
+    """Raise one line where files of a folder cannot be read, or where it is the whole file system."""
+    if folder == folder.parent:
+        raise SettingsError(field.refused("it holds every file of this machine; name a folder of its own", str(folder)))
+    try:
+        yield
+    except OSError as error:
+        problem = f"{error.filename} cannot be read ({error.strerror}); make it readable, or let it be ignored"
+        raise SettingsError(field.refused(problem, str(folder))) from None
 
 
 def context_files(context: Path, dockerfile: str = "Dockerfile") -> list[ContextFile]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from azureml_scoring.plan.content import check_context, read_content
+from azureml_scoring.plan.content import check_context, read_content, reading
 from azureml_scoring.plan.progress import ProgressLogger
 from azureml_scoring.plan.provenance import MOST_PACKAGES, Provenance
 from azureml_scoring.plan.reference import Reference, short
@@ -80,7 +80,8 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
     except DockerfileError as error:
         raise SettingsError(image.dockerfile.refused(str(error), settings.dockerfile)) from None
     findings = _accepted(check_dockerfile(settings, text, files))
-    content = read_content(context, settings, ProgressLogger(image.context.path_))
+    with reading(context, image.context):
+        content = read_content(context, settings, ProgressLogger(image.context.path_))
     repository = settings.repository or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
     if problem := RULES["repository"].problem(repository):
         raise SettingsError(image.repository.refused(problem, repository))
