@@ -36,12 +36,24 @@ def export(stack: ScoringStack, settings: ScoringStackArgs) -> None:
 
 
 def _key(stack: ScoringStack) -> pulumi.Output[str]:
-    """Ask for the endpoint's key once it answers."""
-    keys = machinelearningservices.list_online_endpoint_keys_output(
-        # By way of the traffic, which comes last: asked while another step fails, the engine's end breaks the call.
-        endpoint_name=pulumi.Output.all(stack.endpoint_name, stack.traffic).apply(lambda found: found[0]),
-        resource_group_name=stack.resource_group_name,
-        workspace_name=stack.workspace_name,
-        opts=pulumi.InvokeOutputOptions(parent=stack),
-    )
-    return pulumi.Output.secret(keys.primary_key.apply(lambda key: key or ""))
+    """Ask for the endpoint's key once it answers; empty in a preview that cannot ask.
+
+    Who previews may be allowed to read only, which does not let ask for keys; and where somebody has changed how
+    clients sign in, there are none until the update has changed that back.
+    """
+    # By way of the traffic, which comes last: asked while another step fails, the engine's end breaks the call.
+    names = pulumi.Output.all(stack.resource_group_name, stack.workspace_name, stack.endpoint_name, stack.traffic)
+    opts = pulumi.InvokeOptions(parent=stack)
+    return pulumi.Output.secret(names.apply(lambda known: _asked(known[0], known[1], known[2], opts)))
+
+
+def _asked(resource_group: str, workspace: str, endpoint: str, opts: pulumi.InvokeOptions) -> str:
+    try:
+        keys = machinelearningservices.list_online_endpoint_keys(
+            endpoint_name=endpoint, resource_group_name=resource_group, workspace_name=workspace, opts=opts
+        )
+    except Exception:
+        if pulumi.runtime.is_dry_run():
+            return ""
+        raise
+    return keys.primary_key or ""

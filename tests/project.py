@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from tests.local_azure import ROOT, LocalAzure
 from tools import azure
 
-__all__ = ["ROOT", "LocalAzure", "Project", "Run", "begin", "kill", "polling", "until"]
+__all__ = ["ROOT", "LocalAzure", "Project", "Run", "begin", "kill", "polling", "scheduled", "until"]
 
 PATIENCE = 900.0
 """Seconds that one run of Pulumi, or one wait, may take on a loaded machine."""
@@ -153,6 +154,25 @@ def begin(folder: Path, environment: dict[str, str], *words: str) -> subprocess.
         text=True,
         start_new_session=True,
     )
+
+
+def scheduled(project: Project) -> Run:
+    """Run the very command of the scheduled job, as its runner does."""
+    job = yaml.safe_load((ROOT / ".github/workflows/drift.yml").read_text())["jobs"]["drift"]
+    script = next(step["run"] for step in job["steps"] if step.get("name") == "Compare")
+    summary = project.folder / "summary.md"
+    summary.write_text("")
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=project.folder,
+        env={**project.environment, "STACK": project.stack, "GITHUB_STEP_SUMMARY": str(summary)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Run(done.returncode, summary.read_text() or done.stdout + done.stderr)
 
 
 def kill(run: subprocess.Popen[str], name: str = "") -> None:

@@ -16,7 +16,7 @@ def build(module: str, package: str, target: Path, *, flags: str = "-s -w") -> N
     if go is None:
         raise ToolError(
             f"{target.name} is neither on PATH nor to be had as a download, and there is no Go to build it with; "
-            "install Go 1.25 or newer, or put the program on PATH"
+            "install Go 1.26 or newer, or put the program on PATH"
         )
     # A copy: a newer Go may want to note its version in go.mod, and the tree must stay as it is.
     with scratch(f"go-{module}") as folder:
@@ -43,7 +43,7 @@ def module_folder(module: str, path: str) -> Path:
     """Where Go keeps the source of a module that a program's module depends on; downloaded if need be."""
     go = which("go")
     if go is None:
-        raise ToolError(f"no Go to get {path} with; install Go 1.25 or newer")
+        raise ToolError(f"no Go to get {path} with; install Go 1.26 or newer")
     with scratch(f"go-{module}") as folder:
         shutil.copytree(_MODULES / module, folder, dirs_exist_ok=True)
         found = run(

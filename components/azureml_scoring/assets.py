@@ -1,17 +1,17 @@
-"""Models and code of deployments: their versions in the workspace, each created once however many deployments use it.
+"""Models, code and registered environments of deployments, each version created once however many deployments use it.
 
 Refuses to own which files they have (`plan/assets.py`) and the upload (`provider/`).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
 
 from azureml_scoring.plan.assets import AssetPlan
 from azureml_scoring.plan.stack import MountPlan
-from azureml_scoring.sdk import CodeVersion, ModelVersion
-from azureml_scoring.settings.arguments import CodeVersionArgs, ModelVersionArgs
+from azureml_scoring.sdk import CodeVersion, ModelVersion, VersionPin
+from azureml_scoring.settings.arguments import CodeVersionArgs, ModelVersionArgs, VersionPinArgs
 from azureml_scoring.workspace_context import WorkspaceContext
 
 
@@ -20,9 +20,9 @@ class Asset:
     """A version as a deployment uses it."""
 
     id: pulumi.Output[str]
-    """Its ARM id."""
+    """Its id."""
     title: str
-    """NAME:VERSION, known in preview."""
+    """NAME:VERSION, or NAME@latest; known in preview."""
 
 
 class Assets:
@@ -38,7 +38,7 @@ class Assets:
         if mount.model is None:
             return None
         if mount.model_files is None:
-            return self._registered(mount.model.reference or "")
+            return self.registered("models", mount.model.reference or "")
         key = ("model", mount.model_files.name, mount.model_files.version)
         if key not in self._versions:
             version = ModelVersion(
@@ -71,13 +71,23 @@ class Assets:
             **more,
         }
 
-    def _registered(self, reference: str) -> Asset:
-        if not reference.startswith("azureml:"):
+    def registered(self, kind: Literal["models", "environments"], reference: str) -> Asset:
+        """Return a version that is registered, in the workspace or in an Azure ML registry."""
+        if not reference.startswith("azureml:") or reference.startswith("azureml://"):
             *_, name, _, version = reference.split("/")
             return Asset(pulumi.Output.from_input(reference), f"{name}:{version}")
-        _, name, version = reference.split(":")
-        path = f"/models/{name}/versions/{version}"
-        return Asset(pulumi.Output.concat(self._context.workspace_id, path), f"{name}:{version}")
+        title = reference.removeprefix("azureml:")
+        name, _, version = title.rpartition(":")
+        if not version.endswith("@latest"):
+            path = f"/{kind}/{name}/versions/{version}"
+            return Asset(pulumi.Output.concat(self._context.workspace_id, path), title)
+        key = (kind, title, "latest")
+        if key not in self._versions:
+            asset = title.removesuffix("@latest")
+            args = VersionPinArgs(workspace_id=self._context.workspace_id, kind=kind, asset_name=asset)
+            pin = VersionPin(f"{self._name}-{kind.removesuffix('s')}-{asset}-pin", args, self._context.opts)
+            self._versions[key] = Asset(pin.version_id, title)
+        return self._versions[key]
 
     def _resource_name(self, kind: str, deployment: str) -> str:
         return f"{self._name}-{deployment}-{kind}" if deployment else f"{self._name}-{kind}"

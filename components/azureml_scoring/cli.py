@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -90,6 +91,9 @@ def _is_interactive() -> bool:
 _FILE: Final = click.Path(path_type=Path)
 _OUTPUT: Final = click.File("w", encoding="utf-8")
 _SCHEMA: Final = "schema/pulumi-stack.schema.json"
+_JSON_LINES: Final = click.option(
+    "--json", "as_json", is_flag=True, help="Write one JSON object a line: an event each."
+)
 _DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
 
 
@@ -123,7 +127,7 @@ def cli() -> None:
 @click.argument("previews", nargs=-1, metavar="[PREVIEW.json]...")
 @click.option("--stack", "named", multiple=True, metavar="NAME=FILE", callback=_pairs, help="A preview of this stack.")
 @click.option("--limit", default="github", callback=_limit, help="Longest report: github, azure-devops or characters.")
-@click.option("--prices", "table", type=_FILE, metavar="FILE", help="A table of prices instead of the built-in one.")
+@click.option("--prices", "table", type=_FILE, metavar="FILE", help="Prices; else prices.json, or built-in ones.")
 @click.option("--drift", "show_drift", is_flag=True, help="Report drift, from `pulumi preview --refresh --json`.")
 @click.option("--out", type=_OUTPUT, default="-", metavar="FILE", help="Write there instead of to standard output.")
 def write_report(  # noqa: PLR0913 - one parameter an option
@@ -149,25 +153,26 @@ def write_report(  # noqa: PLR0913 - one parameter an option
     title = report.TITLE
     if show_drift:
         read, title = [drift.drifted(preview) for preview in read], drift.TITLE
-    out.write(report.render(read, limit, prices.load(table or prices.TABLE), title))
+    out.write(report.render(read, limit, prices.load(table), title))
 
 
 @cli.command(
     "prices",
     epilog=_examples(
-        "azureml-scoring prices prices.json --region westeurope --instance-type Standard_DS3_v2",
-        "azureml-scoring report --prices prices.json dev.json",
+        "azureml-scoring prices --region westeurope --instance-type Standard_F2s_v2    # into prices.json",
+        "azureml-scoring prices                                                        # the same, anew",
     ),
 )
-@click.argument("table", type=_FILE, metavar="TABLE.json")
+@click.argument("table", default="prices.json", type=_FILE, metavar="[TABLE.json]")
 @click.option("--region", "regions", multiple=True, metavar="NAME", help="A region, besides those of the table.")
 @click.option("--instance-type", "types", multiple=True, metavar="NAME", help="An instance type, besides the table's.")
 @click.option("--currency", metavar="CODE", help="Currency; by default the table's, or USD.")
 def read_prices(*, table: Path, regions: tuple[str, ...], types: tuple[str, ...], currency: str | None) -> None:
     """Read list prices from Azure, without an account, for the costs in a report.
 
-    TABLE.json is written anew with today's prices: of the regions and instance types that it names, and of registries,
-    storage, key vaults and logs. A new table has the instance types of the built-in one.
+    TABLE.json is prices.json, where `report` reads it, or another file. It is written anew with today's prices: of the
+    regions and instance types that it names, and of registries, storage, key vaults and logs. A new table has the
+    instance types of the built-in one.
     """
     from azureml_scoring.delivery import prices, retail
 
@@ -219,7 +224,8 @@ def pin_versions(stacks: tuple[str, ...], *, following: bool) -> int:
 
     A checkout that is older than the last rollout needs it before `pulumi preview` or `pulumi up`.
     """
-    return _rollout().pin(stacks, following=following)
+    with _rollout(has_summary=False) as rollout:
+        return rollout.pin(stacks, following=following)
 
 
 @cli.command(
@@ -234,32 +240,50 @@ def pin_versions(stacks: tuple[str, ...], *, following: bool) -> int:
 @click.option("--from", "source", default="", metavar="STACK", shell_complete=_stacks, help="Take its version.")
 @click.option("--approve", multiple=True, metavar="STACK", shell_complete=_stacks, help="Approve this stack.")
 @_DRY_RUN
-def roll_out(stacks: tuple[str, ...], source: str, approve: tuple[str, ...], *, dry_run: bool) -> int:
+@_JSON_LINES
+def roll_out(stacks: tuple[str, ...], source: str, approve: tuple[str, ...], *, dry_run: bool, as_json: bool) -> int:
     """Take one version through stacks, in this order.
 
     Each stack gets it beside the version that serves. The first stack builds the image, unless --from names a stack
     whose version is taken. Traffic moves only after the new version has answered the requests of `rollout.checks`. A
     run that was interrupted can be repeated.
     """
-    return _rollout().roll(stacks, source=source, approved=approve, dry_run=dry_run)
+    with _rollout(as_json=as_json) as rollout:
+        return rollout.roll(stacks, source=source, approved=approve, dry_run=dry_run)
 
 
 @cli.command("rollback", epilog=_examples("azureml-scoring rollback prod", "azureml-scoring rollback --dry-run prod"))
 @click.argument("stack", metavar="STACK", shell_complete=_stacks)
 @_DRY_RUN
-def roll_back(stack: str, *, dry_run: bool) -> int:
+@_JSON_LINES
+def roll_back(stack: str, *, dry_run: bool, as_json: bool) -> int:
     """Go back to the version that served before.
 
     It also ends a shift of traffic that was interrupted.
     """
-    return _rollout().rollback(stack, dry_run=dry_run)
+    with _rollout(as_json=as_json) as rollout:
+        return rollout.rollback(stack, dry_run=dry_run)
 
 
-def _rollout() -> "Rollout":
+@contextmanager
+def _rollout(*, as_json: bool = False, has_summary: bool = True) -> Iterator["Rollout"]:
+    """Show what a rollout does: lines and a table, or one JSON object a line; and the summary on the job's page."""
     project = _project()
     from azureml_scoring.delivery.rollout import Rollout
+    from azureml_scoring.delivery.rollout_events import Event
+    from azureml_scoring.delivery.rollout_summary import show, write_summary
 
-    return Rollout(project, click.echo, click.confirm if _is_interactive() else None)
+    def tell(event: Event) -> None:
+        if line := event.json if as_json else event.text:
+            click.echo(line)
+
+    rollout = Rollout(project, tell, click.confirm if _is_interactive() and not as_json else None)
+    yield rollout
+    for line in [] if as_json else ["", *show(rollout.rows)]:
+        click.echo(line)
+    if has_summary and (line := write_summary(rollout.rows)):
+        # Standard output holds JSON alone; the agent reads commands off standard error as well.
+        click.echo(line, err=as_json)
 
 
 @cli.command(
@@ -363,6 +387,33 @@ def check_stack(stack: str, *, as_json: bool) -> int:
 
 
 @cli.command(
+    "convert",
+    epilog=_examples(
+        "azureml-scoring convert endpoint.yml blue.yml green.yml --out Pulumi.old.yaml",
+        "azureml-scoring convert blue.yml --workspace /subscriptions/…/workspaces/ml --set model=azureml:iris@latest",
+    ),
+)
+@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
+@click.option("--out", type=_FILE, metavar="FILE", help="The stack file: Pulumi.STACK.yaml beside Pulumi.yaml.")
+@click.option("--workspace", default="", metavar="ID", help="ARM id of the workspace; else a new one is created.")
+@click.option("--location", default="", help="Azure region, short form, where the files name none.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", callback=_pairs, help="As az ml has it.")
+def convert_yaml(
+    *, files: tuple[Path, ...], out: Path | None, workspace: str, location: str, changes: list[tuple[str, str]]
+) -> None:
+    """Convert YAML of az ml to a stack file.
+
+    Reads what `az ml online-endpoint create -f` and `az ml online-deployment create -f` read: the endpoint and its
+    deployments. Without --out nothing is written: the stack file goes to standard output. What is done in another way,
+    or not at all, is listed on standard error.
+    """
+    from azureml_scoring.convert.v2.files import convert_files
+
+    text, notes = convert_files(files, out, changes=changes, workspace=workspace, location=location)
+    _show_converted(text, notes, out)
+
+
+@cli.command(
     "convert-v1",
     epilog=_examples(
         "azureml-scoring convert-v1 inferenceconfig.json deploymentconfig.json --name myservice",
@@ -373,7 +424,7 @@ def check_stack(stack: str, *, as_json: bool) -> int:
 @click.argument("deployment", type=_FILE, required=False, metavar="[DEPLOYMENTCONFIG]")
 @click.option("--out", type=_FILE, metavar="FILE", help="The stack file: Pulumi.STACK.yaml beside Pulumi.yaml.")
 @click.option("--name", default="", help="Name of the endpoint: what `az ml model deploy -n` named.")
-@click.option("--compute", default="", metavar="ID", help="ARM id of an attached Kubernetes compute; else managed.")
+@click.option("--compute", default="", metavar="NAME", help="Attached Kubernetes compute, or its ARM id; else managed.")
 @click.option("-m", "--model", default="", help="NAME:VERSION of a registered model, or the path of a folder or file.")
 @click.option("--location", default="", help="Azure region, short form, where the files name none.")
 def convert_v1(  # noqa: PLR0913 - one parameter an option
@@ -385,15 +436,13 @@ def convert_v1(  # noqa: PLR0913 - one parameter an option
     is written: the stack file goes to standard output. What v2 does otherwise, or not at all, is listed on standard
     error.
     """
-    from azureml_scoring.settings.errors import SettingsError
-    from azureml_scoring.v1.files import convert_files
+    from azureml_scoring.convert.v1.files import convert_files
 
-    try:
-        text, notes = convert_files(
-            inference, deployment, out, name=name, compute=compute, model=model, location=location
-        )
-    except SettingsError as error:
-        raise CommandError(str(error)) from None
+    text, notes = convert_files(inference, deployment, out, name=name, compute=compute, model=model, location=location)
+    _show_converted(text, notes, out)
+
+
+def _show_converted(text: str, notes: Iterable[object], out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
     for note in notes:

@@ -57,14 +57,14 @@ class ScoringEndpointArgs(Section):
     """Name, authentication and traffic."""
     deployments: dict[rules.DeploymentName, DeploymentSettings]
     """What runs behind it, by name."""
-    image: In[str]
-    """host/repository@sha256:…"""
-    image_tag: In[str]
+    image: In[str | None] = OPTIONAL
+    """host/repository@sha256:…, of the deployments that name no image or environment of their own."""
+    image_tag: In[str | None] = OPTIONAL
     """A short name of the image's content, known in preview."""
-    repository: str
+    repository: str = ""
     """Repository of the image; it names the environment."""
     environment: EnvironmentSettings | None = None
-    """What Azure ML builds and runs where a deployment names no image of its own; `image` is not used then."""
+    """What runs where a deployment names no image or environment of its own; `image` is not used then."""
     model: ModelSettings | None = None
     """What is mounted where a deployment names no model of its own."""
     code: CodeSettings | None = None
@@ -113,7 +113,7 @@ class ScoringEndpoint(Component):
     traffic: pulumi.Output[dict[str, int]]
     """The confirmed split in percent."""
     environment_id: pulumi.Output[str]
-    """ARM id of the environment version that the first deployment runs."""
+    """Id of the environment version that the first deployment runs; empty where Azure serves its model by itself."""
 
     def __init__(self, name: str, args: ScoringEndpointArgs | Inputs, opts: Options = None) -> None:
         args = parse(ScoringEndpointArgs, args)
@@ -126,8 +126,13 @@ class ScoringEndpoint(Component):
         endpoint = self._endpoint(name, args, endpoint_name, compute)
         grant = self._grant(name, args, endpoint, endpoint_name, compute)
         images = {key: self._image(name, key, args, image) for key, image in plan.images.items()}
-        environments = {key: self._environment(name, key, args, plan, images.get(key)) for key in args.deployments}
         assets = Assets(name, context)
+        environments = {
+            key: assets.registered("environments", plan.references[key]).id
+            if key in plan.references
+            else self._environment(name, key, args, plan, images.get(key))
+            for key in args.deployments
+        }
         deployments = []
         for key, settings in args.deployments.items():
             deployment = OnlineDeployment(
@@ -136,9 +141,9 @@ class ScoringEndpoint(Component):
                     endpoint_id=endpoint.id,
                     deployment_name=key,
                     location=args.location,
-                    environment_id=environments[key].id,
+                    environment_id=environments[key],
                     pull_grant=grant,
-                    **_mounted(assets, plan.mounts[key], {**args.tags, CONTENT_TAG: _tag(args, images.get(key))}),
+                    **_mounted(assets, plan.mounts[key], _tags(args, key, plan, images.get(key))),
                     **_hosting(settings, kubernetes=compute is not None),
                 ),
                 # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
@@ -147,7 +152,8 @@ class ScoringEndpoint(Component):
             deployments.append(deployment)
             if settings.autoscale is not None:
                 setting = f"{endpoint_name}-{key}"
-                autoscale_setting(f"{name}-{key}-autoscale", setting, deployment.id, settings.autoscale, context)
+                measured = {"deployment": deployment.id, "endpoint": endpoint.id}
+                autoscale_setting(f"{name}-{key}-autoscale", setting, measured, settings.autoscale, context)
         if args.endpoint.diagnostics is not None:
             logs = args.endpoint.diagnostics.log_workspace or args.log_workspace_id or ""
             diagnostic_setting(f"{name}-logs-of-endpoint", endpoint.id, logs, args.endpoint.diagnostics, context.opts)
@@ -167,7 +173,7 @@ class ScoringEndpoint(Component):
         self.endpoint_name = pulumi.Output.from_input(endpoint_name)
         self.scoring_uri = endpoint.scoring_uri
         self.traffic = traffic.traffic.apply(dict)
-        self.environment_id = next(iter(environments.values())).id
+        self.environment_id = pulumi.Output.from_input(next(iter(environments.values())) or "")
         self.finish()
 
     def _endpoint(
@@ -183,7 +189,7 @@ class ScoringEndpoint(Component):
                 compute=compute.id if compute else None,
                 identity_type="UserAssigned" if identity is not None else "SystemAssigned",
                 user_assigned_identities=[identity] if identity is not None else None,
-                tags=args.tags,
+                tags={**args.tags, **args.endpoint.tags},
                 **arguments(args.endpoint, ENDPOINT),
             ),
             self.child,
@@ -256,18 +262,21 @@ class ScoringEndpoint(Component):
         args: ScoringEndpointArgs,
         plan: EndpointPlan,
         image: pulumi.Output[str] | None,
-    ) -> EnvironmentVersion:
+    ) -> pulumi.Output[str] | None:
         """Create the environment version that a deployment runs; each deployment has an environment of its own.
 
-        Its name and number follow from the image alone, not from which section names it: when the stack's image is
-        pinned for a deployment that runs it already, nothing changes.
+        None where Azure serves a model by itself. Its name and number follow from the image alone, not from which
+        section names it: when the stack's image is pinned for a deployment that runs it already, nothing changes.
         """
-        if image is None and plan.environment is not None:
-            repository, version = plan.environment.name, pulumi.Output.from_input(plan.environment.version)
-            content: dict[str, Any] = {"image": plan.environment.base, "conda_file": plan.environment.conda}
+        built = plan.environments.get(key)
+        if built is not None:
+            repository, version = built.name, pulumi.Output.from_input(built.version)
+            content: dict[str, Any] = {"image": built.base, "conda_file": built.conda}
+        elif image is None and args.image is None:
+            return None
         else:
             repository = plan.images[key].repository if image is not None else args.repository
-            served = pulumi.Output.from_input(args.image) if image is None else image
+            served = pulumi.Output.from_input(args.image or "") if image is None else image
             routes = args.deployments[key].routes
             version = served.apply(_version)
             if routes != RouteSettings():
@@ -283,12 +292,19 @@ class ScoringEndpoint(Component):
                 **content,
             ),
             self.child,
-        )
+        ).id
 
 
-def _tag(args: ScoringEndpointArgs, image: pulumi.Output[str] | None) -> pulumi.Input[str]:
-    """Name the image that a deployment runs, so that a preview shows it."""
-    return args.image_tag if image is None else image.apply(short)
+def _tags(
+    args: ScoringEndpointArgs, key: str, plan: EndpointPlan, image: pulumi.Output[str] | None
+) -> dict[str, pulumi.Input[str]]:
+    """Return a deployment's tags; one names the image or environment that it runs, so that a preview shows it."""
+    built = plan.environments.get(key)
+    content: pulumi.Input[str] | None = plan.references.get(key) or (built.version if built else None)
+    if content is None:
+        content = args.image_tag if image is None else image.apply(short)
+    named = {CONTENT_TAG: content} if content is not None else {}
+    return {**args.tags, **args.deployments[key].tags, **named}
 
 
 def _mounted(assets: Assets, mount: MountPlan, tags: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:

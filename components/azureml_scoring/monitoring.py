@@ -6,12 +6,14 @@ https://learn.microsoft.com/azure/machine-learning/how-to-autoscale-endpoints
 https://learn.microsoft.com/azure/machine-learning/how-to-monitor-online-endpoints
 """
 
-from typing import Final
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 import pulumi
 from pulumi_azure_native import monitor
 
-from azureml_scoring.settings.deployment import AutoscaleRuleSettings, AutoscaleSettings
+from azureml_scoring.settings.deployment import AutoscaleRuleSettings, AutoscaleSettings, ScheduleSettings
 from azureml_scoring.settings.endpoint import DiagnosticsSettings
 from azureml_scoring.workspace_context import WorkspaceContext
 
@@ -25,37 +27,68 @@ _LOGS: Final = {
 def autoscale_setting(
     name: str,
     setting_name: str,
-    deployment_id: pulumi.Input[str],
+    measured: Mapping[str, pulumi.Input[str]],
     autoscale: AutoscaleSettings,
     context: WorkspaceContext,
 ) -> "monitor.AutoscaleSetting":
-    """Let Azure Monitor set the number of a deployment's instances."""
-    profile = monitor.AutoscaleProfileArgs(
-        name="default",
-        capacity=monitor.ScaleCapacityArgs(
-            minimum=str(autoscale.min), maximum=str(autoscale.max), default=str(autoscale.first)
-        ),
-        rules=[_rule(deployment_id, rule) for rule in autoscale.rules],
-    )
+    """Let Azure Monitor set the number of a deployment's instances; `measured`: ids of deployment and endpoint."""
+    usual = _profile("default", autoscale, autoscale.rules, measured)
+    profiles = [usual]
+    for key, schedule in autoscale.schedules.items():
+        special = _profile(key, schedule, schedule.rules or autoscale.rules, measured, _recurrence(schedule, "start"))
+        # A profile lasts until another one begins; the usual one does so under this name, as the portal and az have it.
+        ends = json.dumps({"name": "default", "for": key})
+        again = _profile(ends, autoscale, autoscale.rules, measured, _recurrence(schedule, "end"))
+        profiles += [special, again]
     return monitor.AutoscaleSetting(
         name,
         autoscale_setting_name=setting_name,
         resource_group_name=context.resource_group,
         location=context.location,
         enabled=True,
-        target_resource_uri=deployment_id,
-        profiles=[profile],
+        target_resource_uri=measured["deployment"],
+        profiles=profiles,
         tags=context.tags,
         opts=context.opts,
     )
 
 
-def _rule(deployment_id: pulumi.Input[str], rule: AutoscaleRuleSettings) -> "monitor.ScaleRuleArgs":
+def _profile(
+    name: str,
+    limits: AutoscaleSettings | ScheduleSettings,
+    rules: Sequence[AutoscaleRuleSettings],
+    measured: Mapping[str, pulumi.Input[str]],
+    recurrence: "monitor.RecurrenceArgs | None" = None,
+) -> "monitor.AutoscaleProfileArgs":
+    """Compose the limits and rules that hold at a time."""
+    return monitor.AutoscaleProfileArgs(
+        name=name,
+        capacity=monitor.ScaleCapacityArgs(minimum=str(limits.min), maximum=str(limits.max), default=str(limits.first)),
+        rules=[_rule(measured[rule.of], rule) for rule in rules],
+        recurrence=recurrence,
+    )
+
+
+def _recurrence(schedule: ScheduleSettings, moment: Literal["start", "end"]) -> "monitor.RecurrenceArgs":
+    """Say when a profile begins.
+
+    https://learn.microsoft.com/azure/azure-monitor/autoscale/autoscale-multiprofile#recurring-profiles
+    """
+    hour, _, minute = getattr(schedule, moment).partition(":")
+    return monitor.RecurrenceArgs(
+        frequency=monitor.RecurrenceFrequency.WEEK,
+        schedule=monitor.RecurrentScheduleArgs(
+            time_zone=schedule.time_zone, days=list(schedule.days), hours=[int(hour)], minutes=[int(minute)]
+        ),
+    )
+
+
+def _rule(resource_id: pulumi.Input[str], rule: AutoscaleRuleSettings) -> "monitor.ScaleRuleArgs":
     operator = monitor.ComparisonOperationType
     return monitor.ScaleRuleArgs(
         metric_trigger=monitor.MetricTriggerArgs(
             metric_name=rule.metric,
-            metric_resource_uri=deployment_id,
+            metric_resource_uri=resource_id,
             operator=operator.LESS_THAN if rule.above is None else operator.GREATER_THAN,
             threshold=(rule.below or 0) if rule.above is None else rule.above,
             statistic=monitor.MetricStatisticType.AVERAGE,

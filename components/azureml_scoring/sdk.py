@@ -24,7 +24,9 @@ from azureml_scoring.settings.arguments import (
     RegistryAttachmentArgs,
     ResourceArgs,
     RoleAssignmentArgs,
+    VersionPinArgs,
 )
+from azureml_scoring.settings.section import Section
 
 T = TypeVar("T")
 ArgsT = TypeVar("ArgsT", bound=ResourceArgs)
@@ -48,11 +50,18 @@ class OwnResource(pulumi.CustomResource, Generic[ArgsT]):
     def __init__(self, name: str, args: ArgsT, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = {to_camel(each): None for each, kind in vars(type(self)).items() if isinstance(kind, Out)}
         inputs = {
-            field.alias or each: getattr(args, each)
+            field.alias or each: _on_the_wire(getattr(args, each))
             for each, field in type(args).model_fields.items()
             if each in args.model_fields_set
         }
         super().__init__(f"{PACKAGE}:index:{type(self).__name__}", name, {**outputs, **inputs}, opts)
+
+
+def _on_the_wire(value: object) -> object:
+    """Write sections as objects, also those in a list."""
+    if isinstance(value, list):
+        return [_on_the_wire(each) for each in value]
+    return value.wire() if isinstance(value, Section) else value
 
 
 class ImageBuild(OwnResource[ImageBuildArgs]):
@@ -102,6 +111,17 @@ class ModelVersion(OwnResource[ModelVersionArgs]):
 
 class CodeVersion(OwnResource[CodeVersionArgs]):
     """An immutable version of code, uploaded to the container that Azure ML opens for it."""
+
+
+class VersionPin(OwnResource[VersionPinArgs]):
+    """The version of a model or an environment that was the latest when it was first asked for."""
+
+    version_id = Out[str]()
+    """ARM id of the version."""
+    version = Out[str]()
+    """The version that is pinned."""
+    moved_to = Out[str]()
+    """The latest version, where a refresh saw a newer one."""
 
 
 class RegistryAttachment(OwnResource[RegistryAttachmentArgs]):

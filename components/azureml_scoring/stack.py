@@ -14,7 +14,6 @@ from azureml_scoring.plan.roles import STORAGE_READER
 from azureml_scoring.plan.stack import StackPlan, plan_stack
 from azureml_scoring.principal import PullPrincipal, PullPrincipalArgs, assign_role
 from azureml_scoring.registry import WorkspaceRegistry, WorkspaceRegistryArgs
-from azureml_scoring.settings.image import ImageSettings
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import PrincipalSettings, RegistryLogin
 from azureml_scoring.settings.stack import ScoringStackArgs
@@ -35,9 +34,9 @@ class ScoringStack(Component):
     traffic: pulumi.Output[dict[str, int]]
     """The confirmed split in percent."""
     image: pulumi.Output[str]
-    """host/repository@sha256:…; with `environment`, the base image that Azure ML builds on."""
+    """host/repository@sha256:…; with `environment`, the base image that Azure ML builds on; empty without the two."""
     image_tag: pulumi.Output[str]
-    """A short name of the image's content, known in preview."""
+    """A short name of the image's content, known in preview; empty without image and environment."""
     login_server: pulumi.Output[str]
     """Address of the registry; empty when it is public."""
     registry_id: pulumi.Output[str]
@@ -81,7 +80,7 @@ class ScoringStack(Component):
         puller = self._puller(name, args, principal, registry, login)
 
         # 3. The image; it needs the registry only, so it is built while the identity is created.
-        image, image_tag = self._image(name, args, registry, plan, login)
+        image, tag = self._image(name, args, registry, plan, login) or (None, None)
 
         # 4. The endpoint: it waits for the image and for the roles of the identity that pulls.
         pull_identity_id = pull_grant = None
@@ -99,7 +98,7 @@ class ScoringStack(Component):
                 endpoint=args.endpoint,
                 deployments=args.deployments,
                 image=image,
-                image_tag=image_tag,
+                image_tag=tag,
                 repository=_repository(plan),
                 environment=args.environment,
                 model=args.model,
@@ -124,8 +123,8 @@ class ScoringStack(Component):
         self.scoring_uri = endpoint.scoring_uri
         self.endpoint_name = endpoint.endpoint_name
         self.traffic = endpoint.traffic
-        self.image = image
-        self.image_tag = image_tag
+        self.image = nothing if image is None else image
+        self.image_tag = nothing if tag is None else tag
         self.login_server = registry.login_server
         self.registry_id = registry.registry_id
         self.workspace_id = registry.workspace_id
@@ -171,15 +170,17 @@ class ScoringStack(Component):
         registry: WorkspaceRegistry,
         plan: StackPlan,
         login: RegistryLogin | None,
-    ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+    ) -> tuple[pulumi.Output[str], pulumi.Output[str]] | None:
         """Create the image; of an environment only name what Azure ML builds on when a deployment first needs it."""
         environment = plan.endpoint.environment
         if environment is not None:
             return pulumi.Output.from_input(environment.base), pulumi.Output.from_input(environment.version)
+        if args.image is None:
+            return None
         image = CustomImage(
             name,
             CustomImageArgs(
-                image=args.image or ImageSettings(),
+                image=args.image,
                 registry_id=registry.registry_id,
                 login_server=registry.login_server,
                 login=login,

@@ -101,14 +101,16 @@ class ResourceType:
         if not isinstance(body.get("properties", {}), dict | None):
             raise AzureError(400, "InvalidRequestContent", f"The 'properties' of '{id_.name}' is not a JSON object.")
         location = body.get("location")
-        return {**body, "location": region(str(location), self.type)} if location else body
+        if not isinstance(location, str | None):
+            raise AzureError(400, "InvalidRequestContent", f"The 'location' of '{id_.name}' is not a text.")
+        return {**body, "location": region(location, self.type)} if location else body
 
     def check_location(self, old: Document, location: str) -> None:
         """Refuse a PUT that names another location than the resource has.
 
         https://github.com/MicrosoftDocs/azure-docs/issues/70422 shows the answer.
         """
-        if old.body.get("location") != location:
+        if old.body.get("location", location) != location:
             raise AzureError(
                 409,
                 "InvalidResourceLocation",
@@ -510,7 +512,7 @@ class Azure:
         lock = self._lock_resource(id_)
         try:
             old = self.store.get(id_)
-            if old is not None and "location" in body:
+            if old is not None and body.get("location"):
                 kind.check_location(old, body["location"])
             envelope = {name: body[name] for name in _ENVELOPE if body.get(name) is not None}
             new = Document(

@@ -30,6 +30,10 @@ class Options:
         "on",
     )
     role_delay: float = _option(5.0, "seconds until a new role assignment takes effect; on Azure up to ten minutes")
+    mlflow_base: str = _option(
+        "azureml-scoring-base:bookworm",
+        "base image of MLflow models that are served without code; on Azure it is Microsoft's own",
+    )
     page_size: int = _option(100, "items on a page of a list")
     record: str = _option(
         "", "a file that gets each ARM request and its answer as a line of JSON, secrets in plain text: for tests"

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
@@ -29,6 +30,8 @@ from emulator.backends.fleet import AbsentError, FullError, Pool, RetiredError
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
+from emulator.core.ports import HOST
+from emulator.protocols.http_protocol import HttpProtocol
 from emulator.services.graph import access as entra
 from emulator.services.machinelearningservices.onlineendpoints.access import SCORE, Route, token_is_valid
 from emulator.services.machinelearningservices.onlineendpoints.data import Collector, Exchange
@@ -49,7 +52,13 @@ _HOP_BY_HOP = {"connection", "content-length", "keep-alive", "te", "trailer", "t
 _NOT_FORWARDED = _HOP_BY_HOP | {"authorization", "host", "proxy-authorization", "x-request-id", DEPLOYMENT}
 # httpx has decoded the content.
 _NOT_RETURNED = _HOP_BY_HOP | {"content-encoding", "date", "server", "x-request-id", DEPLOYMENT}
-_TRACE = re.compile(r"[\w-]{1,40}")
+_TRACE = re.compile(r"[\w-]{1,40}", re.ASCII)
+LONGEST_BODY = 100 << 20
+"""Bytes of a request's body. Azure limits an endpoint's bandwidth and names no size; this bounds our memory."""
+LONGEST_TARGET = 8000
+"""Bytes of a path with its query: https://www.rfc-editor.org/rfc/rfc9110#section-4.1"""
+READING = 60.0
+"""Seconds that a client has to send a request's body."""
 _log = logging.getLogger(__name__)
 
 
@@ -153,6 +162,8 @@ class Gateway:
 
             config = uvicorn.Config(
                 Starlette(routes=[Path("/{path:path}", answer, methods=_METHODS)]),
+                http=HttpProtocol,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -191,9 +202,10 @@ class Gateway:
         if _TRACE.fullmatch(trace):
             headers["x-ms-client-request-id"] = trace
         try:
+            _check_target(request)
             route = self._route(endpoint)
             await self._admit(route, request)
-            response = await self._forward(route, request, await request.body(), headers)
+            response = await self._forward(route, request, await _body(request), headers)
         except _RefusedError as error:
             response = _error(error.status, error.code, str(error))
         response.headers.update(headers)
@@ -284,8 +296,10 @@ class Gateway:
             raise _RefusedError(429, "TooManyRequests", text) from None
 
     def _demand_known(self, route: Route, name: str) -> None:
-        if self._azure.store.get(route.id.child("deployments", name)) is None:
-            raise _RefusedError(404, "NotFound", f"Deployment '{name}' does not exist in endpoint '{route.id.name}'.")
+        with suppress(AzureError):  # a name that no id can have
+            if self._azure.store.get(route.id.child("deployments", name)) is not None:
+                return
+        raise _RefusedError(404, "NotFound", f"Deployment '{name}' does not exist in endpoint '{route.id.name}'.")
 
     async def _exchange(self, route: Route, name: str, slot: "_Slot", forwarded: "_Forwarded") -> Response | None:
         """One request to one container; None where it could not be reached, so that another may be tried."""
@@ -320,7 +334,13 @@ class Gateway:
         number = forwarded.headers.get("x-request-id", "")
         headers = dict(source.headers)
         exchange = Exchange(
-            number, source.url.path, source.method, headers, forwarded.body, response.status_code, bytes(response.body)
+            number,
+            source.scope["path"],
+            source.method,
+            headers,
+            forwarded.body,
+            response.status_code,
+            bytes(response.body),
         )
         task = asyncio.get_running_loop().create_task(
             run_in_threadpool(self._collector.collect, deployment, settings, exchange)
@@ -333,14 +353,15 @@ class Gateway:
             raise httpx.ConnectError("the gateway stops")
         source = forwarded.request
         # The scoring URI leads to the environment's scoring route; any other path is the container's own.
-        path = scoring if source.url.path == _SCORING_PATH else source.url.path
-        query = f"?{source.url.query}" if source.url.query else ""
-        headers = [(name, value) for name, value in source.headers.items() if name.lower() not in _NOT_FORWARDED]
+        path = scoring.encode() if source.scope["path"] == _SCORING_PATH else source.scope["raw_path"]
+        own = [(name.encode(), value.encode()) for name, value in forwarded.headers.items()]
+        # As bytes: a header's value need not be ASCII.
+        headers = [(name, value) for name, value in source.headers.raw if name.decode("ascii") not in _NOT_FORWARDED]
         return await self._client.request(
             source.method,
-            f"http://127.0.0.1:{port}{path}{query}",
+            httpx.URL(scheme="http", host=HOST, port=port, raw_path=_target(path, source)),
             content=forwarded.body,
-            headers=[*headers, *forwarded.headers.items()],
+            headers=[*headers, *own],
         )
 
     def _mirror(self, route: Route, split: _TrafficSplit, forwarded: "_Forwarded") -> None:
@@ -375,8 +396,43 @@ class _Forwarded:
     headers: dict[str, str]
 
 
+def _target(path: bytes, request: Request) -> bytes:
+    """A path with a request's query, both as the client spelled them."""
+    query: bytes = request.scope["query_string"]
+    return path + b"?" * bool(query) + query
+
+
+def _check_target(request: Request) -> None:
+    target = _target(request.scope["raw_path"], request)
+    if len(target) > LONGEST_TARGET:
+        raise _RefusedError(414, "UriTooLong", f"The path and query are longer than {LONGEST_TARGET} bytes.")
+    try:
+        httpx.URL(raw_path=target)
+    except httpx.InvalidURL as error:
+        raise _RefusedError(400, "BadRequest", f"The path or query is invalid: {error}") from None
+
+
+async def _body(request: Request) -> bytes:
+    """Read a request's body, as long as it is not too long and does not come too slowly."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READING):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > LONGEST_BODY:
+                    text = f"The body is longer than {LONGEST_BODY} bytes."
+                    raise _RefusedError(413, "PayloadTooLarge", text)
+    except TimeoutError:
+        raise _RefusedError(408, "RequestTimeout", f"The body did not come within {READING:g} s.") from None
+    except ClientDisconnect:
+        raise _RefusedError(400, "BadRequest", "The client ended the connection.") from None
+    return bytes(body)
+
+
 def _error(status: int, code: str, text: str) -> Response:
-    return JSONResponse({"error": {"code": code, "message": text}}, status)
+    # Of what is still to come nothing is read.
+    closing = {"Connection": "close"} if status in {408, 413, 414} else {}
+    return JSONResponse({"error": {"code": code, "message": text}}, status, closing)
 
 
 def _returned(reply: httpx.Response, *, failing: bool) -> Response:
@@ -384,9 +440,8 @@ def _returned(reply: httpx.Response, *, failing: bool) -> Response:
     status = httpx.codes.INTERNAL_SERVER_ERROR if failing else reply.status_code
     broken = status >= httpx.codes.BAD_REQUEST
     response = Response(reply.content, 424 if broken else status)
-    for name, value in reply.headers.multi_items():
-        if name.lower() not in _NOT_RETURNED:
-            response.headers.append(name, value)
+    kept = [(name, value) for name, value in reply.headers.raw if name.decode("ascii").lower() not in _NOT_RETURNED]
+    response.raw_headers += kept
     if broken:
         response.headers["ms-azureml-model-error-statuscode"] = str(int(status))
         response.headers["ms-azureml-model-error-reason"] = "model_error"

@@ -19,6 +19,9 @@ from emulator.core.errors import AzureError
 from emulator.protocols.tls import Tls
 
 _PATIENCE = 120.0
+_DEEPEST = 64
+"""Levels of JSON that .NET reads.
+https://learn.microsoft.com/dotnet/api/system.text.json.jsonserializeroptions.maxdepth"""
 _log = logging.getLogger("emulator.requests")
 
 
@@ -74,8 +77,8 @@ async def json_body(request: Request) -> dict[str, Any]:
     if not raw:
         return {}
     try:
-        content = json.loads(raw)
-    except ValueError as error:
+        content = _parsed(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise AzureError(
             400,
             "InvalidRequestContent",
@@ -84,6 +87,26 @@ async def json_body(request: Request) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise AzureError(400, "InvalidRequestContent", "The request content was invalid: it is not a JSON object.")
     return content
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401 - JSON
+    """Parse JSON as RFC 8259 has it (ValueError): of finite numbers and whole characters, and not too deep."""
+    content = json.loads(text, parse_constant=_no_number)
+    json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    level = [content]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _inside(each)]
+    if level:
+        raise ValueError(f"it is deeper than {_DEEPEST} levels")
+    return content
+
+
+def _inside(value: object) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 async def azure_error(request: Request, error: Exception) -> Response:

@@ -1,5 +1,6 @@
 """Where a deployment runs and who sets its count, as the resources are told."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,12 @@ def scaled(tmp_path_factory: pytest.TempPathFactory) -> Cloud:
         "egress_public_network_access": False,
         "data_collector": {"collections": {"request": {"sampling_rate": 0.5}}, "capture_headers": ["x-trace"]},
     }
-    green = {"instance_type": "Standard_DS3_v2", "autoscale": {"min": 1, "max": 2}}
+    office = {"days": ["Monday", "Friday"], "start": "08:00", "end": "18:30", "min": 2, "max": 4}
+    busy = {"metric": "RequestLatency", "of": "endpoint", "above": 500, "change": 1}
+    green = {
+        "instance_type": "Standard_DS3_v2",
+        "autoscale": {"min": 1, "max": 2, "schedules": {"office": {**office, "rules": [busy]}}},
+    }
     return up(
         arguments(
             tmp_path_factory.mktemp("scaled"),
@@ -226,6 +232,26 @@ def test_without_rules_processor_time_decides(scaled: Cloud) -> None:
         ("CpuUtilizationPercentage", "GreaterThan", 70),
         ("CpuUtilizationPercentage", "LessThan", 30),
     ]
+
+
+def test_other_limits_hold_at_some_hours_of_the_week_and_end_as_azure_monitor_wants_it(scaled: Cloud) -> None:
+    setting = next(made.inputs for made in scaled.all("AutoscaleSetting") if made.name == "scoring-green-autoscale")
+    usual, office, again = setting["profiles"]
+    assert (usual["name"], "recurrence" in usual) == ("default", False)
+    assert office["capacity"] == {"minimum": "2", "maximum": "4", "default": "2"}
+    schedule = {"timeZone": "UTC", "days": ["Monday", "Friday"]}
+    assert office["recurrence"] == {"frequency": "Week", "schedule": {**schedule, "hours": [8], "minutes": [0]}}
+    assert json.loads(again["name"]) == {"name": "default", "for": "office"}
+    assert again["recurrence"]["schedule"] == {**schedule, "hours": [18], "minutes": [30]}
+    assert (again["capacity"], again["rules"]) == (usual["capacity"], usual["rules"])
+
+
+def test_a_rule_may_go_by_a_metric_of_the_endpoint(scaled: Cloud) -> None:
+    setting = next(made.inputs for made in scaled.all("AutoscaleSetting") if made.name == "scoring-green-autoscale")
+    (rule,) = setting["profiles"][1]["rules"]
+    endpoint = next(made.inputs["endpointId"] for made in scaled.all("OnlineDeployment"))
+    assert rule["metricTrigger"]["metricResourceUri"] == endpoint != setting["targetResourceUri"]
+    assert rule["metricTrigger"]["metricName"] == "RequestLatency"
 
 
 def test_a_deployment_that_is_scaled_says_so_and_starts_at_the_default(scaled: Cloud) -> None:

@@ -453,6 +453,12 @@ def test_probes_and_limits_are_spelt_as_arm_does_and_numbers_from_other_language
     assert deployment["environmentVariables"] == {"LOG_LEVEL": "info"}
 
 
+def test_steps_of_a_shift_are_told_to_the_traffic_with_their_minutes(tmp_path: Path) -> None:
+    endpoint = {"traffic_steps": [10.0, {"percent": 50, "minutes": 15}]}
+    steps = up(arguments(tmp_path, endpoint=endpoint)).inputs("EndpointTraffic")["steps"]
+    assert steps == [{"percent": 10}, {"percent": 50, "minutes": 15}]
+
+
 def test_a_deployment_that_is_alone_gets_everything(cloud: Cloud) -> None:
     assert cloud.inputs("EndpointTraffic")["traffic"] == {"blue": 100}
 

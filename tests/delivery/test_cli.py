@@ -135,6 +135,7 @@ def test_a_bad_stack_file_ends_a_rollout_before_anything_is_asked(
 
 COMMANDS = [
     "comment",
+    "convert",
     "convert-v1",
     "doctor",
     "pin",

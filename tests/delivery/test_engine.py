@@ -86,6 +86,11 @@ def test_a_program_that_refuses_its_settings_is_the_reason() -> None:
     assert progress_of(refused, crashed)[1] == "scoring:location is missing"
 
 
+def test_a_crash_of_the_program_is_told_by_the_last_line_of_its_traceback() -> None:
+    trace = "Program failed with an unhandled exception:\nTraceback (most recent call last):\nKeyError: 'blue'\n"
+    assert progress_of(said("Stack", "azureml-scoring-dev", trace, "error"))[1] == "KeyError: 'blue'"
+
+
 def test_a_mandatory_policy_is_the_reason_and_an_advisory_one_is_not() -> None:
     def violated(level: str) -> EngineEvent:
         policy = {"policyName": "no-latest", "message": "image is\n:latest", "enforcementLevel": level}

@@ -222,6 +222,14 @@ def test_a_long_report_fits_and_names_what_it_omits(limit: int) -> None:
     assert "traffic moves" in text, "the headline must outlive the details"
 
 
+@pytest.mark.parametrize("limit", range(1000, 2500, 50))
+def test_a_title_stands_before_its_changes_only(limit: int) -> None:
+    steps = [_step("create", "azure-native:x:Y", f"n{n}" * 20, None, {}) for n in range(20)]
+    lines = render([read(_classic([*_steps(), *steps]))], limit).splitlines()
+    titles = [n for n, line in enumerate(lines) if line.startswith("**")]
+    assert all(lines[n + 2].startswith("- ") for n in titles)
+
+
 @pytest.mark.parametrize("text", ["", "   ", "{}", "no json", '{"sequence": 1}\nnot json', "[1]"])
 def test_what_is_no_preview_is_told_in_one_line(text: str) -> None:
     with pytest.raises(PreviewError) as error:

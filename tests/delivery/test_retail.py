@@ -168,12 +168,14 @@ def test_an_answer_that_is_no_list_is_an_error_of_one_line(monkeypatch: pytest.M
 
 
 def test_the_command_writes_a_table_that_the_report_reads(
-    azure: RetailList, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    azure: RetailList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     table = tmp_path / "prices.json"
-    assert main(["prices", str(table), "--region", "westeurope", "--currency", "EUR"]) == 0
+    assert main(["prices", "--region", "westeurope", "--currency", "EUR"]) == 0
     printed = capsys.readouterr()
-    assert printed.out == f"6 prices of westeurope: {table}\n"
+    assert printed.out == "6 prices of westeurope: prices.json\n"
+    assert prices.load() == prices.load(table) != prices.load(prices.TABLE)
     assert "no list price: Standard_D2s_v3 in westeurope" in printed.err.splitlines()
     assert prices.load(table).regions["westeurope"]["Standard_DS3_v2"] == prices.Price(
         0.3, "1 Hour", datetime.now(UTC).date().isoformat()

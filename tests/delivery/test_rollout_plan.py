@@ -157,6 +157,16 @@ def test_a_shift_changes_the_split_alone() -> None:
     assert config_changes({**config, **config_changes(config, wanted)}, wanted) == {}
 
 
+def test_requests_go_on_being_copied_where_no_version_changes() -> None:
+    served = observed({"blue": 100}, blue=A, green=B)
+    mirrored = {"traffic": {"blue": 100}, "mirror": {"green": 10}}
+    config = {**CONFIG, "endpoint": mirrored, "deployments": {"blue": {**BLUE, "image": A}, "green": BLUE}}
+    pinned = config_changes(config, desired(Step(Action.DONE, "blue"), served, None))
+    assert pinned == {"deployments": {"blue": {**BLUE, "image": A}, "green": {**BLUE, "image": B}}}
+    for step in (Step(Action.DEPLOY, "green", "blue"), Step(Action.SHIFT, "green", "blue")):
+        assert "mirror" not in config_changes(config, desired(step, served, None))["endpoint"], step
+
+
 def test_a_failed_version_leaves_nothing_but_what_served_before() -> None:
     config = {
         **CONFIG,

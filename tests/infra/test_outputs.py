@@ -5,12 +5,15 @@ import pulumi
 import pytest
 from azureml_scoring.settings.stack import ScoringStackArgs
 from azureml_scoring.stack import ScoringStack
+from pulumi.runtime import mocks
 
 from infra import outputs
-from tests.components.cloud import DIGEST, ENDPOINT_KEY, PASSWORD, arguments, run
+from tests.components.cloud import DIGEST, ENDPOINT_KEY, PASSWORD, Cloud, arguments, run
 
 
-def told(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, bool]]:
+def told(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch, cloud: Cloud | None = None
+) -> dict[str, tuple[Any, bool]]:
     """Run the program's second half; what it exports, and whether it is secret."""
     exported: dict[str, Any] = {}
     found: dict[str, tuple[Any, bool]] = {}
@@ -27,7 +30,7 @@ def told(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, t
         outputs.export(ScoringStack("scoring", settings), settings)
         pulumi.Output.all(**exported).apply(cast("Any", lambda _: read()))
 
-    run(program)
+    run(program, cloud)
     return found
 
 
@@ -59,3 +62,22 @@ def test_the_endpoints_key_is_a_secret_and_the_password_is_not_told_at_all(
 
 def test_an_endpoint_without_keys_tells_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "endpointKey" not in told(arguments(tmp_path, endpoint={"auth": "aad-token"}), monkeypatch)
+
+
+class WithoutKeys(Cloud):
+    """Azure as a reader sees it."""
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        if args.token.endswith(":listOnlineEndpointKeys"):
+            return {}, [("", "AuthorizationFailed")]
+        return super().call(args)
+
+
+def test_who_may_only_read_previews_without_the_key_and_an_update_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Exception, match="AuthorizationFailed"):
+        told(arguments(tmp_path), monkeypatch, WithoutKeys())
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    assert told(arguments(tmp_path), monkeypatch, WithoutKeys())["endpointKey"] == ("", True)
+    assert told(arguments(tmp_path), monkeypatch)["endpointKey"] == (ENDPOINT_KEY, True)

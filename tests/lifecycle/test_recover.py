@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from azureml_scoring.delivery.pending import Query, Result
 from azureml_scoring.delivery.recover import Azure, RecoverError
 from azureml_scoring.delivery.report import MARKER
@@ -20,7 +19,7 @@ from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 
 from tests.conftest import Cloud
 from tests.modes import REPLY, answer, configure, served
-from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, kill, until
+from tests.project import PATIENCE, LocalAzure, Project, Run, kill, scheduled, until
 from tests.samples import is_printed
 
 pytestmark = pytest.mark.slow
@@ -304,25 +303,6 @@ def drift(project: Project, cloud: Cloud, up: Run) -> tuple[Run, Run]:
     document["properties"]["traffic"] = {"blue": 0}
     cloud.finish(cloud.ask("PUT", endpoint, document))
     return calm, scheduled(project)
-
-
-def scheduled(project: Project) -> Run:
-    """Run the very command of the scheduled job, as its runner does."""
-    job = yaml.safe_load((ROOT / ".github/workflows/drift.yml").read_text())["jobs"]["drift"]
-    script = next(step["run"] for step in job["steps"] if step.get("name") == "Compare")
-    summary = project.folder / "summary.md"
-    summary.write_text("")
-    done = subprocess.run(
-        ["bash", "-e", "-c", script],
-        cwd=project.folder,
-        env={**project.environment, "STACK": project.stack, "GITHUB_STEP_SUMMARY": str(summary)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return Run(done.returncode, summary.read_text() or done.stdout + done.stderr)
 
 
 def test_after_a_recovery_the_scheduled_job_finds_no_difference(drift: tuple[Run, Run]) -> None:

@@ -5,10 +5,12 @@ The tests of this file build on each other, in this order: stacks take long to m
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -73,12 +75,12 @@ class Trio:
             sections = {f"scoring:{name}": section for name, section in config.items()}
             file.write_text(yaml.safe_dump({**rest, "config": sections}))
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
+    def begin(self, *words: str, folder: Path | None = None, **variables: str) -> subprocess.Popen[str]:
         """Start the command line in a session of its own, as CI would: nobody at the terminal."""
         return subprocess.Popen(
             [sys.executable, "-m", "azureml_scoring", *words],
-            cwd=self.project.folder,
-            env=self.project.environment,
+            cwd=folder or self.project.folder,
+            env={**self.project.environment, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -148,6 +150,31 @@ def test_one_build_goes_through_all_stacks_and_prod_waits_for_approval(trio: Tri
     digests = {trio.outputs(stack)["image"].partition("@")[2] for stack in STACKS}
     assert len(digests) == 1
     assert [trio.says(stack) for stack in STACKS] == ["first"] * 3
+
+
+def test_two_rollouts_of_one_version_at_once_end_as_one(trio: Trio, azure: LocalAzure, tmp_path: Path) -> None:
+    trio.version("twice")
+    outputs = trio.outputs("dev")
+    azure.tell("reset-stats")
+    shutil.copytree(trio.project.folder, tmp_path / "checkout", symlinks=True)
+    page = tmp_path / "summary.md"
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}, PAUSE) as failed:
+        both = [
+            trio.begin("rollout", "dev", "--json", GITHUB_STEP_SUMMARY=str(page)),
+            trio.begin("rollout", "dev", "--json", folder=tmp_path / "checkout"),
+        ]
+        texts = [run.communicate(timeout=PATIENCE)[0] for run in both]
+    assert [run.returncode for run in both] == [0, 0], texts
+    assert failed == []
+    assert azure.tell("stats")["builds"] == 1
+    assert (trio.says("dev"), trio.split(outputs)) == ("twice", {"green": 100})
+    events = [[json.loads(line) for line in text.splitlines()] for text in texts]
+    assert [(each[0]["event"], each[-1]["event"]) for each in events] == [("started", "done")] * 2
+    assert len({each[-1]["message"] for each in events}) == 1
+    assert [each["event"] for text in events for each in text if each["event"] in {"failed", "undone"}] == []
+    shares = sorted({each["percent"] for text in events for each in text if each["event"] == "shift"})
+    assert shares == [0, 50, 100]
+    assert page.read_text().startswith("### Rollout")
 
 
 def test_a_version_that_answers_wrongly_never_takes_traffic(trio: Trio) -> None:

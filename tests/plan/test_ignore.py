@@ -105,15 +105,3 @@ def test_a_name_that_is_no_text_stays_or_goes_by_its_bytes(tmp_path: Path) -> No
         b"Dockerfile",
         b"kept-\xfe",
     ]
-
-
-def test_deep_folders_are_walked(tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1200):
-        os.mkdir("d", dir_fd=here)
-        here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
-        os.close(above)
-    os.close(os.open("f", os.O_CREAT, dir_fd=here))
-    os.close(here)
-    assert len(context_files(tmp_path)) == 2

@@ -44,6 +44,7 @@ def test_the_registry_holds_every_own_resource() -> None:
         "OnlineEndpoint",
         "RegistryAttachment",
         "RoleAssignment",
+        "VersionPin",
     ]
 
 

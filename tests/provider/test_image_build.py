@@ -361,6 +361,16 @@ def test_a_refresh_misses_a_deleted_tag_or_registry(folder: Path, lose: Callable
     assert ImageBuild().read(azure.context(), "id", built(folder), news(folder)) is None
 
 
+def test_a_registry_that_lets_nobody_look_keeps_the_image_with_a_warning(folder: Path) -> None:
+    azure = FakeAzure()
+    Builder(azure, tags={TAG: DIGEST})
+    azure.on("HEAD", "acr.azurecr.io", lambda _: (403, {}, None))
+    result = ImageBuild().read(azure.context(), "id", built(folder), news(folder))
+    assert result is not None
+    assert result.state == built(folder)
+    assert [line for line in azure.warned if "could not be looked up and stays at" in line]
+
+
 def test_a_tag_that_was_moved_to_another_image_does_not_move_us(folder: Path) -> None:
     azure = FakeAzure()
     Builder(azure, tags={TAG: "sha256:" + "b" * 64, "other": DIGEST})

@@ -124,3 +124,13 @@ def test_an_image_that_is_gone_from_the_registry_is_imported_anew(azure: FakeAzu
     assert ImageImport().read(azure.context(), resource_id, state, INPUTS) is not None
     azure.on("HEAD", "acr.azurecr.io", lambda _: (404, {}, None))
     assert ImageImport().read(azure.context(), resource_id, state, INPUTS) is None
+
+
+def test_a_registry_that_lets_nobody_look_keeps_the_image_with_a_warning(azure: FakeAzure) -> None:
+    azure.documents[REGISTRY] = {"id": REGISTRY}
+    resource_id, state = ImageImport().create(azure.context(), INPUTS)
+    azure.on("HEAD", "acr.azurecr.io", lambda _: (403, {}, None))
+    result = ImageImport().read(azure.context(), resource_id, state, INPUTS)
+    assert result is not None
+    assert result.state == state
+    assert [line for line in azure.warned if "could not be looked up and stays" in line]

@@ -7,7 +7,7 @@ import pytest
 from azureml_scoring.provider.endpoint_traffic import EndpointTraffic
 from azureml_scoring.provider.environment_version import EnvironmentVersion
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.online_deployment import OnlineDeployment
+from azureml_scoring.provider.online_deployment import OnlineDeployment, as_inputs
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
 from azureml_scoring.provider.values import Properties
 
@@ -430,6 +430,17 @@ def test_traffic_shifts_in_probed_steps_and_is_confirmed() -> None:
     assert azure.slept.count(30.0) == 3
 
 
+def test_a_step_lasts_its_own_minutes_else_the_bake_time_of_all() -> None:
+    azure = FakeAzure()
+    stand(azure, "blue", "green")
+    EndpointTraffic().create(azure.context(), traffic({"blue": 100}))
+    del azure.slept[:]
+    steps = [{"percent": 10, "minutes": 15}, 50, {"percent": 100, "minutes": 0}]
+    news = traffic({"green": 100}, steps=steps, bakeSeconds=30)
+    EndpointTraffic().update(azure.context(), f"{ENDPOINT}/traffic", traffic({"blue": 100}), news)
+    assert [seconds for seconds in azure.slept if seconds >= 30] == [900, 30]
+
+
 def test_every_put_of_traffic_carries_the_whole_endpoint() -> None:
     azure = FakeAzure()
     OnlineEndpoint().create(azure.context(), endpoint(description="d", tags={"a": "b"}))
@@ -672,3 +683,20 @@ def test_a_key_is_not_sent_unencrypted_beyond_this_machine() -> None:
     with pytest.raises(ResourceError, match="is not https"):
         EndpointTraffic().create(azure.context(), traffic({"blue": 100}, probe={}))
     assert azure.count("POST", "scoring.test") == 0
+
+
+CURATED = "azureml://registries/azureml/environments/sklearn-1.5"
+
+
+@pytest.mark.parametrize(
+    ("written", "answered", "read"),
+    [
+        (f"{CURATED}/labels/latest", f"{CURATED}/versions/33", f"{CURATED}/labels/latest"),
+        (f"{CURATED}/labels/latest", "azureml://registries/azureml/environments/other/versions/1", None),
+        (f"{CURATED}/versions/3", f"{CURATED}/versions/33", None),
+    ],
+)
+def test_what_azure_resolved_from_a_label_is_no_drift(written: str, answered: str, read: str | None) -> None:
+    document = {"location": "westeurope", "properties": {"environmentId": answered, "endpointComputeType": "Managed"}}
+    here = as_inputs("/e/deployments/blue", document, {"environmentId": written})
+    assert here["environmentId"] == (read or answered)

@@ -188,7 +188,7 @@ REFUSED: dict[str, tuple[str, object, str]] = {
     "an answer in a list of numbers": (
         "endpoint/trafficSteps",
         [True],
-        "endpoint.trafficSteps.0 = true: write a number",
+        "endpoint.trafficSteps.0.percent = true: write a number",
     ),
     "an answer in a map of numbers": (
         "endpoint/traffic",

@@ -52,11 +52,6 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 BAD: list[tuple[str, object, str]] = [
     # renamed fields
-    (
-        "deployments/blue/environment",
-        {"A": "1"},
-        "scoring:deployments.blue.environment = {…}: it is called environmentVariables now; write that",
-    ),
     ("endpoint/probe", {"data": 1}, "scoring:endpoint.probe = {…}: it is called smokeTest now; write that"),
     # misspelt fields
     ("registri", {}, "scoring:registri = {}: no such field; did you mean registry?"),
@@ -485,7 +480,33 @@ BAD: list[tuple[str, object, str]] = [
         'scoring:deployments.blue.appInsights = "sometimes": write true or false',
     ),
     ("endpoint/publicNetworkAccess", "no way", 'scoring:endpoint.publicNetworkAccess = "no way": write true or false'),
-    ("endpoint/trafficSteps", [0, 50], "scoring:endpoint.trafficSteps.0 = 0: write greater than or equal to 1"),
+    ("endpoint/trafficSteps", [0, 50], "scoring:endpoint.trafficSteps.0.percent = 0: write greater than or equal to 1"),
+    (
+        "endpoint/trafficSteps",
+        [{"percent": 10, "minutes": -1}],
+        "scoring:endpoint.trafficSteps.0.minutes = -1: write greater than or equal to 0",
+    ),
+    (
+        "endpoint/trafficSteps",
+        [{"minutes": 5}],
+        "scoring:endpoint.trafficSteps.0.percent is missing: write it; see Pulumi.local.yaml, scoring:endpoint",
+    ),
+    *(
+        (
+            "endpoint",
+            {"limits": {"errorPercent": 1}, **endpoint},
+            (
+                "scoring:endpoint.bakeSeconds = 0: endpoint.limits are measured while a step lasts; write 180 or more, "
+                "or minutes at each step, 100 percent included"
+            ),
+        )
+        for endpoint in (
+            {},
+            {"trafficSteps": [10, {"percent": 100, "minutes": 5}]},
+            {"trafficSteps": [{"percent": 10, "minutes": 5}]},
+            {"trafficSteps": [{"percent": 100, "minutes": 5}], "mirrorFirst": 10},
+        )
+    ),
     ("endpoint/bakeSeconds", -5, "scoring:endpoint.bakeSeconds = -5: write greater than or equal to 0"),
     ("endpoint/bakeSeconds", "soon", 'scoring:endpoint.bakeSeconds = "soon": write a number'),
     (
@@ -768,8 +789,8 @@ BAD: list[tuple[str, object, str]] = [
         "model",
         {"reference": "iris:3"},
         (
-            'scoring:model.reference = "iris:3": a registered model takes azureml:NAME:VERSION with a whole number, '
-            "or a version's ARM id; for instance azureml:iris:3"
+            'scoring:model.reference = "iris:3": a registered model takes azureml:NAME:NUMBER, azureml:NAME@latest, '
+            "azureml://registries/REGISTRY/models/NAME/versions/N, or an ARM id; for instance azureml:iris:3"
         ),
     ),
     (
@@ -783,7 +804,7 @@ BAD: list[tuple[str, object, str]] = [
         {"path": "app", "type": "mlflow"},
         (
             'scoring:model.type = "mlflow": Azure serves it without code in an image of its own only; '
-            "name code, or write type: custom"
+            "name code, take out image, or write type: custom"
         ),
     ),
     (
@@ -807,7 +828,7 @@ BAD: list[tuple[str, object, str]] = [
         "code",
         {"path": "app", "entryScript": "score"},
         (
-            "scoring:code.entryScript = \"score\": an entry script takes a Python file's path seen from the code's "
+            "scoring:code.entryScript = \"score\": an entry script takes a file's path seen from the code's "
             "folder; for instance score.py"
         ),
     ),

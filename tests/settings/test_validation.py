@@ -66,13 +66,31 @@ BUILT: dict[str, Any] = {
 }
 """What Azure ML builds; None takes a section of STANDALONE out."""
 
+
+def scheduled(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML
+    """Sections with an autoscale setting that has a schedule."""
+    night = {"days": ["Sunday"], "min": 1, "max": 2, **changes}
+    return {"deployments": {"blue": {**MACHINE, "autoscale": {"min": 1, "max": 3, "schedules": {"night": night}}}}}
+
+
 FINE: dict[str, dict[str, Any]] = {
+    "a schedule": {**STANDALONE, **scheduled(start="08:00", end="18:00", time_zone="W. Europe Standard Time")},
     "standalone and service principal": STANDALONE,
     "no principal section": {name: section for name, section in STANDALONE.items() if name != "principal"},
     "standalone and managed identity": {**STANDALONE, "principal": {"kind": "managed-identity"}},
     "an environment that Azure ML builds": {
         **{name: section for name, section in BUILT.items() if section is not None},
         "deployments": {"blue": MACHINE, "green": {**MACHINE, "image": IMAGE, "routes": {"port": 80}}},
+        "endpoint": {"traffic": {"blue": 100}},
+    },
+    "no image where every deployment has its own, or a model that Azure serves": {
+        "registry": {"mode": "workspace"},
+        "deployments": {
+            "blue": {**MACHINE, "image": IMAGE},
+            "green": {**MACHINE, "environment": {"reference": "azureml:ours@latest"}},
+            "red": {**MACHINE, "model": {"path": "app", "type": "mlflow"}},
+            "grey": {**MACHINE, "model": {"reference": "azureml://registries/azureml/models/phi-3.5/versions/2"}},
+        },
         "endpoint": {"traffic": {"blue": 100}},
     },
     "an existing registry": {**STANDALONE, "registry": {"mode": "standalone", "id": ACR}},
@@ -410,6 +428,58 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an environment on routes of one's own": (
         {**BUILT, "deployments": {"blue": {**MACHINE, "routes": {"port": 8080}}}},
         "deployments.blue.routes = {…}: Azure ML's own server has fixed routes",
+    ),
+    "an environment without a base": (
+        {**BUILT, "environment": {"conda_file": "conda.yml"}},
+        'environment.base = "": name the base image, or a registered environment by reference',
+    ),
+    "a registered environment with packages": (
+        {**BUILT, "environment": {"reference": "azureml:ours:1", "conda_file": "conda.yml"}},
+        'environment.condaFile = "conda.yml": reference names an environment that exists; take out one of them',
+    ),
+    "routes with a registered environment": (
+        {
+            "image": None,
+            "environment": {"reference": "azureml:ours:1"},
+            "deployments": {"blue": {**MACHINE, "routes": {"port": 8080}}},
+        },
+        "deployments.blue.routes = {…}: the registered environment has its own; take it out",
+    ),
+    "a deployment with an image and an environment": (
+        {"deployments": {"blue": {**MACHINE, "image": IMAGE, "environment": {"reference": "azureml:ours:1"}}}},
+        f'deployments.blue.image = "{IMAGE}": environment says already what runs; take out one of them',
+    ),
+    "an entry script that is not Python's": (
+        {**BUILT, "code": {"path": "app", "entry_script": "plumber.R"}},
+        'code.entryScript = "plumber.R": the server of environment runs Python; name a .py file',
+    ),
+    "a deployment without anything to run": (
+        {
+            "image": None,
+            "deployments": {"blue": MACHINE, "green": {**MACHINE, "image": IMAGE}},
+            "endpoint": {"traffic": {"blue": 100}},
+        },
+        'image.context = "": name the folder to build from, or an existing image by image.reference',
+    ),
+    "a version of a registered model": (
+        {"model": {"reference": "azureml:iris:3", "version": "4"}},
+        'model.version = "4": reference names a version that is registered; take out one of them',
+    ),
+    "a schedule over midnight": (
+        scheduled(start="22:00", end="06:00"),
+        'deployments.blue.autoscale.schedules.night.end = "06:00": it is not after start, 22:00;',
+    ),
+    "a schedule with more instances than Azure takes": (
+        scheduled(max=60),
+        "deployments.blue.autoscale.schedules.night.max = 60: Azure takes 50; share over two deployments",
+    ),
+    "an endpoint's metric of a deployment": (
+        scheduled(rules=[{"metric": "RequestLatency", "above": 1, "change": 1}]),
+        'deployments.blue.autoscale.schedules.night.rules.0.metric = "RequestLatency": it is no metric of the',
+    ),
+    "a deployment's metric of an endpoint": (
+        scheduled(rules=[{"metric": "DiskUtilization", "of": "endpoint", "above": 1, "change": 1}]),
+        'deployments.blue.autoscale.schedules.night.rules.0.metric = "DiskUtilization": it is no metric of the',
     ),
     "two mirrors": (
         {

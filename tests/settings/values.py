@@ -27,6 +27,7 @@ _IDS = {
     "pinnedImage": f"ghcr.io/team/app@sha256:{'c' * 64}",
     "python": "3.12",
     "route": "/predict",
+    "timeOfDay": "08:30",
     "platform": "linux/arm64",
     "date": "2041-01-31T00:00:00Z",
 }

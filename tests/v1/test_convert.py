@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import yaml
 from azureml_scoring.cli import main
+from azureml_scoring.convert.reading import ConvertError
+from azureml_scoring.convert.v1 import files as v1_files
+from azureml_scoring.convert.v1.config import CONDA_FILE, DOCKERFILE, Converted, convert
+from azureml_scoring.convert.v1.files import with_paths
+from azureml_scoring.convert.v1.sizes import choose
 from azureml_scoring.plan.requirements import before
 from azureml_scoring.plan.stack import plan_file
 from azureml_scoring.settings.stack import StackFile
-from azureml_scoring.v1.convert import CONDA_FILE, DOCKERFILE, Converted, convert
-from azureml_scoring.v1.files import with_paths
-from azureml_scoring.v1.reading import V1Error
-from azureml_scoring.v1.sizes import choose
 
 from tests.settings.test_json_schema import problems
 
@@ -216,7 +217,7 @@ def test_packages_without_a_server_get_one_and_too_old_a_one_is_refused() -> Non
         "scipy",
         "azureml-inference-server-http",
     ]
-    with pytest.raises(V1Error, match=r"azureml-defaults 1\.0\.44 cannot serve"):
+    with pytest.raises(ConvertError, match=r"azureml-defaults 1\.0\.44 cannot serve"):
         converted_from(changed(place, {"dependencies": [{"pip": ["azureml-defaults==1.0.44"]}]}))
 
 
@@ -226,7 +227,7 @@ def test_a_conda_file_and_a_base_environment_are_followed() -> None:
         changed("environment/python", python), read=lambda _: "dependencies: [{pip: [azureml-defaults==1.60]}]"
     )
     assert 'conda create --yes --prefix /opt/azureml-v1 --clone "base"' in converted.files[DOCKERFILE]
-    with pytest.raises(V1Error, match=r"env\.yml: no such text file"):
+    with pytest.raises(ConvertError, match=r"env\.yml: no such text file"):
         converted_from(changed("environment/python", python))
 
 
@@ -248,10 +249,25 @@ def test_the_fields_from_before_environments_are_read() -> None:
     assert "_NC" in converted.config["deployments"]["blue"]["instanceType"]
 
 
-def test_an_environment_of_the_workspace_is_explained() -> None:
-    converted = converted_from({"entryScript": "score.py", "environment": {"name": "mine", "version": "3"}})
-    assert any("az ml environment download" in line for line in lines(converted))
-    assert "openmpi5.0-ubuntu24.04" in converted.config["image"]["buildArguments"]["BASE"]
+@pytest.mark.parametrize(
+    ("environment", "reference"),
+    [
+        ({"name": "mine", "version": "3"}, "azureml:mine:3"),
+        ({"name": "mine"}, "azureml:mine@latest"),
+        ("mine", "azureml:mine@latest"),
+        ("mine:3", "azureml:mine:3"),
+        (
+            {"name": "AzureML-sklearn-1.0-ubuntu20.04-py38-cpu", "version": "1"},
+            "azureml://registries/azureml/environments/AzureML-sklearn-1.0-ubuntu20.04-py38-cpu/versions/1",
+        ),
+    ],
+)
+def test_an_environment_by_name_is_the_registered_one(tmp_path: Path, environment: object, reference: str) -> None:
+    converted = converted_from({"entryScript": "score.py", "environment": environment})
+    settings = accepted(converted, tmp_path)
+    assert settings["environment"] == {"reference": reference}
+    assert settings["code"]["entry_script"] == "score.py"
+    assert len([line for line in lines(converted) if line.startswith("changed: environment.name")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -260,12 +276,12 @@ def test_an_environment_of_the_workspace_is_explained() -> None:
         ([], "not an object"),
         ({}, "entryScript is missing"),
         ({"entryScript": {}}, "entryScript is a dict, not a text"),
-        ({"entryScript": "x", "environment": "y"}, "environment is a str, not an object"),
+        ({"entryScript": "x", "environment": []}, "environment is a list, not an object"),
         ({"entryScript": "x", "enableGpu": 3}, "enableGpu = 3 is neither"),
     ],
 )
 def test_a_file_that_is_none_of_v1s_is_refused_in_one_line(document: object, words: str) -> None:
-    with pytest.raises(V1Error, match=words) as caught:
+    with pytest.raises(ConvertError, match=words) as caught:
         convert(document)
     assert "\n" not in str(caught.value)
 
@@ -298,8 +314,8 @@ def test_an_aks_config_is_read_in_full(tmp_path: Path) -> None:
     }
     assert blue["request_settings"] == {
         "max_concurrent_requests_per_instance": 2,
-        "request_timeout": "PT6S",
-        "max_queue_wait": "PT1S",
+        "request_timeout": "PT5.5S",
+        "max_queue_wait": "PT0.5S",
     }
     assert settings["tags"] == {"team": "data", "costs": "7"}
     assert settings["endpoint"]["description"] == "Iris"
@@ -411,6 +427,68 @@ def test_a_machine_has_what_was_asked_or_is_the_largest() -> None:
     assert choose(1000, 1, 0).cpu == 32
 
 
+# -- what v1 did when nothing was said ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("aks", [{"computeType": "aks"}, {"computeType": "AKS", "autoScaler": {}}])
+def test_without_a_count_v1_scaled_on_a_cluster_from_1_to_10(aks: dict[str, Any]) -> None:
+    converted = converted_from(deployment=aks)
+    assert converted.config["deployments"]["blue"]["autoscale"] == {"min": 1, "max": 10}
+    said = "changed: autoScaler: neither numReplicas nor autoScaler is set; v1's default is written: 1 to 10 at 70 %"
+    assert lines(converted).count(said) == 1
+    kept = converted_from(deployment={**aks, "computeTargetName": f"{WORKSPACE}/computes/aks"})
+    assert kept.config["deployments"]["blue"]["scale"]["maxInstances"] == 10
+
+
+@pytest.mark.parametrize("count", [{"numReplicas": 1}, {"autoScaler": {"autoscaleEnabled": False}}])
+def test_a_count_that_is_said_is_kept_and_so_is_an_autoscaler_that_is_off(count: dict[str, Any]) -> None:
+    blue = converted_from(deployment={"computeType": "aks", **count}).config["deployments"]["blue"]
+    assert (blue["instanceCount"], "autoscale" in blue) == (1, False)
+    assert converted_from(deployment=ACI).config["deployments"]["blue"]["instanceCount"] == 1
+
+
+@pytest.mark.parametrize(
+    ("inference", "deployment"),
+    [
+        ({"entryScript": "score.py", "enableGpu": True}, None),
+        ({"entryScript": "score.py"}, {"computeType": "aks", "gpuCores": 1}),
+        ({"entryScript": "score.py"}, {"containerResourceRequirements": {"gpu": 1}}),
+    ],
+)
+def test_a_gpu_without_a_base_image_gets_one_with_cuda(inference: object, deployment: object) -> None:
+    converted = converted_from(inference, deployment)
+    assert "cuda" in converted.config["image"]["buildArguments"]["BASE"]
+    assert any("default image is retired" in line and "cuda" in line for line in lines(converted))
+
+
+# -- spellings that v1 took --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "registry", "used"),
+    [
+        ("mcr.microsoft.com/azureml/base:1", "mcr.microsoft.com", "mcr.microsoft.com/azureml/base:1"),
+        ("azureml/base:1", "mcr.microsoft.com", "mcr.microsoft.com/azureml/base:1"),
+        ("team/base:1", {"address": "acme.azurecr.io"}, "acme.azurecr.io/team/base:1"),
+    ],
+)
+def test_a_registry_may_be_a_text_its_address(base: str, registry: object, used: str) -> None:
+    converted = converted_from({"entryScript": "score.py", "baseImage": base, "baseImageRegistry": registry})
+    assert converted.config["image"]["buildArguments"]["BASE"] == used
+    assert any("az acr import" in line for line in lines(converted)) == ("acme" in used)
+
+
+def test_windows_paths_are_read_as_paths(folder: Path) -> None:
+    (folder / "app" / "sub").mkdir()
+    (folder / "app" / "sub" / "score.py").write_text("def init(): ...\n")
+    (folder / "app" / "env.yml").write_text("dependencies: [{pip: [azureml-defaults==1.60]}]")
+    document = {"entryScript": "sub\\score.py", "sourceDirectory": ".\\app", "condaFile": ".\\env.yml"}
+    (folder / "inferenceconfig.json").write_text(json.dumps({**document, "baseImage": "mcr.microsoft.com/a/b:1"}))
+    out = folder / "Pulumi.old.yaml"
+    assert run(folder, "--out", str(out)) == 0
+    assert yaml.safe_load(out.read_text())["config"]["scoring:code"]["entryScript"] == "sub/score.py"
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
@@ -455,12 +533,39 @@ def test_nothing_that_exists_is_overwritten(folder: Path, capsys: pytest.Capture
     assert [path.name for path in (folder / "app").iterdir()] == ["score.py"]
 
 
+def test_nothing_is_written_where_the_stack_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "app" / "score.py").unlink()
+    assert run(folder, "--out", str(folder / "Pulumi.old.yaml")) == 2
+    assert "no such file" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.rglob("*")) == ["app", "deploymentconfig.json", "inferenceconfig.json"]
+
+
 def test_without_out_the_config_is_shown_and_nothing_is_written(folder: Path) -> None:
     command = [sys.executable, "-m", "azureml_scoring", "convert-v1", str(folder / "inferenceconfig.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["config"]["scoring:code"]["entryScript"] == "score.py"
     assert [path.name for path in (folder / "app").iterdir()] == ["score.py"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ([f"{WORKSPACE}/computes/aks"], ""),
+        ([], "--compute = aks: no visible workspace has it; write its ARM id"),
+        (["/a/computes/aks", "/b/computes/aks"], "there are several: /a/computes/aks, /b/computes/aks; write one of"),
+    ],
+)
+def test_a_compute_by_name_is_searched(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, ids: list[str], said: str
+) -> None:
+    monkeypatch.setattr(v1_files, "connect", lambda: None)
+    monkeypatch.setattr(v1_files, "computes_named", lambda _, name: [id_ for id_ in ids if name == "aks"])
+    assert run(folder, "--compute", "aks") == (2 if said else 0)
+    shown = capsys.readouterr()
+    assert said in shown.err
+    if not said:
+        assert yaml.safe_load(shown.out)["config"]["scoring:endpoint"]["compute"] == ids[0]
 
 
 def test_a_file_that_cannot_be_read_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

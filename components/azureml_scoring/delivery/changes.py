@@ -140,7 +140,16 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
     (Risk.TRAFFIC, {"EndpointTraffic"}, {"traffic", "mirrorTraffic"}),
     (
         Risk.IMAGE,
-        {"ImageBuild", "ImageImport", "ImagePin", "Image", "RegistryImage", "ModelVersion", "CodeVersion"},
+        {
+            "ImageBuild",
+            "ImageImport",
+            "ImagePin",
+            "Image",
+            "RegistryImage",
+            "ModelVersion",
+            "CodeVersion",
+            "VersionPin",
+        },
         {"image", "environmentId", "modelId", "codeId"},
     ),
     (

@@ -32,6 +32,8 @@ Log = Callable[[str], None]
 SEALED: Final = "[hidden]"
 """Stands for an encrypted value of a stack file."""
 _UNINFORMATIVE: Final = ("update failed", "resource monitor", "an unhandled error", "failed to register new resource")
+_CRASH: Final = "unhandled exception:"
+"""The end of the first line that the Python language host writes above a traceback, whose last line is the error."""
 _RESULTS: Final = {OpType.CREATE: "created", OpType.UPDATE: "updated", OpType.DELETE: "deleted"}
 
 
@@ -47,11 +49,15 @@ class _Workspace(automation.LocalWorkspace):
     def select_stack(self, stack_name: str) -> None:
         """Leave the user's selection as it is: each command names its stack."""
 
+    def stack_outputs(self, stack_name: str) -> automation.OutputMap:  # noqa: ARG002 - as the base has it
+        """Read none: an update asks for them at its end, by two runs of the CLI, and nobody here wants them."""
+        return {}
+
 
 @cache
 def _workspace(project: Path) -> _Workspace:
     """Return the project's workspace; once, since each asks the CLI for its version."""
-    # An event that the SDK does not know would be printed whole, with the outputs that debug messages hold.
+    # An event that the SDK does not know would be printed whole, with what debug messages hold.
     warnings.filterwarnings("ignore", message="Failed to parse engine event")
     return _Workspace(work_dir=str(project))
 
@@ -212,7 +218,7 @@ def _lock(document: Mapping[str, Any]) -> Lock:
 class Progress:
     """Reads the engine's events: logs what a resource says and when its step is done, and collects errors.
 
-    Debug messages are never read: the Python SDK writes outputs there, secret ones too.
+    Debug messages are never read: programs and providers may write anything there, secrets too.
     """
 
     log: Log
@@ -232,7 +238,9 @@ class Progress:
                 self.log(f"    {_name(step.urn)}: {step.type.rpartition(':')[2]} {result}")
 
     def _message(self, urn: str, severity: str, text: str) -> None:
-        line = text.partition("\n")[0]
+        line, _, rest = text.partition("\n")
+        if line.endswith(_CRASH):
+            line = rest.rpartition("\n")[2]
         if severity == "error":
             self.errors.append(line)
         elif severity == "info#err":

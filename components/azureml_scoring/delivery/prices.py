@@ -15,6 +15,8 @@ from azureml_scoring.errors import CommandError
 
 TABLE: Final = Path(__file__).with_name("prices.json")
 """The built-in table."""
+OWN: Final = Path("prices.json")
+"""A project's own table, in its folder."""
 
 DAY, HOUR = "1/Day", "1 Hour"
 """Units of measure, as Azure's list of prices writes them."""
@@ -56,8 +58,9 @@ class Prices:
     regions: Mapping[str, Mapping[str, Price]]
 
 
-def load(path: Path = TABLE) -> Prices:
-    """Read a table of prices."""
+def load(path: Path | None = None) -> Prices:
+    """Read a table of prices: this one, or the project's own, or the built-in one."""
+    path = path or (OWN if OWN.exists() else TABLE)
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpResponse
 
-from azureml_scoring.delivery.engine import EngineError, Lock, Log, PulumiStack
+from azureml_scoring.delivery.engine import EngineError, Lock, LockedError, Log, PulumiStack
 from azureml_scoring.delivery.pending import (
     Decisions,
     Query,
@@ -257,7 +257,7 @@ def recover(
 def _recover(stack: PulumiStack, confirm: Confirm, azure: Azure, decisions: Decisions, copies: Path) -> bool:
     locks = stack.locks()
     if running := [lock for lock in locks or () if lock.is_alive]:
-        raise RecoverError(f"stack {stack.name}: process {running[0].process} still updates it; wait for it, or end it")
+        raise LockedError(f"stack {stack.name}: process {running[0].process} still updates it; wait for it, or end it")
     copy = copies / f"{stack.name.replace('/', '-')}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.json"
     if files := stack.half_written():
         if not _agreed(stack, confirm, RecoveryPlan(stack.name, (), locks, copy, half_written=files)):

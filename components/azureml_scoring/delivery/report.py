@@ -179,10 +179,11 @@ def _by_severity(messages: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 def _risk_parts(stack: str, risk: Risk, changes: list[Change], replaced: dict[str, str]) -> list[_Part]:
     title = _TITLES[risk]
     name = f"{title.lower()} of {text(stack)}"
-    parts = [_line(10 + risk, name, "", f"**{title}**", "")]
-    for alike in _alike(changes, replaced):
-        # Details are omitted before the changes themselves, the least risky first.
-        parts.append(_Part(20 + risk, f"changes: {name}", partial(_head, alike, replaced)))
+    parts = []
+    for n, alike in enumerate(_alike(changes, replaced)):
+        # Details are omitted before the changes themselves, the least risky first; a title goes with its first change.
+        above = () if n else ("", f"**{title}**", "")
+        parts.append(_Part(20 + risk, f"changes: {name}", partial(_head, alike, replaced, above)))
         if _rows(alike[0]):
             parts.append(_Part(50 + risk, f"details: {name}", partial(_table, alike[0])))
     return parts
@@ -202,12 +203,12 @@ def _comparable(value: Any) -> object:  # noqa: ANN401 - JSON
     return repr(value) if isinstance(value, dict | list) else (type(value), value)
 
 
-def _head(alike: list[Change], replaced: dict[str, str]) -> list[str]:
+def _head(alike: list[Change], replaced: dict[str, str], above: Iterable[str]) -> list[str]:
     first = alike[0]
     names = [f"{code(change.name)} ({text(change.kind)})" for change in alike[:_MOST_ALIKE]]
     if len(alike) > _MOST_ALIKE:
         names.append(f"{len(alike) - _MOST_ALIKE} more")
-    return [f"- {', '.join(names)} {_done(first, several=len(alike) > 1)}{_why(first, replaced)}"]
+    return [*above, f"- {', '.join(names)} {_done(first, several=len(alike) > 1)}{_why(first, replaced)}"]
 
 
 def _done(change: Change, *, several: bool) -> str:
@@ -414,8 +415,7 @@ def costs(changes: Sequence[Change], prices: Prices) -> list[str]:
     if cost.used:
         lines.append(f"  - by use: {', '.join(_used(item, cost, prices.currency) for item in cost.used)}")
     if cost.unknown:
-        names = ", ".join(f"{code(item.name)} in {code(item.location or 'an unknown region')}" for item in cost.unknown)
-        lines.append(f"  - no price is known of {names}; `azureml-scoring prices` reads list prices")
+        lines.append(f"  - no price is known of {_unknown(cost)}; `azureml-scoring prices` reads list prices")
     if cost.scaled:
         lines.append("  - autoscale may set other numbers of instances")
     if cost.known:
@@ -436,6 +436,13 @@ def _used(item: Item, cost: Cost, currency: str) -> str:
     price = cost.known.get(item)
     each = f" ({price.price:g} {currency} for {text(price.unit)})" if price else ""
     return f"{code(item.name)} {cost.used[item]:+d}{each}"
+
+
+def _unknown(cost: Cost) -> str:
+    names: dict[str, list[str]] = {}
+    for item in cost.unknown:
+        names.setdefault(item.location or "an unknown region", []).append(code(item.name))
+    return "; ".join(f"{', '.join(each)} in {code(region)}" for region, each in names.items())
 
 
 def _sources(cost: Cost) -> str:

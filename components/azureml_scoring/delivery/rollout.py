@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from azureml_scoring.delivery.engine import LockedError, Log, PulumiStack, config_of
+from azureml_scoring.delivery.engine import Lock, LockedError, PulumiStack, config_of
 from azureml_scoring.delivery.pending import operations
-from azureml_scoring.delivery.recover import RecoveryPlan, recover
+from azureml_scoring.delivery.recover import recover
+from azureml_scoring.delivery.rollout_events import Event, EventKind, engine_event
 from azureml_scoring.delivery.rollout_plan import (
     Action,
     DesiredState,
@@ -36,7 +38,7 @@ from azureml_scoring.delivery.rollout_plan import (
     rollback_step,
     short_digest,
 )
-from azureml_scoring.delivery.table import table
+from azureml_scoring.delivery.rollout_summary import Row
 from azureml_scoring.errors import CommandError, ExitCode
 from azureml_scoring.plan.stack import StackPlan, plan_file
 from azureml_scoring.provider.arm import ML_API, Arm, connect
@@ -48,11 +50,12 @@ from azureml_scoring.settings.errors import SettingsError
 
 _STEPS: Final = 4
 """Steps of one stack: deploy, shift, done, and one to spare."""
+_TURNS: Final = 3
+"""Turns of other runs that are waited for before a step."""
 _PAUSE: Final = 2.0
 """Seconds between two looks at a lock."""
 _UNBUILT: Final = "not-built"
 """Stands for an image in a dry run, whose digest is not known before the build."""
-_HEADER: Final = ("STACK", "VERSION", "DEPLOYMENT", "RESULT", "SECONDS")
 
 
 class ApprovalNeeded(Exception):  # noqa: N818 - no error
@@ -101,27 +104,12 @@ class StackFile:
 
 
 @dataclass
-class Row:
-    """A line of the final table."""
-
-    stack: str
-    version: str = "-"
-    deployment: str = "-"
-    result: str = "not begun"
-    seconds: float = 0.0
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """What the table shows."""
-        return (self.stack, self.version, self.deployment, self.result, f"{self.seconds:.0f}")
-
-
-@dataclass
 class Rollout:
     """Takes stacks from version to version."""
 
     project: Path
-    log: Log
+    tell: Callable[[Event], None]
+    """Takes what happens, as it happens."""
     confirm: Callable[[str], bool] | None = None
     """Asks the user at the terminal; None where there is none."""
     arm: Callable[[], Arm] = connect
@@ -143,7 +131,7 @@ class Rollout:
         files = [self.load(name) for name in request.stacks]
         version = self._served(request.source) if request.source else _promoted(files[0])
         for file, row in zip(files, self.rows, strict=True):
-            with _timed(row):
+            with self._turn(row):
                 version = self._roll_stack(request, file, row, version)
 
     def rollback(self, name: str, *, dry_run: bool = False) -> ExitCode:
@@ -151,18 +139,16 @@ class Rollout:
         return self._report([name], lambda: self._rollback(self.load(name), self.rows[0], dry_run=dry_run))
 
     def _rollback(self, file: StackFile, row: Row, *, dry_run: bool) -> None:
-        if not dry_run:
-            self._recover(file.name)
-        observed = self._observe(file.name)
+        observed = self._observe(file.name) if dry_run else self._recover(file.name)
         step = rollback_step(observed)
         image = observed.images[step.deployment]
         row.version, row.deployment = short_digest(image), step.deployment
         split = format_split(observed.traffic)
-        self.log(f"{file.name}: {split}; back to {short_digest(image)} in {step.deployment}")
+        self._say(EventKind.PLANNED, file.name, f"{split}; back to {short_digest(image)} in {step.deployment}")
         if dry_run:
             row.result = "would go back"
             return
-        with _timed(row):
+        with self._turn(row):
             try:
                 # Its replies were right when it served, and what is expected may have changed since.
                 self._execute(file, observed, step, digest_of(image), observed.source, compare=False)
@@ -209,42 +195,60 @@ class Rollout:
 
     def _roll_stack(self, request: Request, file: StackFile, row: Row, version: str) -> str:
         """Take one stack to a version (empty: the one that it builds); return the image that it serves."""
-        observed, digest, step = self._next(file, version)
+        observed = self._observe(file.name)
+        digest, step = self._next(file, version, observed)
         row.deployment, row.version = step.deployment, short_digest(version or (observed.image if digest else ""))
         if request.dry_run:
             return self._describe(file, row, step, observed, version)
+        result = "serves it already"
         if step.action is not Action.DONE:
             self._approve(request, file, row, version)
-            self._recover(file.name)
-        row.result = "serves it already"
-        for _ in range(_STEPS):
-            observed, digest, step = self._next(file, version)
-            row.deployment = step.deployment
-            if step.action is Action.DONE:
-                break
-            try:
-                self._execute(file, observed, step, digest, version)
-            except LockedError as error:
-                row.result = "is locked"
-                raise LockedError(f"{file.name}: {error}") from None
-            except (CommandError, ResourceError) as error:
-                row.result = "failed"
-                raise RolloutError(f"{file.name}: {error}{self._restore(file, step)}") from None
-            row.result = "serves"
-        else:
-            raise RolloutError(f"{file.name}: the image's files change during the rollout; run this again")
+            for _ in range(_STEPS):
+                observed, digest, step = self._advance(file, row, version)
+                if step.action is Action.DONE:
+                    break
+                result = "serves"
+            else:
+                raise RolloutError("the image's files change during the rollout; run this again")
         self._verify_digest(observed, step.deployment, digest)
         self._configure(self.load(file.name), desired(step, observed, version or None))
         image = observed.images[step.deployment]
-        row.version = short_digest(image)
-        self.log(f"{file.name}: {step.deployment} serves {short_digest(image)}")
+        row.version, row.result = short_digest(image), result
+        self._say(EventKind.DONE, file.name, f"{step.deployment} serves {short_digest(image)}")
         return image
 
-    def _next(self, file: StackFile, version: str) -> tuple[ObservedState, str, Step]:
-        """Return the stack's state, the wanted digest (empty: to be built), and the next step."""
-        observed = self._observe(file.name)
+    def _advance(self, file: StackFile, row: Row, version: str) -> tuple[ObservedState, str, Step]:
+        """Carry out the next step, if there is one; return it, with the state that it followed from.
+
+        A run of this machine that holds the stack is waited for: what it brings may be this very version.
+        """
+        turns = _TURNS
+        while True:
+            try:
+                return self._advance_unlocked(file, row, version)
+            except LockedError:
+                turns -= 1
+                if not turns or not self._is_ours(file.name):
+                    raise
+
+    def _advance_unlocked(self, file: StackFile, row: Row, version: str) -> tuple[ObservedState, str, Step]:
+        observed = self._recover(file.name)
+        digest, step = self._next(file, version, observed)
+        row.deployment = step.deployment
+        if step.action is Action.DONE:
+            return observed, digest, step
+        try:
+            self._execute(file, observed, step, digest, version)
+        except LockedError:
+            raise
+        except (CommandError, ResourceError) as error:
+            raise RolloutError(f"{error}{self._restore(file, step)}") from None
+        return observed, digest, step
+
+    def _next(self, file: StackFile, version: str, observed: ObservedState) -> tuple[str, Step]:
+        """Return the wanted digest (empty: to be built), and the next step."""
         digest = digest_of(version) or file.built_digest(observed)
-        return observed, digest, next_step(observed, file.deployments, digest)
+        return digest, next_step(observed, file.deployments, digest)
 
     def _execute(  # noqa: PLR0913 - a step, and what it is about
         self, file: StackFile, observed: ObservedState, step: Step, digest: str, version: str, *, compare: bool = True
@@ -254,10 +258,11 @@ class Rollout:
         if step.action is Action.SHIFT:
             self._verify_digest(observed, name, digest)
             self._check(file, observed, name, compare=compare)
-            self.log(f"{file.name}: traffic from {step.serving} to {name}")
+            self._say(EventKind.SHIFT, file.name, f"traffic from {step.serving} to {name}", percent=0)
         else:
             beside = f"beside {step.serving}, at 0 %" if step.serving else "as the first version"
-            self.log(f"{file.name}: {'importing' if version else 'building'}, then {name} {beside}")
+            kind, words = (EventKind.IMPORT, "importing") if version else (EventKind.BUILD, "building")
+            self._say(kind, file.name, f"{words}, then {name} {beside}")
         self._configure(self.load(file.name), desired(step, observed, version or None))
         self._stack(file.name).up()
         if step.action is Action.CREATE:
@@ -267,7 +272,7 @@ class Rollout:
         """Leave only the deployment that served before; say how that went."""
         if not step.serving:
             return "; no version served before it"
-        self.log(f"{file.name}: {step.serving} serves on; {step.deployment} is deleted")
+        self._say(EventKind.UNDONE, file.name, f"{step.serving} serves on; {step.deployment} is deleted", percent=0)
         try:
             observed = self._observe(file.name)
             # Read anew: the step that failed has changed the file.
@@ -300,10 +305,11 @@ class Rollout:
     def _check(self, file: StackFile, observed: ObservedState, name: str, *, compare: bool = True) -> None:
         """Send the stack's requests to a deployment by name, and compare its replies with the expected ones."""
         if not file.checks:
-            self.log(f"{file.name}: {name} is not tested; name requests and replies by scoring:rollout.checks")
+            untested = f"{name} is not tested; name requests and replies by scoring:rollout.checks"
+            self._say(EventKind.CHECK, file.name, untested)
             return
         document = self.arm().get(observed.endpoint_id, ML_API) or {}
-        client = SmokeTest(Context("", preview=False, log=self.log, connect=self.arm), document, None)
+        client = SmokeTest(Context("", preview=False, log=lambda _: None, connect=self.arm), document, None)
         for request, body, expected in file.checks:
             reply = client.send(name, body)
             text = reply.content.decode("utf-8", "replace")
@@ -312,29 +318,54 @@ class Rollout:
             if compare and (problem := _problem(expected, text, file.tolerance)):
                 raise RolloutError(f"deployment {name} answers {request} {problem}")
         how = "as expected" if compare else "well"
-        self.log(f"{file.name}: {name} answers {', '.join(request for request, _, _ in file.checks)} {how}")
+        requests = ", ".join(request for request, _, _ in file.checks)
+        self._say(EventKind.CHECK, file.name, f"{name} answers {requests} {how}")
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
     def _report(self, stacks: Sequence[str], work: Callable[[], None]) -> ExitCode:
-        """Run a command; log its error, and the table of all stacks."""
+        """Run a command; tell its error."""
         self.rows = [Row(name) for name in stacks]
-        code = ExitCode.OK
         try:
             work()
         except ApprovalNeeded as needed:
-            self.log(str(needed))
-            code = ExitCode.WAITING
+            return self._end(EventKind.APPROVAL, ExitCode.WAITING, needed)
+        except LockedError as error:
+            return self._end(EventKind.LOCKED, ExitCode.LOCKED, error)
         except (CommandError, ResourceError, SettingsError) as error:
-            self.log(f"error: {error}")
-            code = ExitCode.LOCKED if isinstance(error, LockedError) else ExitCode.FAILED
-        self.log("")
-        for line in table([_HEADER, *(row.cells for row in self.rows)]):
-            self.log(line)
+            return self._end(EventKind.FAILED, ExitCode.FAILED, error)
+        return ExitCode.OK
+
+    def _end(self, kind: EventKind, code: ExitCode, error: Exception) -> ExitCode:
+        """Tell why the run ends at the stack that was begun last."""
+        self._say(kind, next((row.stack for row in reversed(self.rows) if row.is_begun), ""), str(error))
         return code
 
+    @contextmanager
+    def _turn(self, row: Row) -> Iterator[None]:
+        """Begin with a stack, and measure how long it takes."""
+        row.result, start = "failed", time.monotonic()
+        self._say(EventKind.STARTED, row.stack, "the rollout reaches this stack")
+        try:
+            yield
+        except LockedError:
+            row.result = "is locked"
+            raise
+        finally:
+            row.seconds, row.ended = time.monotonic() - start, datetime.now(UTC)
+
+    def _say(self, kind: EventKind, stack: str, message: str, *, percent: int | None = None) -> None:
+        self._event(Event(kind, stack, message, percent=percent))
+
+    def _event(self, event: Event) -> None:
+        """Tell an event, and keep what the summary shows of it."""
+        if event.percent is not None:
+            next(row for row in self.rows if row.stack == event.stack).shifts.append((event.time, event.percent))
+        self.tell(event)
+
     def _stack(self, name: str) -> PulumiStack:
-        return PulumiStack(self.project, name, self.log)
+        gets_traffic = next((row.deployment for row in self.rows if row.stack == name), "")
+        return PulumiStack(self.project, name, lambda line: self._event(engine_event(name, gets_traffic, line)))
 
     def _observe(self, stack: str) -> ObservedState:
         return read_state(self._stack(stack).export())
@@ -365,19 +396,35 @@ class Rollout:
         is_done = step.action is Action.DONE
         approval = ", after approval" if file.needs_approval and not is_done else ""
         row.result = "serves it already" if is_done else f"would {step.action}{approval}"
-        self.log(f"{file.name}: {text}{approval}")
+        self._say(EventKind.PLANNED, file.name, f"{text}{approval}")
         return version or (image if step.action in {Action.SHIFT, Action.DONE} else _UNBUILT)
 
-    def _recover(self, name: str) -> None:
+    def _recover(self, name: str) -> ObservedState:
         """After a run that was killed: wait until it has ended, then make state and Azure agree again."""
         stack = self._stack(name)
+        self._wait(stack)
+        locks = stack.locks()
+        if not locks and not stack.half_written() and not operations(state := stack.export()):
+            return read_state(state)
+        if locks is None or not _are_ours(locks):
+            unknown = "a run that was killed or is still at work: make sure that it has ended"
+            holder = next((str(lock) for lock in locks or () if not lock.is_local), unknown)
+            raise LockedError(f"held by {holder}, then run `azureml-scoring recover {name}`")
+        if not recover(stack, lambda plan: _are_ours(plan.locks or ())):
+            raise RolloutError(f"a killed run left operations undecided; run `azureml-scoring recover {name}`")
+        return self._observe(name)
+
+    def _wait(self, stack: PulumiStack) -> None:
+        """Wait until no run of this machine updates a stack."""
         if any(lock.is_alive for lock in stack.locks() or ()):
-            self.log(f"{name}: waiting for the run that still updates it")
+            self._say(EventKind.WAITING, stack.name, "waiting for the run that still updates it")
             while any(lock.is_alive for lock in stack.locks() or ()):
                 time.sleep(_PAUSE)
-        is_killed = stack.half_written() or stack.locks() or operations(stack.export())
-        if is_killed and not recover(stack, _is_ours):
-            raise RolloutError(f"{name}: a killed run left operations undecided; run `azureml-scoring recover {name}`")
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a run of this machine holds the stack, or has just left it: that one can be waited for."""
+        locks = self._stack(name).locks()
+        return locks is not None and _are_ours(locks)
 
     def _approve(self, request: Request, file: StackFile, row: Row, version: str) -> None:
         if not file.needs_approval or file.name in request.approved:
@@ -411,20 +458,11 @@ def _problem(expected: object, text: str, tolerance: float) -> str:
     return problem and f"wrongly: {problem}"
 
 
-def _is_ours(plan: RecoveryPlan) -> bool:
-    """Whether all locks are of this machine, on which the run has ended."""
-    return all(lock.is_local for lock in plan.locks or ())
+def _are_ours(locks: Sequence[Lock]) -> bool:
+    """Whether all locks are of this machine, on which a run that has ended is known to have."""
+    return all(lock.is_local for lock in locks)
 
 
 def _promoted(file: StackFile) -> str:
     """Return the version that a stack file names itself."""
     return str((file.config.get("image") or {}).get("promote") or "")
-
-
-@contextmanager
-def _timed(row: Row) -> Iterator[None]:
-    start = time.monotonic()
-    try:
-        yield
-    finally:
-        row.seconds = time.monotonic() - start

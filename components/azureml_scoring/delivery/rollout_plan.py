@@ -206,7 +206,9 @@ def config_changes(config: Mapping[str, Any], desired_state: DesiredState) -> di
     for name, image in desired_state.images.items():
         deployment = {key: value for key, value in current.get(name, template).items() if key != "image"}
         deployments[name] = deployment if image is None else {**deployment, "image": image}
-    endpoint = {key: value for key, value in (config.get("endpoint") or {}).items() if key != "mirror"}
+    endpoint = dict(config.get("endpoint") or {})
+    if not _may_mirror(desired_state, endpoint.get("mirror") or {}):
+        endpoint.pop("mirror", None)
     if "traffic" in endpoint or len(deployments) > 1:
         endpoint["traffic"] = dict(desired_state.traffic)
     sections: dict[str, Any] = {"deployments": deployments, "endpoint": endpoint}
@@ -215,6 +217,13 @@ def config_changes(config: Mapping[str, Any], desired_state: DesiredState) -> di
         # Alone: a build's secrets may stand beside it, encrypted.
         changes["image.promote"] = desired_state.promote
     return changes
+
+
+def _may_mirror(desired_state: DesiredState, mirror: Mapping[str, int]) -> bool:
+    """Tell whether requests may go on being copied: to a deployment that stays as it is and answers none."""
+    return None not in desired_state.images.values() and mirror.keys() <= (
+        desired_state.images.keys() - desired_state.traffic.keys()
+    )
 
 
 def format_split(traffic: Mapping[str, int]) -> str:

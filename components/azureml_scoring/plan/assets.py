@@ -39,7 +39,8 @@ def plan_model(model: At) -> AssetPlan | None:
     if not path.exists():
         raise SettingsError(model.path.refused("no such folder or file; name the model's", str(path)))
     key = _content_key(path, model.path)
-    return AssetPlan(_name(model.name, path), str(int(key[:_HASHED], 16) % _VERSIONS + 1), key, path)
+    version = model.version() or str(int(key[:_HASHED], 16) % _VERSIONS + 1)
+    return AssetPlan(_name(model.name, path), version, key, path)
 
 
 def plan_code(code: At) -> AssetPlan:

@@ -11,11 +11,10 @@ https://learn.microsoft.com/azure/machine-learning/how-to-save-write-experiment-
 
 import hashlib
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 
 from pathspec import GitIgnoreSpec
 
@@ -24,7 +23,7 @@ from azureml_scoring.plan.provenance import DIGITS, shortened
 from azureml_scoring.settings.errors import SettingsError, error_line
 from azureml_scoring.settings.image import ImageSettings
 
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 18
 _IGNORE: Final = ".dockerignore"
 _IGNORE_FILES: Final = (".amlignore", ".gitignore")
 _ALWAYS: Final = "__pycache__/"
@@ -32,19 +31,27 @@ _ALWAYS: Final = "__pycache__/"
 _FORMAT: Final = b"azureml-scoring content key 1\n"
 
 Progress = Callable[[int, int, int], None]
-"""Called after every block and every file: how many files are done, of how many, and how many bytes."""
+"""Called after every file, and every block of a large one: how many files are done, of how many, and how many bytes."""
 
 
-@dataclass(frozen=True)
-class ContextFile:
+class ContextFile(NamedTuple):
     """A file or a link of a build context."""
 
     name: str
     """Its path inside the context, with slashes."""
-    path: Path
-    executable: bool
+    context: Path
     link: str | None
     """Where it points, when it is a symbolic link."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.context / self.name
+
+    @property
+    def executable(self) -> bool:
+        """Whether somebody may run it; asked each time, since most readers of a context need not know."""
+        return self.link is None and _is_program(self.path.stat().st_mode)
 
 
 def check_context(context: Path, dockerfile: str = "Dockerfile", field: str = "image") -> None:
@@ -72,10 +79,9 @@ def context_files(context: Path, dockerfile: str = "Dockerfile") -> list[Context
     """
     check_context(context, dockerfile)
     files = _listed(context, dockerfile)
-    names = {file.name for file in files}
-    files += _entries(context, sorted({PurePosixPath(dockerfile).as_posix(), _IGNORE} - names))
-    files.sort(key=lambda file: os.fsencode(file.name))
-    return files
+    missing = {PurePosixPath(dockerfile).as_posix(), _IGNORE}.difference(file.name for file in files)
+    files += _named(context, missing)
+    return sorted(files, key=lambda file: os.fsencode(file.name)) if missing else files
 
 
 def build_files(context: Path, dockerfile: str = "Dockerfile") -> list[ContextFile]:
@@ -85,7 +91,7 @@ def build_files(context: Path, dockerfile: str = "Dockerfile") -> list[ContextFi
     """
     files = context_files(context, dockerfile)
     ignore = _ignore_file(context, dockerfile)
-    return files if not ignore or any(file.name == ignore for file in files) else files + _entries(context, [ignore])
+    return files if not ignore or any(file.name == ignore for file in files) else files + _named(context, [ignore])
 
 
 @dataclass(frozen=True)
@@ -109,13 +115,12 @@ def read_content(context: Path, image: ImageSettings, progress: Progress | None 
     for name, fact in sorted(facts.items()):
         _add(total, "fact", name, fact.encode())
     pieces: list[tuple[str, str]] = []
-    meter = _Meter(len(files), progress)
+    reader = _Reader(len(files), progress)
     for entry in files:
-        kind, value = _value(entry, meter)
+        kind, value = _value(entry, reader)
         _add(total, kind, entry.name, value)
         piece = hashlib.sha256(value).digest() if kind == "link" else value
-        pieces.append((_shown(entry.name), f"{piece.hex()[:DIGITS]}{_MARKS[kind]}"))
-        meter.file()
+        pieces.append((_shown(entry.name), f"{piece[: DIGITS // 2].hex()}{_MARKS[kind]}"))
     return Content(total.hexdigest(), shortened(pieces))
 
 
@@ -123,22 +128,36 @@ _MARKS: Final = {"file": "", "program": "x", "link": "l"}
 """What stands after the piece of a hash: an executable bit is a change too."""
 
 
-class _Meter:
-    """Counts files and bytes as they are read, and passes the counts on."""
+class _Reader:
+    """Hashes files, counts files and bytes as they are read, and passes the counts on."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self._total = total
         self._progress = progress
         self._files = self._bytes = 0
+        self._block = memoryview(bytearray(_BLOCK))
 
-    def file(self) -> None:
-        """One more file is done."""
+    def digest(self, path: str | Path) -> tuple[bytes, int]:
+        """Return the SHA-256 of one more file, and its mode."""
+        found, done = hashlib.sha256(), 0
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            while (done < status.st_size or not done) and (size := os.readv(descriptor, [self._block])):
+                found.update(self._block[:size])
+                done += size
+                self._bytes += size
+                if size == _BLOCK:
+                    self._report()
+        finally:
+            os.close(descriptor)
         self._files += 1
         self._report()
+        return found.digest(), status.st_mode
 
-    def block(self, size: int) -> None:
-        """So many more bytes are read."""
-        self._bytes += size
+    def skip(self) -> None:
+        """One more file is done without reading."""
+        self._files += 1
         self._report()
 
     def _report(self) -> None:
@@ -146,10 +165,16 @@ class _Meter:
             self._progress(self._files, self._total, self._bytes)
 
 
-def _value(entry: ContextFile, meter: _Meter) -> tuple[str, bytes]:
+def _value(entry: ContextFile, reader: _Reader) -> tuple[str, bytes]:
     if entry.link is not None:
+        reader.skip()
         return "link", entry.link.encode("utf-8", "surrogateescape")
-    return "program" if entry.executable else "file", _digest(entry.path, meter)
+    digest, mode = reader.digest(f"{entry.context}/{entry.name}")
+    return "program" if _is_program(mode) else "file", digest
+
+
+def _is_program(mode: int) -> bool:
+    return bool(mode & 0o111)
 
 
 def _shown(name: str) -> str:
@@ -187,10 +212,9 @@ def asset_files(path: Path) -> dict[str, Path]:
 def asset_key(files: Mapping[str, Path], progress: Progress | None = None) -> str:
     """Compute the key of a model or of code as 64 hexadecimal digits."""
     total = hashlib.sha256(_FORMAT)
-    meter = _Meter(len(files), progress)
+    reader = _Reader(len(files), progress)
     for name, path in files.items():
-        _add(total, "file", name, _digest(path, meter))
-        meter.file()
+        _add(total, "file", name, reader.digest(path)[0])
     return total.hexdigest()
 
 
@@ -205,23 +229,8 @@ def _below(root: Path, path: Path) -> str:
 
 def _add(total: "hashlib._Hash", kind: str, name: str, value: bytes) -> None:
     """Add one fact; lengths stand before texts, so that no two lists of facts read the same."""
-    for part in (kind.encode(), name.encode("utf-8", "surrogateescape"), value):
-        total.update(len(part).to_bytes(8, "big"))
-        total.update(part)
-
-
-def _digest(path: Path, meter: _Meter) -> bytes:
-    found = hashlib.sha256()
-    for block in _blocks(path):
-        found.update(block)
-        meter.block(len(block))
-    return found.digest()
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
+    parts = (kind.encode(), name.encode("utf-8", "surrogateescape"), value)
+    total.update(b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)]))
 
 
 def _ignore_file(context: Path, dockerfile: str) -> str:
@@ -234,7 +243,11 @@ def _listed(context: Path, dockerfile: str) -> list[ContextFile]:
     file = _ignore_file(context, dockerfile)
     try:
         ignore = Ignore((context / file).read_bytes().decode("utf-8", "surrogateescape") if file else "")
-        return _entries(context, (name for name, _ in ignore.files(context)))
+        return [
+            ContextFile(name, context, _link(context / name) if entry.is_symlink() else None)
+            for name, entry in ignore.files(context)
+            if entry.is_symlink() or entry.is_file()
+        ]
     except IgnoreError as error:
         raise SettingsError(error_line("image.context", f"{context / file}", str(error))) from None
     except PermissionError as error:
@@ -242,20 +255,14 @@ def _listed(context: Path, dockerfile: str) -> list[ContextFile]:
         raise SettingsError(error_line("image.context", str(error.filename), remedy)) from None
 
 
-def _entries(context: Path, names: Iterable[str]) -> list[ContextFile]:
-    found = (_entry(context, name) for name in names)
-    return [entry for entry in found if entry is not None]
+def _named(context: Path, names: Iterable[str]) -> list[ContextFile]:
+    found = [(name, context / name) for name in names]
+    return [
+        ContextFile(name, context, _link(path) if path.is_symlink() else None)
+        for name, path in found
+        if path.is_symlink() or path.is_file()
+    ]
 
 
-def _entry(context: Path, name: str) -> ContextFile | None:
-    path = context / name
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return None
-    slashed = name.replace(os.sep, "/")
-    if stat.S_ISLNK(mode):
-        return ContextFile(slashed, path, executable=False, link=str(path.readlink()).replace(os.sep, "/"))
-    if stat.S_ISREG(mode):
-        return ContextFile(slashed, path, executable=bool(mode & 0o111), link=None)
-    return None
+def _link(path: Path) -> str:
+    return str(path.readlink()).replace(os.sep, "/")

@@ -59,7 +59,7 @@ def plan_environment(environment: At) -> EnvironmentPlan:
     if problem := RULES["environment"].problem(name):
         raise SettingsError(environment.name.refused(problem, name))
     key = hashlib.sha256(f"{settings.base}\n{conda}".encode()).hexdigest()
-    return EnvironmentPlan(name, key[:TAG_LENGTH], settings.base, conda)
+    return EnvironmentPlan(name, key[:TAG_LENGTH], settings.base or "", conda)
 
 
 def of_requirements(text: str, python: str | None, place: str) -> str:

@@ -5,6 +5,7 @@ https://docs.docker.com/build/concepts/context/#dockerignore-files, and for what
 client runs, github.com/moby/patternmatcher and the filter of github.com/tonistiigi/fsutil, which the tests ask.
 """
 
+import functools
 import os
 import posixpath
 import re
@@ -16,8 +17,8 @@ from typing import Final
 from azureml_scoring.plan.white_space import SPACE
 
 _CLASS: Final = r"\[\^?(?:{0}(?:-{0})?)+\]".format(r"(?:\\.|[^\]\\-])")
-_WELL_FORMED: Final = re.compile(rf"(?:{_CLASS}|\\.|[^\[\\])*", re.DOTALL)
-"""What Go's filepath.Match takes: https://pkg.go.dev/path/filepath#Match."""
+_WELL_FORMED: Final = re.compile(rf"\**+(?:(?:[.?]|\\\.)\*++)?+(?:{_CLASS}|\\.|[^\[\\*])*+(?:\*.*)?", re.DOTALL)
+"""What Go's filepath.Match takes when it is asked about ".": it reads as far as that may match, or to the next *."""
 _SPECIAL: Final = frozenset("*[]?^\\")
 _POSIX: Final = {
     "alnum": "0-9A-Za-z",
@@ -42,12 +43,19 @@ class _Pattern:
     text: str
     """Without the ! of an exception."""
     is_exception: bool
-    matches: Callable[[str], object]
 
     @property
     def stem(self) -> str:
         """The text without a wildcard at its end that stands for what a folder holds."""
         return self.text.removesuffix("/**").removesuffix("/*")
+
+    @functools.cached_property
+    def matches(self) -> Callable[[str], object]:
+        """Compare a path; as in BuildKit, a pattern that is never asked may be no regular expression."""
+        try:
+            return _matcher(self.text)
+        except re.error as error:
+            raise IgnoreError(f"{self.text} is no pattern: {error}") from None
 
 
 class Ignore:
@@ -120,10 +128,7 @@ def _pattern(line: str) -> _Pattern:
     text = line.removeprefix("!")
     if not text or _WELL_FORMED.fullmatch(text) is None:
         raise IgnoreError(f"{line} is no pattern; close what [ opens, and write something behind ! and \\")
-    try:
-        return _Pattern(text, is_exception, _matcher(text))
-    except re.error as error:
-        raise IgnoreError(f"{line} is no pattern: {error}") from None
+    return _Pattern(text, is_exception)
 
 
 def _matcher(text: str) -> Callable[[str], object]:
@@ -145,7 +150,7 @@ def _matcher(text: str) -> Callable[[str], object]:
         if piece.startswith("**") and number == 0:
             kind = "end"
     if kind == "expression":
-        return re.compile(f"^{_python(made)}\\Z", re.ASCII).search
+        return re.compile(_python(f"^{made}$"), re.ASCII).search
     if kind == "start":
         return lambda name: name.startswith(text[:-2])
     if kind == "end":
@@ -155,22 +160,26 @@ def _matcher(text: str) -> Callable[[str], object]:
 
 def _python(made: str) -> str:
     """Write one of Go's regular expressions as Python's."""
-    return re.sub(r"\[(\^?)((?:\[:\w+:\]|\\.|[^\]\\])+)\]|\\(.)|\{(?=,)", _piece, made, flags=re.DOTALL)
+    return re.sub(r"\[(\^?)((?:\[:[^\]]*:\]|\\.|[^\]\\])+)\]|\\(.)|\{(?=,)|[$\[]", _piece, made, flags=re.DOTALL)
 
 
 def _piece(found: "re.Match[str]") -> str:
-    if not found[2]:
-        return _escaped(found[3] or found[0])
-    items = re.sub(r"\[:(\w+):\]|\\(.)|([\[&~|])", _item, found[2], flags=re.DOTALL)
-    return f"[{found[1]}{items}]"
+    if found[0] == "[":
+        raise re.error("a [ has no end")
+    if found[2]:
+        items = re.sub(r"\[:([^\]]*):\]|\\(.)|([\[&~|])", _item, found[2], flags=re.DOTALL)
+        return f"[{found[1]}{items}]"
+    return "\\Z" if found[0] == "$" else _escaped(found[3] or found[0])
 
 
 def _item(found: "re.Match[str]") -> str:
-    return _POSIX.get(found[1], "") if found[1] else _escaped(found[2]) if found[2] else f"\\{found[3]}"
+    if found[1] is not None and found[1] not in _POSIX:
+        raise re.error(f"[:{found[1]}:] is no class")
+    return _POSIX[found[1]] if found[1] else _escaped(found[2]) if found[2] else f"\\{found[3]}"
 
 
 def _escaped(character: str) -> str:
-    if character in "dDsSwWbBaAfnrtv":
+    if character in "dDsSwWbBaAfnrtvx":
         return f"\\{character}"
     if not character.isascii() or character.isalnum():
         raise re.error(f"\\{character} means nothing")

@@ -187,5 +187,5 @@ def _builds(settings: StackSettings) -> bool:
 
 def _machines(settings: StackSettings) -> Iterator[Machines]:
     for name, deployment in settings.deployments.items():
-        count = deployment.autoscale.max if deployment.autoscale else deployment.instance_count
+        count = deployment.autoscale.most if deployment.autoscale else deployment.instance_count
         yield Machines(name, deployment.instance_type or "", count)

@@ -5,10 +5,10 @@ that stages stand on, the packages that are asked for. Refuses to own whether an
 decides that, and these never lead to a build. Pure.
 """
 
+import hashlib
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Final
 
 MOST_FILES: Final = 150
@@ -38,6 +38,24 @@ def shortened(files: Files, most: int = MOST_FILES) -> dict[str, str]:
     """Keep each file, or its folder where there are too many; folders with few entries are opened first."""
     if len(files) <= most:
         return dict(files)
+    opened = _opened(files, most)
+    found: dict[str, str] = {}
+    together: dict[str, hashlib._Hash] = {}
+    for name, digest in files:
+        place = _closed(name, opened)
+        if place == name:
+            found[name] = digest
+            continue
+        folder, line = f"{place}/" if place else "./", f"{name}\0{digest}".encode(errors="surrogateescape")
+        if folder in together:
+            together[folder].update(b"\n" + line)
+        else:
+            together[folder] = hashlib.sha256(line)
+    return found | {place: each.hexdigest()[:DIGITS] for place, each in together.items()}
+
+
+def _opened(files: Files, most: int) -> set[str]:
+    """Choose the folders whose entries are shown."""
     inside: dict[str, set[str]] = {"": set()}
     for name, _ in files:
         child = name
@@ -57,18 +75,7 @@ def shortened(files: Files, most: int = MOST_FILES) -> dict[str, str]:
         for child in inside[folder]:
             if child in inside:
                 heapq.heappush(waiting, (len(inside[child]), child))
-    found: dict[str, str] = {}
-    together: dict[str, list[str]] = {}
-    for name, digest in files:
-        place = _closed(name, opened)
-        if place == name:
-            found[name] = digest
-        else:
-            together.setdefault(f"{place}/" if place else "./", []).append(f"{name}\0{digest}")
-    return found | {
-        place: sha256("\n".join(each).encode(errors="surrogateescape")).hexdigest()[:DIGITS]
-        for place, each in together.items()
-    }
+    return opened
 
 
 def _closed(name: str, opened: set[str]) -> str:

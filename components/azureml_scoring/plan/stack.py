@@ -38,7 +38,11 @@ class EndpointPlan:
     """What files say of an endpoint's deployments."""
 
     environment: EnvironmentPlan | None = None
-    """What Azure ML builds where a deployment names no image of its own."""
+    """The stack's, where Azure ML builds it."""
+    environments: Mapping[str, EnvironmentPlan] = field(default_factory=dict)
+    """What Azure ML builds, by deployment: its own or the stack's."""
+    references: Mapping[str, str] = field(default_factory=dict)
+    """Registered environments by deployment."""
     images: Mapping[str, ImagePlan] = field(default_factory=dict)
     """Images of the deployments that name one of their own."""
     mounts: Mapping[str, MountPlan] = field(default_factory=dict)
@@ -57,7 +61,7 @@ def plan_stack(settings: StackSettings) -> StackPlan:
     """Read all files once; raise a `SettingsError` for what cannot be carried out."""
     root = At.root(settings)
     endpoint = plan_endpoint(root)
-    return StackPlan(plan_image(root.image) if settings.environment is None else None, endpoint)
+    return StackPlan(plan_image(root.image) if settings.image is not None else None, endpoint)
 
 
 def plan_file(values: Mapping[str, Any], root: Path) -> tuple[StackFile, StackPlan]:
@@ -73,13 +77,18 @@ def plan_file(values: Mapping[str, Any], root: Path) -> tuple[StackFile, StackPl
 
 def plan_endpoint(settings: At) -> EndpointPlan:
     """Plan the deployments; `settings` has the sections deployments, environment, model and code."""
-    environment = plan_environment(settings.environment) if settings.environment else None
+    environment = _built(settings.environment)
     model_files = plan_model(settings.model) if settings.model else None
     code_files = plan_code(settings.code) if settings.code else None
-    images, mounts = {}, {}
+    images, environments, references, mounts = {}, {}, {}, {}
     for name, deployment in settings.deployments.entries():
+        source = deployment.environment or settings.environment
         if deployment.image:
             images[name] = plan_reference(deployment.image)
+        elif source and source.reference:
+            references[name] = source.reference()
+        elif built := _built(deployment.environment) or environment:
+            environments[name] = built
         own_model, own_code = bool(deployment.model), bool(deployment.code)
         mounts[name] = MountPlan(
             deployment.model() or settings.model(),
@@ -89,4 +98,9 @@ def plan_endpoint(settings: At) -> EndpointPlan:
             plan_code(deployment.code) if own_code else code_files,
             name if own_code else "",
         )
-    return EndpointPlan(environment, images, mounts)
+    return EndpointPlan(environment, environments, references, images, mounts)
+
+
+def _built(environment: At) -> EnvironmentPlan | None:
+    """Plan an environment that Azure ML builds; None for a registered one, and where there is none."""
+    return plan_environment(environment) if environment and not environment.reference else None

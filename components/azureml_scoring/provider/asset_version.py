@@ -65,7 +65,7 @@ class AssetVersion(Resource[InputsT]):
             return inputs.arm_id, AssetVersionOutputs()
         properties = existing["properties"]
         if (properties.get("properties") or {}).get(KEY_PROPERTY) != inputs.content_key:
-            msg = f"{inputs.title} exists with other content; a version cannot change: choose another name"
+            msg = f"{inputs.title} exists with other content; a version cannot change: choose another name or version"
             raise ResourceError(msg)
         context.log(f"adopting {inputs.title}: it is the same")
         if properties.get("isArchived") or (properties.get("tags") or {}) != (inputs.tags or {}):

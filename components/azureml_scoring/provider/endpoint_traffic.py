@@ -21,7 +21,7 @@ from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import last
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.registry_client import is_local
-from azureml_scoring.provider.traffic_split import TrafficSplit, nonzero, put_traffic, steps
+from azureml_scoring.provider.traffic_split import TrafficSplit, bake_line, nonzero, put_traffic, step_line, steps
 from azureml_scoring.provider.values import Properties
 from azureml_scoring.settings.arguments import EndpointTrafficArgs
 from azureml_scoring.settings.rules import WHOLE
@@ -99,13 +99,14 @@ def shift(context: Context, inputs: EndpointTrafficArgs, confirmed: TrafficSplit
         smoke_test.run(receivers)
         planned = plan(before, wanted, inputs)
         if not planned and wanted.traffic and state_of(document) in {"failed", "canceled"}:
-            planned = [wanted]  # the write that failed had the traffic already: the same one ends well
-        for number, split in enumerate(planned, start=1):
-            context.log(f"endpoint {name}: step {number} of {len(planned)}, {split}")
+            planned = [(wanted, 0.0)]  # the write that failed had the traffic already: the same one ends well
+        for number, (split, seconds) in enumerate(planned, start=1):
+            context.log(step_line(name, number, len(planned), split))
             changed, start = True, datetime.now(UTC)
             put_traffic(arm, endpoint_id, split)
-            if inputs.bake_seconds and nonzero(before.traffic):
-                arm.sleep(inputs.bake_seconds)
+            if seconds and nonzero(before.traffic):
+                context.log(bake_line(name, seconds))
+                arm.sleep(seconds)
             smoke_test.run(receivers)
             _check_limits(context, inputs, [each for each in receivers if grows(each, before, split)], start)
     except ResourceError as error:
@@ -117,14 +118,21 @@ def shift(context: Context, inputs: EndpointTrafficArgs, confirmed: TrafficSplit
         raise ResourceError(msg) from None
 
 
-def plan(before: TrafficSplit, wanted: TrafficSplit, inputs: EndpointTrafficArgs) -> list[TrafficSplit]:
-    """Plan the splits of a shift; with `mirrorFirst` a new deployment gets mirrored requests before any share."""
-    planned = [TrafficSplit(traffic, wanted.mirror) for traffic in steps(before.traffic, wanted.traffic, inputs.steps)]
+def plan(before: TrafficSplit, wanted: TrafficSplit, inputs: EndpointTrafficArgs) -> list[tuple[TrafficSplit, float]]:
+    """Plan the splits of a shift, and the seconds that each lasts.
+
+    With `mirrorFirst` a new deployment gets mirrored requests before any share.
+    """
+    bakes = {step.percent: step.minutes * 60 for step in inputs.steps if step.minutes is not None}
+    planned = [
+        (TrafficSplit(traffic, wanted.mirror), bakes.get(percent, inputs.bake_seconds))
+        for percent, traffic in steps(before.traffic, wanted.traffic, (step.percent for step in inputs.steps)).items()
+    ]
     if not planned and not before.same(wanted):
-        planned = [wanted]
+        planned = [(wanted, inputs.bake_seconds)]
     new = sorted(nonzero(wanted.traffic).keys() - nonzero(before.traffic).keys())
     if inputs.mirror_first and len(new) == 1 and sum(before.traffic.values()) == WHOLE:
-        planned.insert(0, TrafficSplit(before.traffic, {new[0]: inputs.mirror_first}))
+        planned.insert(0, (TrafficSplit(before.traffic, {new[0]: inputs.mirror_first}), inputs.bake_seconds))
     return planned
 
 

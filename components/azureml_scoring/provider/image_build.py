@@ -114,7 +114,12 @@ class ImageBuild(Resource[ImageBuildArgs]):
             raise ResourceError(msg)
         if context.arm.get(str(olds.get("registryId") or ""), REGISTRIES_API) is None:
             return None
-        current = resolve_digest(context.arm, Reference(server, repository, tag), "deployer")
+        try:
+            current = resolve_digest(context.arm, Reference(server, repository, tag), "deployer")
+        except ResourceError as error:
+            # A registry whose network somebody has closed lets nobody look: that is its own drift, and can be repaired.
+            context.warn(f"{server}/{repository}:{tag} could not be looked up and stays at {digest}: {error}")
+            return ReadResult(resource_id, olds, inputs)
         if current is None:
             context.log(f"{server}/{repository}:{tag} is gone; the next up builds it again")
             return None

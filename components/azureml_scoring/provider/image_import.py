@@ -65,7 +65,12 @@ class ImageImport(Resource[ImageImportArgs]):
         if context.arm.get(str(olds.get("registryId")), REGISTRIES_API) is None:
             return None
         image = Reference(server, resource_id.removeprefix(f"{server}/"), digest=digest)
-        return ReadResult(resource_id, olds, inputs) if resolve_digest(context.arm, image, "deployer") else None
+        try:
+            exists = resolve_digest(context.arm, image, "deployer") is not None
+        except ResourceError as error:
+            context.warn(f"{resource_id} could not be looked up and stays: {error}")
+            exists = True
+        return ReadResult(resource_id, olds, inputs) if exists else None
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         del resource_id, olds

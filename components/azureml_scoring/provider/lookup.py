@@ -8,6 +8,7 @@ https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted
 """
 
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -73,6 +74,17 @@ def workspaces(arm: Arm, subscription: str) -> list[dict[str, Any]]:
     """
     path = f"/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/workspaces"
     return list(arm.list_all(path, ML_API))
+
+
+def computes_named(arm: Arm, name: str) -> list[str]:
+    """Return the ARM ids of the computes of a name that are attached to visible workspaces."""
+    found = []
+    for subscription in arm.list_all("/subscriptions", SUBSCRIPTIONS_API):
+        nothing: list[dict[str, Any]] = []
+        for workspace in where_visible(partial(workspaces, arm, subscription["subscriptionId"]), nothing):
+            compute = arm.get(f"{workspace['id']}/computes/{name}", ML_API)
+            found += [str(compute["id"])] if compute else []
+    return found
 
 
 def where_visible(query: Callable[[], T], otherwise: T) -> T:

@@ -129,8 +129,9 @@ def as_inputs(path: str, document: dict[str, Any], olds: Properties) -> Properti
     scale = values.pop("scaleSettings", None) or {}
     if scale.get("scaleType") == "TargetUtilization":
         values["scaleSettings"] = {key: value for key, value in scale.items() if key != "scaleType"}
-    if "modelId" in values:
-        values["modelId"] = str(values["modelId"]).removeprefix("azureml:")
+    for key in ("modelId", "environmentId"):
+        if key in values:
+            values[key] = _asset_id(olds.get(key), str(values[key]))
     if (document.get("properties") or {}).get("endpointComputeType") == "Kubernetes":
         values["kind"] = "Kubernetes"
     if not olds:
@@ -150,6 +151,14 @@ def as_inputs(path: str, document: dict[str, Any], olds: Properties) -> Properti
         if olds.get("autoscaled") or "scaleSettings" in values:
             read["instanceCount"] = olds.get("instanceCount", 1)
     return {**read, "endpointId": endpoint, "deploymentName": name}
+
+
+def _asset_id(ours: object, theirs: str) -> str:
+    """Read the id of a version; one that Azure resolved from our label is the label's."""
+    if not theirs.startswith("azureml://"):
+        return theirs.removeprefix("azureml:")
+    labelled, _, label = str(ours).rpartition("/labels/")
+    return str(ours) if label and theirs.startswith(f"{labelled}/versions/") else theirs
 
 
 def _count(document: dict[str, Any] | None) -> int | None:

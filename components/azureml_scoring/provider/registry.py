@@ -13,6 +13,7 @@ from azureml_scoring.provider.online_deployment import OnlineDeployment
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
 from azureml_scoring.provider.registry_attachment import RegistryAttachment
 from azureml_scoring.provider.role_assignment import RoleAssignment
+from azureml_scoring.provider.version_pin import VersionPin
 
 _ALL: tuple[Resource[Any], ...] = (
     ImageBuild(),
@@ -21,6 +22,7 @@ _ALL: tuple[Resource[Any], ...] = (
     EnvironmentVersion(),
     ModelVersion(),
     CodeVersion(),
+    VersionPin(),
     OnlineEndpoint(),
     OnlineDeployment(),
     EndpointTraffic(),

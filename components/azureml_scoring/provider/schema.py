@@ -15,9 +15,10 @@ from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import BeforeValidator, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from azureml_scoring.component import Component
 from azureml_scoring.provider.framework import Resource
@@ -127,7 +128,9 @@ def _type(annotation: Any, types: dict[str, Any]) -> dict[str, Any]:  # noqa: AN
     """Say a type in Pulumi's type language; what it cannot say closer is Any."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type(arguments[0], types)
+        # Where more is taken than is kept, what is taken.
+        taken = [each.json_schema_input_type for each in arguments if isinstance(each, BeforeValidator)]
+        return _type(next((each for each in taken if each is not PydanticUndefined), arguments[0]), types)
     if origin in {Union, UnionType}:
         options = [each for each in arguments if each is not NoneType]
         return _type(options[0], types) if len(options) == 1 else _ANY

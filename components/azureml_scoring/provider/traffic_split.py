@@ -7,7 +7,8 @@ ARM's PATCH on an endpoint only takes tags, identity and sku, so a split is chan
 reads it as 0 % for everyone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,23 +71,48 @@ class TrafficSplit:
         )
 
 
+def step_line(endpoint: str, number: int, count: int, split: TrafficSplit) -> str:
+    """Say which step of a shift begins."""
+    return f"endpoint {endpoint}: step {number} of {count}, {split}"
+
+
+def read_step(line: str) -> dict[str, int] | None:
+    """Read the live traffic off a line that ends with `step_line`; None for another line."""
+    match = re.search(r"endpoint \S+: step \d+ of \d+, (.+)", line)
+    return match and {name: int(share) for name, share in re.findall(r"(?<!mirror )\b([\w-]+) (\d+) %", match[1])}
+
+
+def bake_line(endpoint: str, seconds: float) -> str:
+    """Say how long a step lasts."""
+    return f"endpoint {endpoint}: this step lasts {seconds:g} s"
+
+
+def read_bake(line: str) -> float | None:
+    """Read the seconds off a line that ends with `bake_line`; None for another line."""
+    match = re.search(r"endpoint \S+: this step lasts (\S+) s$", line)
+    return match and float(match[1])
+
+
 def nonzero(shares: Mapping[str, int]) -> dict[str, int]:
     """Leave out the shares of 0."""
     return {name: share for name, share in shares.items() if share}
 
 
-def steps(old: Mapping[str, int], new: Mapping[str, int], step_percents: Sequence[int]) -> list[dict[str, int]]:
-    """Plan the shift from one traffic to another: each percent says how much of it is done at that step.
+def steps(old: Mapping[str, int], new: Mapping[str, int], percents: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Plan the shift from one traffic to another: the traffic at each percent of the shift that is done.
 
     The last step is always the new traffic itself; steps that would change nothing are left out. From an endpoint
     without traffic there is nothing to shift, so the new traffic comes at once. Every step sums to 100.
     """
-    planned = [dict(new)]
-    if sum(old.values()) == WHOLE == sum(new.values()):
-        percents = sorted({percent for percent in step_percents if 0 < percent < WHOLE})
-        planned = [*(_partly(old, new, percent) for percent in percents), *planned]
-    previous = [nonzero(old), *map(nonzero, planned)]
-    return [traffic for traffic, before in zip(planned, previous, strict=False) if nonzero(traffic) != before]
+    shifts = sum(old.values()) == WHOLE == sum(new.values())
+    planned = {percent: _partly(old, new, percent) for percent in sorted({*percents}) if shifts}
+    planned[WHOLE] = dict(new)
+    previous = [nonzero(old), *map(nonzero, planned.values())]
+    return {
+        percent: traffic
+        for (percent, traffic), before in zip(planned.items(), previous, strict=False)
+        if nonzero(traffic) != before
+    }
 
 
 def _partly(old: Mapping[str, int], new: Mapping[str, int], percent: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_snake
 
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.deployment import DEPLOYMENT, ENVIRONMENT, DeploymentSettings, RouteSettings
-from azureml_scoring.settings.endpoint import ENDPOINT, TRAFFIC, EndpointSettings
+from azureml_scoring.settings.endpoint import ENDPOINT, TRAFFIC, EndpointSettings, TrafficSteps
 from azureml_scoring.settings.errors import error_line
 from azureml_scoring.settings.image import BUILD, ImageSettings
 from azureml_scoring.settings.section import (
@@ -205,6 +205,22 @@ class CodeVersionArgs(AssetVersionArgs):
     kind: ClassVar[str] = "codes"
 
 
+class VersionPinArgs(ResourceArgs):
+    """Which asset's latest version is meant."""
+
+    workspace_id: In[rules.WorkspaceId]
+    """ARM id of the workspace."""
+    kind: In[Literal["models", "environments"]]
+    """ARM type below the workspace."""
+    asset_name: In[rules.AssetLabel]
+    """Name of the asset."""
+
+    @property
+    def container(self) -> str:
+        """ARM id of what all versions belong to."""
+        return f"{self.workspace_id}/{self.kind}/{self.asset_name}"
+
+
 class RegistryAttachmentArgs(ResourceArgs):
     """Which workspace gets which registry."""
 
@@ -275,12 +291,12 @@ class OnlineDeploymentArgs(ResourceArgs):
     """Name of the deployment; unique in the endpoint."""
     location: In[Annotated[rules.Location, Arm(DEPLOYMENT, "location")]]
     """Azure region, short form."""
-    environment_id: In[Annotated[rules.EnvironmentId, Arm(DEPLOYMENT, "properties.environmentId")]]
-    """ARM id of the environment version that runs."""
+    environment_id: In[Annotated[rules.EnvironmentId | None, Arm(DEPLOYMENT, "properties.environmentId")]] = OPTIONAL
+    """Id of the environment version that runs; without one, Azure serves a model of a format that it knows."""
     kind: In[Literal["Kubernetes"] | None] = OPTIONAL
     """Kubernetes, behind an endpoint that is on one; else it is managed."""
     model_id: In[Annotated[rules.ModelId | None, Arm(DEPLOYMENT, "properties.model")]] = OPTIONAL
-    """ARM id of the model version that is mounted."""
+    """Id of the model version that is mounted."""
     model_mount_path: In[Annotated[rules.MountPath | None, Arm(DEPLOYMENT, "properties.modelMountPath")]] = OPTIONAL
     """Folder in the container below which the model is mounted."""
     code_id: In[Annotated[rules.CodeId | None, Arm(DEPLOYMENT, "properties.codeConfiguration.codeId")]] = OPTIONAL
@@ -329,7 +345,7 @@ class EndpointTrafficArgs(ResourceArgs):
     """ARM id of the endpoint."""
     traffic: In[dict[str, int]] = OPTIONAL
     mirror_traffic: In[dict[str, int]] = OPTIONAL
-    steps: In[list[int]] = OPTIONAL
+    steps: In[TrafficSteps] = OPTIONAL
     bake_seconds: In[float] = OPTIONAL
     probe: In[dict[str, Any] | None] = OPTIONAL
     mirror_first: In[int] = OPTIONAL

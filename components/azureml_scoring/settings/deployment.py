@@ -6,7 +6,7 @@ from pydantic import Field
 
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.endpoint import enabled
-from azureml_scoring.settings.image import CodeSettings, ModelSettings
+from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ModelSettings
 from azureml_scoring.settings.section import Arm, In, Only, Section
 
 DEPLOYMENT: Final = "OnlineDeployment"
@@ -96,7 +96,10 @@ class AutoscaleRuleSettings(Section):
     """When Azure Monitor changes the number of instances, and by how many."""
 
     metric: Annotated[rules.AutoscaleMetric, Arm(AUTOSCALE, "metricTrigger.metricName")]
-    """A metric of the deployment."""
+    """A metric of the deployment, or of the endpoint."""
+    of: Annotated[Literal["deployment", "endpoint"], Arm(AUTOSCALE, "metricTrigger.metricResourceUri")] = "deployment"
+    """Whose metric it is: `ConnectionsActive`, `NetworkBytes`, `NewConnectionsPerSecond` and `RequestLatency` are the
+    endpoint's, requests and latencies either's, utilizations the deployment's."""
     above: Annotated[float | None, Field(ge=0), rules.NotBool, Arm(AUTOSCALE, "metricTrigger.threshold")] = None
     """Changes when the metric's average is above this; either this or `below`."""
     below: Annotated[float | None, Field(ge=0), rules.NotBool, Arm(AUTOSCALE, "metricTrigger.threshold")] = None
@@ -109,6 +112,32 @@ class AutoscaleRuleSettings(Section):
     """Time without a further change, ISO 8601: PT1M to PT168H."""
 
 
+class ScheduleSettings(Section):
+    """Hours of the week with other limits; between them those of the autoscale setting hold."""
+
+    days: Annotated[list[rules.Weekday], Field(min_length=1), Arm(AUTOSCALE, "recurrence.schedule.days")]
+    """Days of the week."""
+    start: Annotated[rules.TimeOfDay, Arm(AUTOSCALE, "recurrence.schedule.hours")] = "00:00"
+    """Begin on each of the days, in quotes."""
+    end: Annotated[rules.TimeOfDay, Arm(AUTOSCALE, "recurrence.schedule.hours")] = "23:59"
+    """End on the same day."""
+    time_zone: Annotated[rules.Text, Arm(AUTOSCALE, "recurrence.schedule.timeZone")] = "UTC"
+    """Time zone as Windows names it: `W. Europe Standard Time`."""
+    min: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.minimum")]
+    """Instances at least."""
+    max: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.maximum")]
+    """Instances at most."""
+    default: Annotated[int | None, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.default")] = None
+    """Instances while there are no metrics; `min` by default."""
+    rules: Annotated[list[AutoscaleRuleSettings], Field(max_length=10)] = []
+    """When the number changes; the rules of the autoscale setting by default."""
+
+    @property
+    def first(self) -> int:
+        """Instances while there are no metrics."""
+        return self.default or self.min
+
+
 class AutoscaleSettings(Section):
     """How Azure Monitor sets the number of instances of a managed deployment."""
 
@@ -118,6 +147,8 @@ class AutoscaleSettings(Section):
     """Instances at most."""
     default: Annotated[int | None, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.default")] = None
     """Instances at first, and while there are no metrics; `min` by default."""
+    schedules: Annotated[dict[rules.DeploymentName, ScheduleSettings], Field(max_length=9), rules.Distinct] = {}
+    """Hours of the week with other limits, by name; 9 at most, since Azure Monitor takes 20 profiles."""
     rules: Annotated[list[AutoscaleRuleSettings], Field(min_length=1, max_length=10)] = [
         AutoscaleRuleSettings(metric="CpuUtilizationPercentage", above=70, change=1),
         AutoscaleRuleSettings(metric="CpuUtilizationPercentage", below=30, change=-1),
@@ -128,6 +159,11 @@ class AutoscaleSettings(Section):
     def first(self) -> int:
         """Instances at first."""
         return self.default or self.min
+
+    @property
+    def most(self) -> int:
+        """Instances at most, at any time."""
+        return max(self.max, *(schedule.max for schedule in self.schedules.values()), 0)
 
 
 class CollectionSettings(Section):
@@ -171,7 +207,7 @@ class DeploymentSettings(Section):
 
     description: Annotated[rules.Description | None, Arm(DEPLOYMENT, "properties.description")] = None
     """Description that the studio shows."""
-    instance_type: Annotated[rules.Text | None, Arm(DEPLOYMENT, "properties.instanceType")] = None
+    instance_type: Annotated[rules.InstanceType | None, Arm(DEPLOYMENT, "properties.instanceType")] = None
     """Machine size, such as Standard_DS3_v2; on Kubernetes an instance type of the cluster, or none."""
     instance_count: Annotated[
         int, Field(ge=1), rules.NotBool, Arm(DEPLOYMENT, "sku.capacity", argument="instanceCount")
@@ -216,6 +252,8 @@ class DeploymentSettings(Section):
     """What is stored of requests and replies."""
     image: rules.ImageReference | None = None
     """Another image than the stack's, written as `image.reference` is."""
+    environment: EnvironmentSettings | None = None
+    """Another environment than the stack's."""
     model: ModelSettings | None = None
     """Another model than the stack's."""
     code: CodeSettings | None = None
@@ -234,3 +272,5 @@ class DeploymentSettings(Section):
     """Limits of scoring requests."""
     app_insights: Annotated[bool, Arm(DEPLOYMENT, "properties.appInsightsEnabled")] = False
     """Whether requests are logged to Application Insights."""
+    tags: rules.Tags = {}
+    """Tags of the deployment, besides the stack's."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.section import Arm, Only, Section
@@ -21,6 +21,14 @@ _NETWORK: Final = "the cluster's own network decides who reaches it; take it out
 def enabled(value: bool) -> str:  # noqa: FBT001 - the one value that it spells
     """Spell a switch as ARM's `EgressPublicNetworkAccessType` and `PublicNetworkAccessType` do."""
     return "Enabled" if value else "Disabled"
+
+
+def _enforced(value: bool) -> str | None:  # noqa: FBT001 - the one value that it spells
+    """Spell the switch as azure-ai-ml does: a property of the endpoint, which is left out where it is off.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-deploy-online-endpoint-with-secret-injection
+    """
+    return "enabled" if value else None
 
 
 class ClusterSettings(Section):
@@ -62,6 +70,23 @@ class LimitSettings(Section):
     """95th percentile of its answers' latency, in milliseconds."""
 
 
+class TrafficStep(Section):
+    """A step of a shift of traffic. A step without minutes is written as its percent alone."""
+
+    percent: rules.Step
+    """Percent of the shift that is done at this step."""
+    minutes: Annotated[float | None, Field(ge=0, le=1440), rules.NotBool] = None
+    """Minutes that the step lasts; `endpoint.bakeSeconds` by default."""
+
+
+def _step(written: object) -> object:
+    """Read a plain number as a step."""
+    return {"percent": written} if isinstance(written, int | float) else written
+
+
+TrafficSteps = list[Annotated[TrafficStep, BeforeValidator(_step, json_schema_input_type=TrafficStep | rules.Step)]]
+
+
 class EndpointSettings(Section):
     """The endpoint and how its traffic is split."""
 
@@ -78,6 +103,20 @@ class EndpointSettings(Section):
     identity: rules.IdentityId | None = None
     """ARM id of an existing user-assigned identity that the endpoint runs as and pulls its image with; an identity of
     its own, system-assigned, by default. It gets the roles that it needs unless it has them."""
+    tags: rules.Tags = {}
+    """Tags of the endpoint, besides the stack's."""
+    enforce_access_to_default_secret_stores: Annotated[
+        bool,
+        Arm(
+            ENDPOINT,
+            "properties.properties.enforce_access_to_default_secret_stores",
+            argument="enforceAccessToDefaultSecretStores",
+            encode=_enforced,
+            encoded=Literal["enabled"],
+        ),
+    ] = False
+    """Whether the endpoint's own identity may read the secrets of workspace connections and of the workspace's vault.
+    Azure sees to it when the endpoint is created; the deployer needs those rights."""
     auth: Annotated[
         Literal["key", "aml-token", "aad-token"],
         Arm(
@@ -104,11 +143,12 @@ class EndpointSettings(Section):
         Only("managed", _MIRROR),
     ] = {}
     """Percent of the requests copied to one deployment without live traffic, 50 at most."""
-    traffic_steps: Annotated[list[rules.Step], Arm(TRAFFIC, argument="steps")] = []
-    """Percents at which a shift of traffic pauses to be checked, such as `[10, 50]`."""
+    traffic_steps: Annotated[TrafficSteps, Arm(TRAFFIC, argument="steps", encode=list, encoded=TrafficSteps)] = []
+    """Steps at which a shift of traffic pauses to be checked, rising: percents such as `[10, 50]`, or
+    `[{percent: 10, minutes: 15}, 50]`. The last step, 100 percent, needs no entry."""
     bake_seconds: Annotated[float, Field(ge=0, le=3600), rules.NotBool, Arm(TRAFFIC, argument="bakeSeconds")] = 0
-    """Seconds that each step lasts. Azure Monitor counts by the minute and is some minutes behind: with `limits` write
-    180 or more on Azure."""
+    """Seconds that each step lasts that names no minutes. Azure Monitor counts by the minute and is some minutes
+    behind: with `limits` let a step last 180 or more on Azure."""
     smoke_test: Annotated[rules.Json | None, Arm(TRAFFIC, argument="probe")] = None
     """A request body that every deployment must answer with 2xx before it gets traffic."""
     mirror_first: Annotated[

@@ -57,9 +57,13 @@ class ImageSettings(Section):
 
 
 class EnvironmentSettings(Section):
-    """What Azure ML builds by itself, in the workspace's registry, instead of an image."""
+    """What Azure ML builds by itself, in the workspace's registry, instead of an image; or what is registered."""
 
-    base: rules.BaseImage
+    reference: rules.EnvironmentReference | None = None
+    """A registered environment: azureml:NAME:VERSION, azureml:NAME@latest, its ARM id, or
+    azureml://registries/REGISTRY/environments/NAME/versions/VERSION; no other field goes with it. `@latest` is resolved
+    once and pinned."""
+    base: rules.BaseImage | None = None
     """Base image: host/repository:tag or host/repository@sha256:…"""
     conda_file: LocalPath | None = None
     """File of a conda environment."""
@@ -77,11 +81,15 @@ class ModelSettings(Section):
     path: LocalPath | None = None
     """Folder or file to upload; `.amlignore` (else `.gitignore`) in it is honoured, `__pycache__` stays out."""
     reference: rules.ModelReference | None = None
-    """A registered version instead: azureml:NAME:VERSION, or its ARM id."""
+    """A registered version instead: azureml:NAME:VERSION, azureml:NAME@latest, its ARM id, or
+    azureml://registries/REGISTRY/models/NAME/versions/VERSION. `@latest` is resolved once and pinned."""
     name: rules.AssetName | None = None
     """Name under which it is registered; the folder's or file's own by default."""
+    version: rules.ModelVersionNumber | None = None
+    """Version under which it is registered, in quotes; by default it follows from the content, so that other files are
+    another version."""
     type: Literal["custom", "mlflow", "triton"] = "custom"
-    """Format of the model; `mlflow` needs `code`."""
+    """Format of the model. Azure serves `mlflow` and `triton` by itself, without image, environment and code."""
     mount_path: rules.MountPath | None = None
     """Folder in the container below which NAME/VERSION lies; /var/azureml-app/azureml-models by default."""
 
@@ -92,6 +100,6 @@ class CodeSettings(Section):
     path: LocalPath
     """The folder; its own name stays below /var/azureml-app."""
     entry_script: rules.EntryScript
-    """The file with init() and run(), seen from the folder."""
+    """The file with init() and run(), seen from the folder; a server of one's own may have another than Python."""
     name: rules.AssetName | None = None
     """Name under which it is registered; the folder's own by default."""

@@ -32,8 +32,8 @@ _REMEDIES: Final = {
 """What to write, by pydantic's type of error."""
 _SECRET: Final = re.compile("(?i)pass|pwd|secret|token")
 """Names of fields whose values are not shown, misspelt ones included, in a section that holds a secret."""
-RENAMED: Final = {"environment": "environmentVariables", "probe": "smokeTest"}
-"""Old names of fields, refused with the new one: `deployments.NAME.environment` and `endpoint.probe`."""
+RENAMED: Final = {"probe": "smokeTest"}
+"""Old names of fields, refused with the new one."""
 
 
 def parse(model: type[SectionT], values: object, prefix: str = "", *, file: bool = False) -> SectionT:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -27,6 +27,8 @@ WHOLE: Final = 100
 """Percent that the shares of an endpoint's deployments make together."""
 MIRROR_LIMIT: Final = 50
 """Percent of live requests that Azure mirrors at most."""
+_EXACT: Final = 1000
+"""Seconds from which on a thousandth does not matter."""
 TAG_LENGTH: Final = 12
 """Characters of a content key or digest that make a tag or a version."""
 
@@ -98,15 +100,27 @@ _CREDENTIALS: Final = "|".join(
 )
 """Headers by which a client says who it is."""
 _WORD: Final = "[a-zA-Z0-9][a-zA-Z0-9_-]*"
+_ASSET: Final = "[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 _LABEL: Final = "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]"
 
 _DURATION: Final = Rule(
     "a duration",
-    "PT(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+S)?",
+    # Azure's own default of maxQueueWait is PT0.5S.
+    r"PT(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]{1,7})?S)?",
     "ISO 8601: PT, then hours, minutes, seconds",
     "PT10S",
-    (4, 16),
+    (4, 24),
 )
+
+
+def _registered(kind: str) -> str:
+    """Compose the pattern of an asset of an Azure ML registry, which is no part of a subscription's ids.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-use-environments (curated ones are in `azureml`)
+    """
+    version = "(versions/[a-zA-Z0-9_.-]+|labels/latest)"
+    return f"azureml://registries/[a-zA-Z0-9_-]+/{kind}/{_ASSET}/{version}"
+
 
 RULES: Mapping[str, Rule] = {
     "resourceGroup": Rule(
@@ -168,11 +182,16 @@ RULES: Mapping[str, Rule] = {
         "a location", "[a-z]+[0-9]?", "Azure's short form: small letters, no blank", "westeurope", (3, 40)
     ),
     "instanceType": Rule(
-        "an instance type", "Standard_[A-Za-z0-9_]+", "a size's full name with Standard_", "Standard_DS3_v2", (10, 64)
+        "an instance type",
+        f"{_any_case('Standard_')}[A-Za-z0-9_-]+",
+        "a size's full name with Standard_",
+        "Standard_DS3_v2",
+        (10, 64),
     ),
     "route": Rule(
         "a route",
-        r"/[A-Za-z0-9._~/%-]*",
+        # https://www.rfc-editor.org/rfc/rfc3986#section-3.3: TensorFlow Serving scores at /v1/models/NAME:predict.
+        r"/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*",
         "a path that starts with /",
         "/score",
         (1, 256),
@@ -292,12 +311,21 @@ RULES: Mapping[str, Rule] = {
         "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/NAME",
         "what `az ml workspace show --name NAME --query id` prints",
     ),
+    "assetLabel": Rule("a registered asset's name", _ASSET, "up to 255 letters, digits, - _ and .", "iris", (1, 255)),
     "asset": Rule("a model's or code's name", _WORD, "up to 255 letters, digits, - and _", "iris", (1, 255)),
     "modelReference": Rule(
         "a registered model",
-        f"azureml:[a-zA-Z0-9][a-zA-Z0-9_-]*:[1-9][0-9]*|{_id(f'{_ML}/workspaces/models/versions', '[1-9][0-9]*')}",
-        "azureml:NAME:VERSION with a whole number, or a version's ARM id",
+        rf"azureml:{_ASSET}(:[1-9][0-9]*|@latest)|{_registered('models')}"
+        f"|{_id(f'{_ML}/workspaces/models/versions', '[1-9][0-9]*')}",
+        "azureml:NAME:NUMBER, azureml:NAME@latest, azureml://registries/REGISTRY/models/NAME/versions/N, or an ARM id",
         "azureml:iris:3",
+    ),
+    "environmentReference": Rule(
+        "a registered environment",
+        f"azureml:{_ASSET}(:[a-zA-Z0-9_.-]+|@latest)|{_registered('environments')}"
+        f"|{_id(f'{_ML}/workspaces/environments/versions')}",
+        "azureml:NAME:VERSION, azureml:NAME@latest, azureml://registries/R/environments/NAME/versions/V, or an ARM id",
+        "azureml:sklearn:4",
     ),
     "endpointId": Rule(
         "an endpoint's ARM id",
@@ -307,13 +335,15 @@ RULES: Mapping[str, Rule] = {
     ),
     "environmentId": Rule(
         "an environment version's ARM id",
-        f"{_id(f'{_ML}/workspaces/environments/versions')}|{_id(f'{_ML}/registries/environments/versions')}",
+        f"{_id(f'{_ML}/workspaces/environments/versions')}|{_id(f'{_ML}/registries/environments/versions')}"
+        f"|{_registered('environments')}",
         "/subscriptions/…/environments/NAME/versions/VERSION",
         "the id of an EnvironmentVersion",
     ),
     "modelId": Rule(
         "a model version's ARM id",
-        f"{_id(f'{_ML}/workspaces/models/versions')}|{_id(f'{_ML}/registries/models/versions')}",
+        f"{_id(f'{_ML}/workspaces/models/versions')}|{_id(f'{_ML}/registries/models/versions')}"
+        f"|{_registered('models')}",
         "/subscriptions/…/models/NAME/versions/VERSION",
         "the id of a ModelVersion",
     ),
@@ -345,8 +375,8 @@ RULES: Mapping[str, Rule] = {
     ),
     "entryScript": Rule(
         "an entry script",
-        r"(?!/)(?!.*\.\.)[a-zA-Z0-9_./ -]+\.py",
-        "a Python file's path seen from the code's folder",
+        r"(?!/)(?!.*\.\.)[a-zA-Z0-9_./ -]+\.[a-zA-Z0-9]+",
+        "a file's path seen from the code's folder",
         "score.py",
         (4, 255),
     ),
@@ -369,6 +399,9 @@ RULES: Mapping[str, Rule] = {
         "letters, digits and _, no digit first",
         "LOG_LEVEL",
         (1, 255),
+    ),
+    "timeOfDay": Rule(
+        "a time of day", "([01][0-9]|2[0-3]):[0-5][0-9]", "hours and minutes, in quotes", '"08:00"', (5, 5)
     ),
     "tagName": Rule(
         "a tag's name",
@@ -414,12 +447,45 @@ RULES: Mapping[str, Rule] = {
 """Each kind of text that Azure limits, by the name the code uses for it."""
 
 
+_SEGMENTS: Final = {
+    segment.lower(): segment
+    for segment in (
+        *("subscriptions", "resourceGroups", "providers", _ML, "workspaces", "models", "environments", "versions"),
+        *("Microsoft.ContainerRegistry", "registries"),
+    )
+}
+"""Segments of ARM ids that are no names, in Azure's spelling."""
+_NAMES: Final = (2, 4, 8, 10, 12)
+"""Segments of ARM ids that are names."""
+_SPELLED: Final = ("registryId", "workspaceId", "modelReference", "environmentReference")
+"""Kinds of ids that are written in Azure's spelling: names and other ids are made of them."""
+
+
 def checked(kind: str, text: str) -> str:
-    """Return a text that obeys its rule; else raise a ValueError that says what the rule is."""
+    """Return a text that obeys its rule, an ARM id in Azure's spelling; else raise a ValueError with the rule."""
     problem = RULES[kind].problem(text)
     if problem:
         raise ValueError(problem)
-    return text
+    return spelled_id(text) if kind in _SPELLED and text.startswith("/") else text
+
+
+def spelled_id(text: str) -> str:
+    """Write an ARM id as Azure does; names stay as they are."""
+    segments = enumerate(text.split("/"))
+    return "/".join(each if n in _NAMES else _SEGMENTS.get(each.lower(), each) for n, each in segments)
+
+
+def spelled_size(text: str) -> str:
+    """Write a machine size as Azure does: Standard_NC4as_T4_v3; an instance type of a cluster stays as it is.
+
+    https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions: family in capitals, features in small
+    letters behind the number, an accelerator in capitals, the version as v and its number.
+    """
+    prefix, *parts = text.split("_")
+    if prefix.lower() != "standard" or not parts:
+        return text
+    size = re.sub("^[A-Za-z]+", lambda family: family[0].upper(), parts[0].lower())
+    return "_".join(["Standard", size, *(re.sub(r"^V(?=\d+$)", "v", part.upper()) for part in parts[1:])])
 
 
 @dataclass(frozen=True)
@@ -480,11 +546,16 @@ def _json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def seconds_of(duration: str) -> int:
+def seconds_of(duration: str) -> float:
     """Turn a duration that obeys its rule into seconds."""
-    match = re.fullmatch("PT(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?", duration)
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    match = re.fullmatch("PT(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9.]+)S)?", duration)
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
     return hours * 3600 + minutes * 60 + seconds
+
+
+def duration_of(seconds: float) -> str:
+    """Write seconds as a duration, to the millisecond."""
+    return f"PT{round(seconds, 3):g}S" if seconds < _EXACT else f"PT{round(seconds)}S"
 
 
 ResourceGroupName = Annotated[str, _of("resourceGroup")]
@@ -511,6 +582,7 @@ RegistryId = Annotated[str, _of("registryId")]
 RegistryAddress = Annotated[str, _of("registryAddress")]
 WorkspaceId = Annotated[str, _of("workspaceId")]
 AssetName = Annotated[str, _of("asset")]
+AssetLabel = Annotated[str, _of("assetLabel")]
 EndpointId = Annotated[str, _of("endpointId")]
 EnvironmentId = Annotated[str, _of("environmentId")]
 ModelId = Annotated[str, _of("modelId")]
@@ -520,6 +592,7 @@ Version = Annotated[str, _of("version")]
 ModelVersionNumber = Annotated[str, _of("modelVersion")]
 ContentKey = Annotated[str, _of("contentKey")]
 ModelReference = Annotated[str, _of("modelReference")]
+EnvironmentReference = Annotated[str, _of("environmentReference")]
 BaseImage = Annotated[str, _of("baseImage")]
 PythonVersion = Annotated[str, _of("python")]
 EnvironmentName = Annotated[str, _of("environment")]
@@ -535,6 +608,7 @@ CollectionName = Annotated[str, _of("collection")]
 VariableName = Annotated[str, _of("variable")]
 TagName = Annotated[str, _of("tagName")]
 TagValue = Annotated[str, _of("tagValue")]
+TimeOfDay = Annotated[str, _of("timeOfDay")]
 Moment = Annotated[str, _of("date"), AfterValidator(_in_calendar)]
 AutoscaleMetric = Literal[
     "CpuUtilizationPercentage",
@@ -547,10 +621,22 @@ AutoscaleMetric = Literal[
     "RequestLatency_P90",
     "RequestLatency_P95",
     "RequestLatency_P99",
+    "ConnectionsActive",
+    "NetworkBytes",
+    "NewConnectionsPerSecond",
+    "RequestLatency",
 ]
-"""Metrics of a managed deployment that say how busy it is.
+"""Metrics that say how busy a managed deployment, or an endpoint, is; utilizations are the deployment's alone.
 https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/microsoft-machinelearningservices-workspaces-onlineendpoints-deployments-metrics
+https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/microsoft-machinelearningservices-workspaces-onlineendpoints-metrics
 """
+_ENDPOINTS_ALONE: Final = ("ConnectionsActive", "NetworkBytes", "NewConnectionsPerSecond", "RequestLatency")
+METRICS: Final = {
+    "deployment": tuple(each for each in get_args(AutoscaleMetric) if each not in _ENDPOINTS_ALONE),
+    "endpoint": tuple(each for each in get_args(AutoscaleMetric) if "Utilization" not in each),
+}
+"""Metrics by what they are measured of."""
+Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 NotBool = BeforeValidator(_not_bool)
 """Marks a number that `true` is not."""
 Percent = Annotated[int, Field(ge=0, le=100), NotBool]
@@ -561,6 +647,7 @@ Line = Annotated[str, _of("line")]
 Stage = Annotated[str, Field(min_length=1), _of("stage")]
 ComputeName = Annotated[str, _of("compute")]
 Text = Annotated[str, Field(min_length=1, max_length=4096), _of("text")]
+InstanceType = Annotated[Text, AfterValidator(spelled_size)]
 Lines = Annotated[str, _of("lines")]
 Description = Annotated[Lines, Field(max_length=256)]
 UserName = Annotated[str, _of("username")]

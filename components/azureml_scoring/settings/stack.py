@@ -24,9 +24,9 @@ class StackSettings(Section):
     principal: PrincipalSettings = PrincipalSettings()
     """The identity that may pull the image, besides the endpoint's own."""
     image: ImageSettings | None = None
-    """Which image serves; needed unless `environment` is written."""
+    """Which image serves; needed unless `environment` is written, or every deployment has its own or needs none."""
     environment: EnvironmentSettings | None = None
-    """What Azure ML builds by itself instead: a base image and packages."""
+    """What Azure ML builds by itself instead, a base image and packages; or a registered environment."""
     model: ModelSettings | None = None
     """What is mounted into every deployment that names no model of its own."""
     code: CodeSettings | None = None

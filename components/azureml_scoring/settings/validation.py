@@ -17,7 +17,13 @@ from pydantic import SecretStr
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import HIDDEN, SettingsError
 from azureml_scoring.settings.image import PLATFORM
-from azureml_scoring.settings.rules import MIRROR_LIMIT, RULES, WHOLE, seconds_of
+from azureml_scoring.settings.rules import (
+    METRICS,
+    MIRROR_LIMIT,
+    RULES,
+    WHOLE,
+    seconds_of,
+)
 from azureml_scoring.settings.section import Only, marker
 from azureml_scoring.settings.stack import StackSettings
 
@@ -72,7 +78,7 @@ def _problems(settings: At, now: datetime) -> Iterator[str]:
     yield from _private_registry(settings)
     yield from _workspace(settings.workspace)
     yield from _principal(settings, now)
-    yield from _environment(settings) if settings.environment else _image(settings)
+    yield from _sources(settings)
     yield from _build_secrets(settings.image)
     yield from _platforms(settings.image)
     yield from _tags(settings)
@@ -238,11 +244,48 @@ def _platforms(image: At) -> Iterator[str]:
         yield image.platform.refused("image.platforms names them all; take out one of the two")
 
 
-def _environment(settings: At) -> Iterator[str]:
-    """Check what Azure ML builds itself: in the workspace's registry, with its own server and an entry script."""
-    environment, mode = settings.environment, settings.registry.mode
-    if settings.image:
-        yield environment.base.refused("image says already what runs; take out one of them")
+def _sources(settings: At) -> Iterator[str]:
+    """Check what runs: the stack's image or environment, or those of the deployments."""
+    environment = settings.environment
+    if environment:
+        yield from _environment(environment, settings.registry.mode)
+        if settings.image:
+            yield _named(environment).refused("image says already what runs; take out one of them")
+    elif settings.image or not all(_is_served(each, settings) for _, each in settings.deployments.entries()):
+        yield from _image(settings)
+    for _, deployment in settings.deployments.entries():
+        if deployment.environment:
+            yield from _environment(deployment.environment, settings.registry.mode)
+            if deployment.image:
+                yield deployment.image.refused("environment says already what runs; take out one of them")
+        if not deployment.image and (used := deployment.environment or environment):
+            yield from _served_by(used, deployment, settings)
+
+
+def _is_served(deployment: At, settings: At) -> bool:
+    """Tell whether a deployment needs none of the stack's: it has its own, or a model that Azure serves by itself.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-deploy-mlflow-models-online-endpoints and
+    https://learn.microsoft.com/azure/machine-learning/how-to-deploy-with-triton ("no-code deployment")
+    """
+    model = deployment.model or settings.model
+    known = bool(model) and (bool(model.reference) or model.type() != "custom")
+    return bool(deployment.image or deployment.environment) or (known and not (deployment.code or settings.code))
+
+
+def _named(environment: At) -> At:
+    """Choose the field that names an environment."""
+    return environment.reference or environment.base
+
+
+def _environment(environment: At, mode: At) -> Iterator[str]:
+    """Check what Azure ML builds itself, in the workspace's registry; or that only the reference is written."""
+    if environment.reference:
+        for name in environment().model_fields_set - {"reference"}:
+            yield getattr(environment, name).refused("reference names an environment that exists; take out one of them")
+        return
+    if not environment.base:
+        yield environment.base.refused("name the base image, or a registered environment by reference")
     if mode() != "workspace":
         remedy = "Azure ML builds an environment in the workspace's own registry; write registry.mode: workspace"
         yield mode.refused(remedy)
@@ -252,17 +295,23 @@ def _environment(settings: At) -> Iterator[str]:
         )
     if environment.python and environment.conda_file:
         yield environment.python.refused("condaFile says which; take it out, or write it there")
-    for _, deployment in settings.deployments.entries():
-        if deployment.image:
-            continue
-        if deployment.routes:
-            yield deployment.routes.refused(
-                "Azure ML's own server has fixed routes; take it out, or build an image with a server of your own"
-            )
-        if not (deployment.code or settings.code):
-            yield deployment.code.refused(
-                "the server of environment runs an entry script; name code.path and code.entryScript"
-            )
+
+
+def _served_by(environment: At, deployment: At, settings: At) -> Iterator[str]:
+    """Check a deployment that runs an environment: routes are the environment's, and its server runs Python."""
+    if deployment.routes and environment.reference:
+        yield deployment.routes.refused("the registered environment has its own; take it out")
+    elif deployment.routes:
+        yield deployment.routes.refused(
+            "Azure ML's own server has fixed routes; take it out, or build an image with a server of your own"
+        )
+    code = deployment.code or settings.code
+    if not code and not environment.reference:
+        yield deployment.code.refused(
+            "the server of environment runs an entry script; name code.path and code.entryScript"
+        )
+    elif code and not environment.reference and not code.entry_script().endswith(".py"):
+        yield code.entry_script.refused("the server of environment runs Python; name a .py file")
 
 
 def _endpoint(settings: At) -> Iterator[str]:
@@ -275,7 +324,6 @@ def _endpoint(settings: At) -> Iterator[str]:
         for name, share in split.entries():
             if name not in deployments():
                 yield share.refused(f"no such deployment; one of {known}")
-    yield from _shift(endpoint)
     traffic = endpoint.traffic() or default_traffic(deployments())
     total = sum(traffic.values())
     if not traffic:
@@ -283,18 +331,24 @@ def _endpoint(settings: At) -> Iterator[str]:
     elif total != WHOLE:
         yield endpoint.traffic.refused("Azure takes 100; correct the shares", f"{total} percent together")
     yield from _mirror(endpoint.mirror, traffic)
+    yield from _shift(endpoint)
 
 
 def _shift(endpoint: At) -> Iterator[str]:
     """Check the steps of a shift: each sends more, and lasts long enough to be measured."""
-    steps = endpoint.traffic_steps()
-    if any(later <= earlier for earlier, later in pairwise(steps)):
+    percents = [step.percent for step in endpoint.traffic_steps()]
+    if any(later <= earlier for earlier, later in pairwise(percents)):
         yield endpoint.traffic_steps.refused(
-            "each step sends more than the one before; write them in that order", steps
+            "each step sends more than the one before; write them in that order", percents
         )
-    limits = endpoint.limits().model_dump(exclude_none=True)
-    if limits and not endpoint.bake_seconds():
-        yield endpoint.bake_seconds.refused("endpoint.limits are measured while a step lasts; write 180 or more", 0)
+    lasting = {step.percent for step in endpoint.traffic_steps() if step.minutes}
+    is_measured = endpoint.bake_seconds() or (lasting == {*percents, WHOLE} and not endpoint.mirror_first())
+    if endpoint.limits().model_dump(exclude_none=True) and not is_measured:
+        yield endpoint.bake_seconds.refused(
+            "endpoint.limits are measured while a step lasts; write 180 or more, or minutes at each step, 100 percent"
+            " included",
+            0,
+        )
 
 
 def _tags(settings: At) -> Iterator[str]:
@@ -323,17 +377,19 @@ def _models(settings: At) -> Iterator[str]:
     for _, deployment in settings.deployments.entries():
         if deployment.model:
             yield from _model(deployment.model)
-        model = deployment.model or settings.model
-        if model and model.type() == "mlflow" and not (deployment.code or settings.code):
+        model, runs = deployment.model or settings.model, deployment.image or deployment.environment
+        runs = runs or settings.image or settings.environment
+        if runs and model and model.type() == "mlflow" and not (deployment.code or settings.code):
             yield model.type.refused(
-                "Azure serves it without code in an image of its own only; name code, or write type: custom"
+                f"Azure serves it without code in an image of its own only; name code, take out {runs.path_}, or write "
+                "type: custom"
             )
 
 
 def _model(model: At) -> Iterator[str]:
     if not model.reference and not model.path:
         yield model.path.refused("name a folder or file, or a registered version by reference")
-    for field in (model.path, model.name, model.type):
+    for field in (model.path, model.name, model.version, model.type):
         if model.reference and field:
             yield field.refused("reference names a version that is registered; take out one of them")
 
@@ -420,14 +476,26 @@ def _instances(deployment: At, kind: str) -> Iterator[str]:
 
 
 def _autoscale(autoscale: At) -> Iterator[str]:
-    least, most = autoscale.min(), autoscale.max()
+    yield from _profile(autoscale)
+    for _, schedule in autoscale.schedules.entries():
+        yield from _profile(schedule)
+        if schedule.start() >= schedule.end():
+            yield schedule.end.refused(f"it is not after start, {schedule.start()}; write another schedule")
+
+
+def _profile(profile: At) -> Iterator[str]:
+    """Check the limits and rules that hold at a time."""
+    least, most = profile.min(), profile.max()
     if most > _INSTANCES:
-        yield autoscale.max.refused(f"Azure takes {_INSTANCES}; share over two deployments")
+        yield profile.max.refused(f"Azure takes {_INSTANCES}; share over two deployments")
     if least > most:
-        yield autoscale.min.refused(f"it is more than max, {most}; write less")
-    elif not least <= autoscale().first <= most:
-        yield autoscale.default.refused(f"it lies outside min and max; write {least} to {most}")
-    for _, rule in autoscale.rules.entries():
+        yield profile.min.refused(f"it is more than max, {most}; write less")
+    elif not least <= profile().first <= most:
+        yield profile.default.refused(f"it lies outside min and max; write {least} to {most}")
+    for _, rule in profile.rules.entries():
+        metrics = METRICS[rule.of()]
+        if rule.metric() not in metrics:
+            yield rule.metric.refused(f"it is no metric of the {rule.of()}; one of {', '.join(metrics)}")
         if (rule.above() is None) == (rule.below() is None):
             yield rule.above.refused("when does it change? write either above or below")
         if rule.change() == 0:

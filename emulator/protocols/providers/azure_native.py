@@ -54,6 +54,8 @@ class ResourceSpec:
     """Whether the SDK lifts ARM's `properties` to the top."""
     computed: frozenset[str] = frozenset()
     """Outputs that are no inputs, besides those that every type has."""
+    read_only: tuple[Path, ...] = ()
+    """What Azure alone fills in inside an input: no drift, and nothing that an import takes over."""
     replaces: frozenset[str] = frozenset({"location"})
     """Inputs, besides the path parameters, whose change replaces the resource: those at the top that the specification
     of the API marks `x-ms-mutability: create, read`, and those in the provider's own list. Any other is written in
@@ -130,6 +132,11 @@ TYPES = (
         envelope={"tags"},
         flat=False,
         computed={"location"},
+        # https://learn.microsoft.com/rest/api/keyvault/keyvault/secrets/get
+        read_only=(
+            *(("properties", name) for name in ("secretUri", "secretUriWithVersion")),
+            *(("properties", "attributes", name) for name in ("created", "updated")),
+        ),
         secret={("properties", "value")},
         private={"value"},
     ),
@@ -187,6 +194,8 @@ TYPES = (
             "provisioningState",
             "status",
         },
+        # https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registries: by the name of the SKU.
+        read_only=(("sku", "tier"),),
     ),
     _spec(
         "machinelearningservices:Workspace",
@@ -359,6 +368,8 @@ class ArmHandler(ResourceHandler):
             if isinstance(assignable.get("userAssignedIdentities"), dict):
                 assignable["userAssignedIdentities"] = sorted(assignable["userAssignedIdentities"])
             writable["identity"] = assignable
+        for path in self.spec.read_only:
+            writable = _without(writable, path)
         return {**writable, **self._parts(id_)}
 
     # -- invokes -------------------------------------------------------------------------------------------------------
@@ -461,6 +472,15 @@ class ArmHandler(ResourceHandler):
         except AzureError:
             return ""
         return str(group.get("location", ""))
+
+
+def _without(values: Values, path: Path) -> Values:
+    """Leave out what lies at a path."""
+    head, *rest = path
+    if not rest:
+        return {name: value for name, value in values.items() if name != head}
+    inner = values.get(str(head))
+    return {**values, str(head): _without(inner, tuple(rest))} if isinstance(inner, dict) else values
 
 
 def _location(value: object) -> str:

@@ -212,6 +212,7 @@ class ServicePrincipal(_Graph):
             "clientId": body["appId"],
             "displayName": body["displayName"],
             "accountEnabled": body["accountEnabled"],
+            "appRoleAssignmentRequired": body["appRoleAssignmentRequired"],
             "applicationTenantId": body["appOwnerOrganizationId"],
             "servicePrincipalNames": body["servicePrincipalNames"],
             "type": body["servicePrincipalType"],

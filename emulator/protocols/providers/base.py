@@ -168,8 +168,8 @@ def refreshed_inputs(inputs: Values, before: Values, now: Values) -> Values:
         current = inputs.get(name)
         if new is None:
             result.pop(name, None)
-        elif isinstance(current, dict) and isinstance(old, dict) and isinstance(new, dict):
-            result[name] = refreshed_inputs(current, old, new)
+        elif isinstance(current, dict | None) and isinstance(old, dict) and isinstance(new, dict):
+            result[name] = refreshed_inputs(current or {}, old, new)
         else:
             result[name] = new
     return result

@@ -32,6 +32,8 @@ STATISTICS = ("Average", "Min", "Max", "Sum", "Count")
 AGGREGATIONS = ("Average", "Minimum", "Maximum", "Total", "Count", "Last")
 _DIRECTIONS = ("None", "Increase", "Decrease")
 _CHANGES = ("ChangeCount", "PercentChangeCount", "ExactCount", "ServiceAllowedNextValue")
+_FREQUENCIES = ("Week",)
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST_PROFILES, MOST_RULES, MOST_TAGS = 20, 10, 15
 TRIGGER = ("metricName", "metricResourceUri", "timeGrain", "statistic", "timeWindow", "timeAggregation", "operator")
 HOUR = 3600.0
@@ -71,6 +73,21 @@ def check_scale_action(name: str, action: dict[str, Any]) -> None:
     if whole_number(name, "scaleAction.value", action.get("value", "1")) < 1:
         raise bad_request(f"scaleAction.value '{action['value']}' of '{name}' is less than 1")
     check_duration(action, "cooldown", 60, 168 * HOUR)
+
+
+def check_recurrence(profile: dict[str, Any]) -> None:
+    """Refuse what Azure refuses of the times at which a profile begins."""
+    name, recurrence = profile["name"], profile["recurrence"]
+    schedule = recurrence.get("schedule") or {}
+    one_of("recurrence.frequency", recurrence.get("frequency"), _FREQUENCIES)
+    if not schedule.get("timeZone") or not schedule.get("days"):
+        raise bad_request(f"recurrence.schedule of profile '{name}' lacks 'timeZone' or 'days'")
+    for day in schedule["days"]:
+        one_of("recurrence.schedule.days", day, _DAYS)
+    for field, most in (("hours", 23), ("minutes", 59)):
+        values = schedule.get(field)
+        if not isinstance(values, list) or len(values) != 1 or not 0 <= int(values[0]) <= most:
+            raise bad_request(f"recurrence.schedule.{field} of profile '{name}' is not one number from 0 to {most}")
 
 
 def check_duration(properties: dict[str, Any], field: str, minimum: float, maximum: float) -> None:

@@ -29,6 +29,7 @@ from emulator.services.insights.rules import (
     TRIGGER,
     bad_request,
     check_duration,
+    check_recurrence,
     check_scale_action,
     sent_categories,
     whole_number,
@@ -161,6 +162,8 @@ class AutoscaleSetting(ResourceType):
                 f"The capacity of profile '{profile['name']}' is minimum {minimum}, default {default}, maximum"
                 f" {maximum}: the default must lie between the other two"
             )
+        if profile.get("recurrence"):
+            check_recurrence(profile)
         rules = profile.get("rules") or []
         if len(rules) > MOST_RULES:
             raise bad_request(f"Profile '{profile['name']}' has {len(rules)} rules: at most {MOST_RULES}")

@@ -199,10 +199,12 @@ def test_a_refresh_carries_drift_to_the_inputs_and_no_defaults() -> None:
     inputs = {"tags": {"a": "1"}, "sku": {"name": "Basic"}}
     before = {"tags": {"a": "1"}, "sku": {"name": "Basic", "tier": "Basic"}, "adminUserEnabled": False}
     now = {"tags": {"a": "2"}, "sku": {"name": "Basic", "tier": "Basic"}, "adminUserEnabled": True}
+    before, now = {**before, "policies": {"a": 1, "b": 1}}, {**now, "policies": {"a": 1, "b": 2}}
     assert refreshed_inputs(inputs, before, now) == {
         "tags": {"a": "2"},
         "sku": {"name": "Basic"},
         "adminUserEnabled": True,
+        "policies": {"b": 2},
     }
     assert refreshed_inputs(inputs, before, before) == inputs
 

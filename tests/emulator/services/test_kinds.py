@@ -341,3 +341,28 @@ def test_an_endpoints_logs_go_to_log_analytics_once(local: InProcessAzure) -> No
 )
 def test_the_values_are_those_of_the_real_clients(known: tuple[str, ...], enumeration: type[Enum]) -> None:
     assert set(known) == {str(each.value) for each in enumeration}
+
+
+WEEK: dict[str, Any] = {
+    "frequency": "Week",
+    "schedule": {"timeZone": "UTC", "days": ["Monday"], "hours": [8], "minutes": [0]},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"days": []}, "lacks 'timeZone' or 'days'"),
+        ({"days": ["Mon"]}, "recurrence.schedule.days"),
+        ({"hours": [24]}, "recurrence.schedule.hours of profile 'office' is not one number from 0 to 23"),
+        ({"minutes": [0, 30]}, "recurrence.schedule.minutes of profile 'office' is not one number from 0 to 59"),
+    ],
+)
+def test_a_profile_begins_at_one_time_of_days_of_the_week(changes: dict[str, Any], said: str) -> None:
+    profile = {"name": "office", "recurrence": {**WEEK, "schedule": {**WEEK["schedule"], **changes}}}
+    if not said:
+        monitor.check_recurrence(profile)
+        return
+    with pytest.raises(AzureError, match=said):
+        monitor.check_recurrence(profile)

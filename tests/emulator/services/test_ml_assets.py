@@ -1,5 +1,6 @@
 """Models, codes and the datastore of a workspace, and where a deployment mounts them."""
 
+import time
 from typing import Any
 
 import pytest
@@ -237,3 +238,48 @@ def test_an_account_takes_what_lies_in_it_along(local: InProcessAzure) -> None:
     local.ask("DELETE", WORKSPACE)
     local.ask("DELETE", "providers/Microsoft.Storage/storageAccounts/sttest")
     assert not list((local.azure.folder / "storage").rglob("*.blob"))
+
+
+def test_versions_are_listed_newest_first_where_asked_and_without_archived_ones(local: InProcessAzure) -> None:
+    make_workspace(local)
+    for number in ("2", "10", "1"):
+        local.ask("PUT", f"{MODEL}/versions/{number}", body(modelUri=uri("a/model")))
+        time.sleep(0.01)
+    local.ask("PUT", f"{MODEL}/versions/10", body(modelUri=uri("a/model"), isArchived=True))
+
+    def listed(**query: str) -> list[str]:
+        request = Request("GET", f"{local.group}/{MODEL}/versions", local.deployer, {}, query)
+        return [each["name"] for each in (local.azure.request(request).body or {})["value"]]
+
+    assert listed(**{"$orderBy": "createdtime desc"}) == ["1", "2"]
+    assert listed(**{"$orderBy": "createdtime desc", "$top": "1"}) == ["1"]
+    assert sorted(listed(listViewType="All")) == ["1", "10", "2"]
+    assert listed(listViewType="ArchivedOnly") == ["10"]
+    with pytest.raises(AzureError, match="listViewType 'Some' is none of"):
+        listed(listViewType="Some")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("custom_model", "lacks 'environmentId'"),
+        (
+            "triton_model",
+            "NVIDIA's Triton server, which the local Azure does not have",
+        ),
+        ("mlflow_model", "ImageBuildFailure: .*model 'iris:1'.*an MLflow model has the files MLmodel and conda.yaml"),
+    ],
+)
+def test_without_an_environment_azure_serves_models_of_formats_that_it_knows(
+    local: InProcessAzure, kind: str, said: str
+) -> None:
+    with scene(local, listen=False) as found:
+        put(local, "a/model")
+        local.ask("PUT", f"{MODEL}/versions/1", body(modelUri=uri("a/model"), modelType=kind))
+        with pytest.raises(AzureError, match=said):
+            found.deploy("blue", environmentId=None, model=f"{local.group}/{MODEL}/versions/1")
+
+
+def test_an_azure_ml_registry_is_none_of_the_local_azures(local: InProcessAzure) -> None:
+    with scene(local, listen=False) as found, pytest.raises(AzureError, match="has no Azure ML registries"):
+        found.deploy("blue", environmentId="azureml://registries/azureml/environments/sklearn-1.5/versions/3")

@@ -10,7 +10,7 @@ frontend/dockerfile/parser and instructions, which the tests ask.
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -247,9 +247,11 @@ class _Parser:
 
     def instructions(self) -> Iterator[Instruction]:
         staged = False
-        while (line := self._line()) is not None:
-            start = self._at
+        while True:
+            start = self._at + 1
             try:
+                if (line := self._line()) is None:
+                    return
                 step = self._instruction(line)
             except ValueError as error:
                 raise DockerfileError(f"line {start}: {error}") from None
@@ -267,7 +269,7 @@ class _Parser:
         line = self._lines[self._at]
         self._at += 1
         if len(line.encode(errors="replace")) > _LINE_LIMIT:
-            raise DockerfileError(f"line {self._at} has more than {_LINE_LIMIT} bytes; part it")
+            raise ValueError(f"it has more than {_LINE_LIMIT} bytes; part it by a backslash at its end")
         return line
 
     def _instruction(self, line: str) -> Instruction | None:
@@ -331,11 +333,17 @@ def _opened(line: str) -> Iterator[tuple[str, bool, bool]]:
     except ValueError:
         return
     for word in words:
-        found = re.fullmatch(r"\d*<<(-?)\s*([^<]+)", word, re.ASCII)
-        names = Lexer(keep_unset=True).words(found[2], {}) if found else []
-        if found and len(names) == 1:
-            (written,) = Lexer(raw_quotes=True, keep_unset=True).words(found[2], {})
-            yield names[0], len(re.findall("['\"]", names[0])) == len(re.findall("['\"]", written)), bool(found[1])
+        if opened := _document(word):
+            yield opened
+
+
+def _document(word: str) -> tuple[str, bool, bool] | None:
+    found = re.fullmatch(r"\d*<<(-?+)\s*([^<]+)", word, re.ASCII)
+    names = Lexer(keep_unset=True).words(found[2], {}) if found else []
+    if found is None or len(names) != 1:
+        return None
+    (written,) = Lexer(raw_quotes=True, keep_unset=True).words(found[2], {})
+    return names[0], len(re.findall("['\"]", names[0])) == len(re.findall("['\"]", written)), bool(found[1])
 
 
 def _read_instruction(line: str, escape: str) -> Instruction:
@@ -459,23 +467,29 @@ def _quoted_words(text: str, escape: str) -> list[str]:
 
 
 def _problem(step: Instruction) -> str | None:
-    """Say what BuildKit refuses about an instruction's arguments."""
+    """Say what BuildKit refuses about an instruction's arguments. Flags are left to it: each version knows more."""
     name, count = step.name, len(step.arguments)
     if name not in _LEAST:
         return f"{name} is no instruction of a Dockerfile; correct its name, or end the line before it with a backslash"
     if count < _LEAST[name]:
         return f"{name} lacks arguments; write at least {_LEAST[name]}"
-    if name in {"ENV", "LABEL"} and "" in step.arguments[::3]:
-        return f"{name}: a name is empty; write NAME=VALUE"
-    if name == "ARG" and any(each.startswith("=") for each in step.arguments):
-        return "ARG: a name is empty; write NAME=VALUE"
-    if name == "SHELL" and not step.is_exec:
-        return f'SHELL {step.text} is no list; write SHELL ["/bin/bash", "-c"]'
-    return {"FROM": _from_problem, "ONBUILD": _trigger_problem, "HEALTHCHECK": _health_problem}.get(name, _none)(step)
+    problem = _PROBLEMS.get(name)
+    return problem(step) if problem else None
 
 
-def _none(_: Instruction) -> str | None:
+def _name_problem(step: Instruction) -> str | None:
+    names = [each.partition("=")[0] for each in step.arguments[:: 1 if step.name == "ARG" else 3]]
+    return f"{step.name}: a name is empty; write NAME=VALUE" if "" in names else None
+
+
+def _copy_problem(step: Instruction) -> str | None:
+    if _document(step.arguments[-1]):
+        return f"{step.name} {step.text}: a here-document is no destination; write the file's path behind it"
     return None
+
+
+def _shell_problem(step: Instruction) -> str | None:
+    return None if step.is_exec else f'SHELL {step.text} is no list; write SHELL ["/bin/bash", "-c"]'
 
 
 def _from_problem(step: Instruction) -> str | None:
@@ -498,3 +512,13 @@ def _health_problem(step: Instruction) -> str | None:
     if (kind.upper() == "NONE" and not rest) or (kind.upper() == "CMD" and rest):
         return None
     return f"HEALTHCHECK {step.text}: write HEALTHCHECK CMD and a command, or HEALTHCHECK NONE"
+
+
+_PROBLEMS: Final[Mapping[str, Callable[[Instruction], str | None]]] = {
+    **dict.fromkeys(["ARG", "ENV", "LABEL"], _name_problem),
+    **dict.fromkeys(["ADD", "COPY"], _copy_problem),
+    "FROM": _from_problem,
+    "HEALTHCHECK": _health_problem,
+    "ONBUILD": _trigger_problem,
+    "SHELL": _shell_problem,
+}

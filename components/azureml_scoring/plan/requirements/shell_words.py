@@ -67,7 +67,8 @@ class _Walk:
     """One way through a text, from left to right."""
 
     def __init__(self, lexer: Lexer, text: str, values: Mapping[str, str]) -> None:
-        self._lexer, self._text, self._values = lexer, text, values
+        # A byte order mark is skipped at the start of any word.
+        self._lexer, self._text, self._values = lexer, text.removeprefix("\ufeff"), values
         self._at = 0
         self._raw = lexer.raw_escapes
         # BuildKit has one for all depths: a default inside of a word starts the word anew.

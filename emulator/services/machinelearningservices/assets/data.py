@@ -107,6 +107,13 @@ def _url(azure: Azure, version: ResourceId, uri: str) -> str:
 
 def version_of(azure: Azure, path: str, field: str, type_: str, deployment: str) -> Document:
     """The version of an asset that a deployment names; 400 where there is none of this type."""
+    if path.startswith("azureml://registries/"):
+        raise AzureError(
+            400,
+            "ResourceNotFound",
+            f"{field} '{path}' of deployment '{deployment}': the local Azure has no Azure ML registries: register it in"
+            " the workspace",
+        )
     version = azure.linked(path.removeprefix("azureml:"), type_)
     if version is None:
         raise AzureError(

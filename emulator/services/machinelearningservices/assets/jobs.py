@@ -1,8 +1,9 @@
-"""Images that Azure ML builds: an environment's base image with its conda file installed, in the workspace's registry.
+"""Images that Azure ML builds in the workspace's registry: a base image with the packages of a conda file.
 
-Owns the recipe, the build by a real docker CLI, the push as the workspace, and that an environment is built once. Where
-the base image has conda, conda makes the environment, as on Azure; where it has none, only a conda file of `python` and
-`pip:` can be built, into a venv of the image's Python.
+The conda file is an environment's, or that of an MLflow model which is served without code. Owns the recipe, the build
+by a real docker CLI, the push as the workspace, and that an image is built once. Where the base image has conda, conda
+makes the environment, as on Azure; where it has none, only a conda file of `python` and `pip:` can be built, into a
+venv of the image's Python.
 https://learn.microsoft.com/azure/machine-learning/concept-environments (image builds)
 """
 
@@ -12,6 +13,8 @@ import re
 import shlex
 import tempfile
 import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,29 @@ _LENGTH = 1500
 _ANYTHING = frozenset({"python", "pip"})
 #: Azure ML's own server, which runs the entry script of the code that is mounted.
 _SERVER = 'cd "$AML_APP_ROOT" && exec azmlinfsrv --entry_script "$AML_APP_ROOT/$AZUREML_ENTRY_SCRIPT" --port 5001'
+_PREDICT = f"cd {_SETUP} && exec azmlinfsrv --entry_script score.py --port 5001"
+#: What is sent and answered: https://learn.microsoft.com/azure/machine-learning/how-to-deploy-mlflow-models
+_SCORE = """import json, os
+from pathlib import Path
+
+import mlflow.pyfunc
+import numpy
+import pandas
+
+def init():
+    global model
+    model = mlflow.pyfunc.load_model(str(next(Path(os.environ["AZUREML_MODEL_DIR"]).rglob("MLmodel")).parent))
+
+def run(text):
+    data = json.loads(text)["input_data"]
+    if isinstance(data, dict) and {"columns", "data"} <= data.keys():
+        data = pandas.DataFrame(**{key: data[key] for key in ("columns", "index", "data") if key in data})
+    elif isinstance(data, dict):
+        data = {key: numpy.array(value) for key, value in data.items()}
+    else:
+        data = numpy.array(data)
+    return json.loads(pandas.Series(numpy.asarray(model.predict(data)).tolist()).to_json(orient="values"))
+"""
 _LOCKS: dict[str, threading.Lock] = {}
 _LOCK = threading.Lock()
 
@@ -42,23 +68,66 @@ class RecipeError(Exception):
     """A conda file from which nothing can be built; one line."""
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One image to build."""
+
+    what: str
+    """Whose image it is, for errors."""
+    name: str
+    """The same for the same content."""
+    files: Callable[[], dict[str, str]]
+    """What it is built from."""
+
+
 def image_of(azure: Azure, environment: Document) -> str:
     """The image of an environment version: its own, or the one of its content, built now or before."""
-    properties = environment.properties
+    properties, what = environment.properties, f"environment '{full_name(environment.id)}'"
     if properties.get("build"):
-        raise _failed(environment, "the local Azure builds no Docker context: build an image, or give 'condaFile'")
+        raise _failed(what, "the local Azure builds no Docker context: build an image, or give 'condaFile'")
     if not properties.get("condaFile"):
         return str(properties["image"])
-    workspace = azure.find("/".join(environment.id.path.split("/")[:-4]))
-    image = name(properties)
+    return _built(azure, environment, _Job(what, name(properties), lambda: recipe(properties)))
+
+
+def mlflow_image(azure: Azure, model: Document, files: Mapping[str, Path]) -> str:
+    """The image that serves an MLflow model without code: its conda file, and Azure's server with a script for it.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-deploy-mlflow-models-online-endpoints
+    """
+    what = f"model '{full_name(model.id)}'"
+    conda = next((path for file, path in files.items() if file.endswith("/conda.yaml")), None)
+    if conda is None or not any(file.endswith("/MLmodel") for file in files):
+        raise _failed(what, "an MLflow model has the files MLmodel and conda.yaml")
+    properties = {"image": azure.options.mlflow_base, "condaFile": _with_server(conda.read_text("utf-8"))}
+    return _built(azure, model, _Job(what, name({**properties, "inferenceConfig": True}), lambda: _mlflow(properties)))
+
+
+def _mlflow(properties: dict[str, Any]) -> dict[str, str]:
+    files = recipe({**properties, "inferenceConfig": True})
+    command = f"COPY score.py {_SETUP}/\nENTRYPOINT []\nCMD {json.dumps(['sh', '-c', _PREDICT])}\n"
+    return {**files, "score.py": _SCORE, "Dockerfile": files["Dockerfile"] + command}
+
+
+def _with_server(conda: str) -> str:
+    """Add Azure's server to the packages, as Azure ML does."""
+    document = yaml.safe_load(conda)
+    entries = document.get("dependencies") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        return conda
+    return str(yaml.safe_dump({**document, "dependencies": [*entries, {"pip": ["azureml-inference-server-http"]}]}))
+
+
+def _built(azure: Azure, owner: Document, job: _Job) -> str:
+    workspace = azure.find("/".join(owner.id.path.split("/")[:-4]))
     with _LOCK:
-        lock = _LOCKS.setdefault(f"{workspace.id.key} {image}", threading.Lock())
+        lock = _LOCKS.setdefault(f"{workspace.id.key} {job.name}", threading.Lock())
     with lock:
-        built = (azure.find(workspace.id.path).private.get("images") or {}).get(image)
+        built = (azure.find(workspace.id.path).private.get("images") or {}).get(job.name)
         if built is None:
-            built = _build(azure, workspace, environment)
+            built = _build(azure, workspace, job)
             latest = azure.find(workspace.id.path)
-            azure.store.put(latest.having({"images": {**(latest.private.get("images") or {}), image: built}}))
+            azure.store.put(latest.having({"images": {**(latest.private.get("images") or {}), job.name: built}}))
         return str(built)
 
 
@@ -119,17 +188,17 @@ python3 -m pip --python {prefix}/bin/python install --no-cache-dir --disable-pip
 """
 
 
-def _build(azure: Azure, workspace: Document, environment: Document) -> str:
+def _build(azure: Azure, workspace: Document, job: _Job) -> str:
     """Build and push; the image by digest."""
     registry = azure.linked(workspace.properties.get("containerRegistry"), registry_access.REGISTRIES)
     if registry is None:
-        raise _failed(environment, f"workspace '{workspace.id.name}' has no container registry to build in")
+        raise _failed(job.what, f"workspace '{workspace.id.name}' has no container registry to build in")
     try:
-        files = recipe(environment.properties)
+        files = job.files()
     except RecipeError as error:
-        raise _failed(environment, str(error)) from error
+        raise _failed(job.what, str(error)) from error
     server = registry.properties["loginServer"]
-    image = f"{server}/azureml/azureml_{name(environment.properties)}"
+    image = f"{server}/azureml/azureml_{job.name}"
     caller = Caller(workspace.id.name, rights=_RIGHTS, trusted=True)
     login = (TOKEN_USER, registry_access.refresh_token(azure, registry, caller))
     with (
@@ -151,14 +220,14 @@ def _build(azure: Azure, workspace: Document, environment: Document) -> str:
         ]
         code, lines = docker_engine.run(build, {**variables, "DOCKER_BUILDKIT": "1"})
         if code != 0:
-            raise _failed(environment, _reason(lines))
+            raise _failed(job.what, _reason(lines))
         try:
             code, lines = docker_engine.run([docker_engine.cli(buildkit=False), "push", image], variables)
         finally:
             docker_engine.forget([image])
     digest = pushed_digest(lines)
     if code != 0 or digest is None:
-        raise _failed(environment, _reason(lines))
+        raise _failed(job.what, _reason(lines))
     return f"{image}@{digest}"
 
 
@@ -169,7 +238,5 @@ def _reason(lines: list[str]) -> str:
     return " | ".join(dict.fromkeys(errors[-_LAST:]))[-_LENGTH:]
 
 
-def _failed(environment: Document, text: str) -> AzureError:
-    return AzureError(
-        400, "ImageBuildFailure", f"The image of environment '{full_name(environment.id)}' cannot be built: {text}"
-    )
+def _failed(what: str, text: str) -> AzureError:
+    return AzureError(400, "ImageBuildFailure", f"The image of {what} cannot be built: {text}")

@@ -112,6 +112,22 @@ class Version(ResourceType):
     def examine(self, id_: ResourceId, properties: dict[str, Any]) -> None:
         """Refuse what Azure refuses of a version's properties, and of its names."""
 
+    def listing(self, scope: ResourceId, query: dict[str, str]) -> list[Document]:
+        """Those that are not archived, unless `listViewType` says so; `$orderBy=createdtime desc`: the newest first.
+
+        https://learn.microsoft.com/rest/api/azureml/model-versions/list
+        """
+        views = {"activeonly": (False,), "archivedonly": (True,), "all": (False, True)}
+        shown = views.get(query.get("listViewType", "ActiveOnly").lower())
+        if shown is None:
+            raise invalid(f"listViewType '{query['listViewType']}' is none of ActiveOnly, ArchivedOnly, All")
+        found = [each for each in super().listing(scope, query) if bool(each.properties.get("isArchived")) in shown]
+        order = query.get("$orderBy", "").lower().split()
+        if order[:1] == ["createdtime"]:
+            found.sort(key=lambda each: str(each.body["systemData"]["createdAt"]))
+            return found[::-1] if order[1:] == ["desc"] else found
+        return found
+
 
 def _short(value: object) -> str:
     text = str(value)

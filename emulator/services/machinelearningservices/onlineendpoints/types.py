@@ -27,7 +27,7 @@ from emulator.services.authorization import types as authorization
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.machinelearningservices.assets import data as asset_data
 from emulator.services.machinelearningservices.assets import jobs as images
-from emulator.services.machinelearningservices.assets.rules import ROUTES, VERSIONS
+from emulator.services.machinelearningservices.assets.rules import MODEL_VERSIONS, ROUTES, VERSIONS
 from emulator.services.machinelearningservices.computes.types import COMPUTES, compute_of
 from emulator.services.machinelearningservices.onlineendpoints import rules as endpoint_rules
 from emulator.services.machinelearningservices.onlineendpoints.access import (
@@ -358,7 +358,8 @@ class OnlineDeployment(ResourceType):
                 f"Deployment '{name}' is in location '{new.body['location']}', its endpoint in"
                 f" '{endpoint.body['location']}': give both the same"
             )
-        properties = {**defaults(properties, old, name), "environmentId": self._environment(properties, new).id.path}
+        properties = defaults(properties, old, name)
+        environment = self._environment(properties, new)
         request_settings(properties)
         kind = properties["endpointComputeType"]
         if kind != endpoint.body["kind"]:
@@ -368,8 +369,10 @@ class OnlineDeployment(ResourceType):
         sku = {"name": "Default", "tier": "Standard", **(new.body.get("sku") or {})}
         sku["capacity"] = endpoint_rules.count(sku, properties, kind, name)
         self._share(properties, endpoint, name)
-        environment = self.azure.find(properties["environmentId"]).properties
-        served = environment.get("condaFile") and not environment.get("inferenceConfig")
+        if environment is not None:
+            properties["environmentId"] = environment.id.path
+        content = environment.properties if environment is not None else {}
+        served = content.get("condaFile") and not content.get("inferenceConfig")
         if served and not properties.get("codeConfiguration"):
             raise bad_argument(
                 f"Deployment '{name}' lacks 'codeConfiguration': Azure ML's own server runs an entry script"
@@ -387,8 +390,7 @@ class OnlineDeployment(ResourceType):
         """Pull the image as the deployment's identity would, start containers, and wait until they are ready."""
         del old
         self._pause(new.id.name)
-        environment = self.azure.find(new.properties["environmentId"])
-        spec = self._spec(new, environment)
+        spec = self._spec(new)
         spec = spec.model_copy(update={"image_id": self._pull(new.id, spec.image)})
         if identities := user_assigned(self.azure, self.azure.find(parent_of(new.id).path)):
             asset_data.demand_reader(self.azure, new.id, identities)
@@ -483,11 +485,31 @@ class OnlineDeployment(ResourceType):
                 400, "ResourceNotReady", f"Deployment '{name}': User container has crashed or terminated (by a fault)"
             )
 
-    def _environment(self, properties: dict[str, Any], new: Document) -> Document:
-        path = str(properties.get("environmentId") or "")
-        if not path:
+    def _environment(self, properties: dict[str, Any], new: Document) -> Document | None:
+        """The environment version that it names; None where Azure serves the model by itself."""
+        if path := str(properties.get("environmentId") or ""):
+            return asset_data.version_of(self.azure, path, "Environment", VERSIONS, new.id.name)
+        model, kind = str(properties.get("model") or ""), ""
+        if model and not properties.get("codeConfiguration"):
+            kind = asset_data.version_of(self.azure, model, "model", MODEL_VERSIONS, new.id.name).properties[
+                "modelType"
+            ]
+        if kind == "triton_model":
+            raise bad_argument(
+                f"Deployment '{new.id.name}': Azure serves a Triton model with NVIDIA's Triton server, which the local"
+                " Azure does not have: name an environment with a server of your own"
+            )
+        if kind != "mlflow_model":
             raise bad_argument(f"Deployment '{new.id.name}' lacks 'environmentId'")
-        return asset_data.version_of(self.azure, path, "Environment", VERSIONS, new.id.name)
+        return None
+
+    def _image(self, properties: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
+        """The image that runs, and its routes."""
+        if path := properties.get("environmentId"):
+            environment = self.azure.find(path)
+            return images.image_of(self.azure, environment), environment.properties.get("inferenceConfig") or {}
+        model = asset_data.version_of(self.azure, str(properties["model"]), "model", MODEL_VERSIONS, name)
+        return images.mlflow_image(self.azure, model, asset_data.files(self.azure, model.id.path)), {}
 
     def _log(self, document: Document, tail: int = _LOG_TAIL) -> str:
         text = self.fleet.log(document.id.key, tail)
@@ -508,14 +530,14 @@ class OnlineDeployment(ResourceType):
         # A machine's GPUs are all the container's; how many of this machine's stand for them is the engine's choice.
         return endpoint_rules.Share(gpus=int(endpoint_rules.has_gpu(str(properties["instanceType"]))))
 
-    def _spec(self, deployment: Document, environment: Document) -> ServingSpec:
-        routes: dict[str, Any] = environment.properties.get("inferenceConfig") or _DEFAULT_ROUTES
-        liveness, readiness, scoring = (dict(routes[name]) for name in ROUTES)
+    def _spec(self, deployment: Document) -> ServingSpec:
         properties = deployment.properties
+        image, routes = self._image(properties, deployment.id.name)
+        liveness, readiness, scoring = (dict((routes or _DEFAULT_ROUTES)[name]) for name in ROUTES)
         settings = request_settings(properties)
         share = self._share(properties, self.azure.find(parent_of(deployment.id).path), deployment.id.name)
         return ServingSpec(
-            image=images.image_of(self.azure, environment),
+            image=image,
             environment=properties.get("environmentVariables") or {},
             mounts=asset_data.mounts(self.azure, properties, deployment.id.name)[0],
             port=int(scoring["port"]),

@@ -1,15 +1,16 @@
 """Instance type and count of a managed deployment, or resources and replicas of one on Kubernetes.
 
 Owns `containerResourceRequirements`, `gpuCores`, `numReplicas` and `autoScaler`. Refuses to own the rest of the
-deployment config (`convert.py`). Pure.
+deployment config (`config.py`). Pure.
 https://learn.microsoft.com/azure/machine-learning/v1/reference-azure-machine-learning-cli#aks-deployment-configuration-schema
 """
 
 import math
 from typing import Any, Final
 
-from azureml_scoring.v1.reading import Part
-from azureml_scoring.v1.sizes import choose
+from azureml_scoring.convert.reading import Part
+from azureml_scoring.convert.v1.sizes import choose
+from azureml_scoring.settings.rules import duration_of
 
 INSTANCES: Final = 50
 """Azure's limit for one managed deployment."""
@@ -19,8 +20,8 @@ _LEAST, _MOST, _TARGET = 1, 10, 70
 """v1's defaults of the autoscaler."""
 
 
-def managed(part: Part, *, gpu: bool) -> dict[str, Any]:
-    """Return the instance type and count of a managed deployment."""
+def managed(part: Part, *, gpu: bool, aks: bool) -> dict[str, Any]:
+    """Return the instance type and count of a managed deployment; `aks`: v1 had it on a cluster."""
     container = part.part("containerResourceRequirements")
     cpu, memory = container.number("cpu"), container.number("memoryInGB")
     gpus = int(container.number("gpu") or part.number("gpuCores") or (1 if gpu else 0))
@@ -33,11 +34,11 @@ def managed(part: Part, *, gpu: bool) -> dict[str, Any]:
     if size.cpu < (cpu or 0) or size.memory < (memory or 0) or size.gpus < gpus:
         text += ", the largest, which has less"
     part.note("changed", "containerResourceRequirements", text)
-    return {"instanceType": size.name, **_managed_count(part)}
+    return {"instanceType": size.name, **_managed_count(part, aks=aks)}
 
 
-def _managed_count(part: Part) -> dict[str, Any]:
-    replicas, scale = _replicas(part), _scale(part)
+def _managed_count(part: Part, *, aks: bool) -> dict[str, Any]:
+    replicas, scale = _counts(part, aks=aks)
     if scale is None:
         if replicas > INSTANCES:
             remedy = f"a deployment has {INSTANCES} at most; use two deployments"
@@ -72,12 +73,12 @@ def on_cluster(part: Part, *, gpu: bool) -> dict[str, Any]:
     if gpus:
         limits["gpu"] = gpus
     resources: dict[str, Any] = {"requests": requests, **({"limits": limits} if limits else {})}
-    replicas, scale = _replicas(part), _scale(part)
+    replicas, scale = _counts(part, aks=True)
     if scale is None:
         return {"resources": resources, "instanceCount": replicas}
     least, most, target, seconds = scale
     wanted = {"minInstances": least, "maxInstances": most, "targetUtilizationPercentage": target}
-    return {"resources": resources, "scale": {**wanted, "pollingInterval": f"PT{seconds}S"}}
+    return {"resources": resources, "scale": {**wanted, "pollingInterval": duration_of(seconds)}}
 
 
 def _gigabytes(amount: float) -> str:
@@ -85,20 +86,23 @@ def _gigabytes(amount: float) -> str:
     return f"{amount:g}Gi" if amount == int(amount) else f"{math.ceil(amount * 1024)}Mi"
 
 
-def _replicas(part: Part) -> int:
-    return max(1, int(part.number("numReplicas") or 1))
+def _counts(part: Part, *, aks: bool) -> tuple[int, tuple[int, int, int, float] | None]:
+    """Return the replicas, and least, most, target and period of the autoscaler; None where there is none.
 
-
-def _scale(part: Part) -> tuple[int, int, int, int] | None:
-    """Return least, most, target and period of the autoscaler; None where there is none."""
-    scale = part.part("autoScaler")
-    is_present = bool(scale.rest)
+    On a cluster v1 scaled by itself unless numReplicas was set.
+    https://learn.microsoft.com/python/api/azureml-core/azureml.core.webservice.aks.akswebservice#azureml-core-webservice-aks-akswebservice-deploy-configuration
+    """
+    replicas, scale = part.number("numReplicas"), part.part("autoScaler")
     on = scale.flag("autoscaleEnabled")
     least, most = scale.number("minReplicas"), scale.number("maxReplicas")
     period = scale.number("refreshPeriodInSeconds") or scale.number("refreshSeconds")
     target = scale.number("targetUtilization")
     scale.end()
-    if not is_present or on is False or not (on or least or most or target):
-        return None
+    by_default = aks and replicas is None and not (on or least or most or target)
+    if on is False or not (on or least or most or target or by_default):
+        return max(1, int(replicas or 1)), None
+    if by_default:
+        text = f"neither numReplicas nor autoScaler is set; v1's default is written: {_LEAST} to {_MOST} at {_TARGET} %"
+        part.note("changed", "autoScaler", text)
     bottom = int(least or _LEAST)
-    return bottom, max(bottom, int(most or _MOST)), int(target or _TARGET), max(1, math.ceil(period or 1))
+    return 1, (bottom, max(bottom, int(most or _MOST)), int(target or _TARGET), max(1, period or 1))

@@ -6,7 +6,6 @@ https://learn.microsoft.com/azure/machine-learning/migrate-to-v2-deploy-endpoint
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +14,17 @@ from typing import Any, Final
 
 import yaml
 
+from azureml_scoring.convert.reading import CURATED, ConvertError, Note, Part, registered_environment
+from azureml_scoring.convert.v1.hosting import managed, on_cluster
 from azureml_scoring.plan.requirements import packages, public_images, support
-from azureml_scoring.v1.hosting import managed, on_cluster
-from azureml_scoring.v1.reading import Note, Part, V1Error
+from azureml_scoring.settings.rules import duration_of
 
 DOCKERFILE: Final = "azureml-v1.Dockerfile"
 CONDA_FILE: Final = "azureml-v1.conda.yml"
 DEFAULT_BASE: Final = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1"
 """In place of `DEFAULT_CPU_IMAGE`."""
+DEFAULT_GPU_BASE: Final = "mcr.microsoft.com/azureml/openmpi4.1.0-cuda11.8-cudnn8-ubuntu22.04:latest"
+"""In place of `DEFAULT_GPU_IMAGE`; the newest that https://github.com/Azure/AzureML-Containers has with CUDA."""
 DEPLOYMENT: Final = "blue"
 _APP: Final = "/var/azureml-app"
 """Where v1 put the source directory, and what AML_APP_ROOT names."""
@@ -33,6 +35,9 @@ _TRUST: Final = (
 )
 """pip-ca is an optional build secret: the CA bundle to reach a package index behind a private CA. It is not kept."""
 _REQUEST_SECONDS: Final = {"managed": 180, "kubernetes": 300}
+_HOST: Final = re.compile(r"[^/]*[.:][^/]*/|localhost/")
+_PUBLIC: Final = ("mcr.microsoft.com", "docker.io", "index.docker.io")
+"""Registries that are read without credentials."""
 _SERVERS: Final = ("azureml-inference-server-http", "azureml-defaults")
 _OWN_CONTAINER: Final = "a managed endpoint starts the container itself and takes no options of `docker run`"
 _NETWORK: Final = "a managed endpoint has its own address and certificate; put your own name on a gateway before it"
@@ -58,6 +63,9 @@ class Converted:
 class _Recipe:
     """The image, as far as it is read."""
 
+    gpu: bool = False
+    reference: str = ""
+    """A registered environment instead of all that follows."""
     base: str = ""
     dockerfile: str = ""
     """The first part of the Dockerfile, instead of a FROM."""
@@ -84,18 +92,20 @@ def convert(  # noqa: PLR0913 - what v1's command took
     location: str = "",
     model: str = "",
 ) -> Converted:
-    """Turn both objects into config; V1Error where a file is not of v1. `model` is NAME:VERSION or a path."""
+    """Turn both objects into config; ConvertError where a file is not of v1. `model` is NAME:VERSION or a path."""
     notes: list[Note] = []
     top = Part.of("", inference, notes)
-    script = top.text("entryScript")
+    script = top.path_text("entryScript")
     if not script:
-        raise V1Error("entryScript is missing: an inference config names the file with init() and run()")
-    source = top.text("sourceDirectory")
-    recipe = _Recipe()
-    _older(top, recipe, read or _none)
-    _environment(top.part("environment"), recipe, read or _none)
-    description = top.text("description")
+        raise ConvertError("entryScript is missing: an inference config names the file with init() and run()")
+    source = top.path_text("sourceDirectory")
     gpu = bool(top.flag("enableGpu"))
+    recipe = _Recipe(gpu=gpu or _has_gpu(deployment))
+    _older(top, recipe, read or _none)
+    _environment(top.part("environment", text="name"), recipe, read or _none)
+    description = top.text("description")
+    top.drop("dependencies", reason="the whole source directory is taken")
+    top.drop("schemaFile", reason="the server reads the schema from the entry script's decorators")
     top.end()
 
     serving, endpoint, tags = _deployment(Part.of("", deployment, notes), gpu=gpu)
@@ -112,7 +122,11 @@ def convert(  # noqa: PLR0913 - what v1's command took
     if recipe.variables:
         serving["environmentVariables"] = recipe.variables
     config: dict[str, Any] = {"location": region, "registry": {"mode": "workspace"}}
-    if recipe.is_environment:
+    if recipe.reference:
+        files: dict[str, str] = {}
+        config["environment"] = {"reference": recipe.reference}
+        config["code"] = {"entryScript": str(PurePosixPath(script))}
+    elif recipe.is_environment:
         files = {CONDA_FILE: _yaml(_with_server(recipe.conda, notes))}
         label = re.sub("[^A-Za-z0-9._-]+", "-", recipe.name or name).strip("-._")
         config["environment"] = {"base": recipe.base, "condaFile": CONDA_FILE, **({"name": label} if label else {})}
@@ -120,7 +134,7 @@ def convert(  # noqa: PLR0913 - what v1's command took
     else:
         files = _files(recipe, script, notes)
         config["image"] = _image(recipe, name)
-    config |= _model(model, notes, here="" if recipe.is_environment else source or ".")
+    config |= _model(model, notes, here="" if "code" in config else source or ".")
     config |= {"endpoint": endpoint, "deployments": {DEPLOYMENT: serving}}
     if "compute" in endpoint:
         # A compute belongs to a workspace, which exists then, with its registry.
@@ -179,26 +193,25 @@ def _older(top: Part, recipe: _Recipe, read: Texts) -> None:
     runtime = top.text("runtime")
     if runtime and runtime != "python":
         top.note("dropped", "runtime", "v2's online endpoints run Python or a container of your own, no Spark", runtime)
-    if path := top.text("condaFile"):
+    if path := top.path_text("condaFile"):
         recipe.conda = _conda_file(top, "condaFile", path, read)
-    if path := top.text("extraDockerfileSteps"):
+    if path := top.path_text("extraDockerfileSteps"):
         recipe.steps = _read(top, "extraDockerfileSteps", path, read)
     recipe.base = top.text("baseImage")
-    _base_registry(top.part("baseImageRegistry"))
+    _base_registry(top.part("baseImageRegistry", text="address"), recipe)
     top.drop("cudaVersion", reason="CUDA comes with the base image; image.buildArguments.BASE names one that has it")
 
 
 def _environment(part: Part, recipe: _Recipe, read: Texts) -> None:
-    is_present = bool(part.rest)
-    recipe.name = part.text("name")
-    if version := part.text("version"):
-        part.note("changed", "version", "versions follow from the content, so that none is overwritten", version)
-    variables = part.part("environmentVariables")
-    recipe.variables = {key: variables.text(key) for key in list(variables.rest)}
+    recipe.name, version = part.text("name"), part.text("version")
+    recipe.variables = part.texts("environmentVariables")
     docker, python = part.part("docker"), part.part("python")
-    if is_present and not docker.rest and not python.rest:
-        remedy = "`az ml environment download` saves it; name its files here, else the default is used"
-        part.note("changed", "name", f"the environment is in the workspace; {remedy}", recipe.name)
+    if recipe.name and not docker and not python and not recipe.conda:
+        recipe.reference = _registered(part, recipe.name, version)
+        part.drop(*list(part.rest), reason="the registered environment has its own")
+        return
+    if version:
+        part.note("changed", "version", "versions follow from the content, so that none is overwritten", version)
     _docker(docker, recipe, read)
     _python(python, recipe, read)
     if part.text("inferencingStackVersion"):
@@ -214,15 +227,28 @@ def _environment(part: Part, recipe: _Recipe, read: Texts) -> None:
     part.end()
 
 
+def _registered(part: Part, name: str, version: str) -> str:
+    """Name an environment that is registered."""
+    name, _, number = name.partition(":")
+    text = "it stays where it is registered; workspace.id must name that workspace"
+    if name.startswith(CURATED):
+        text = "it is in Azure ML's own registry; check that it is not retired"
+    part.note("changed", "name", text, name)
+    return registered_environment(name, version or number)
+
+
 def _docker(part: Part, recipe: _Recipe, read: Texts) -> None:
     recipe.base = part.text("baseImage") or recipe.base
+    _base_registry(part.part("baseImageRegistry", text="address"), recipe)
+    _base_registry(part.part("registry", text="address"), recipe)
     if text := part.text("baseDockerfile"):
-        recipe.dockerfile = text if "\n" in text or " " in text else _read(part, "baseDockerfile", text, read)
+        inline = "\n" in text or " " in text
+        recipe.dockerfile = text if inline else _read(part, "baseDockerfile", text.replace("\\", "/"), read)
         if recipe.base:
             part.note("dropped", "baseImage", "baseDockerfile is set as well, and is used", recipe.base)
     if not recipe.base and not recipe.dockerfile:
-        recipe.base = DEFAULT_BASE
-        part.note("changed", "baseImage", f"v1's default image is retired; {DEFAULT_BASE} takes its place")
+        recipe.base = DEFAULT_GPU_BASE if recipe.gpu else DEFAULT_BASE
+        part.note("changed", "baseImage", f"v1's default image is retired; {recipe.base} takes its place")
     if recipe.base and not recipe.dockerfile and (finding := public_images.finding(recipe.base)):
         part.note("changed", "baseImage", f"{finding[1]}; the stack file says which one is used")
     enabled = part.flag("enabled")
@@ -232,8 +258,6 @@ def _docker(part: Part, recipe: _Recipe, read: Texts) -> None:
     if part.flag("sharedVolumes") is False:
         part.note("dropped", "sharedVolumes", _OWN_CONTAINER, "false")
     part.drop("shmSize", reason=f"{_OWN_CONTAINER}; shared memory is the machine's")
-    _base_registry(part.part("baseImageRegistry"))
-    _base_registry(part.part("registry"))
     platform = part.part("platform")
     system, processor = platform.text("os"), platform.text("architecture")
     if processor:
@@ -242,23 +266,31 @@ def _docker(part: Part, recipe: _Recipe, read: Texts) -> None:
     part.end()
 
 
-def _base_registry(part: Part) -> None:
-    address = part.text("address")
-    for key in ("username", "password", "registryIdentity"):
-        part.take(key)
-    if address:
+def _base_registry(part: Part, recipe: _Recipe) -> None:
+    """Read where the base image lies; credentials are dropped, since a build pulls without any."""
+    address = part.text("address").removeprefix("https://").strip("/")
+    credentials = [part.take(key) for key in ("username", "password", "registryIdentity")]
+    if address and recipe.base and not _HOST.match(recipe.base):
+        recipe.base = f"{address}/{recipe.base}"
+    if any(credentials) or (address and address.lower() not in _PUBLIC):
         remedy = f"`az acr import --source {address}/IMAGE` brings the base image into the registry that builds"
         part.note("dropped", "address", f"a build pulls its base without credentials; {remedy}", address)
     part.end()
+
+
+def _has_gpu(deployment: object) -> bool:
+    """Tell whether a deployment config asks for GPUs."""
+    part = Part.of("", deployment, [])
+    return bool(part.number("gpuCores") or part.part("containerResourceRequirements").number("gpu"))
 
 
 def _python(part: Part, recipe: _Recipe, read: Texts) -> None:
     managed_by_user = bool(part.flag("userManagedDependencies"))
     recipe.python = part.text("interpreterPath")
     recipe.clone = part.text("baseCondaEnvironment")
-    inline, path = part.take("condaDependencies"), part.text("condaDependenciesFile")
+    inline, path = part.take("condaDependencies"), part.path_text("condaDependenciesFile")
     if inline is not None and not isinstance(inline, Mapping):
-        raise V1Error(f"{part.name('condaDependencies')} is a {type(inline).__name__}, not an object; correct it")
+        raise ConvertError(f"{part.name('condaDependencies')} is a {type(inline).__name__}, not an object; correct it")
     dependencies = inline or (_conda_file(part, "condaDependenciesFile", path, read) if path else None) or recipe.conda
     recipe.conda = None if managed_by_user else dependencies
     if managed_by_user and dependencies:
@@ -272,7 +304,9 @@ def _read(part: Part, key: str, path: str, read: Texts) -> str:
     try:
         return read(path)
     except (OSError, UnicodeDecodeError):
-        raise V1Error(f"{part.name(key)} = {path}: no such text file beside the source; correct the path") from None
+        raise ConvertError(
+            f"{part.name(key)} = {path}: no such text file beside the source; correct the path"
+        ) from None
 
 
 def _conda_file(part: Part, key: str, path: str, read: Texts) -> Mapping[str, Any]:
@@ -281,7 +315,7 @@ def _conda_file(part: Part, key: str, path: str, read: Texts) -> Mapping[str, An
     except yaml.YAMLError:
         document = None
     if not isinstance(document, Mapping):
-        raise V1Error(f"{part.name(key)} = {path} is not a conda environment; correct the file")
+        raise ConvertError(f"{part.name(key)} = {path} is not a conda environment; correct the file")
     return document
 
 
@@ -343,7 +377,7 @@ def _with_server(conda: Mapping[str, Any] | None, notes: list[Note]) -> dict[str
     path = "environment.python.condaDependencies"
     text = versions.get("azureml-defaults", "")
     if text and support.version(text) < support.DEFAULTS_LEAST:
-        raise V1Error(f"{path}: azureml-defaults {text} cannot serve; write 1.0.45 or later")
+        raise ConvertError(f"{path}: azureml-defaults {text} cannot serve; write 1.0.45 or later")
     if any(name in versions for name in _SERVERS):
         return dict(conda)
     remedy = "azureml-inference-server-http is added; v1 asked for azureml-defaults, which brings it"
@@ -364,11 +398,11 @@ def _deployment(part: Part, *, gpu: bool) -> tuple[dict[str, Any], dict[str, Any
 
     An endpoint on Kubernetes has the ARM id of its compute.
     """
-    compute = _compute(part)
+    compute, aks = _compute(part)
     if (port := part.number("port")) is not None:
         remedy = f"`make up SCORING_PORT={port:g}` serves it on this machine; a managed endpoint is on 443"
         part.note("changed", "port", remedy, f"{port:g}")
-    serving = on_cluster(part, gpu=gpu) if compute else managed(part, gpu=gpu)
+    serving = on_cluster(part, gpu=gpu) if compute else managed(part, gpu=gpu, aks=aks)
     if (on := part.flag("appInsightsEnabled")) is not None:
         serving["appInsights"] = on
     if probe := _probe(part.part("livenessProbeRequirements")):
@@ -380,8 +414,7 @@ def _deployment(part: Part, *, gpu: bool) -> tuple[dict[str, Any], dict[str, Any
         endpoint |= {"kind": "kubernetes", "compute": compute}
     if description := part.text("description"):
         endpoint["description"] = description[:256]
-    tags_given = part.part("tags")
-    tags = {key: tags_given.text(key) for key in list(tags_given.rest)}
+    tags = part.texts("tags")
     if location := part.text("location"):
         tags[""] = location.replace(" ", "").lower()
     _dropped(part, compute)
@@ -389,15 +422,15 @@ def _deployment(part: Part, *, gpu: bool) -> tuple[dict[str, Any], dict[str, Any
     return serving, endpoint, tags
 
 
-def _compute(part: Part) -> str:
-    """Return the ARM id of the cluster's compute; empty where the endpoint is managed."""
+def _compute(part: Part) -> tuple[str, bool]:
+    """Return the ARM id of the cluster's compute, empty where the endpoint is managed; and whether v1 had a cluster."""
     target = part.text("computeTargetName")
     compute = target if "/" in target else ""
     if target and not compute:
         part.note("changed", "computeTargetName", "--compute with its ARM id deploys there; else it is managed", target)
     kind = part.text("computeType").lower()
     if kind not in {"", "aci", "aks", "local", "akswebservice", "aciwebservice"}:
-        raise V1Error(f"computeType = {kind}: v1 has local, aci and aks; correct it")
+        raise ConvertError(f"computeType = {kind}: v1 has local, aci and aks; correct it")
     if compute:
         name = compute.rpartition("/")[2]
         part.note("changed", "computeType", f"it runs on Kubernetes, on the attached compute {name}", kind or "none")
@@ -406,7 +439,7 @@ def _compute(part: Part) -> str:
         part.note("changed", "computeType", f"--ct named the cluster, the files do not; {remedy}", kind)
     elif kind.startswith("aci"):
         part.note("changed", "computeType", "v2 has no container instances; it runs on a managed endpoint", kind)
-    return compute
+    return compute, kind.startswith("aks")
 
 
 def _dropped(part: Part, compute: str) -> None:
@@ -453,7 +486,7 @@ def _probe(part: Part) -> dict[str, Any]:
         ("timeoutSeconds", "timeout"),
     ):
         if (seconds := part.number(old)) is not None:
-            probe[new] = f"PT{math.ceil(seconds)}S"
+            probe[new] = duration_of(seconds)
     for name in ("successThreshold", "failureThreshold"):
         if (count := part.number(name)) is not None:
             probe[name] = int(count)
@@ -466,13 +499,11 @@ def _requests(part: Part, longest: int) -> dict[str, Any]:
     if (count := part.number("maxConcurrentRequestsPerContainer")) is not None:
         requests["maxConcurrentRequestsPerInstance"] = max(1, int(count))
     if (milliseconds := part.number("scoringTimeoutMs")) is not None:
-        seconds = math.ceil(milliseconds / 1000)
+        seconds = milliseconds / 1000
         if seconds > longest:
             text = f"v2 takes {longest} s at most, which is written; longer work belongs to a batch endpoint"
             part.note("changed", "scoringTimeoutMs", text, f"{milliseconds:g}")
-        requests["requestTimeout"] = f"PT{max(1, min(seconds, longest))}S"
+        requests["requestTimeout"] = duration_of(min(seconds, longest))
     if (milliseconds := part.number("maxQueueWaitMs")) is not None:
-        requests["maxQueueWait"] = f"PT{math.ceil(milliseconds / 1000)}S"
-        if milliseconds % 1000:
-            part.note("changed", "maxQueueWaitMs", f"whole seconds: {requests['maxQueueWait']}", f"{milliseconds:g}")
+        requests["maxQueueWait"] = duration_of(milliseconds / 1000)
     return requests
