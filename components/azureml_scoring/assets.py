@@ -51,8 +51,10 @@ class Assets:
 
     def code(self, mount: MountPlan) -> Asset | None:
         """Return the code of a deployment."""
-        if mount.code_files is None:
+        if mount.code is None:
             return None
+        if mount.code_files is None:
+            return _named(mount.code.reference or "")
         key = ("code", mount.code_files.name, mount.code_files.version)
         if key not in self._versions:
             name = self._resource_name("code", mount.code_owner)
@@ -74,8 +76,7 @@ class Assets:
     def registered(self, kind: Literal["models", "environments"], reference: str) -> Asset:
         """Return a version that is registered, in the workspace or in an Azure ML registry."""
         if not reference.startswith("azureml:") or reference.startswith("azureml://"):
-            *_, name, _, version = reference.split("/")
-            return Asset(pulumi.Output.from_input(reference), f"{name}:{version}")
+            return _named(reference)
         title = reference.removeprefix("azureml:")
         name, _, version = title.rpartition(":")
         if not version.endswith("@latest"):
@@ -91,3 +92,9 @@ class Assets:
 
     def _resource_name(self, kind: str, deployment: str) -> str:
         return f"{self._name}-{deployment}-{kind}" if deployment else f"{self._name}-{kind}"
+
+
+def _named(id_: str) -> Asset:
+    """Return the version that an id names: one of ARM, or of an Azure ML registry."""
+    *_, name, _, version = id_.split("/")
+    return Asset(pulumi.Output.from_input(id_), f"{name}:{version}")

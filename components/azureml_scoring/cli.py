@@ -442,6 +442,47 @@ def convert_v1(  # noqa: PLR0913 - one parameter an option
     _show_converted(text, notes, out)
 
 
+@cli.command(
+    "adopt",
+    epilog=_examples(
+        "azureml-scoring adopt /subscriptions/…/workspaces/ml/onlineEndpoints/iris    # show the file",
+        "azureml-scoring adopt /subscriptions/…/workspaces/ml/onlineEndpoints/iris --stack prod",
+    ),
+)
+@click.argument("endpoint", metavar="ENDPOINT-ARM-ID")
+@click.option("--stack", default="", metavar="STACK", help="Write its file, and take the endpoint into its state.")
+def adopt_endpoint(endpoint: str, stack: str) -> int:
+    """Take over a live endpoint.
+
+    Reads a managed endpoint that portal, Azure CLI or SDK have made, with its deployments, and describes it by a stack
+    file. With --stack the file is written, the stack is created unless it exists, and endpoint, deployments and traffic
+    come into its state: the first `pulumi up` writes nothing. Without it nothing is written: the stack file goes to
+    standard output. Nothing is changed on Azure. What stays outside of the stack is listed on standard error.
+
+    Exit code 1 where the first `pulumi up` would write something.
+    """
+    from azureml_scoring.convert.live import adopt_file
+    from azureml_scoring.delivery.adopt import adopt
+    from azureml_scoring.delivery.engine import PulumiStack
+    from azureml_scoring.provider.arm import connect
+
+    project = _project() if stack else None
+    out = project / f"Pulumi.{stack.rpartition('/')[2]}.yaml" if project else None
+    text, notes, id_ = adopt_file(connect(), endpoint, out)
+    _show_converted(text, notes, out)
+    if project is None:
+        return ExitCode.OK
+    adoption = adopt(PulumiStack(project, stack, lambda _: None), id_)
+    click.echo(f"{out}: describes endpoint {id_.rpartition('/')[2]}. Nothing was changed on Azure.")
+    for line in adoption.taken:
+        click.echo(f"  adopted  {line}")
+    for line in adoption.left:
+        click.echo(f"  differs  {line}")
+    next_ = "writes what differs" if adoption.left else "writes nothing to Azure and records the outputs"
+    click.echo(f"Next: `pulumi up --stack {stack}`, which {next_}.")
+    return ExitCode.FAILED if adoption.left else ExitCode.OK
+
+
 def _show_converted(text: str, notes: Iterable[object], out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)

@@ -134,6 +134,7 @@ def test_a_bad_stack_file_ends_a_rollout_before_anything_is_asked(
 
 
 COMMANDS = [
+    "adopt",
     "comment",
     "convert",
     "convert-v1",

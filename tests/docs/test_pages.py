@@ -78,7 +78,7 @@ def test_every_shown_command_exists_with_its_options(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["report", "comment", "pin", "rollout", "rollback", "recover", "doctor", "convert-v1", "schema"]
+    "name", ["adopt", "report", "comment", "pin", "rollout", "rollback", "recover", "doctor", "convert-v1", "schema"]
 )
 def test_every_command_is_shown_by_its_own_help_and_explained_on_a_page(name: str) -> None:
     shown = reference().partition(f"## `{name}`\n")[2].partition("\n## ")[0]

@@ -75,6 +75,7 @@ def test_a_model_of_one_file_goes_by_its_name_without_the_ending(folder: Path) -
 def test_codes_version_is_the_start_of_its_key(folder: Path) -> None:
     (folder / "score.py").write_text("def init(): ...\n")
     plan = plan_code(At.root(CodeSettings(path=str(folder), entry_script="score.py"), "code"))
+    assert plan is not None
     assert plan.version == plan.content_key[:12]
 
 

@@ -112,6 +112,32 @@ class PulumiStack:
         plan: dict[str, Any] = json.loads(self._run("preview", "--json"))
         return plan
 
+    def create(self) -> None:
+        """Create the stack where there is none of its name; the selection of the user stays."""
+        try:
+            self.export()
+        except EngineError:
+            self._run("stack", "init", "--no-select")
+
+    def importable(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what an update would do, and what it would create as a file of `pulumi import`, without ids."""
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "import.json"
+            plan: dict[str, Any] = json.loads(self._run("preview", "--json", "--import-file", str(file)))
+            return plan, json.loads(file.read_text(encoding="utf-8"))
+
+    def take(self, resources: Mapping[str, Any]) -> None:
+        """Take existing resources into the state by `pulumi import`, which reads them; no code is written.
+
+        https://www.pulumi.com/docs/iac/guides/migration/import/#bulk-import-operations
+        """
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "import.json"
+            file.write_text(json.dumps(resources), encoding="utf-8")
+            self._run(
+                "import", "--file", str(file), "--generate-code=false", "--protect=false", "--yes", "--skip-preview"
+            )
+
     def import_(self, state: Mapping[str, Any]) -> None:
         """Make this the state; the engine checks it first."""
         with TemporaryDirectory() as folder:

@@ -187,17 +187,17 @@ def unrecorded(state: Mapping[str, Any], preview: Mapping[str, Any]) -> list[Ope
     )
     # Of a provider that was never configured nothing exists.
     return [
-        Operation("creating", _shown(each))
+        Operation("creating", shown(each))
         for each in created
         if str(each.get("provider")).rpartition("::")[2] not in _HIDDEN
     ]
 
 
-def _shown(value: Any) -> Any:  # noqa: ANN401 - JSON
+def shown(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Leave out what a preview hides: the next `up` adds it to what is adopted."""
     if isinstance(value, Mapping):
-        return {name: _shown(item) for name, item in value.items() if not _is_hidden(item)}
-    return [_shown(item) for item in value if not _is_hidden(item)] if isinstance(value, list) else value
+        return {name: shown(item) for name, item in value.items() if not _is_hidden(item)}
+    return [shown(item) for item in value if not _is_hidden(item)] if isinstance(value, list) else value
 
 
 def _is_hidden(value: object) -> bool:

@@ -43,8 +43,10 @@ def plan_model(model: At) -> AssetPlan | None:
     return AssetPlan(_name(model.name, path), version, key, path)
 
 
-def plan_code(code: At) -> AssetPlan:
-    """Name the version of code; raise a `SettingsError` when there is nothing to upload."""
+def plan_code(code: At) -> AssetPlan | None:
+    """Name the version of code that gets uploaded, None for a registered one; raise where there is nothing."""
+    if code.reference:
+        return None
     path = Path(code.path()).resolve()
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"

@@ -30,6 +30,7 @@ class MountPlan:
     """The deployment that names the model; empty where it is the stack's."""
     code: CodeSettings | None = None
     code_files: AssetPlan | None = None
+    """Files to upload; none for registered code."""
     code_owner: str = ""
 
 

@@ -14,7 +14,7 @@ https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symp
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -35,6 +35,8 @@ from azureml_scoring.settings.arguments import CONTENT_TAG, OnlineDeploymentArgs
 from azureml_scoring.settings.section import from_document, to_document
 
 _ASSETS = ("modelId", "modelMountPath", "codeId", "scoringScript", "kind")
+_NAMED: Final = {CONTENT_TAG: "environmentId", "model": "modelId", "code": "codeId"}
+"""Tags that name a version for the readers of a preview, and the argument that has its id."""
 _ROLE_SECONDS: Final = 900.0
 """Age of a role, in seconds, from which on a refusal is believed: half as long again as Azure says that it takes."""
 _RETRY_SECONDS: Final = 15.0
@@ -62,12 +64,12 @@ class OnlineDeployment(Resource[OnlineDeploymentArgs]):
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"pullGrant"})
 
     def diff(self, resource_id: str, olds: Properties, news: Properties) -> Diff:
-        """Compare; neither a count that Azure sets nor another name of the same image is a difference."""
+        """Compare; neither a count that Azure sets nor another name of the same version is a difference."""
         if olds.get("autoscaled") and news.get("autoscaled"):
             news = {**news, "instanceCount": olds.get("instanceCount")}
         found = super().diff(resource_id, olds, news)
-        same = olds.get("environmentId") == news.get("environmentId")
-        if same and "tags" in found.updated and _others(olds["tags"]) == _others(news["tags"]):
+        same = [tag for tag, name in _NAMED.items() if olds.get(name) == news.get(name)]
+        if "tags" in found.updated and _others(olds["tags"], same) == _others(news["tags"], same):
             return replace(found, updated=found.updated - {"tags"})
         return found
 
@@ -102,9 +104,9 @@ class OnlineDeployment(Resource[OnlineDeploymentArgs]):
         _remove(context, resource_id)
 
 
-def _others(tags: object) -> object:
-    """Leave out the tag that names the image."""
-    return {name: tag for name, tag in tags.items() if name != CONTENT_TAG} if isinstance(tags, dict) else tags
+def _others(tags: object, names: Collection[str]) -> object:
+    """Leave out the tags that name what runs."""
+    return {name: tag for name, tag in tags.items() if name not in names} if isinstance(tags, dict) else tags
 
 
 def body(inputs: OnlineDeploymentArgs, current: int | None = None) -> dict[str, Any]:
@@ -135,7 +137,8 @@ def as_inputs(path: str, document: dict[str, Any], olds: Properties) -> Properti
     if (document.get("properties") or {}).get("endpointComputeType") == "Kubernetes":
         values["kind"] = "Kubernetes"
     if not olds:
-        values.pop("egressPublicNetworkAccess", None)
+        if values.get("egressPublicNetworkAccess") == "Enabled":
+            del values["egressPublicNetworkAccess"]  # Azure's own default
         read = {"instanceCount": 1, **{key: value for key, value in values.items() if value or key != "tags"}}
     else:
         read = {key: seen(olds[key], values[key]) for key in olds if key in values and key != "tags"}

@@ -1,11 +1,12 @@
 """Settings of a deployment: its machines or share of a cluster, what runs in it, and how it is probed."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from azureml_scoring.settings import rules
-from azureml_scoring.settings.endpoint import enabled
+from azureml_scoring.settings.endpoint import enabled, is_enabled
 from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ModelSettings
 from azureml_scoring.settings.section import Arm, In, Only, Section
 
@@ -190,6 +191,12 @@ def _resources(resources: ResourcesSettings) -> dict[str, dict[str, str]] | None
     return {name: part for name, part in amounts.items() if part} or None
 
 
+def _resources_of(requirements: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    parts = {"requests": "containerResourceRequests", "limits": "containerResourceLimits"}
+    amounts = {name: dict(requirements.get(part) or {}) for name, part in parts.items()}
+    return {name: {**part, **({"gpu": int(part["gpu"])} if "gpu" in part else {})} for name, part in amounts.items()}
+
+
 def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
     headers = {"requestLogging": {"captureHeaders": collector.capture_headers}} if collector.capture_headers else {}
     return {
@@ -200,6 +207,17 @@ def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
         "rollingRate": collector.rolling_rate.capitalize(),
         **headers,
     }
+
+
+def _collector_of(collector: Mapping[str, Any]) -> dict[str, Any]:
+    collections = {
+        name: {"samplingRate": each.get("samplingRate", 1)}
+        for name, each in (collector.get("collections") or {}).items()
+        if is_enabled(str(each.get("dataCollectionMode")))
+    }
+    headers = (collector.get("requestLogging") or {}).get("captureHeaders")
+    rolling = str(collector.get("rollingRate") or "hour").lower()
+    return {"collections": collections, "rollingRate": rolling, **({"captureHeaders": headers} if headers else {})}
 
 
 class DeploymentSettings(Section):
@@ -220,7 +238,7 @@ class DeploymentSettings(Section):
     scale: Annotated[
         ScaleSettings | None,
         Only("kubernetes", "the cluster's scaling is for endpoint.kind kubernetes; write autoscale"),
-        Arm(DEPLOYMENT, "properties.scaleSettings", encode=ScaleSettings.wire, encoded=dict[str, Any]),
+        Arm(DEPLOYMENT, "properties.scaleSettings", encode=ScaleSettings.wire, encoded=dict[str, Any], decode=dict),
     ] = None
     """The cluster sets the number of containers."""
     resources: Annotated[
@@ -231,6 +249,7 @@ class DeploymentSettings(Section):
             "properties.containerResourceRequirements",
             encode=_resources,
             encoded=dict[str, dict[str, str]],
+            decode=_resources_of,
         ),
     ] = None
     """Resources of one container."""
@@ -242,12 +261,19 @@ class DeploymentSettings(Section):
             "properties.egressPublicNetworkAccess",
             encode=enabled,
             encoded=Literal["Enabled", "Disabled"],
+            decode=is_enabled,
         ),
     ] = None
     """Whether it may reach the internet; Azure lets it by default."""
     data_collector: Annotated[
         DataCollectorSettings | None,
-        Arm(DEPLOYMENT, "properties.dataCollector", encode=_collector, encoded=dict[str, Any]),
+        Arm(
+            DEPLOYMENT,
+            "properties.dataCollector",
+            encode=_collector,
+            encoded=dict[str, Any],
+            decode=_collector_of,
+        ),
     ] = None
     """What is stored of requests and replies."""
     image: rules.ImageReference | None = None

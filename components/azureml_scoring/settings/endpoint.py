@@ -23,6 +23,11 @@ def enabled(value: bool) -> str:  # noqa: FBT001 - the one value that it spells
     return "Enabled" if value else "Disabled"
 
 
+def is_enabled(spelled: str) -> bool:
+    """Read such a switch back; case says nothing."""
+    return spelled.lower() == "enabled"
+
+
 def _enforced(value: bool) -> str | None:  # noqa: FBT001 - the one value that it spells
     """Spell the switch as azure-ai-ml does: a property of the endpoint, which is left out where it is off.
 
@@ -113,6 +118,7 @@ class EndpointSettings(Section):
             argument="enforceAccessToDefaultSecretStores",
             encode=_enforced,
             encoded=Literal["enabled"],
+            decode=is_enabled,
         ),
     ] = False
     """Whether the endpoint's own identity may read the secrets of workspace connections and of the workspace's vault.
@@ -124,12 +130,19 @@ class EndpointSettings(Section):
             "properties.authMode",
             encode=AUTH_MODES.__getitem__,
             encoded=Literal["Key", "AADToken", "AMLToken"],
+            decode={mode: name for name, mode in AUTH_MODES.items()}.__getitem__,
         ),
     ] = "key"
     """How clients sign in; `aad-token` on managed endpoints only."""
     public_network_access: Annotated[
         bool,
-        Arm(ENDPOINT, "properties.publicNetworkAccess", encode=enabled, encoded=Literal["Enabled", "Disabled"]),
+        Arm(
+            ENDPOINT,
+            "properties.publicNetworkAccess",
+            encode=enabled,
+            encoded=Literal["Enabled", "Disabled"],
+            decode=is_enabled,
+        ),
     ] = True
     """Whether it answers from the internet; what deployments reach is their `egressPublicNetworkAccess`. Always true
     on Kubernetes, where the cluster's network decides."""

@@ -95,10 +95,12 @@ class ModelSettings(Section):
 
 
 class CodeSettings(Section):
-    """The folder with the entry script, mounted beside the model."""
+    """The folder with the entry script, mounted beside the model: of this machine, or a registered version."""
 
-    path: LocalPath
-    """The folder; its own name stays below /var/azureml-app."""
+    path: LocalPath | None = None
+    """The folder to upload; its own name stays below /var/azureml-app."""
+    reference: rules.CodeId | None = None
+    """ARM id of a registered version instead: what `codeId` of a deployment on Azure says."""
     entry_script: rules.EntryScript
     """The file with init() and run(), seen from the folder; a server of one's own may have another than Python."""
     name: rules.AssetName | None = None

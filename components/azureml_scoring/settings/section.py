@@ -123,6 +123,8 @@ class Arm:
     """Turns the value into the argument; without it a section becomes an object, everything else stays."""
     encoded: Any
     """Type of the argument where `encode` changes it."""
+    decode: Callable[[Any], Any] | None
+    """Turns the argument back into what a stack file writes, where `encode` changes it."""
 
     def __init__(
         self,
@@ -131,6 +133,7 @@ class Arm:
         argument: str = "",
         encode: Callable[[Any], Any] | None = None,
         encoded: object = Any,
+        decode: Callable[[Any], Any] | None = None,
     ) -> None:
         for name, value in (
             ("resource", resource),
@@ -138,6 +141,7 @@ class Arm:
             ("argument", argument or places[0].rpartition(".")[2]),
             ("encode", encode),
             ("encoded", encoded),
+            ("decode", decode),
         ):
             object.__setattr__(self, name, value)
 

@@ -374,9 +374,13 @@ def _models(settings: At) -> Iterator[str]:
     """Check the models, each with the code that serves it."""
     if settings.model:
         yield from _model(settings.model)
+    if settings.code:
+        yield from _code(settings.code)
     for _, deployment in settings.deployments.entries():
         if deployment.model:
             yield from _model(deployment.model)
+        if deployment.code:
+            yield from _code(deployment.code)
         model, runs = deployment.model or settings.model, deployment.image or deployment.environment
         runs = runs or settings.image or settings.environment
         if runs and model and model.type() == "mlflow" and not (deployment.code or settings.code):
@@ -391,6 +395,14 @@ def _model(model: At) -> Iterator[str]:
         yield model.path.refused("name a folder or file, or a registered version by reference")
     for field in (model.path, model.name, model.version, model.type):
         if model.reference and field:
+            yield field.refused("reference names a version that is registered; take out one of them")
+
+
+def _code(code: At) -> Iterator[str]:
+    if not code.reference and not code.path:
+        yield code.path.refused("name the entry script's folder, or a registered version by reference")
+    for field in (code.path, code.name):
+        if code.reference and field:
             yield field.refused("reference names a version that is registered; take out one of them")
 
 
