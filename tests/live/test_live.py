@@ -176,7 +176,11 @@ REFUSED = {
         deployment(),
         "endpoint scoring has the identities None",
     ),
-    "failed, with traffic": (endpoint(), _failed(), "deployment blue is failed and gets traffic; repair it, or"),
+    "failed, with traffic": (
+        endpoint(),
+        _failed(),
+        "deployment blue is failed and gets traffic; wait for it, repair it, or",
+    ),
     "data of a collection": (endpoint(), _collecting(), "deployment blue: properties.dataCollector = "),
 }
 

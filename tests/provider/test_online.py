@@ -375,6 +375,16 @@ def test_another_name_of_the_same_image_changes_no_deployment() -> None:
     assert OnlineDeployment().diff("x", olds, deployment(tags={"image": "abc", "owner": "you"})).changed == {"tags"}
 
 
+def test_another_name_of_the_same_model_changes_no_deployment() -> None:
+    model = f"{WORKSPACE}/models/iris/versions/3"
+    named, olds = {"model": "iris:3", "owner": "me"}, deployment(tags={"owner": "me"}, modelId=model)
+    assert not OnlineDeployment().diff("x", olds, deployment(tags=named, modelId=model)).changed
+    other = deployment(tags=named, modelId=f"{model}1")
+    assert OnlineDeployment().diff("x", olds, other).changed == {"tags", "modelId"}
+    # Without a model the tag is the user's own.
+    assert OnlineDeployment().diff("x", deployment(tags={}), deployment(tags={"model": "mine"})).changed == {"tags"}
+
+
 def test_what_azure_fills_in_is_no_change_and_what_somebody_changed_is() -> None:
     azure = FakeAzure()
     stand(azure)

@@ -1,4 +1,4 @@
-"""Files of other tools, turned into stack files: Azure ML v1's configs (`v1/`) and the YAML of `az ml` (`v2/`).
+"""What others have made, turned into stack files: Azure ML v1's configs, the YAML of `az ml`, and live endpoints.
 
 Refuses to own the stack file's fields (`settings/`), and to change anything on Azure.
 """

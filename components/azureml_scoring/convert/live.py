@@ -81,13 +81,14 @@ def read_endpoint(arm: Arm, endpoint_id: str) -> LiveEndpoint:
     """Read an endpoint and what belongs to it; raise a ConvertError where there is none."""
     if problem := RULES["endpointId"].problem(endpoint_id):
         raise ConvertError(f"ENDPOINT-ARM-ID = {endpoint_id}: {problem}")
-    endpoint = arm.get(endpoint_id, ML_API)
     workspace = arm.get(endpoint_id.rpartition("/onlineEndpoints/")[0], ML_API)
-    if endpoint is None or workspace is None:
+    endpoint = arm.get(endpoint_id, ML_API) if workspace else None
+    if workspace is None or endpoint is None:
         remedy = "no such endpoint is visible; `az ml online-endpoint show --query id` prints the id of one"
         raise ConvertError(f"ENDPOINT-ARM-ID = {endpoint_id}: {remedy}")
-    deployments = tuple(_without_nulls(each) for each in arm.list_all(f"{endpoint_id}/deployments", ML_API))
-    return LiveEndpoint(_without_nulls(endpoint), deployments, workspace, tuple(_beside(arm, endpoint_id)))
+    id_ = str(endpoint["id"])  # as Azure spells it
+    deployments = tuple(_without_nulls(each) for each in arm.list_all(f"{id_}/deployments", ML_API))
+    return LiveEndpoint(_without_nulls(endpoint), deployments, workspace, tuple(_beside(arm, id_)))
 
 
 def config_of(live: LiveEndpoint) -> tuple[dict[str, Any], list[Note]]:
@@ -107,8 +108,9 @@ def config_of(live: LiveEndpoint) -> tuple[dict[str, Any], list[Note]]:
         if state_of(document) == "succeeded":
             config["deployments"][document["name"]] = _deployment(document)
             notes += _unknown(title, document, OnlineDeploymentArgs)
-        elif document["name"] in section["traffic"]:
-            raise ConvertError(f"{title} is {state_of(document)} and gets traffic; repair it, or take its traffic away")
+        elif document["name"] in TrafficSplit.of(live.endpoint).receivers:
+            remedy = "wait for it, repair it, or take its traffic away"
+            raise ConvertError(f"{title} is {state_of(document)} and gets traffic; {remedy}")
         else:
             notes.append(Note("dropped", title, f"it is {state_of(document)}; {_STAYS}"))
     check(config)

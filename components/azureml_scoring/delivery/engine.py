@@ -116,7 +116,9 @@ class PulumiStack:
         """Create the stack where there is none of its name; the selection of the user stays."""
         try:
             self.export()
-        except EngineError:
+        except EngineError as error:
+            if "no stack named" not in str(error):
+                raise
             self._run("stack", "init", "--no-select")
 
     def importable(self) -> tuple[dict[str, Any], dict[str, Any]]:

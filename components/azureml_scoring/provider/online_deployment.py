@@ -68,7 +68,7 @@ class OnlineDeployment(Resource[OnlineDeploymentArgs]):
         if olds.get("autoscaled") and news.get("autoscaled"):
             news = {**news, "instanceCount": olds.get("instanceCount")}
         found = super().diff(resource_id, olds, news)
-        same = [tag for tag, name in _NAMED.items() if olds.get(name) == news.get(name)]
+        same = [tag for tag, name in _NAMED.items() if olds.get(name) and olds[name] == news.get(name)]
         if "tags" in found.updated and _others(olds["tags"], same) == _others(news["tags"], same):
             return replace(found, updated=found.updated - {"tags"})
         return found

@@ -191,12 +191,6 @@ def _resources(resources: ResourcesSettings) -> dict[str, dict[str, str]] | None
     return {name: part for name, part in amounts.items() if part} or None
 
 
-def _resources_of(requirements: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    parts = {"requests": "containerResourceRequests", "limits": "containerResourceLimits"}
-    amounts = {name: dict(requirements.get(part) or {}) for name, part in parts.items()}
-    return {name: {**part, **({"gpu": int(part["gpu"])} if "gpu" in part else {})} for name, part in amounts.items()}
-
-
 def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
     headers = {"requestLogging": {"captureHeaders": collector.capture_headers}} if collector.capture_headers else {}
     return {
@@ -238,7 +232,7 @@ class DeploymentSettings(Section):
     scale: Annotated[
         ScaleSettings | None,
         Only("kubernetes", "the cluster's scaling is for endpoint.kind kubernetes; write autoscale"),
-        Arm(DEPLOYMENT, "properties.scaleSettings", encode=ScaleSettings.wire, encoded=dict[str, Any], decode=dict),
+        Arm(DEPLOYMENT, "properties.scaleSettings", encode=ScaleSettings.wire, encoded=dict[str, Any]),
     ] = None
     """The cluster sets the number of containers."""
     resources: Annotated[
@@ -249,7 +243,6 @@ class DeploymentSettings(Section):
             "properties.containerResourceRequirements",
             encode=_resources,
             encoded=dict[str, dict[str, str]],
-            decode=_resources_of,
         ),
     ] = None
     """Resources of one container."""
