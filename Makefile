@@ -54,7 +54,7 @@ acceptance: .venv/ready ## try each claim about Azure, and Azure's own clients (
 clients: .venv/ready ## let Azure's own clients (azure-cli, azure-ai-ml, …) use a stack on the local Azure
 	@$(TOOLS) ready
 	@$(INSTALL_CLIENTS)
-	@CLIENTS=$(CACHE)/clients $(TOOLS) run .venv/bin/python -m pytest tests/clients $(ARGS)
+	@CLIENTS=$(CACHE)/clients $(TOOLS) run .venv/bin/python -m pytest tests/clients tests/lifecycle/test_adopt.py $(ARGS)
 bench: .venv/ready ## measure, as ratios within one run
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.performance.bench

@@ -1,5 +1,9 @@
 """An endpoint that others have made comes into a stack: nothing is written, and a later change disturbs no client."""
 
+import json
+import os
+import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,26 +15,69 @@ from azureml_scoring.provider.arm import connect
 from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
 from azureml_scoring.provider.framework import Context
 
-from tests.project import LocalAzure, Project, Run, polling
+from tests.clients.clients import VENV
+from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, polling
 from tests.samples import is_printed
-from tests.scoring import Endpoint, stage
+from tests.scoring import Endpoint, Stage, stage
 
 pytestmark = pytest.mark.slow
 
+MAKER = ROOT / "tests/clients/endpoint.py"
 NO_WRITE = {"writes": {}, "builds": 0, "uploads": 0}
 DEPLOYMENTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments"
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Endpoint]:
+@pytest.fixture(
+    scope="module",
+    params=[
+        "requests",
+        pytest.param("azure-ai-ml", marks=pytest.mark.skipif(not VENV, reason="`make clients` installs azure-ai-ml")),
+    ],
+)
+def endpoint(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure
+) -> Iterator[Endpoint]:
     """What others have made: two deployments of a registered environment; blue has model and code, and all traffic."""
-    with stage(azure.cloud) as made, made.endpoint(identity={"type": "SystemAssigned"}) as live:
-        registered = _register(made.workspace, tmp_path_factory.mktemp("assets"), azure)
-        for name, more in (("blue", registered), ("green", {})):
-            done = live.deploy(name, description=f"the {name} one", variables={"LEVEL": "info"}, **more)
-            assert done["status"] == "Succeeded", done
-        live.send({"blue": 100, "green": 0}, description="made by hand")
-        yield live
+    folder = tmp_path_factory.mktemp("assets")
+    with stage(azure.cloud) as made:
+        registered = _register(made.workspace, folder, azure)
+        if request.param == "azure-ai-ml":
+            yield _made_by_the_sdk(made, registered, folder)
+            return
+        with made.endpoint(identity={"type": "SystemAssigned"}) as live:
+            for name, more in (("blue", registered), ("green", {})):
+                done = live.deploy(name, description=f"the {name} one", variables={"LEVEL": "info"}, **more)
+                assert done["status"] == "Succeeded", done
+            live.send({"blue": 100, "green": 0}, description="made by hand")
+            yield live
+
+
+def _made_by_the_sdk(made: Stage, registered: dict[str, Any], folder: Path) -> Endpoint:
+    """Let azure-ai-ml make the same."""
+    code = registered["codeConfiguration"]
+    assets = {
+        "model": registered["model"],
+        "code": {"code": code["codeId"], "scoring_script": code["scoringScript"]},
+    }
+    machine = {"environment": made.environment, "instance_type": "Standard_DS3_v2", "instance_count": 1}
+    deployments = [
+        {"name": name, "description": f"the {name} one", **machine, **more}
+        for name, more in (("blue", assets), ("green", {}))
+    ]
+    name = f"sdk-{uuid.uuid4().hex[:8]}"
+    file = folder / "wanted.json"
+    file.write_text(json.dumps({"workspace": made.workspace, "endpoint": name, "deployments": deployments}))
+    done = subprocess.run(
+        [f"{VENV}/bin/python", MAKER, file],
+        env={**os.environ, **made.cloud.environment, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    id_ = f"{made.workspace}/onlineEndpoints/{name}"
+    return Endpoint(made, id_, made.cloud.ask("GET", id_).json()["properties"]["scoringUri"])
 
 
 def _register(workspace: str, folder: Path, azure: LocalAzure) -> dict[str, Any]:
@@ -50,7 +97,8 @@ def _register(workspace: str, folder: Path, azure: LocalAzure) -> dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure, endpoint: Endpoint) -> Project:
+    del endpoint  # each has a project of its own
     copied = Project.copied(tmp_path_factory.mktemp("project") / "copy", azure)
     return Project(copied.folder, azure, "iris")
 
@@ -58,13 +106,15 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Proj
 @pytest.fixture(scope="module")
 def adopted(project: Project, endpoint: Endpoint) -> Run:
     project.azure.tell("reset-stats")
-    return project.delivery("adopt", endpoint.id, "--stack", project.stack)
+    run = project.delivery("adopt", endpoint.id, "--stack", project.stack)
+    assert project.azure.tell("stats") == NO_WRITE, "something was changed on Azure"
+    return run
 
 
-def test_what_is_adopted_is_in_the_state_and_nothing_is_written(project: Project, adopted: Run) -> None:
+def test_what_is_adopted_is_in_the_state_and_the_first_up_writes_nothing(project: Project, adopted: Run) -> None:
     assert adopted.code == 0, adopted.text
-    assert project.azure.tell("stats") == NO_WRITE
     assert is_printed("adopt.txt", adopted.text)
+    project.azure.tell("reset-stats")
     run = project.up()
     assert run.code == 0, run.text
     assert project.azure.tell("stats") == NO_WRITE
