@@ -39,9 +39,10 @@ Document = Mapping[str, Any]
 _MONITOR_API: Final = "2022-10-01"
 _DIAGNOSTICS_API: Final = "2021-05-01-preview"
 _FILLED_IN: Final = frozenset(
-    {"endpointComputeType", "keys", "provisioningState", "scaleSettings", "scoringUri", "swaggerUri"}
+    {"endpointComputeType", "keys", "properties", "provisioningState", "scaleSettings", "scoringUri", "swaggerUri"}
 )
-"""Properties that Azure fills in, or that follow from the kind."""
+"""Properties that Azure fills in, that follow from the kind, or that Azure keeps as they are: what `properties` has
+"can be added, but not removed or altered" (the templates' reference)."""
 _STAYS: Final = "it stays as it is, outside of the stack"
 
 
@@ -188,16 +189,11 @@ def _default(model: type[Section], alias: str) -> object:
 def _unknown(title: str, document: Document, *resources: type[ResourceArgs]) -> Iterator[Note]:
     """Note the properties that no field of the stack file becomes."""
     markers = (marker(field, ArmMarker) for each in resources for field in each.model_fields.values())
-    places = {place for each in markers if each for place in each.places}
+    known = {place.split(".")[1] for each in markers if each for place in each.places if "." in place}
     for name, value in document["properties"].items():
-        inside = value if name == "properties" and isinstance(value, Mapping) else {"": value}
-        for key, each in inside.items():
-            place = f"properties.{name}.{key}".rstrip(".")
-            known = name in _FILLED_IN or any(f"{one}.".startswith(f"{place}.") for one in places)
-            if not known and each not in ({}, [], "", False):
-                yield Note(
-                    "dropped", f"{title}: {place}", "no field; a later change of this resource is sent without it"
-                )
+        if name not in known | _FILLED_IN and value not in ({}, [], "", False):
+            field = f"{title}: properties.{name}"
+            yield Note("dropped", field, "no field; a later change of this resource is sent without it")
 
 
 def _beside(arm: Arm, endpoint_id: str) -> Iterator[Note]:
