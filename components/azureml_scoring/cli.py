@@ -168,11 +168,11 @@ def write_report(  # noqa: PLR0913 - one parameter an option
 @click.option("--instance-type", "types", multiple=True, metavar="NAME", help="An instance type, besides the table's.")
 @click.option("--currency", metavar="CODE", help="Currency; by default the table's, or USD.")
 def read_prices(*, table: Path, regions: tuple[str, ...], types: tuple[str, ...], currency: str | None) -> None:
-    """Read list prices from Azure, without an account, for the costs in a report.
+    """Read Azure's list prices for reports.
 
-    TABLE.json is prices.json, where `report` reads it, or another file. It is written anew with today's prices: of the
-    regions and instance types that it names, and of registries, storage, key vaults and logs. A new table has the
-    instance types of the built-in one.
+    No account is needed. TABLE.json is prices.json, where `report` reads it, or another file. It is written anew with
+    today's prices: of the regions and instance types that it names, and of registries, storage, key vaults and logs. A
+    new table has the instance types of the built-in one.
     """
     from azureml_scoring.delivery import prices, retail
 

@@ -32,6 +32,13 @@ pytestmark = pytest.mark.slow
 
 BUILD_SECRET = 'canary of a build: "ä", \\ / + & ='
 OLD_KEY = "canary-key-of-an-old-service"
+AZ_ML = """name: blue
+endpoint_name: old
+environment:
+  image: a.io/b:1
+instance_type: Standard_DS3_v2
+instance_count: 1
+"""
 SHORTEST = 6
 """Characters; what is shorter stands in texts by chance."""
 NOT_TRIED = {
@@ -264,6 +271,10 @@ def _commands_of_ours(life: Life) -> None:
         life.printed["the comment"] = json.dumps(double.comments).encode()
     life.run("azureml-scoring", "convert-v1", "old.json", "aks.json")
     (life.project.folder / "aks.json").unlink()
+    (life.project.folder / "endpoint.yml").write_text("name: old\nauth_mode: key\n")
+    (life.project.folder / "blue.yml").write_text(AZ_ML)
+    life.run("azureml-scoring", "convert", "endpoint.yml", "blue.yml", "--location", "westeurope")
+    life.run("azureml-scoring", "prices", codes=(0, 2))  # 2: the list is not reached from here
     life.run("azureml-scoring", "schema", "--out", "-")
 
 

@@ -153,12 +153,12 @@ class _Reader:
 
     def digest(self, path: str | Path) -> tuple[bytes, int]:
         """Return the SHA-256 of one more file, and its mode."""
-        found, done = hashlib.sha256(), 0
+        digest, done = hashlib.sha256(), 0
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
             while (done < status.st_size or not done) and (size := os.readv(descriptor, [self._block])):
-                found.update(self._block[:size])
+                digest.update(self._block[:size])
                 done += size
                 self._bytes += size
                 if size == _BLOCK:
@@ -167,7 +167,7 @@ class _Reader:
             os.close(descriptor)
         self._files += 1
         self._report()
-        return found.digest(), status.st_mode
+        return digest.digest(), status.st_mode
 
     def skip(self) -> None:
         """One more file is done without reading."""
@@ -270,10 +270,10 @@ def _listed(context: Path, dockerfile: str) -> list[ContextFile]:
 
 
 def _named(context: Path, names: Iterable[str]) -> list[ContextFile]:
-    found = [(name, context / name) for name in names]
+    paths = [(name, context / name) for name in names]
     return [
         ContextFile(name, context, _link(path) if path.is_symlink() else None)
-        for name, path in found
+        for name, path in paths
         if path.is_symlink() or path.is_file()
     ]
 

@@ -82,20 +82,20 @@ def _own(line: str, place: str) -> str:
 def demand_server(conda: str, place: str, path: str) -> None:
     """Raise one line where no server is among the packages that can run an entry script."""
     try:
-        given: Any = yaml.safe_load(conda)
+        document: Any = yaml.safe_load(conda)
     except yaml.YAMLError:
-        given = None
-    if not isinstance(given, Mapping) or not isinstance(given.get("dependencies"), list):
+        document = None
+    if not isinstance(document, Mapping) or not isinstance(document.get("dependencies"), list):
         raise SettingsError(error_line(place, path, "it is no conda environment; write channels and dependencies"))
-    pip = [entry["pip"] for entry in given["dependencies"] if isinstance(entry, Mapping) and entry.get("pip")]
+    pip = [entry["pip"] for entry in document["dependencies"] if isinstance(entry, Mapping) and entry.get("pip")]
     for line in (str(line).strip() for lines in pip if isinstance(lines, list) for line in lines):
         _own(line, place)
-    listed = list(packages.of_conda(given))
+    listed = list(packages.of_conda(document))
     asked = {package.name: package.version for package in listed}
-    found = asked.get(_DEFAULTS)
-    if found and support.version(found) < support.DEFAULTS_LEAST:
-        raise SettingsError(error_line(place, path, f"{_DEFAULTS} {found} cannot serve; write {_LEAST} or later"))
+    defaults = asked.get(_DEFAULTS)
+    if defaults and support.version(defaults) < support.DEFAULTS_LEAST:
+        raise SettingsError(error_line(place, path, f"{_DEFAULTS} {defaults} cannot serve; write {_LEAST} or later"))
     unknown = any(package.kind == "unknown" for package in listed)
-    if found is None and SERVER not in asked and not unknown:
+    if defaults is None and SERVER not in asked and not unknown:
         remedy = f"no server is among the packages; add {SERVER}, or {_DEFAULTS} {_LEAST} or later, to its pip part"
         raise SettingsError(error_line(place, path, remedy))

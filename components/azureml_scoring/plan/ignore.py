@@ -163,19 +163,19 @@ def _python(made: str) -> str:
     return re.sub(r"\[(\^?)((?:\[:[^\]]*:\]|\\.|[^\]\\])+)\]|\\(.)|\{(?=,)|[$\[]", _piece, made, flags=re.DOTALL)
 
 
-def _piece(found: "re.Match[str]") -> str:
-    if found[0] == "[":
+def _piece(match: "re.Match[str]") -> str:
+    if match[0] == "[":
         raise re.error("a [ has no end")
-    if found[2]:
-        items = re.sub(r"\[:([^\]]*):\]|\\(.)|([\[&~|])", _item, found[2], flags=re.DOTALL)
-        return f"[{found[1]}{items}]"
-    return "\\Z" if found[0] == "$" else _escaped(found[3] or found[0])
+    if match[2]:
+        items = re.sub(r"\[:([^\]]*):\]|\\(.)|([\[&~|])", _item, match[2], flags=re.DOTALL)
+        return f"[{match[1]}{items}]"
+    return "\\Z" if match[0] == "$" else _escaped(match[3] or match[0])
 
 
-def _item(found: "re.Match[str]") -> str:
-    if found[1] is not None and found[1] not in _POSIX:
-        raise re.error(f"[:{found[1]}:] is no class")
-    return _POSIX[found[1]] if found[1] else _escaped(found[2]) if found[2] else f"\\{found[3]}"
+def _item(match: "re.Match[str]") -> str:
+    if match[1] is not None and match[1] not in _POSIX:
+        raise re.error(f"[:{match[1]}:] is no class")
+    return _POSIX[match[1]] if match[1] else _escaped(match[2]) if match[2] else f"\\{match[3]}"
 
 
 def _escaped(character: str) -> str:

@@ -78,13 +78,13 @@ def workspaces(arm: Arm, subscription: str) -> list[dict[str, Any]]:
 
 def computes_named(arm: Arm, name: str) -> list[str]:
     """Return the ARM ids of the computes of a name that are attached to visible workspaces."""
-    found = []
+    ids: list[str] = []
     for subscription in arm.list_all("/subscriptions", SUBSCRIPTIONS_API):
         nothing: list[dict[str, Any]] = []
         for workspace in where_visible(partial(workspaces, arm, subscription["subscriptionId"]), nothing):
             compute = arm.get(f"{workspace['id']}/computes/{name}", ML_API)
-            found += [str(compute["id"])] if compute else []
-    return found
+            ids += [str(compute["id"])] if compute else []
+    return ids
 
 
 def where_visible(query: Callable[[], T], otherwise: T) -> T:

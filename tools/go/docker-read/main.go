@@ -43,13 +43,13 @@ func main() {
 	if err := json.NewDecoder(os.Stdin).Decode(&asked); err != nil {
 		panic(err)
 	}
-	told := answer{
+	answers := answer{
 		Dockerfiles: all(asked.Dockerfiles, readDockerfile),
 		Words:       all(asked.Words, expand),
 		Contexts:    all(asked.Contexts, list),
 		References:  all(asked.References, normalise),
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(told); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(answers); err != nil {
 		panic(err)
 	}
 }
@@ -109,9 +109,9 @@ func readDockerfile(file dockerfile) (any, error) {
 	if len(stages) == 0 {
 		return nil, errors.New("no stages")
 	}
-	found := content{}
+	contents := content{}
 	for _, node := range parsed.AST.Children {
-		found.Instructions = append(found.Instructions, plain(node))
+		contents.Instructions = append(contents.Instructions, plain(node))
 	}
 	lex := shell.NewLex(parsed.EscapeToken)
 	values, err := global(lex, metaArguments, file.Arguments)
@@ -123,9 +123,9 @@ func readDockerfile(file dockerfile) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		found.Stages = append(found.Stages, stage{base, each.Name})
+		contents.Stages = append(contents.Stages, stage{base, each.Name})
 	}
-	return found, nil
+	return contents, nil
 }
 
 func plain(node *parser.Node) instruction {
@@ -231,12 +231,12 @@ func normalise(text string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := name{Host: reference.Domain(named), Repository: reference.Path(named)}
+	parts := name{Host: reference.Domain(named), Repository: reference.Path(named)}
 	if tagged, ok := named.(reference.Tagged); ok {
-		found.Tag = tagged.Tag()
+		parts.Tag = tagged.Tag()
 	}
 	if digested, ok := named.(reference.Digested); ok {
-		found.Digest = digested.Digest().String()
+		parts.Digest = digested.Digest().String()
 	}
-	return found, nil
+	return parts, nil
 }

@@ -100,8 +100,8 @@ def named(dockerfile: str, arguments: Mapping[str, str] | None = None) -> list[s
             if package.kind != "file" or not package.name:
                 continue
             base = PurePosixPath(package.name).name
-            found = [source for source in copied if PurePosixPath(source).name == base]
-            for path in (*found, package.name, base):
+            matching = [source for source in copied if PurePosixPath(source).name == base]
+            for path in (*matching, package.name, base):
                 if not path.startswith("/") and ".." not in PurePosixPath(path).parts:
                     names[str(PurePosixPath(path))] = None
     return list(names)
@@ -235,25 +235,25 @@ def system_of(base: str) -> tuple[str, str]:
     name, tag = _name(base), _tag(base)
     text = f"{name}-{tag}"
     words = re.split(r"[-_./:@]", _untagged(base).lower() if "/" in base else name) + re.split(r"[-_.]", tag)
-    family = next((_FAMILIES[found] for word in words if (found := word.rstrip("0123456789")) in _FAMILIES), "")
+    family = next((_FAMILIES[match] for word in words if (match := word.rstrip("0123456789")) in _FAMILIES), "")
     if family:
         return family, ""
-    found = re.search(r"ubuntu-?(\d\d\.\d\d)", text)
+    match = re.search(r"ubuntu-?(\d\d\.\d\d)", text)
     codename = next((word for word in re.split(r"[-_.]", tag) if word in support.UBUNTU_NAMES), "")
-    if found or codename:
-        return "ubuntu", found[1] if found else support.UBUNTU_NAMES[codename]
+    if match or codename:
+        return "ubuntu", match[1] if match else support.UBUNTU_NAMES[codename]
     codename = next((word for word in re.split(r"[-_.]", tag) if word in support.DEBIAN_NAMES), "")
     if codename:
         return "debian", support.DEBIAN_NAMES[codename]
-    found = re.match(r"(\d+)", tag)
-    return ("debian", found[1]) if name == "debian" and found else ("", "")
+    match = re.match(r"(\d+)", tag)
+    return ("debian", match[1]) if name == "debian" and match else ("", "")
 
 
 def python_of(base: str) -> str:
     """Read Python's version off an image's name; empty when it does not tell."""
-    found = re.match(r"(\d+\.\d+)", _tag(base)) if _name(base) == "python" else None
-    if found:
-        return found[1]
+    match = re.match(r"(\d+\.\d+)", _tag(base)) if _name(base) == "python" else None
+    if match:
+        return match[1]
     short = re.search(r"-py(\d)(\d+)(-|:|$)", base)
     return f"{short[1]}.{short[2]}" if short else ""
 

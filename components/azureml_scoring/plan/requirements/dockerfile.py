@@ -127,7 +127,7 @@ def sources(stages: list[Stage], stage: Stage) -> Iterator[tuple[str, Stage | No
     for step in stage.instructions:
         mounts = step.flag("mount") if step.name == "RUN" else []
         copies = step.flag("from") if step.name in {"ADD", "COPY"} else []
-        for name in [*copies, *(found for mount in mounts for found in re.findall(r"(?:^|,)from=([^,]+)", mount))]:
+        for name in [*copies, *(name for mount in mounts for name in re.findall(r"(?:^|,)from=([^,]+)", mount))]:
             yield name, stage_named(stages, name)
 
 
@@ -219,11 +219,11 @@ def _has_own_syntax(text: str) -> bool:
     """Tell whether another program than Docker's own frontend reads the file."""
     lines = text.removeprefix("\ufeff").split("\n")
     for line in lines[1:] if lines[0].startswith("#!") else lines:
-        found = re.match(r"(?:#|//)\s*([a-z][a-z0-9]*)\s*=\s*(\S+)", line.strip(SPACE), re.ASCII | re.IGNORECASE)
-        if found is None:
+        match = re.match(r"(?:#|//)\s*([a-z][a-z0-9]*)\s*=\s*(\S+)", line.strip(SPACE), re.ASCII | re.IGNORECASE)
+        if match is None:
             return False
-        if found[1].lower() == "syntax":
-            return not found[2].partition("@")[0].rpartition("/")[2].startswith("dockerfile")
+        if match[1].lower() == "syntax":
+            return not match[2].partition("@")[0].rpartition("/")[2].startswith("dockerfile")
     return False
 
 
@@ -247,9 +247,11 @@ class _Parser:
 
     def instructions(self) -> Iterator[Instruction]:
         staged = False
-        while (line := self._line()) is not None:
-            start = self._at
+        while True:
+            start = self._at + 1
             try:
+                if (line := self._line()) is None:
+                    return
                 step = self._instruction(line)
             except ValueError as error:
                 raise DockerfileError(f"line {start}: {error}") from None
@@ -267,7 +269,7 @@ class _Parser:
         line = self._lines[self._at]
         self._at += 1
         if len(line.encode(errors="replace")) > _LINE_LIMIT:
-            raise DockerfileError(f"line {self._at} has more than {_LINE_LIMIT} bytes; part it")
+            raise ValueError(f"it has more than {_LINE_LIMIT} bytes; part it by a backslash at its end")
         return line
 
     def _instruction(self, line: str) -> Instruction | None:
@@ -288,13 +290,13 @@ class _Parser:
     def _directive(self, line: str) -> str:
         """Take a directive in, while there may be one; return the line, empty where it is a comment."""
         if self._directives is not None:
-            found = re.fullmatch(rf"#[{SPACE}]*([a-z][a-z0-9]*)\s*=\s*(.+?)\s*", line, re.ASCII | re.IGNORECASE)
-            name = found[1].lower() if found else ""
+            match = re.fullmatch(rf"#[{SPACE}]*([a-z][a-z0-9]*)\s*=\s*(.+?)\s*", line, re.ASCII | re.IGNORECASE)
+            name = match[1].lower() if match else ""
             if name in self._directives:
                 raise ValueError(f"# {name}= stands twice; write it once")
             self._directives = self._directives | {name} if name in {"syntax", "escape", "check"} else None
-            if found and name == "escape":
-                self._escape(found[2])
+            if match and name == "escape":
+                self._escape(match[2])
         return "" if line.startswith("#") else line
 
     def _escape(self, character: str) -> None:
@@ -305,8 +307,8 @@ class _Parser:
     def _continued(self, line: str) -> tuple[str, bool]:
         """Take the escape character away that ends a line; tell whether it did."""
         mark = re.escape(self.escape)
-        found = re.fullmatch(rf"(|.*[^{mark}]){mark}[ \t]*", line, re.DOTALL)
-        return (found[1], True) if found else (line, False)
+        match = re.fullmatch(rf"(|.*[^{mark}]){mark}[ \t]*", line, re.DOTALL)
+        return (match[1], True) if match else (line, False)
 
     def _documents(self, step: Instruction, whole: str) -> Iterator[Document]:
         holder = step.arguments[0] if step.name == "ONBUILD" and step.arguments else step.name
@@ -336,12 +338,12 @@ def _opened(line: str) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _document(word: str) -> tuple[str, bool, bool] | None:
-    found = re.fullmatch(r"\d*<<(-?+)\s*([^<]+)", word, re.ASCII)
-    names = Lexer(keep_unset=True).words(found[2], {}) if found else []
-    if found is None or len(names) != 1:
+    match = re.fullmatch(r"\d*<<(-?+)\s*([^<]+)", word, re.ASCII)
+    names = Lexer(keep_unset=True).words(match[2], {}) if match else []
+    if match is None or len(names) != 1:
         return None
-    (written,) = Lexer(raw_quotes=True, keep_unset=True).words(found[2], {})
-    return names[0], len(re.findall("['\"]", names[0])) == len(re.findall("['\"]", written)), bool(found[1])
+    (written,) = Lexer(raw_quotes=True, keep_unset=True).words(match[2], {})
+    return names[0], len(re.findall("['\"]", names[0])) == len(re.findall("['\"]", written)), bool(match[1])
 
 
 def _read_instruction(line: str, escape: str) -> Instruction:
@@ -354,8 +356,8 @@ def _read_instruction(line: str, escape: str) -> Instruction:
 
 def _parted(text: str) -> tuple[str, str, str]:
     """Part a text at its first blanks."""
-    found = re.search(_BLANKS, text)
-    return (text[: found.start()], found[0], text[found.end() :]) if found else (text, "", "")
+    match = re.search(_BLANKS, text)
+    return (text[: match.start()], match[0], text[match.end() :]) if match else (text, "", "")
 
 
 def _flags(rest: str, escape: str) -> tuple[list[str], str]:

@@ -163,11 +163,11 @@ def one(spec: str, kind: Kind) -> Package | None:
         return _of_pip(spec)
     if kind == "conda":
         spec = spec.rpartition("::")[2]
-    found = re.match(r"([A-Za-z0-9][\w.+-]*)(?:\[[^\]]*\])?(?::\w+)?\s*(.*)", spec)
-    if not found:
+    match = re.match(r"([A-Za-z0-9][\w.+-]*)(?:\[[^\]]*\])?(?::\w+)?\s*(.*)", spec)
+    if not match:
         return None
-    exact = re.match(r"={1,3}\s*([^\s,*=]+)", found[2].strip())
-    return Package(kind, canonicalize_name(found[1]), exact[1] if exact else "", pinned=exact is not None)
+    exact = re.match(r"={1,3}\s*([^\s,*=]+)", match[2].strip())
+    return Package(kind, canonicalize_name(match[1]), exact[1] if exact else "", pinned=exact is not None)
 
 
 def _of_pip(spec: str) -> Package | None:
@@ -230,7 +230,7 @@ def decoded(name: str, data: bytes) -> str:
     for mark, encoding in _ENCODINGS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding)
-    named = next((found for line in data.split(b"\n")[:2] if (found := _CODING.match(line))), None)
+    named = next((match for line in data.split(b"\n")[:2] if (match := _CODING.match(line))), None)
     return data.decode(named[1].decode("ascii") if named else "utf-8")
 
 
@@ -272,22 +272,22 @@ def listed(name: str, text: str) -> Iterator[Package]:
 
 def included(line: str) -> str:
     """Name the file that a line of a requirements file includes; empty where it includes none."""
-    found = re.match(r"(?:-r|--requirement)[\s=]*(\S.*)", line)
-    return found[1] if found else ""
+    match = re.match(r"(?:-r|--requirement)[\s=]*(\S.*)", line)
+    return match[1] if match else ""
 
 
 def _environment(text: str) -> Iterator[Package]:
     try:
-        given = yaml.safe_load(text)
+        document = yaml.safe_load(text)
     except yaml.YAMLError:
         return
-    if isinstance(given, Mapping):
-        yield from of_conda(given)
+    if isinstance(document, Mapping):
+        yield from of_conda(document)
 
 
-def of_conda(given: Mapping[str, object]) -> Iterator[Package]:
+def of_conda(document: Mapping[str, object]) -> Iterator[Package]:
     """List what a conda environment asks for, pip's part included."""
-    dependencies = given.get("dependencies")
+    dependencies = document.get("dependencies")
     for entry in dependencies if isinstance(dependencies, list) else []:
         if isinstance(entry, str) and (package := one(entry, "conda")):
             yield package

@@ -154,8 +154,8 @@ class _Walk:
 
     def _name(self) -> str:
         rest = self._text[self._at :]
-        found = re.match(rf"\d+|\w+|[{re.escape(_SPECIAL)}]", rest)
-        name = found[0] if found else ""
+        match = re.match(rf"\d+|\w+|[{re.escape(_SPECIAL)}]", rest)
+        name = match[0] if match else ""
         self._at += len(name)
         return name
 
@@ -221,8 +221,8 @@ def _without(value: str, word: str, end: str) -> str:
 def _pattern(word: str) -> str:
     """Write a shell's pattern (* and ?) as a regular expression."""
     made = ""
-    for found in re.finditer(r"\\(.?)|(\*)|(\?)|(.)", word, re.DOTALL):
-        if found[1] is not None and found[1] not in {*"*?\\}/"}:
-            raise ValueError(f"\\{found[1]} in a pattern")
-        made += ".*" if found[2] else "." if found[3] else re.escape(found[1] or found[4])
+    for match in re.finditer(r"\\(.?)|(\*)|(\?)|(.)", word, re.DOTALL):
+        if match[1] is not None and match[1] not in {*"*?\\}/"}:
+            raise ValueError(f"\\{match[1]} in a pattern")
+        made += ".*" if match[2] else "." if match[3] else re.escape(match[1] or match[4])
     return made

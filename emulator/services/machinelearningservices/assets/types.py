@@ -121,12 +121,12 @@ class Version(ResourceType):
         shown = views.get(query.get("listViewType", "ActiveOnly").lower())
         if shown is None:
             raise invalid(f"listViewType '{query['listViewType']}' is none of ActiveOnly, ArchivedOnly, All")
-        found = [each for each in super().listing(scope, query) if bool(each.properties.get("isArchived")) in shown]
+        versions = [each for each in super().listing(scope, query) if bool(each.properties.get("isArchived")) in shown]
         order = query.get("$orderBy", "").lower().split()
         if order[:1] == ["createdtime"]:
-            found.sort(key=lambda each: str(each.body["systemData"]["createdAt"]))
-            return found[::-1] if order[1:] == ["desc"] else found
-        return found
+            versions.sort(key=lambda each: str(each.body["systemData"]["createdAt"]))
+            return versions[::-1] if order[1:] == ["desc"] else versions
+        return versions
 
 
 def _short(value: object) -> str:
