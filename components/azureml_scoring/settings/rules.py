@@ -23,6 +23,8 @@ NamesT = TypeVar("NamesT", bound=Iterable[str])
 
 _HALF: Final = re.compile("[\ud800-\udfff]")
 """Surrogates, of which two make a character in UTF-16: https://www.rfc-editor.org/rfc/rfc3629#section-3"""
+_LARGEST: Final = 2**31 - 1
+"""Azure Resource Manager's whole numbers are `int32` in the schemas of Azure ML and Azure Monitor."""
 WHOLE: Final = 100
 """Percent that the shares of an endpoint's deployments make together."""
 MIRROR_LIMIT: Final = 50
@@ -512,9 +514,11 @@ class _of:  # noqa: N801 - reads as a word in the types below
 
 
 def _not_bool(value: object) -> object:
-    """Refuse true and false where a number is asked: for Python they are 1 and 0."""
+    """Refuse true and false, which Python takes for 1 and 0, and whole numbers that Azure has no room for."""
     if isinstance(value, bool):
         raise ValueError("write a number")  # noqa: TRY004 - pydantic takes this one for a finding
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ValueError(f"write {_LARGEST} at most")
     return value
 
 
