@@ -17,6 +17,7 @@ from azureml_scoring.provider.framework import Context
 
 from tests.clients.clients import VENV
 from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, polling
+from tests.registries import PULL, STORAGE_READER, assign
 from tests.samples import is_printed
 from tests.scoring import Endpoint, Stage, stage
 
@@ -144,6 +145,30 @@ def test_a_change_of_what_is_adopted_is_one_write_and_no_request_fails(
     blue = project.azure.cloud.ask("GET", f"{endpoint.id}/deployments/blue").json()
     assert blue["sku"]["capacity"] == 2
     assert blue["properties"]["description"] == "the blue one"
+
+
+def test_roles_that_a_user_assigned_identity_has_are_recorded_by_the_first_up_and_not_written(
+    tmp_path: Path, azure: LocalAzure
+) -> None:
+    cloud, project = azure.cloud, Project(Project.copied(tmp_path / "copy", azure).folder, azure, "shared")
+    with stage(cloud) as made:
+        group = made.workspace.partition("/providers/")[0]
+        identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/shared"
+        principal = cloud.put(identity, {"location": "westeurope"})["properties"]["principalId"]
+        assign(cloud, made.registry.id, principal, PULL)
+        assign(cloud, group, principal, STORAGE_READER)
+        with made.endpoint({"type": "UserAssigned", "userAssignedIdentities": {identity: {}}}) as live:
+            assert live.deploy()["status"] == "Succeeded"
+            document = cloud.ask("GET", live.id).json()
+            cloud.put(live.id, {**document, "properties": {**document["properties"], "traffic": {"blue": 100}}})
+            adopted = project.delivery("adopt", live.id, "--stack", project.stack)
+            roles = [f"  differs  create scoring-identity-{scope}-role" for scope in ("registry", "storage")]
+            assert sorted(line for line in adopted.text.splitlines() if "differs" in line) == roles, adopted.text
+            assert adopted.code == 1
+            azure.tell("reset-stats")
+            run = project.up()
+            assert run.code == 0, run.text
+            assert azure.tell("stats") == NO_WRITE
 
 
 def _edit(project: Project, deployment: str, **settings: Any) -> None:  # noqa: ANN401 - YAML

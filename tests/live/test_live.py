@@ -1,5 +1,6 @@
 """A live endpoint's documents become a stack file that says the same, or are refused in one line."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,8 +115,7 @@ def test_what_azure_answers_as_null_or_empty_was_not_written() -> None:
 
 
 def test_settings_of_azure_monitor_are_listed_and_stay_outside() -> None:
-    azure = FakeAzure(documents={WORKSPACE: {"properties": {}}, ENDPOINT: endpoint()})
-    azure.on("GET", "/deployments", lambda _: (200, {}, {"value": [deployment()]}))
+    azure = _azure()
     ours = {"name": "a1", "properties": {"targetResourceUri": f"{ENDPOINT}/deployments/blue"}}
     theirs = {"name": "a2", "properties": {"targetResourceUri": f"{ENDPOINT}2/deployments/blue"}}
     azure.on("GET", "autoscaleSettings", lambda _: (200, {}, {"value": [ours, theirs]}))
@@ -190,6 +190,33 @@ def test_what_the_first_up_would_change_is_refused_in_one_line(case: str) -> Non
         described(blue, of=document)
     assert str(refused.value).startswith(line)
     assert "\n" not in str(refused.value)
+
+
+def _azure(**properties: Any) -> FakeAzure:  # noqa: ANN401 - JSON
+    azure = FakeAzure(documents={WORKSPACE: {"properties": {}}, ENDPOINT: endpoint(**properties)})
+    azure.on("GET", "/deployments", lambda _: (200, {}, {"value": [deployment()]}))
+    azure.on("GET", INSIGHTS, lambda _: (200, {}, {"value": []}))
+    return azure
+
+
+def test_a_refused_endpoint_leaves_no_file(tmp_path: Path) -> None:
+    out = tmp_path / "Pulumi.iris.yaml"
+    with pytest.raises(ConvertError):
+        adopt_file(_azure(traffic={}).arm(), ENDPOINT, out)
+    assert not out.exists()
+
+
+def test_a_file_that_says_the_same_stays_and_another_one_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "Pulumi.iris.yaml"
+    text, _, _ = adopt_file(_azure().arm(), ENDPOINT, out)
+    assert out.read_text() == text
+    sealed = f"encryptionsalt: v1:abc\n{text}"  # what `pulumi stack init` makes of it
+    out.write_text(sealed)
+    adopt_file(_azure().arm(), ENDPOINT, out)
+    assert out.read_text() == sealed
+    with pytest.raises(ConvertError, match="exists and differs; move it away"):
+        adopt_file(_azure(description="another").arm(), ENDPOINT, out)
+    assert out.read_text() == sealed
 
 
 @pytest.mark.parametrize("id_", [ENDPOINT, f"{ENDPOINT}/deployments/blue", "iris"])

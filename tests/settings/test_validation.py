@@ -449,6 +449,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"deployments": {"blue": {**MACHINE, "image": IMAGE, "environment": {"reference": "azureml:ours:1"}}}},
         f'deployments.blue.image = "{IMAGE}": environment says already what runs; take out one of them',
     ),
+    "code without a folder": (
+        {**BUILT, "code": {"entry_script": "score.py"}},
+        'code.path = "": name the entry script\'s folder, or a registered version by reference',
+    ),
+    "a folder of registered code": (
+        {
+            **BUILT,
+            "code": {"path": "app", "reference": f"{WORKSPACE}/codes/app/versions/1", "entry_script": "score.py"},
+        },
+        'code.path = "app": reference names a version that is registered; take out one of them',
+    ),
     "an entry script that is not Python's": (
         {**BUILT, "code": {"path": "app", "entry_script": "plumber.R"}},
         'code.entryScript = "plumber.R": the server of environment runs Python; name a .py file',

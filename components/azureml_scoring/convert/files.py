@@ -64,7 +64,7 @@ def write(files: Mapping[Path, str], config: Mapping[str, Any], root: Path) -> N
     """Write all files and check the stack with them; where it is refused, none of them stays."""
     for path, content in files.items():
         if path.exists() and path.read_text("utf-8") != content:
-            raise ConvertError(f"{path} exists and differs; move it away, or name another file by --out")
+            raise ConvertError(f"{path} exists and differs; move it away, or name another file")
     new = [path for path in files if not path.exists()]
     try:
         for path in new:

@@ -51,12 +51,9 @@ def adopt(stack: PulumiStack, endpoint_id: str) -> Adoption:
         # `pulumi import` reads whatever Azure fills in; a refresh reads what the program writes, in its spelling.
         stack.import_(after)
         stack.refresh()
-    lines = (
-        f"{each['name']} ({each['type'].rpartition(':')[2]}): {each['id']}"
-        for each in taken["resources"]
-        if "id" in each
-    )
-    return Adoption(tuple(lines), tuple(writes(stack.preview())))
+    resources = sorted((each for each in taken["resources"] if "id" in each), key=lambda each: str(each["id"]))
+    lines = (f"{each['name']} ({each['type'].rpartition(':')[2]}): {each['id']}" for each in resources)
+    return Adoption(tuple(lines), tuple(sorted(writes(stack.preview()))))
 
 
 def declared(plan: Mapping[str, Any]) -> Inputs:
