@@ -274,6 +274,8 @@ def _commands_of_ours(life: Life) -> None:
     (life.project.folder / "endpoint.yml").write_text("name: old\nauth_mode: key\n")
     (life.project.folder / "blue.yml").write_text(AZ_ML)
     life.run("azureml-scoring", "convert", "endpoint.yml", "blue.yml", "--location", "westeurope")
+    outputs = life.project.outputs()
+    life.run("azureml-scoring", "adopt", f"{outputs['workspaceId']}/onlineEndpoints/{outputs['endpointName']}")
     life.run("azureml-scoring", "prices", codes=(0, 2))  # 2: the list is not reached from here
     life.run("azureml-scoring", "schema", "--out", "-")
 
