@@ -83,6 +83,10 @@ def test_codes_version_is_the_start_of_its_key(folder: Path) -> None:
     ("section", "said"),
     [
         ({"model": {"path": "/gone"}}, 'model.path = "/gone": no such folder or file'),
+        (
+            {"code": {"entry_script": "a.py"}},
+            'code.path = "": name the entry script\'s folder, or a registered version by',
+        ),
         ({"code": {"path": "/gone", "entry_script": "a.py"}}, 'code.path = "/gone": the folder does not exist'),
         ({"code": {"path": "/etc/hosts", "entry_script": "a.py"}}, 'code.path = "/etc/hosts": the folder is a file'),
         ({"code": {"path": "/etc", "entry_script": "a.py"}}, 'code.entryScript = "a.py": no such file in /etc'),

@@ -449,10 +449,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"deployments": {"blue": {**MACHINE, "image": IMAGE, "environment": {"reference": "azureml:ours:1"}}}},
         f'deployments.blue.image = "{IMAGE}": environment says already what runs; take out one of them',
     ),
-    "code without a folder": (
-        {**BUILT, "code": {"entry_script": "score.py"}},
-        'code.path = "": name the entry script\'s folder, or a registered version by reference',
-    ),
     "a folder of registered code": (
         {
             **BUILT,

@@ -47,6 +47,8 @@ def plan_code(code: At) -> AssetPlan | None:
     """Name the version of code that gets uploaded, None for a registered one; raise where there is nothing."""
     if code.reference:
         return None
+    if not code.path:
+        raise SettingsError(code.path.refused("name the entry script's folder, or a registered version by reference"))
     path = Path(code.path()).resolve()
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"

@@ -399,8 +399,6 @@ def _model(model: At) -> Iterator[str]:
 
 
 def _code(code: At) -> Iterator[str]:
-    if not code.reference and not code.path:
-        yield code.path.refused("name the entry script's folder, or a registered version by reference")
     for field in (code.path, code.name):
         if code.reference and field:
             yield field.refused("reference names a version that is registered; take out one of them")
