@@ -152,31 +152,6 @@ def test_one_build_goes_through_all_stacks_and_prod_waits_for_approval(trio: Tri
     assert [trio.says(stack) for stack in STACKS] == ["first"] * 3
 
 
-def test_two_rollouts_of_one_version_at_once_end_as_one(trio: Trio, azure: LocalAzure, tmp_path: Path) -> None:
-    trio.version("twice")
-    outputs = trio.outputs("dev")
-    azure.tell("reset-stats")
-    shutil.copytree(trio.project.folder, tmp_path / "checkout", symlinks=True)
-    page = tmp_path / "summary.md"
-    with polling(outputs["scoringUri"], outputs["endpointKey"], {}, PAUSE) as failed:
-        both = [
-            trio.begin("rollout", "dev", "--json", GITHUB_STEP_SUMMARY=str(page)),
-            trio.begin("rollout", "dev", "--json", folder=tmp_path / "checkout"),
-        ]
-        texts = [run.communicate(timeout=PATIENCE)[0] for run in both]
-    assert [run.returncode for run in both] == [0, 0], texts
-    assert failed == []
-    assert azure.tell("stats")["builds"] == 1
-    assert (trio.says("dev"), trio.split(outputs)) == ("twice", {"green": 100})
-    events = [[json.loads(line) for line in text.splitlines()] for text in texts]
-    assert [(each[0]["event"], each[-1]["event"]) for each in events] == [("started", "done")] * 2
-    assert len({each[-1]["message"] for each in events}) == 1
-    assert [each["event"] for text in events for each in text if each["event"] in {"failed", "undone"}] == []
-    shares = sorted({each["percent"] for text in events for each in text if each["event"] == "shift"})
-    assert shares == [0, 50, 100]
-    assert page.read_text().startswith("### Rollout")
-
-
 def test_a_version_that_answers_wrongly_never_takes_traffic(trio: Trio) -> None:
     trio.version("second", replies="nonsense")
     outputs = trio.outputs("dev")
@@ -243,3 +218,29 @@ def test_one_command_goes_back_and_an_update_then_changes_nothing(trio: Trio, az
     again = trio.project.pulumi("preview", "--expect-no-changes", "--stack", "staging")
     assert again.code == 0, again.text
     assert azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
+
+
+def test_two_rollouts_of_one_version_at_once_end_as_one(trio: Trio, azure: LocalAzure, tmp_path: Path) -> None:
+    trio.version("twice")
+    outputs = trio.outputs("dev")
+    (other,) = {"blue", "green"} - trio.split(outputs).keys()
+    azure.tell("reset-stats")
+    shutil.copytree(trio.project.folder, tmp_path / "checkout", symlinks=True)
+    page = tmp_path / "summary.md"
+    with polling(outputs["scoringUri"], outputs["endpointKey"], {}, PAUSE) as failed:
+        both = [
+            trio.begin("rollout", "dev", "--json", GITHUB_STEP_SUMMARY=str(page)),
+            trio.begin("rollout", "dev", "--json", folder=tmp_path / "checkout"),
+        ]
+        texts = [run.communicate(timeout=PATIENCE)[0] for run in both]
+    assert [run.returncode for run in both] == [0, 0], texts
+    assert failed == []
+    assert azure.tell("stats")["builds"] == 1
+    assert (trio.says("dev"), trio.split(outputs)) == ("twice", {other: 100})
+    events = [[json.loads(line) for line in text.splitlines()] for text in texts]
+    assert [(each[0]["event"], each[-1]["event"]) for each in events] == [("started", "done")] * 2
+    assert len({each[-1]["message"] for each in events}) == 1
+    assert [each["event"] for text in events for each in text if each["event"] in {"failed", "undone"}] == []
+    shares = sorted({each["percent"] for text in events for each in text if each["event"] == "shift"})
+    assert shares == [0, 50, 100]
+    assert page.read_text().startswith("### Rollout")
