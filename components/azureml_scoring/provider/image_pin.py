@@ -12,9 +12,9 @@ from typing import ClassVar, Final
 from pydantic import Field
 
 from azureml_scoring.plan.reference import Reference
-from azureml_scoring.provider.arm import UnreachableError
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.framework import Context, Diff, Outputs, ReadResult, Resource
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult
+from azureml_scoring.provider.pin import Pin
 from azureml_scoring.provider.registry_client import Login, resolve_digest
 from azureml_scoring.provider.values import UNKNOWN, Properties, has_unknown
 from azureml_scoring.settings.arguments import ImagePinArgs
@@ -34,7 +34,7 @@ class ImagePinOutputs(Outputs):
     )
 
 
-class ImagePin(Resource[ImagePinArgs]):
+class ImagePin(Pin[ImagePinArgs]):
     """The image that a tag named when it was first looked up; it does not follow the tag."""
 
     name = "ImagePin"
@@ -42,15 +42,6 @@ class ImagePin(Resource[ImagePinArgs]):
     outputs = ImagePinOutputs
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"username", "password"})
     secret: ClassVar[frozenset[str]] = frozenset({"password"})
-
-    def create(self, context: Context, news: Properties) -> tuple[str, Properties]:
-        """Resolve the tag in preview as well, where that is possible: it only reads."""
-        if context.preview and not has_unknown(news):
-            try:
-                return "", {**news, **_first_pin(context, self._parse(news)).wire()}
-            except UnreachableError as error:
-                context.log(f"{news['reference']} will be looked up by the update: {error}")
-        return super().create(context, news)
 
     def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the digest where it is written, or pinned already."""
@@ -60,11 +51,6 @@ class ImagePin(Resource[ImagePinArgs]):
         digest = reference.digest or _pinned_digest(olds, reference)
         known = {"image": reference.at(digest), "digest": digest} if digest else {"image": UNKNOWN, "digest": UNKNOWN}
         return {**news, **known, "movedTo": ""}
-
-    def diff(self, resource_id: str, olds: Properties, news: Properties) -> Diff:
-        """Count a move that a refresh has found as a difference, so that drift detection reports it."""
-        diff = super().diff(resource_id, olds, news)
-        return replace(diff, updated=diff.updated | {"movedTo"}) if olds.get("movedTo") else diff
 
     def warn_on_diff(self, context: Context, olds: Properties, news: Properties) -> None:
         """Say that the tag has moved."""
@@ -81,6 +67,12 @@ class ImagePin(Resource[ImagePinArgs]):
             return
         if current != digest:
             context.warn(_move_warning(reference, digest, current))
+
+    def _first(self, context: Context, inputs: ImagePinArgs) -> Outputs:
+        return _first_pin(context, inputs)
+
+    def _postponed(self, news: Properties) -> str:
+        return f"{news['reference']} will be looked up"
 
     def _create(self, context: Context, inputs: ImagePinArgs) -> tuple[str, Outputs]:
         reference = Reference.parse(inputs.reference)
@@ -108,10 +100,6 @@ class ImagePin(Resource[ImagePinArgs]):
             context.warn(f"{reference.tagged} could not be looked up and stays at {digest}: {error}")
             return ReadResult(resource_id, olds, inputs)
         return ReadResult(resource_id, {**olds, "movedTo": "" if current == digest else current or DELETED}, inputs)
-
-    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
-        """Forget the digest: nothing of it is on Azure."""
-        del context, resource_id, olds
 
 
 def _pinned_digest(olds: Properties, reference: Reference) -> str:

@@ -6,14 +6,14 @@ Latest is what was created last, as azure-ai-ml has it.
 https://learn.microsoft.com/rest/api/azureml/model-versions/list ($orderBy)
 """
 
-from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
 
-from azureml_scoring.provider.arm import ML_API, UnreachableError
+from azureml_scoring.provider.arm import ML_API
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.framework import Context, Diff, Outputs, ReadResult, Resource
+from azureml_scoring.provider.framework import Context, Outputs, ReadResult
+from azureml_scoring.provider.pin import Pin
 from azureml_scoring.provider.values import UNKNOWN, Properties, has_unknown
 from azureml_scoring.settings.arguments import VersionPinArgs
 
@@ -29,7 +29,7 @@ class VersionPinOutputs(Outputs):
     )
 
 
-class VersionPin(Resource[VersionPinArgs]):
+class VersionPin(Pin[VersionPinArgs]):
     """The version that was the latest when it was first asked for; it does not follow newer ones."""
 
     name = "VersionPin"
@@ -37,24 +37,10 @@ class VersionPin(Resource[VersionPinArgs]):
     outputs = VersionPinOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"workspaceId", "kind", "assetName"})
 
-    def create(self, context: Context, news: Properties) -> tuple[str, Properties]:
-        """Ask in preview as well, where that is possible: it only reads."""
-        if context.preview and not has_unknown(news):
-            try:
-                return "", {**news, **_pin(context, self._parse(news)).wire()}
-            except UnreachableError as error:
-                context.log(f"the latest version of {news['assetName']} is asked for by the update: {error}")
-        return super().create(context, news)
-
     def preview_state(self, olds: Properties, news: Properties) -> Properties:
         """Tell the version where it is pinned already."""
         known = {name: olds.get(name, UNKNOWN) for name in ("versionId", "version")}
         return {**news, **known, "movedTo": ""}
-
-    def diff(self, resource_id: str, olds: Properties, news: Properties) -> Diff:
-        """Count a newer version that a refresh has found as a difference, so that drift detection reports it."""
-        diff = super().diff(resource_id, olds, news)
-        return replace(diff, updated=diff.updated | {"movedTo"}) if olds.get("movedTo") else diff
 
     def warn_on_diff(self, context: Context, olds: Properties, news: Properties) -> None:
         """Say that there is a newer version."""
@@ -69,6 +55,12 @@ class VersionPin(Resource[VersionPinArgs]):
         if latest and latest != olds["version"]:
             remedy = f"to take it, write azureml:{inputs.asset_name}:{latest}"
             context.warn(f"{_title(inputs)} is version {latest} now; {olds['version']} stays deployed; {remedy}")
+
+    def _first(self, context: Context, inputs: VersionPinArgs) -> Outputs:
+        return _pin(context, inputs)
+
+    def _postponed(self, news: Properties) -> str:
+        return f"the latest version of {news['assetName']} is asked for"
 
     def _create(self, context: Context, inputs: VersionPinArgs) -> tuple[str, Outputs]:
         return inputs.container, _pin(context, inputs)
@@ -86,10 +78,6 @@ class VersionPin(Resource[VersionPinArgs]):
             return ReadResult(resource_id, {**model.wire(), **_pin(context, model).wire()}, model.wire())
         latest = _latest(context, model)
         return ReadResult(resource_id, {**olds, "movedTo": "" if latest == olds.get("version") else latest}, inputs)
-
-    def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
-        """Forget the version: nothing of it is on Azure."""
-        del context, resource_id, olds
 
 
 def _title(inputs: VersionPinArgs) -> str:
