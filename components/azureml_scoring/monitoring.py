@@ -13,7 +13,12 @@ from typing import Final, Literal
 import pulumi
 from pulumi_azure_native import monitor
 
-from azureml_scoring.settings.deployment import AutoscaleRuleSettings, AutoscaleSettings, ScheduleSettings
+from azureml_scoring.settings.deployment import (
+    AutoscaleRuleSettings,
+    AutoscaleSettings,
+    CapacitySettings,
+    ScheduleSettings,
+)
 from azureml_scoring.settings.endpoint import DiagnosticsSettings
 from azureml_scoring.workspace_context import WorkspaceContext
 
@@ -55,7 +60,7 @@ def autoscale_setting(
 
 def _profile(
     name: str,
-    limits: AutoscaleSettings | ScheduleSettings,
+    limits: CapacitySettings,
     rules: Sequence[AutoscaleRuleSettings],
     measured: Mapping[str, pulumi.Input[str]],
     recurrence: "monitor.RecurrenceArgs | None" = None,

@@ -31,6 +31,7 @@ from azureml_scoring.settings.deployment import DEPLOYMENT, DeploymentSettings
 from azureml_scoring.settings.endpoint import ENDPOINT, EndpointSettings
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.parsing import parse
+from azureml_scoring.settings.regions import short_form
 from azureml_scoring.settings.rules import RULES, WHOLE
 from azureml_scoring.settings.section import Arm as ArmMarker
 from azureml_scoring.settings.section import Section, arguments, arm_fields, marker
@@ -97,7 +98,7 @@ def config_of(live: LiveEndpoint) -> tuple[dict[str, Any], list[Note]]:
     name, notes = str(live.endpoint["name"]), list(live.beside)
     section = _endpoint(live.endpoint)
     config: dict[str, Any] = {
-        "location": _location(live.endpoint),
+        "location": short_form(str(live.endpoint["location"])),
         "registry": {"mode": "workspace" if live.workspace["properties"].get("containerRegistry") else "public"},
         "workspace": {"id": str(live.endpoint["id"]).rpartition("/onlineEndpoints/")[0]},
         "endpoint": section,
@@ -216,10 +217,6 @@ def _listed(arm: Arm, path: str, version: str) -> list[dict[str, Any]]:
         return list(arm.list_all(path, version))
     except ArmError as error:
         raise ConvertError(f"{error}; the role Reader on the resource group lets it be listed") from None
-
-
-def _location(document: Document) -> str:
-    return str(document["location"]).replace(" ", "").lower()
 
 
 def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - JSON

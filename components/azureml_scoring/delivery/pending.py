@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from azureml_scoring.delivery.changes import UNKNOWN
+from azureml_scoring.delivery.redaction import HIDDEN
 from azureml_scoring.errors import CommandError
 
 _GROUP: Final = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
@@ -59,7 +61,7 @@ _NOT_CREATING: Final = {
 }
 """Operations on resources that the state has already, and why they can be dropped."""
 
-_HIDDEN: Final = frozenset({"[secret]", "04da6b54-80e4-46f7-96ec-b56ff0331ba9"})
+_HIDDEN: Final = frozenset({HIDDEN, UNKNOWN})
 """What a preview shows for secrets, and for what is known only after the update."""
 
 UNFINISHED: Final = "adopted after a killed run: the next up writes it once more, so that it is as declared"

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from azureml_scoring.delivery.changes import IMPORTS, UNKNOWN, Change
 from azureml_scoring.errors import CommandError
+from azureml_scoring.settings.regions import short_form
 
 TABLE: Final = Path(__file__).with_name("prices.json")
 """The built-in table."""
@@ -192,4 +193,4 @@ def _count(value: object) -> int:
 def _location(state: Mapping[str, Any]) -> str:
     """Return a region's name as the list of prices writes it; Azure takes `West Europe` as well."""
     location = state.get("location")
-    return "" if location in (None, UNKNOWN) else str(location).replace(" ", "").lower()
+    return "" if location in (None, UNKNOWN) else short_form(str(location))

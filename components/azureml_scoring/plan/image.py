@@ -101,8 +101,8 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
 
 def _check_target(target: At, text: str) -> None:
     """Refuse the name of a stage that the Dockerfile does not have."""
-    stages = dockerfile.read(text)
-    if target and stages and dockerfile.stage_named(stages, target()) is None:
+    stages = dockerfile.read(text) if target else []
+    if stages and dockerfile.stage_named(stages, target()) is None:
         names = ", ".join(stage.name for stage in stages if stage.name) or "none has a name"
         raise SettingsError(target.refused(f"no stage of the Dockerfile is called so ({names}); correct it"))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.settings.errors import error_line
+from azureml_scoring.settings.regions import short_form
 from azureml_scoring.settings.registry import VAULT, WORKSPACE, WorkspaceSettings
 
 Document = Mapping[str, Any]
@@ -60,7 +61,7 @@ class PlannedWorkspace:
     def differences(self, existing: Document) -> Iterator[str]:
         """Name each setting that differs from what the existing workspace keeps for its life."""
         for field, wanted, there in (
-            ("location", self.location, str(existing["location"]).replace(" ", "").lower()),
+            ("location", self.location, short_form(str(existing["location"]))),
             ("workspace.vault", self.vault.name, _linked(existing, "keyVault")),
             ("workspace.storageAccount", self.storage_account, _linked(existing, "storageAccount")),
         ):

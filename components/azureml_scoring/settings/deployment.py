@@ -113,7 +113,23 @@ class AutoscaleRuleSettings(Section):
     """Time without a further change, ISO 8601: PT1M to PT168H."""
 
 
-class ScheduleSettings(Section):
+class CapacitySettings(Section):
+    """How many instances there may be (ARM `ScaleCapacity`)."""
+
+    min: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.minimum")]
+    """Instances at least."""
+    max: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.maximum")]
+    """Instances at most."""
+    default: Annotated[int | None, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.default")] = None
+    """Instances while there are no metrics; `min` by default."""
+
+    @property
+    def first(self) -> int:
+        """Instances while there are no metrics."""
+        return self.default or self.min
+
+
+class ScheduleSettings(CapacitySettings):
     """Hours of the week with other limits; between them those of the autoscale setting hold."""
 
     days: Annotated[list[rules.Weekday], Field(min_length=1), Arm(AUTOSCALE, "recurrence.schedule.days")]
@@ -124,30 +140,13 @@ class ScheduleSettings(Section):
     """End on the same day."""
     time_zone: Annotated[rules.Text, Arm(AUTOSCALE, "recurrence.schedule.timeZone")] = "UTC"
     """Time zone as Windows names it: `W. Europe Standard Time`."""
-    min: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.minimum")]
-    """Instances at least."""
-    max: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.maximum")]
-    """Instances at most."""
-    default: Annotated[int | None, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.default")] = None
-    """Instances while there are no metrics; `min` by default."""
     rules: Annotated[list[AutoscaleRuleSettings], Field(max_length=10)] = []
     """When the number changes; the rules of the autoscale setting by default."""
 
-    @property
-    def first(self) -> int:
-        """Instances while there are no metrics."""
-        return self.default or self.min
 
+class AutoscaleSettings(CapacitySettings):
+    """How Azure Monitor sets the number of instances of a managed deployment, which begins with `default`."""
 
-class AutoscaleSettings(Section):
-    """How Azure Monitor sets the number of instances of a managed deployment."""
-
-    min: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.minimum")]
-    """Instances at least."""
-    max: Annotated[int, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.maximum")]
-    """Instances at most."""
-    default: Annotated[int | None, Field(ge=1), rules.NotBool, Arm(AUTOSCALE, "capacity.default")] = None
-    """Instances at first, and while there are no metrics; `min` by default."""
     schedules: Annotated[dict[rules.DeploymentName, ScheduleSettings], Field(max_length=9), rules.Distinct] = {}
     """Hours of the week with other limits, by name; 9 at most, since Azure Monitor takes 20 profiles."""
     rules: Annotated[list[AutoscaleRuleSettings], Field(min_length=1, max_length=10)] = [
@@ -155,11 +154,6 @@ class AutoscaleSettings(Section):
         AutoscaleRuleSettings(metric="CpuUtilizationPercentage", below=30, change=-1),
     ]
     """When it changes; by default one more above 70 percent of CPU, one less below 30."""
-
-    @property
-    def first(self) -> int:
-        """Instances at first."""
-        return self.default or self.min
 
     @property
     def most(self) -> int:

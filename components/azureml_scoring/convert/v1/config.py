@@ -17,6 +17,7 @@ import yaml
 from azureml_scoring.convert.reading import CURATED, ConvertError, Note, Part, registered_environment
 from azureml_scoring.convert.v1.hosting import managed, on_cluster
 from azureml_scoring.plan.requirements import packages, public_images, support
+from azureml_scoring.settings.regions import short_form
 from azureml_scoring.settings.rules import duration_of
 
 DOCKERFILE: Final = "azureml-v1.Dockerfile"
@@ -416,7 +417,7 @@ def _deployment(part: Part, *, gpu: bool) -> tuple[dict[str, Any], dict[str, Any
         endpoint["description"] = description[:256]
     tags = part.texts("tags")
     if location := part.text("location"):
-        tags[""] = location.replace(" ", "").lower()
+        tags[""] = short_form(location)
     _dropped(part, compute)
     part.end()
     return serving, endpoint, tags

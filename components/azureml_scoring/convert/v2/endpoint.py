@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from azureml_scoring.convert.reading import ConvertError, Part
+from azureml_scoring.settings.regions import short_form
 
 READ_ONLY: Final = ("id", "provisioning_state", "scoring_uri", "openapi_uri", "kind", "creation_context")
 """Fields that Azure fills in: `az ml … show` prints them, and `create` ignores them."""
@@ -35,7 +36,7 @@ def read_endpoint(part: Part) -> Endpoint:
     for old, new in (("traffic", "traffic"), ("mirror_traffic", "mirror")):
         if shares := {name: int(share) for name, share in part.numbers(old).items() if share}:
             section[new] = shares
-    location = part.text("location").replace(" ", "").lower()
+    location = short_form(part.text("location"))
     part.end()
     return Endpoint(section, location)
 
