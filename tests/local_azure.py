@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from azure.identity import ClientSecretCredential
@@ -134,7 +134,7 @@ class LocalAzure:
     options: tuple[str, ...] = ()
     """Options of `serve`."""
 
-    def start(self) -> "LocalAzure":
+    def start(self) -> Self:
         """Start it and wait until it serves."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "ready.json").unlink(missing_ok=True)
@@ -177,6 +177,14 @@ class LocalAzure:
         text = _emulator(verb, self.folder, *rest)
         return json.loads(text) if text.lstrip().startswith("{") else text
 
+    def __enter__(self) -> Self:
+        """Start it."""
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it cleanly."""
+        self.stop()
+
     def stop(self) -> None:
         """Stop it cleanly, as its user would."""
         self.end(lambda process: process.terminate())
@@ -197,11 +205,8 @@ class LocalAzure:
 @contextmanager
 def local_azure(folder: Path, *options: str) -> Iterator[Cloud]:
     """Start the real process in a folder, and end it cleanly."""
-    local = LocalAzure(folder, options=options).start()
-    try:
+    with LocalAzure(folder, options=options) as local:
         yield local.cloud
-    finally:
-        local.stop()
 
 
 def _emulator(verb: str, folder: Path, *words: str) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -25,7 +25,7 @@ import yaml
 from tests.local_azure import ROOT, LocalAzure
 from tools import azure
 
-__all__ = ["ROOT", "LocalAzure", "Project", "Run", "begin", "kill", "polling", "scheduled", "until"]
+__all__ = ["ROOT", "LocalAzure", "Project", "Run", "begin", "finish", "kill", "polling", "scheduled", "until"]
 
 PATIENCE = 900.0
 """Seconds that one run of Pulumi, or one wait, may take on a loaded machine."""
@@ -99,17 +99,7 @@ class Project:
 
     def delivery(self, *words: str) -> Run:
         """Run `azureml-scoring` in this copy."""
-        done = subprocess.run(
-            [sys.executable, "-m", "azureml_scoring", *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = finish(self.folder, self.environment, sys.executable, "-m", "azureml_scoring", *words)
         return Run(done.returncode, done.stdout)
 
     def outputs(self) -> dict[str, Any]:
@@ -140,6 +130,21 @@ class Project:
         text = path.read_text()
         assert old in text, f"{file} has no {old!r}"
         path.write_text(text.replace(old, new, 1))
+
+
+def finish(folder: Path, environment: Mapping[str, str], *command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end; all that it prints is its standard output."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
 
 
 def begin(folder: Path, environment: dict[str, str], *words: str) -> subprocess.Popen[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tests.project import PATIENCE
+from tests.project import PATIENCE, finish
 from tools import azure, registry, toolchain
 from tools.shell import bin_folder
 
@@ -82,17 +82,9 @@ class Machine:
         file = self.folder / "script.sh"
         file.write_text(script)
         system = [str(self.folder / "bin"), str(registry.ensure()), str(bin_folder()), "/usr/bin", "/bin", "/usr/sbin"]
-        done = subprocess.run(
-            ["bash", *options, file],
-            cwd=self.workspace,
-            env={**self._machine(), **self.variables, **variables, "PATH": os.pathsep.join([*self.path, *system])},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        path = {"PATH": os.pathsep.join([*self.path, *system])}
+        environment = {**self._machine(), **self.variables, **variables, **path}
+        done = finish(self.workspace, environment, "bash", *options, str(file))
         self.log += done.stdout
         return done.returncode, done.stdout
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Cloud
-from tests.project import begin
+from tests.project import begin, finish
 from tools import azure as tools_azure
 
 PATIENCE = 600.0
@@ -50,17 +50,7 @@ class Second:
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run another of its programs in its folder."""
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return finish(self.folder, self.environment, *command)
 
     def up(self) -> str:
         """`pulumi up`; its text."""

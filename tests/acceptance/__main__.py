@@ -159,15 +159,11 @@ def agreed(subscription: str, location: str, *, yes: bool) -> bool:
 def local(folder: Path) -> Iterator[Stack]:
     """A local Azure of this run, and a stack for it that is not made yet."""
     options = ("--role-delay=0", "--registry-tls=on")
-    started = LocalAzure(folder / "azure", options=options).start()
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in azure.environment(folder / "stack", started.folder).items():
-                patch.setenv(name, value)  # clients find the trusted certificates there
-            cluster = kubernetes_cluster(started.cloud)
-            yield Stack(folder / "stack", dict(os.environ), _name(), LOCAL_BASE, cluster=cluster)
-    finally:
-        started.stop()
+    with LocalAzure(folder / "azure", options=options) as started, pytest.MonkeyPatch.context() as patch:
+        for name, value in azure.environment(folder / "stack", started.folder).items():
+            patch.setenv(name, value)  # clients find the trusted certificates there
+        cluster = kubernetes_cluster(started.cloud)
+        yield Stack(folder / "stack", dict(os.environ), _name(), LOCAL_BASE, cluster=cluster)
 
 
 def real(folder: Path, location: str, base: str, cluster: str) -> Stack:

@@ -23,9 +23,8 @@ def _published_types(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="module")
 def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
+    with LocalAzure(tmp_path_factory.mktemp("azure")) as local:
+        yield local
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 
 @pytest.fixture(scope="module")
 def azure(tmp_path_factory: pytest.TempPathFactory, engine: Relay) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure"), extra={"DOCKER_HOST": engine.address}).start()
-    yield local
-    local.stop()
+    with LocalAzure(tmp_path_factory.mktemp("azure"), extra={"DOCKER_HOST": engine.address}) as local:
+        yield local
 
 
 @pytest.fixture(scope="module")

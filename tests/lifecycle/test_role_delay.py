@@ -12,9 +12,8 @@ DELAY = 25
 
 @pytest.fixture(scope="module")
 def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure"), options=(f"--role-delay={DELAY}",)).start()
-    yield local
-    local.stop()
+    with LocalAzure(tmp_path_factory.mktemp("azure"), options=(f"--role-delay={DELAY}",)) as local:
+        yield local
 
 
 def test_a_first_deployment_waits_until_azure_honours_the_roles_of_its_identity(

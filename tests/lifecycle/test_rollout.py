@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +112,6 @@ class Trio:
         path = f"{outputs['workspaceId']}/onlineEndpoints/{outputs['endpointName']}"
         traffic: dict[str, int] = self.project.azure.cloud.ask("GET", path).json()["properties"]["traffic"]
         return {name: share for name, share in traffic.items() if share}
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
 
 
 @pytest.fixture(scope="module")

@@ -29,12 +29,9 @@ _SECRET = "4dabf18193072939515e22adb298388d"
 
 def main() -> int:
     """Measure and print."""
-    with tempfile.TemporaryDirectory(prefix="azureml-scoring-bench-") as scratch:
-        local = LocalAzure(Path(scratch) / "azure").start()
-        try:
-            _measure(Path(scratch), local)
-        finally:
-            local.stop()
+    scratch = tempfile.TemporaryDirectory(prefix="azureml-scoring-bench-")
+    with scratch as folder, LocalAzure(Path(folder) / "azure") as local:
+        _measure(Path(folder), local)
     return 0
 
 

@@ -194,9 +194,8 @@ def _layers(azure: LocalAzure) -> Iterator[tuple[str, bytes]]:
 
 @pytest.fixture(scope="module")
 def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    local = LocalAzure(tmp_path_factory.mktemp("azure")).start()
-    yield local
-    local.stop()
+    with LocalAzure(tmp_path_factory.mktemp("azure")) as local:
+        yield local
 
 
 @pytest.fixture(scope="module")

@@ -103,13 +103,10 @@ class Stand:
 @contextmanager
 def stand(folder: Path) -> Iterator[Stand]:
     """Make a project with the small server on a local Azure, and take both away."""
-    azure = LocalAzure(folder / "azure", extra={"LOCAL_AZURE_ROLE_DELAY": "0"}).start()
-    try:
+    with LocalAzure(folder / "azure", extra={"LOCAL_AZURE_ROLE_DELAY": "0"}) as azure:
         project = served(Project.copied(folder / "copy", azure))
         configure(project, registry={"mode": "standalone"})
         yield Stand(azure, project)
-    finally:
-        azure.stop()
 
 
 def undisturbed(folder: Path) -> tuple[list[str], End]:

@@ -31,12 +31,9 @@ STATE = ("id", "inputs", "outputs", "dependencies", "retainOnDelete")
 
 def main() -> int:
     """Record every preview."""
-    with tempfile.TemporaryDirectory(prefix="azureml-scoring-golden-") as scratch:
-        azure = LocalAzure(Path(scratch) / "azure").start()
-        try:
-            _record(Path(scratch), azure)
-        finally:
-            azure.stop()
+    scratch = tempfile.TemporaryDirectory(prefix="azureml-scoring-golden-")
+    with scratch as folder, LocalAzure(Path(folder) / "azure") as azure:
+        _record(Path(folder), azure)
     return 0
 
 
