@@ -308,6 +308,19 @@ def test_no_number_takes_true_or_false(root: Path) -> None:
         assert any(line.startswith(field) for line in refusals(values, root)), field
 
 
+def test_a_name_of_any_length_keeps_its_line_short_and_the_field_in_it(root: Path) -> None:
+    """Of every section that users name, taken from the declarations, with a section that lacks its fields."""
+    named = [(*path, "n" * 70_000) for path, field in _FIELDS if "dict[" in str(field.annotation)]
+    assert len(named) > 10
+    for path in named:
+        values = usual()
+        _put(values, path, {})
+        assert all(len(line) < 1_000 for line in refusals(values, root)), path[:-1]
+    values = usual()
+    _put(values, ("deployments", "blue", "autoscale", "schedules", "n" * 70_000), {})
+    assert any("n.days is missing: write it" in line for line in refusals(values, root))
+
+
 def test_a_file_that_cannot_be_read_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may go, or belong to another user, while the folder is read."""
 

@@ -177,6 +177,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# Without it Hypothesis, asked to show a mixture that failed, fails over its length and hides why.
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @pytest.mark.parametrize("count", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_every_mixture_reaches_a_plan_or_is_refused_in_lines_with_a_field(root: Path, count: int) -> None:
     @settings(max_examples=count, derandomize=True, database=None, deadline=None, suppress_health_check=[*HealthCheck])

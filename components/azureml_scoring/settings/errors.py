@@ -18,7 +18,12 @@ class SettingsError(pulumi.RunError):
 
 def error_line(field: str, value: object, remedy: str) -> str:
     """Compose the one line of an error: which field, which value, what to do."""
-    return visible(f"{_short(field)} = {_shown(value)}: {remedy}")
+    return visible(f"{_short_path(field)} = {_shown(value)}: {remedy}")
+
+
+def missing_line(field: str, remedy: str) -> str:
+    """Compose the one line of an error of a field that nobody wrote."""
+    return visible(f"{_short_path(field)} is missing: {remedy}")
 
 
 def visible(text: str) -> str:
@@ -46,3 +51,9 @@ def _shown(value: object) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _short_path(field: str) -> str:
+    """Cut a path in its middle: its last name is the field."""
+    half = _LONGEST // 2
+    return field if len(field) <= _LONGEST else f"{field[:half]}…{field[-half:]}"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from azureml_scoring.settings.errors import HIDDEN, SettingsError, error_line, visible
+from azureml_scoring.settings.errors import HIDDEN, SettingsError, error_line, missing_line
 from azureml_scoring.settings.section import Section, at_path, section_of
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -75,7 +75,7 @@ def _line(  # noqa: PLR0911 - one return a kind of error
         case "extra_forbidden":
             return error_line(f"{prefix}{'.'.join(map(str, names))}", value, _unknown(root, path))
         case "missing":
-            return f"{visible(field)} is missing: write it{_example('; see', prefix, path)}"
+            return missing_line(field, f"write it{_example('; see', prefix, path)}")
         case "literal_error":
             return error_line(field, value, f"one of {context['expected']}".replace("'", "").replace(" or ", ", "))
         case "value_error":
