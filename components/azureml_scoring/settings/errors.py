@@ -7,6 +7,8 @@ import pulumi
 
 _LONGEST: Final = 200
 """Characters of a value that an error shows."""
+_LONGEST_REMEDY: Final = 1_000
+"""Characters of a remedy, which may spell the value anew."""
 _BITS: Final = 64
 HIDDEN: Final = "[hidden]"
 """Stands for the value of a secret."""
@@ -18,12 +20,12 @@ class SettingsError(pulumi.RunError):
 
 def error_line(field: str, value: object, remedy: str) -> str:
     """Compose the one line of an error: which field, which value, what to do."""
-    return visible(f"{_short_path(field)} = {_shown(value)}: {remedy}")
+    return visible(f"{_middle_cut(field)} = {_shown(value)}: {_middle_cut(remedy, _LONGEST_REMEDY)}")
 
 
 def missing_line(field: str, remedy: str) -> str:
     """Compose the one line of an error of a field that nobody wrote."""
-    return visible(f"{_short_path(field)} is missing: {remedy}")
+    return visible(f"{_middle_cut(field)} is missing: {remedy}")
 
 
 def visible(text: str) -> str:
@@ -53,7 +55,7 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _short_path(field: str) -> str:
-    """Cut a path in its middle: its last name is the field."""
-    half = _LONGEST // 2
-    return field if len(field) <= _LONGEST else f"{field[:half]}…{field[-half:]}"
+def _middle_cut(text: str, longest: int = _LONGEST) -> str:
+    """Cut in the middle: a path ends with its field, a remedy with what to do."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
