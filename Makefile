@@ -44,7 +44,7 @@ test: lint docs ## pass the tests (ARGS=tests/... for some, WORKERS=6)
 slow: .venv/ready ## pass the slow tests: every mode, builder, language and command on the real engine
 	@$(TOOLS) ready
 	@$(PYTEST) -m slow
-torture: .venv/ready ## kill each process at each write of an up, then recover (ARGS="--victim engine --step 4", WORKERS=6)
+torture: .venv/ready ## do all that could break a stack: kills, faults, load, … (ARGS="--part graphs", WORKERS=6)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.torture --workers $(WORKERS) $(ARGS)
 acceptance: .venv/ready ## try each claim about Azure, and Azure's own clients (CLOUD=azure: on a real subscription; ARGS=--help)

@@ -6,6 +6,7 @@ resources, their client and the rules of the local Azure are the real ones; Pulu
 
 import json
 import re
+import traceback
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from azureml_scoring.provider.role_assignment import RoleAssignment
 from azureml_scoring.provider.values import Properties
 from azureml_scoring.settings.deployment import DeploymentSettings
 from azureml_scoring.settings.section import section_of
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from emulator.core.options import Options
@@ -362,3 +364,29 @@ def _converged(bench: Bench, engine: Engine, nodes: list[Node]) -> None:
     assert engine.refresh(), bench.lines[-1]
     assert engine.up(nodes), bench.lines[-1]
     assert dict(bench.local.azure.counts) == counts
+
+
+def explored(folder: Path, count: int, number: int) -> tuple[int, int, str]:
+    """Try random cases on a local Azure of their own; how many, how many faults they met, and what failed.
+
+    `number` makes the cases: the same ones for the same number.
+    """
+    with bench(folder / f"{number}") as made:
+
+        @seed(number)
+        @settings(
+            max_examples=count,
+            database=None,
+            deadline=None,
+            suppress_health_check=[*HealthCheck],
+            phases=[Phase.generate],
+        )
+        @given(cases())
+        def run(case: Case) -> None:
+            tried(made, case)
+
+        try:
+            run()
+        except Exception:  # noqa: BLE001 - whatever it is, the case has failed
+            return made.number, made.way.met, f"graphs {number}: {traceback.format_exc()}"
+        return made.number, made.way.met, ""
