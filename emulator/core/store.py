@@ -56,6 +56,11 @@ class Store:
         )
         self._database.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB)")
 
+    @property
+    def version(self) -> int:
+        """A number that grows with each write."""
+        return self._database.total_changes
+
     def get(self, id_: ResourceId) -> Document | None:
         """The document of an id."""
         rows = self._select("key = ?", id_.key)
