@@ -29,6 +29,8 @@ _LEFT_OUT = frozenset(
 """Folders, history, and parts: a service principal is drawn as its application or as what has the identity."""
 _WORDS = re.compile(r"[^\s\"',;()<>@]+")
 
+_AUTHORS = frozenset({"systemData", "createdBy", "updatedBy"})
+"""Who has written a document: it does not need them."""
 _BEND = "|"
 _BEND_WIDTH = 0.3
 _SPARE = 1.0
@@ -88,8 +90,9 @@ def _named(document: Document, names: Mapping[str, str]) -> set[str]:
 def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield name
-            yield from _texts(inner)
+            if name not in _AUTHORS:
+                yield name
+                yield from _texts(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from _texts(inner)
@@ -218,7 +221,8 @@ def _sweep(joined: Mapping[str, set[str]], rows: Iterable[Row]) -> None:
             for known in [[centres[each] for each in joined.get(name, ()) if each in centres]]
         }
         row.sort(key=lambda name: (middles[name], at[name]))
-        centres.update((name, column - _width(row) / 2) for name, column in _columns(row, _width(row)))
+        width = _width(row)
+        centres.update((name, column - width / 2) for name, column in _columns(row, width))
 
 
 def _width(row: Row) -> float:

@@ -11,6 +11,7 @@ from emulator.core.rbac import ASSIGNMENTS
 from emulator.core.store import Document
 from emulator.protocols.page import graph, words
 from emulator.protocols.page.redaction import redacted
+from emulator.services.containerregistry.jobs import RUNS
 from emulator.services.graph import access as entra
 from emulator.services.graph import data as directory
 
@@ -56,8 +57,15 @@ def graph_model(
             }
             for each in nodes
         ],
-        "failures": [words.request_row(each) for each in _failed(entries)[-_FAILURES:]][::-1],
+        "failures": failures(everything, entries),
     }
+
+
+def failures(everything: Iterable[Document], entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Writes and build runs that have failed, newest first."""
+    rows = [words.request_row(each) for each in entries if each.failure and each.method in _WRITES]
+    rows += [words.run_failure(each) for each in everything if each.id.type == RUNS and _is_failed(each)]
+    return sorted(rows, key=lambda row: row["at"], reverse=True)[:_FAILURES]
 
 
 def resource(azure: Azure, query: Mapping[str, str]) -> dict[str, Any]:
@@ -125,8 +133,8 @@ def _shown(azure: Azure, document: Document) -> dict[str, Any]:
         return document.body  # an object of Entra
 
 
-def _failed(entries: Iterable[Entry]) -> list[Entry]:
-    return [each for each in entries if each.failure and each.method in _WRITES]
+def _is_failed(document: Document) -> bool:
+    return words.tone_of(words.state_of(document)) == "failed"
 
 
 def _reasons(entries: Iterable[Entry]) -> dict[str, str]:
@@ -137,6 +145,6 @@ def _reasons(entries: Iterable[Entry]) -> dict[str, str]:
 
 
 def _reason(document: Document, reasons: Mapping[str, str]) -> str:
-    if words.tone_of(words.state_of(document)) != "failed":
+    if not _is_failed(document):
         return ""
     return reasons.get(document.id.key) or str(document.properties.get("runErrorMessage") or "")

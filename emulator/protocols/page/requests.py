@@ -16,11 +16,12 @@ def requests(azure: Azure, query: Mapping[str, str]) -> dict[str, Any]:
     del query
     principals = overview.principal_names(azure.store.of_type(PRINCIPALS))
     names = {each.id.key: words.name_of(each, principals) for each in azure.store.of_type(ASSIGNMENTS)}
-    rows = [words.request_row(each, names) for each in azure.journal.run()]
+    rows = [words.request_row(each, names) for each in sorted(azure.journal.run(), key=lambda each: each.at)]
     return {
         "total": len(rows),
         "failed": sum(row["tone"] == "failed" for row in rows),
         "began": rows[0]["at"] if rows else None,
+        "ended": max((row["at"] + (row["seconds"] or 0) for row in rows), default=None),
         "services": sorted({row["service"] for row in rows}),
         "rows": rows[-_MOST:],
     }

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -101,6 +102,19 @@ def request_row(entry: Entry, names: Mapping[str, str] = MappingProxyType({})) -
         "state": "InProgress" if going else "Failed" if failed else "NotFound" if missing else "Succeeded",
         "tone": "busy" if going else "failed" if failed else "ok",
         "error": entry.failure if failed else "",
+    }
+
+
+def run_failure(run: Document) -> dict[str, Any]:
+    """A failed build run beside failed requests."""
+    properties = run.properties
+    return {
+        "number": run.id.key,
+        "at": datetime.fromisoformat(properties["finishTime"]).timestamp(),
+        "method": str(properties["status"]),
+        "kind": kind_of(run.id.type),
+        "name": run.id.name,
+        "error": str(properties.get("runErrorMessage") or properties["status"]),
     }
 
 

@@ -56,6 +56,12 @@ def test_a_role_needs_its_scope_and_the_application_or_the_identity_that_gets_it
     assert "p" not in found
 
 
+def test_who_has_written_a_resource_is_nothing_that_it_needs() -> None:
+    application = document("/providers/Microsoft.Graph/applications/a", {"id": "a", "appId": "app"})
+    written = document(REGISTRY, {"systemData": {"createdBy": "app"}}, createdBy="app", updatedBy="app")
+    assert needs(application, written)["shop"] == set()
+
+
 def test_what_follows_from_other_lines_is_not_drawn() -> None:
     registry, workspace = document(REGISTRY), document(WORKSPACE, containerRegistry=REGISTRY)
     endpoint = document(ENDPOINT, of=REGISTRY)

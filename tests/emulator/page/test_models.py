@@ -33,6 +33,16 @@ def test_a_failed_resource_says_why_and_a_mended_one_does_not() -> None:
     assert [row["error"] for row in model["failures"]] == ["BadArgument: no image"]
 
 
+def test_a_failed_build_is_told_among_the_failures_newest_first() -> None:
+    run = document(f"{REGISTRY}/runs/ca1", status="Failed", finishTime="2027-01-15T09:00:00Z", runErrorMessage="exit 1")
+    fine = document(f"{REGISTRY}/runs/ca2", status="Succeeded", finishTime="2027-01-15T09:00:00Z")
+    rows = overview.failures([run, fine], [failed(ENDPOINT, "no")])
+    assert [(row["kind"], row["error"]) for row in rows] == [
+        ("Build run", "exit 1"),
+        ("Online endpoint", "BadArgument: no"),
+    ]
+
+
 def test_a_request_takes_until_its_operation_has_ended() -> None:
     row = words.request_row(failed(f"{ENDPOINT}/deployments/blue", "no"))
     assert (row["seconds"], row["state"], row["kind"], row["name"]) == (10.0, "Failed", "Online deployment", "blue")
