@@ -90,7 +90,7 @@ def env() -> None:
 
 def page() -> None:
     """Print a link that opens the page of the local Azure, once."""
-    print(f"Look at it: {azure.tell(azure.STATE, 'page', '--example', str(_REQUEST)).strip()}")
+    print(invitation(azure.tell(azure.STATE, "page", "--example", str(_REQUEST))))
 
 
 def logs(name: str | None = None) -> None:
@@ -153,6 +153,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
     for command in (ready, start, up, preview, down, env, page, logs, state, browser, language, builder, run)
 }
+
+
+def invitation(link: str) -> str:
+    """The line that ends `make up`."""
+    return f"Look at it: {link.strip()}"
 
 
 def counts(stats: Mapping[str, Any]) -> str:
