@@ -22,7 +22,7 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.operations import Operation
 from emulator.core.rbac import Principal
-from emulator.protocols import blobs, control, graph, metadata
+from emulator.protocols import blobs, control, graph, metadata, workspaces
 from emulator.protocols.hosts import Hosts
 from emulator.protocols.web import RequestLog, azure_error, bearer, json_body
 from emulator.services.graph import access as entra
@@ -44,6 +44,7 @@ def application(azure: Azure, page_link: Callable[[str], str]) -> Starlette:
         *blobs.routes(azure),
         *_arm(azure),
         *graph.routes(azure),
+        *workspaces.routes(azure),
     ]
     handlers = {AzureError: azure_error, HTTPException: _no_such_path}
     log = Middleware(RequestLog, azure.journal, _service)
@@ -146,6 +147,8 @@ def _operation(azure: Azure, request: Request, kind: str, operation: Operation) 
         return Response(status_code=202, headers=_progress(azure, request, operation))
     if operation.error is not None:
         raise operation.error
+    if operation.result is not None:
+        return JSONResponse(operation.result)
     document = azure.store.get(ResourceId.parse(operation.resource))
     if document is None:
         return Response(status_code=204)
