@@ -19,8 +19,9 @@ from typing import Any
 import httpx
 
 from tests.conftest import PATIENCE, Cloud
+from tests.small_base import image as small_base
 
-BASE = "azureml-scoring-base:bookworm"
+BASE = small_base.NAME
 PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 PUSH = "8311e382-0749-4cb8-b61a-304f252e45ec"
 DELETE = "c2f4ef07-c644-48eb-af81-4b1b4947fb11"
