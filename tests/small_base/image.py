@@ -25,5 +25,5 @@ def ensure() -> None:
         return
     with alone("tests-base-image"):
         base_image.ensure()
-        build = [engine.client(), "build", "--build-arg", f"BASE={base_image.NAME}", "--tag", NAME, _FOLDER]
-        run(build, what=f"docker build {NAME}", timeout=600)
+        base = ("--build-arg", f"BASE={base_image.NAME}")
+        run([engine.client(), "build", *base, "--tag", NAME, _FOLDER], what=f"docker build {NAME}", timeout=600)
