@@ -225,13 +225,18 @@ def docker(server: str = "", login: tuple[str, str] | None = None) -> Iterator[D
         yield client
 
 
-def push_base_image(registry: LocalRegistry, repository: str = "scorer", tag: str = "one") -> str:
-    """Push the base image as principal who may, and take it out of the engine again; its name in the registry."""
+def push_image(registry: LocalRegistry, repository: str = "scorer", tag: str = "one", image: str = "") -> str:
+    """Push an image (by default one of a single file) as principal who may, and untag it here; its name there."""
     pusher = service_principal(registry.cloud)
     registry.grant(pusher, PUSH)
     name = f"{registry.login_server}/{repository}:{tag}"
     with docker(registry.login_server, pusher.login) as client:
-        client.good("tag", BASE, name)
+        if image:
+            client.good("tag", image, name)
+        else:
+            with tarfile.open(client.folder / "files.tar", "w") as files:
+                files.addfile(tarfile.TarInfo("file"))
+            client.good("import", str(client.folder / "files.tar"), name)
         client.good("push", name)
         client.good("rmi", name)
     return name
