@@ -13,7 +13,6 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-PROGRAMS = ("sh", "cat", "chmod", "cp", "echo", "env", "false", "grep", "id", "ls", "mkdir", "rm", "sleep", "true")
 FILES = ("/etc/group", "/etc/ld.so.cache", "/etc/os-release", "/etc/passwd")
 MODULES_LEFT_OUT = shutil.ignore_patterns(
     *("__pycache__", "*-packages", "config-*", "asyncio", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data"),
@@ -24,11 +23,11 @@ MODULES_LEFT_OUT = shutil.ignore_patterns(
 
 
 def main() -> None:
-    """Copy to the folder that is named."""
+    """Copy to the folder that is named, with the programs that are named after it."""
     target = Path(sys.argv[1])
     standard = Path(sysconfig.get_path("stdlib"))
     copied = shutil.copytree(standard, inside(target, standard), symlinks=True, ignore=MODULES_LEFT_OUT)
-    programs = [Path(sys.executable), *(Path(found) for found in map(shutil.which, ("python3", *PROGRAMS)) if found)]
+    programs = [Path(sys.executable), *(Path(found) for found in map(shutil.which, sys.argv[2:]) if found)]
     loaded = (getattr(module, "__cached__", None) for module in list(sys.modules.values()))
     compiled = [Path(file) for file in loaded if file and Path(file).exists()]
     links = [path for path in Path("/").iterdir() if path.is_symlink()]
