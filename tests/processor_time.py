@@ -1,7 +1,7 @@
 """Processor time of the tests, by file: what `--processor-time FILE` appends to FILE, a line of JSON a file.
 
 Counts the test worker and all that it has started, also what still runs. Refuses to count the Docker engine, which
-serves all workers at once: `performance/suite_bench.py` reads that from the kernel.
+serves all workers at once: `performance/suite.py` reads that from the kernel.
 """
 
 import json

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from tests.performance.suite_bench import table
+from tests.performance.suite import table
 from tests.processor_time import seconds_of
 
 USED = 0.2

@@ -1,4 +1,4 @@
-"""`python -m tests.performance.suite_bench [tests/…]`: the processor time of the tests, by file.
+"""`python -m tests.performance.suite [tests/…]`: the processor time of the tests, by file.
 
 Runs the tests as `make test` does (`--slow`: as `make slow`), then says which files take most, and what the Docker
 engine takes beside them. Seconds of processors differ between machines: shares of the whole are what can be compared.
