@@ -31,20 +31,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "files.jsonl"
         engine = _engine_seconds()
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--processor-time",
-            str(lines),
-            "-m",
-            "slow" if given.slow else "not slow",
-        ]
+        lines.touch()
+        marker = "slow" if given.slow else "not slow"
+        command = [sys.executable, "-m", "pytest", f"--processor-time={lines}", "-m", marker]
         command += ["--numprocesses", given.workers, "--dist", "loadfile", "--no-loadscope-reorder", *given.tests]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         files = [json.loads(line) for line in lines.read_text().splitlines()]
     figures = {"files": sorted(files, key=lambda file: -file["cpu"]), "engine": round(_engine_seconds() - engine, 1)}
-    print(table(figures))
+    if files:
+        print(table(figures))
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1))
     return code
@@ -56,11 +51,10 @@ def table(figures: dict[str, Any]) -> str:
     whole = engine + sum(file["cpu"] for file in files)
     shown, others = files[:_SHOWN], files[_SHOWN:]
     rows = [(f"`{file['file']}`", file["tests"], file["cpu"]) for file in shown]
-    rows.append(
-        (f"{len(others)} other files", sum(file["tests"] for file in others), sum(file["cpu"] for file in others))
-    )
+    tests, seconds = (sum(file[name] for file in others) for name in ("tests", "cpu"))
+    rows.append((f"{len(others)} other files", tests, seconds))
     rows.append(("the Docker engine itself, for all of them", "", engine))
-    lines = [f"| {name} | {tests} | {cpu:.0f} | {cpu / whole:.0%} |" for name, tests, cpu in rows]
+    lines = [f"| {name} | {count} | {cpu:.0f} | {cpu / whole:.0%} |" for name, count, cpu in rows]
     return "\n".join(["| File | Tests | CPU seconds | Share |", "| --- | --- | --- | --- |", *lines])
 
 
