@@ -34,6 +34,9 @@ _STATUS = re.compile(
 _EVERYTHING = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"]
 #: How long a status request waits for the end before it answers InProgress: the client then needs no short polling.
 _PATIENCE = 2.0
+#: When to ask again. Azure's clients take milliseconds before seconds where both are told, or know seconds alone.
+#: https://github.com/Azure/azure-sdk-for-go/blob/main/sdk/azcore/internal/shared/shared.go (RetryAfter)
+_SOON = {"x-ms-retry-after-ms": "50", "Retry-After": "1"}
 
 
 def application(azure: Azure, page_link: Callable[[str], str]) -> Starlette:
@@ -135,14 +138,14 @@ def _progress(azure: Azure, request: Request, operation: Operation) -> dict[str,
     return {
         "Azure-AsyncOperation": f"{base}/operationStatuses/{operation.id}?{query}",
         "Location": f"{base}/operationResults/{operation.id}?{query}",
-        "Retry-After": "1",
+        **_SOON,
     }
 
 
 def _operation(azure: Azure, request: Request, kind: str, operation: Operation) -> Response:
     finished = operation.done.wait(_PATIENCE)
     if kind == "statuses":
-        return JSONResponse(operation.body, 200, {} if finished else {"Retry-After": "1"})
+        return JSONResponse(operation.body, 200, {} if finished else _SOON)
     if not finished:
         return Response(status_code=202, headers=_progress(azure, request, operation))
     if operation.error is not None:
