@@ -120,7 +120,7 @@ def faulty(local: InProcessAzure) -> Iterator[tuple[FaultyAzure, Callable[[], Ar
         "ARM_CLIENT_ID": deployer.app_id,
         "ARM_CLIENT_SECRET": deployer.secret,
     }
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(arm.application(local.azure)))
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(arm.application(local.azure, str)))
     with start_blocking_portal() as portal, RequestsTransport() as elsewhere:
         way = FaultyAzure(local, http, portal, elsewhere)
         way.secrets.add(deployer.secret)

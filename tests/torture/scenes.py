@@ -111,7 +111,7 @@ def test_no_request_fails_whatever_changes(tmp_path: Path, record_property: Reco
         median = sorted(load.seconds)[len(load.seconds) // 2]
         record_property(
             "figures",
-            f"{CLIENTS} clients, {changes} changes, {load.asked} requests, {len(load.failed)} failed, "
+            f"{CLIENTS} clients, {changes} changes, {load.asked:,} requests, {len(load.failed)} failed, "
             f"median {median * 1000:.0f} ms",
         )
         good(project.destroy())
