@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import HIDDEN, SettingsError
 from azureml_scoring.settings.image import PLATFORM
+from azureml_scoring.settings.network_validation import network_problems
 from azureml_scoring.settings.rules import (
     METRICS,
     MIRROR_LIMIT,
@@ -85,6 +86,7 @@ def _problems(settings: At, now: datetime) -> Iterator[str]:
     yield from _endpoint(settings)
     yield from _models(settings)
     yield from _endpoint_kind(settings)
+    yield from network_problems(settings)
 
 
 def _registry(settings: At) -> Iterator[str]:
