@@ -106,7 +106,7 @@ def plan_needs(settings: StackSettings, names: Names, subscription: str, registr
         actions=frozenset({f"{each.type}/write" for each in created} | set(_actions(settings))),
         registry=registry_id or registry.id or own,
         registry_actions=frozenset(_registry_actions(settings)),
-        builds=_builds(settings),
+        builds=settings.image is not None and settings.image.acr_builds,
         machines=tuple(_machines(settings)) if managed else (),
     )
 
@@ -165,7 +165,7 @@ def _registry_actions(settings: StackSettings) -> Iterator[str]:
         return
     if _assigns_roles(settings):
         yield ASSIGN_ROLES
-    if _builds(settings):
+    if settings.image and settings.image.acr_builds:
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
     # An image of a private registry is imported into the workspace's.
     if mode == "private" or (settings.image and settings.image.promote):
@@ -178,11 +178,6 @@ def _assigns_roles(settings: StackSettings) -> bool:
     if (settings.principal.kind or default_principal(registry.mode)) != "none" or endpoint.cluster:
         return True
     return not endpoint.identity and (registry.mode == "standalone" or registry.role_assignment_mode == "abac")
-
-
-def _builds(settings: StackSettings) -> bool:
-    image = settings.image
-    return bool(image and image.builder == "acr" and not image.reference and not image.promote)
 
 
 def _machines(settings: StackSettings) -> Iterator[Machines]:

@@ -25,6 +25,7 @@ RANGED: Final = ("registry", "vault", "storage")
 """Parts whose public access a stable version of Azure's API limits to ranges of addresses: a workspace's, which its
 endpoints share, are in preview versions alone."""
 MADE: Final = "made"
+NONE: Final = "none"
 ZONES: Final = {
     "registry": ("privatelink.azurecr.io",),
     "vault": ("privatelink.vaultcore.azure.net",),
@@ -115,6 +116,14 @@ class NetworkSettings(Section):
     allowed_ranges: Annotated[list[rules.Range], Field(max_length=200)] = []
     """Addresses and ranges of the internet (IPv4, CIDR) to which the public access of registry, vault and storage is
     limited."""
+
+    @property
+    def premium(self) -> bool:
+        """Whether registries need the tier Premium: it alone has private endpoints and network rules.
+
+        https://learn.microsoft.com/azure/container-registry/container-registry-skus
+        """
+        return self.limited("registry") or self.private_endpoints is not None
 
     def limited(self, part: str) -> bool:
         """Tell whether not everybody on the internet reaches a part."""

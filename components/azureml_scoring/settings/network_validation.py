@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from azureml_scoring.settings.at import At
-from azureml_scoring.settings.network import MADE, PARTS, RANGED, ZONES
+from azureml_scoring.settings.network import MADE, NONE, PARTS, RANGED, ZONES
 
-_NONE: Final = "none"
 _OWNED: Final = ("vault", "storage", "workspace")
 """Parts that are made with the workspace."""
 _DESTINATIONS: Final = ("fqdn", "service_tag", "private_endpoint")
@@ -42,7 +41,7 @@ def network_problems(settings: At) -> Iterator[str]:
 
 def _existing_workspace(network: At) -> Iterator[str]:
     remedy = "workspace.id names a workspace that exists, and its network stays as it is; take it out"
-    for field, nothing in ((network.isolation, _NONE), (network.outbound, {})):
+    for field, nothing in ((network.isolation, NONE), (network.outbound, {})):
         if field() != nothing:
             yield field.refused(remedy)
     for part in _OWNED:
@@ -53,7 +52,7 @@ def _existing_workspace(network: At) -> Iterator[str]:
 def _managed(settings: At) -> Iterator[str]:
     """Check the managed network against what runs in it."""
     isolation, kubernetes = settings.network.isolation, settings.endpoint.kind() == "kubernetes"
-    if isolation() == _NONE:
+    if isolation() == NONE:
         yield from _unreached(settings)
         return
     if kubernetes:
@@ -88,7 +87,7 @@ def _outbound(rule: At, isolation: str) -> Iterator[str]:
     if len(named) != 1:
         yield rule.refused("what may be reached? write one of fqdn, serviceTag and privateEndpoint")
         return
-    if isolation == _NONE:
+    if isolation == NONE:
         yield rule.refused("without a managed network deployments reach everything; write network.isolation")
     elif isolation != "approved-outbound" and not rule.private_endpoint:
         yield named[0].refused(f"with isolation {isolation} deployments reach it anyway; take it out")
@@ -128,17 +127,14 @@ def _ranges(network: At) -> Iterator[str]:
 def _registry(settings: At) -> Iterator[str]:
     """Check what a registry needs that not everybody reaches."""
     network, registry = settings.network, settings.registry
-    makes = makes_registry(registry, settings.workspace)
-    if not makes or not (network().limited("registry") or network.private_endpoints):
+    if not makes_registry(registry, settings.workspace):
         return
-    if registry.sku() != "Premium":
-        # https://learn.microsoft.com/azure/container-registry/container-registry-skus
+    if network().premium and registry.sku() != "Premium":
         yield registry.sku.refused("private endpoints and network rules are of the tier Premium; write Premium")
     if not network().limited("registry"):
         return
     image, endpoints = settings.image, network.private_endpoints
-    builds = image and not (image.reference or image.promote)
-    if builds and image.builder() == "acr" and not endpoints:
+    if image and image().acr_builds and not endpoints:
         # https://learn.microsoft.com/azure/container-registry/tasks-agent-pools
         yield image.builder.refused(
             "ACR Tasks reaches no registry that is closed to the internet; write network.privateEndpoints, and the "
@@ -155,7 +151,7 @@ def _registry(settings: At) -> Iterator[str]:
 
 def _dns(settings: At) -> Iterator[str]:
     dns, workspace = settings.network.private_endpoints.dns, settings.workspace
-    words = [each for each in dns() if each in {MADE, _NONE}]
+    words = [each for each in dns() if each in {MADE, NONE}]
     if not dns() or (words and len(dns()) > 1):
         yield dns.refused("write made, none, or the ARM ids of existing zones", ", ".join(dns()))
     if words or not dns():

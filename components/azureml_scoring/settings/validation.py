@@ -232,8 +232,7 @@ def _build_secrets(image: At) -> Iterator[str]:
 def _platforms(image: At) -> Iterator[str]:
     platforms = image.platforms
     names = ", ".join(platforms() or ())
-    builds = image and not image.reference and not image.promote
-    if builds and image.builder() == "acr" and not _ACR_PLATFORM.fullmatch(image.platform()):
+    if image and image().acr_builds and not _ACR_PLATFORM.fullmatch(image.platform()):
         yield image.platform.refused("ACR Tasks builds for amd64, 386, arm and arm64; write builder: docker-build")
     if not names or image.reference:
         return
