@@ -6,6 +6,7 @@ https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registri
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_azure_native import authorization, containerregistry, machinelearningservices
@@ -212,12 +213,15 @@ def _examined(args: WorkspaceRegistryArgs, names: Names, opts: Options) -> Plann
     """
     asking = pulumi.InvokeOptions(parent=opts.parent if opts else None)
     config = authorization.get_client_config(opts=asking)
-    planned = PlannedWorkspace.of(args.workspace, names, args.location, config.subscription_id)
+    isolation = args.network.isolation
+    planned = PlannedWorkspace.of(args.workspace, names, args.location, config.subscription_id, isolation)
     try:
         existing = machinelearningservices.get_workspace(planned.id.resource_group, planned.id.name, opts=asking)
     except Exception:  # noqa: BLE001 - Pulumi's own type for whatever an invoke fails with; the next client says why
         return examined(planned, _created_names(args, names))
-    linked = {"keyVault": existing.key_vault, "storageAccount": existing.storage_account}
+    linked: dict[str, Any] = {"keyVault": existing.key_vault, "storageAccount": existing.storage_account}
+    if existing.managed_network is not None:
+        linked["managedNetwork"] = {"isolationMode": existing.managed_network.isolation_mode}
     refuse(planned.differences({"location": existing.location, "properties": linked}))
     return planned
 
