@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from emulator.core.errors import AzureError
 
@@ -22,6 +23,8 @@ class Operation:
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "InProgress"
     error: AzureError | None = None
+    result: dict[str, Any] | None = None
+    """What the work answers, where that is not the resource."""
     done: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -37,8 +40,8 @@ class Operations:
     def __init__(self) -> None:
         self._all: dict[str, Operation] = {}
 
-    def start(self, resource: str, work: Callable[[], None]) -> Operation:
-        """Run `work` in a thread; what it raises becomes the operation's error."""
+    def start(self, resource: str, work: Callable[[], dict[str, Any] | None]) -> Operation:
+        """Run `work` in a thread; what it raises becomes the operation's error, what it returns its result."""
         operation = Operation(resource)
         self._all[operation.id] = operation
         threading.Thread(target=self._run, args=(operation, work), name=f"operation {resource}", daemon=True).start()
@@ -51,9 +54,9 @@ class Operations:
             raise AzureError(404, "OperationNotFound", f"The operation '{id_}' is unknown (the local Azure restarted)")
         return operation
 
-    def _run(self, operation: Operation, work: Callable[[], None]) -> None:
+    def _run(self, operation: Operation, work: Callable[[], dict[str, Any] | None]) -> None:
         try:
-            work()
+            operation.result = work()
             operation.status = "Succeeded"
         except AzureError as error:
             operation.error, operation.status = error, "Failed"

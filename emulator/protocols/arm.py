@@ -137,6 +137,8 @@ def _operation(azure: Azure, request: Request, kind: str, operation: Operation) 
         return Response(status_code=202, headers=_progress(azure, request, operation))
     if operation.error is not None:
         raise operation.error
+    if operation.result is not None:
+        return JSONResponse(operation.result)
     document = azure.store.get(ResourceId.parse(operation.resource))
     if document is None:
         return Response(status_code=204)

@@ -26,9 +26,11 @@ from emulator.protocols.providers.base import (
     ResourceHandler,
     Step,
     Values,
+    client,
     error_text,
 )
 from emulator.services.keyvault import data as keyvault
+from emulator.services.network import access as network
 
 _NOT_FOUND = 404
 _HALF_MADE = "it exists but its provisioning failed"
@@ -85,6 +87,9 @@ class ResourceSpec:
 
 _GROUP = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
 _WORKSPACE = _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}"
+
+_NETWORK = _GROUP + "/providers/Microsoft.Network"
+_ZONE = _NETWORK + "/privateDnsZones/{privateZoneName}"
 
 
 def _spec(token: str, path: str, version: str, **more: Any) -> ResourceSpec:  # noqa: ANN401 - the fields of ResourceSpec
@@ -254,6 +259,70 @@ TYPES = (
         replaces=set(),
     ),
     _spec(
+        "machinelearningservices:ManagedNetworkSettingsRule",
+        _WORKSPACE + "/outboundRules/{ruleName}",
+        "2025-12-01",
+        envelope=set(),
+        flat=False,
+        read_only=(("properties", "status"),),
+    ),
+    _spec(
+        "containerregistry:AgentPool",
+        _GROUP + "/providers/Microsoft.ContainerRegistry/registries/{registryName}/agentPools/{agentPoolName}",
+        "2019-06-01-preview",
+        computed={"provisioningState"},
+    ),
+    _spec(
+        "network:VirtualNetwork",
+        _NETWORK + "/virtualNetworks/{virtualNetworkName}",
+        "2024-05-01",
+        envelope={"location", "tags", "extendedLocation"},
+        computed={"etag", "provisioningState", "resourceGuid"},
+    ),
+    _spec(
+        "network:Subnet",
+        _NETWORK + "/virtualNetworks/{virtualNetworkName}/subnets/{subnetName}",
+        "2024-05-01",
+        envelope=set(),
+        computed={"etag", "privateEndpoints", "provisioningState"},
+    ),
+    _spec(
+        "network:PrivateEndpoint",
+        _NETWORK + "/privateEndpoints/{privateEndpointName}",
+        "2024-05-01",
+        envelope={"location", "tags", "extendedLocation"},
+        computed={"customDnsConfigs", "etag", "networkInterfaces", "provisioningState"},
+    ),
+    _spec(
+        "network:PrivateDnsZoneGroup",
+        _NETWORK + "/privateEndpoints/{privateEndpointName}/privateDnsZoneGroups/{privateDnsZoneGroupName}",
+        "2024-05-01",
+        envelope=set(),
+        computed={"etag", "provisioningState"},
+    ),
+    _spec(
+        "privatedns:PrivateZone",
+        _ZONE,
+        "2024-06-01",
+        computed={
+            "etag",
+            "internalId",
+            "maxNumberOfRecordSets",
+            "maxNumberOfVirtualNetworkLinks",
+            "maxNumberOfVirtualNetworkLinksWithRegistration",
+            "numberOfRecordSets",
+            "numberOfVirtualNetworkLinks",
+            "numberOfVirtualNetworkLinksWithRegistration",
+            "provisioningState",
+        },
+    ),
+    _spec(
+        "privatedns:VirtualNetworkLink",
+        _ZONE + "/virtualNetworkLinks/{virtualNetworkLinkName}",
+        "2024-06-01",
+        computed={"etag", "provisioningState", "virtualNetworkLinkState"},
+    ),
+    _spec(
         "monitor:AutoscaleSetting",
         _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
         "2021-05-01-preview",
@@ -349,6 +418,8 @@ class ArmHandler(ResourceHandler):
         try:
             if self.spec.token == _SECRET:
                 vault = self._azure.find(id_.rpartition("/secrets/")[0])
+                if not network.is_open(vault):
+                    keyvault.pass_firewall(self._azure, vault, self._principal, client())
                 keyvault.delete_secret(self._azure, self._principal, vault, id_.rpartition("/")[2])
                 return
             self._wait(self._ask("DELETE", id_))

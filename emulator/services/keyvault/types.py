@@ -28,6 +28,7 @@ from emulator.services.keyvault.data import (
     uri_of,
     with_versions,
 )
+from emulator.services.network.types import with_connections
 
 _DELETED_VAULTS = "Microsoft.KeyVault/deletedVaults"
 _VAULT_NAME = re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
@@ -147,6 +148,10 @@ class Vault(ResourceType):
             " key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft"
             " delete.",
         )
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """With the private endpoints that lead to it."""
+        return with_connections(self.azure, document, super().show(document))
 
     def remove(self, document: Document) -> None:
         """Close the data plane; its port is free again."""

@@ -15,6 +15,7 @@ from emulator.core.errors import AzureError
 from emulator.core.rules import default_action, flag, one_of, taken
 from emulator.core.store import Document
 from emulator.services.managedidentity import access as identity
+from emulator.services.network.types import with_connections
 from emulator.services.storage import data as storage_data
 
 _NAME = re.compile(r"[a-z0-9]{3,24}")
@@ -99,6 +100,10 @@ class StorageAccount(ResourceType):
         """What lies in it goes too, and its own identity."""
         storage_data.drop(self.azure, document.id.name)
         identity.release(self.azure, document)
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """With the private endpoints that lead to it."""
+        return with_connections(self.azure, document, super().show(document))
 
     def action(self, document: Document, name: str, request: Request) -> Response:
         """Answer listKeys and regenerateKey."""

@@ -29,6 +29,7 @@ from emulator.services.machinelearningservices.assets import data as asset_data
 from emulator.services.machinelearningservices.assets import jobs as images
 from emulator.services.machinelearningservices.assets.rules import MODEL_VERSIONS, ROUTES, VERSIONS
 from emulator.services.machinelearningservices.computes.types import COMPUTES, compute_of
+from emulator.services.machinelearningservices.managednetworks.types import demand_provisioned
 from emulator.services.machinelearningservices.onlineendpoints import rules as endpoint_rules
 from emulator.services.machinelearningservices.onlineendpoints.access import (
     PULL_ROLE,
@@ -364,6 +365,8 @@ class OnlineDeployment(ResourceType):
         kind = properties["endpointComputeType"]
         if kind != endpoint.body["kind"]:
             raise bad_argument(f"Deployment '{name}' is of kind {kind}, its endpoint of kind {endpoint.body['kind']}")
+        if kind == "Managed":
+            demand_provisioned(self.azure, new.id)
         endpoint_rules.check_network(properties, kind, name, self.azure.find(parent_of(endpoint.id).path))
         endpoint_rules.check_collector(properties.get("dataCollector"), name)
         sku = {"name": "Default", "tier": "Standard", **(new.body.get("sku") or {})}
