@@ -63,9 +63,7 @@ class ManagedNetwork(Resource[ManagedNetworkArgs]):
             path = f"{inputs.workspace_id}/provisionManagedNetwork"
             context.arm.post(path, ML_API, {"includeSpark": False}, progress)
         if (status := _status(context, inputs.workspace_id)) != "Active":
-            raise ResourceError(
-                f"managed network of {name} is {status or 'not there'} after provisioning; run up again"
-            )
+            raise ResourceError(f"managed network of {name} is {status or 'not there'}; run up again")
         return ManagedNetworkOutputs(status=status)
 
 
