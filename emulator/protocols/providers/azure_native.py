@@ -71,6 +71,8 @@ class ResourceSpec:
     """Properties that ARM spells `Like_This`, where the SDK says `likeThis`."""
     renamed: tuple[tuple[str, str], ...] = ()
     """Properties with another name in ARM: the SDK's and ARM's."""
+    wrapped: frozenset[str] = frozenset()
+    """Lists whose entries have `properties` of their own in ARM, which the SDK lifts (`x-ms-client-flatten`)."""
     getter: str = ""
     """The function that reads it, such as `getRegistry`; derived from the token by default."""
     parameters: tuple[str, ...] = field(init=False)
@@ -278,6 +280,7 @@ TYPES = (
         "2024-05-01",
         envelope={"location", "tags", "extendedLocation"},
         computed={"etag", "provisioningState", "resourceGuid"},
+        wrapped={"subnets"},
     ),
     _spec(
         "network:Subnet",
@@ -292,6 +295,7 @@ TYPES = (
         "2024-05-01",
         envelope={"location", "tags", "extendedLocation"},
         computed={"customDnsConfigs", "etag", "networkInterfaces", "provisioningState"},
+        wrapped={"privateLinkServiceConnections", "manualPrivateLinkServiceConnections"},
     ),
     _spec(
         "network:PrivateDnsZoneGroup",
@@ -299,6 +303,7 @@ TYPES = (
         "2024-05-01",
         envelope=set(),
         computed={"etag", "provisioningState"},
+        wrapped={"privateDnsZoneConfigs"},
     ),
     _spec(
         "privatedns:PrivateZone",
@@ -519,6 +524,8 @@ class ArmHandler(ResourceHandler):
             return {**envelope, "properties": inputs.get("properties") or {}}
         names = self.spec.arm_names
         properties = {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope}
+        for name in self.spec.wrapped & properties.keys():
+            properties[name] = [_wrapped(each) for each in properties[name]]
         return {**envelope, "properties": properties} if properties else envelope
 
     def _outputs(self, body: Values) -> Values:
@@ -528,6 +535,8 @@ class ArmHandler(ResourceHandler):
             for name, value in (body.get("properties") or {}).items()
             if name not in self.spec.private
         }
+        for name in self.spec.wrapped & properties.keys():
+            properties[name] = [_lifted(each) for each in properties[name]]
         outer = {name: value for name, value in body.items() if name not in {"properties", "id"} and value is not None}
         inner = properties if self.spec.flat else {"properties": properties}
         # `id` is the resource's own; the engine keeps it apart from the outputs.
@@ -543,6 +552,18 @@ class ArmHandler(ResourceHandler):
         except AzureError:
             return ""
         return str(group.get("location", ""))
+
+
+def _wrapped(entry: Values) -> Values:
+    """Write an entry of a list as ARM has it."""
+    outer = {name: value for name, value in entry.items() if name in {"id", "name"}}
+    inner = {name: value for name, value in entry.items() if name not in outer}
+    return {**outer, "properties": inner} if inner else outer
+
+
+def _lifted(entry: Values) -> Values:
+    """Read an entry of a list as the SDK has it."""
+    return {**{name: value for name, value in entry.items() if name != "properties"}, **entry.get("properties", {})}
 
 
 def _without(values: Values, path: Path) -> Values:
