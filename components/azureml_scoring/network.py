@@ -170,10 +170,10 @@ def provisioned(
 ) -> pulumi.Output[str]:
     """Provision the workspace's managed network with its rules; return the workspace's id once it stands.
 
-    `registry_id` is a registry beside the workspace's own, which deployments pull from.
+    `registry_id` is a registry beside the workspace's own, from which deployments pull.
     """
     rules = {name: _rule(rule) for name, rule in settings.outbound.items()}
-    if registry_id is not None and settings.limited("registry"):
+    if registry_id is not None and settings.links_registry:
         rules[_BESIDE] = _private(registry_id, "registry")
     made = [
         machinelearningservices.ManagedNetworkSettingsRule(

@@ -133,7 +133,7 @@ class WorkspaceRegistry(Component):
             if registry and registry.made and args.builds and args.network.limited("registry"):
                 agent_pool = private.agent_pool(after(registry.id, ready))
         if args.network.isolation != "none" and adopted is None:
-            beside = registry.id if registry and registry.made and mode == "standalone" else None
+            beside = registry.id if registry and mode == "standalone" else None
             workspace_id = provisioned(site, args.network, owned.workspace, beside)
         self.registry_id = after(registry.id, ready) if registry else nothing
         self.login_server = registry.login_server if registry else nothing

@@ -67,6 +67,11 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"registry": {"mode": "workspace"}},
         'registry.sku = "Standard": private endpoints and network rules are of the tier Premium; write Premium',
     ),
+    "a managed network that needs a private endpoint to a cheaper registry": (
+        {"isolation": "approved-outbound"},
+        {"registry": {"mode": "workspace"}},
+        'registry.sku = "Standard": private endpoints and network rules are of the tier Premium; write Premium',
+    ),
     "ACR Tasks outside": (
         {"publicAccess": {"registry": False}, "isolation": "internet-outbound"},
         {},

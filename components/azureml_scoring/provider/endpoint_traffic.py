@@ -20,6 +20,7 @@ from azureml_scoring.provider.endpoint_metrics import Limits, measure
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import last
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
+from azureml_scoring.provider.outside import OutsideError, refuse_outside
 from azureml_scoring.provider.registry_client import is_local
 from azureml_scoring.provider.traffic_split import TrafficSplit, bake_line, nonzero, put_traffic, step_line, steps
 from azureml_scoring.provider.values import Properties
@@ -32,6 +33,8 @@ RETRY_SECONDS = 1.0
 """Seconds before the second attempt; doubled for each further one."""
 SUCCESS = range(200, 300)
 """HTTP statuses of a deployment that answers."""
+_REASON = 300
+"""Bytes of a reply that say why a request failed."""
 
 
 class EndpointTrafficOutputs(Outputs):
@@ -201,7 +204,10 @@ class SmokeTest:
             raise ResourceError(msg)
         self._key = self._key or self._credential(str(properties.get("authMode") or "Key"))
         headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
-        return arm.no_retry.send("POST", url, headers=headers, body=body)
+        response = arm.no_retry.send("POST", url, headers=headers, body=body)
+        text = response.content[:_REASON].decode("utf-8", "replace")
+        refuse_outside(f"endpoint {last(str(self._endpoint['id']))}", response.status_code, text)
+        return response
 
     def _test(self, name: str) -> None:
         arm = self._context.arm
@@ -211,13 +217,15 @@ class SmokeTest:
                 arm.sleep(RETRY_SECONDS * 2 ** (attempt - 1))
             try:
                 response = self.send(name, self._body)
+            except OutsideError:
+                raise
             except ResourceError as error:
                 failure = str(error)
                 continue
             if response.status_code in SUCCESS:
                 self._context.log(f"deployment {name} passes the smoke test")
                 return
-            failure = f"HTTP {response.status_code} {clean(response.content[:300].decode('utf-8', 'replace'))}"
+            failure = f"HTTP {response.status_code} {clean(response.content[:_REASON].decode('utf-8', 'replace'))}"
         remedy = "see its log, or correct endpoint.smokeTest"
         msg = f"deployment {name} did not pass the smoke test in {ATTEMPTS} attempts: {failure}; {remedy}"
         raise ResourceError(msg)

@@ -119,11 +119,20 @@ class NetworkSettings(Section):
 
     @property
     def premium(self) -> bool:
-        """Whether registries need the tier Premium: it alone has private endpoints and network rules.
+        """Whether registries need the tier Premium: it alone has network rules and private endpoints.
 
         https://learn.microsoft.com/azure/container-registry/container-registry-skus
         """
-        return self.limited("registry") or self.private_endpoints is not None
+        return self.limited("registry") or self.private_endpoints is not None or self.links_registry
+
+    @property
+    def links_registry(self) -> bool:
+        """Whether the managed network has a private endpoint to the registry that deployments pull from.
+
+        https://learn.microsoft.com/azure/machine-learning/how-to-managed-network#list-of-required-rules
+        """
+        closed = self.isolation == "internet-outbound" and self.limited("registry")
+        return closed or self.isolation == "approved-outbound"
 
     def limited(self, part: str) -> bool:
         """Tell whether not everybody on the internet reaches a part."""
