@@ -20,7 +20,7 @@ DOCUMENT = {"id": ENDPOINT, "properties": {"scoringUri": "https://scoring.test/s
     ],
 )
 def test_an_answer_to_a_caller_in_the_wrong_network_is_one_line_with_what_to_do(text: str) -> None:
-    with pytest.raises(OutsideError, match="^acr01 does not let this machine in"):
+    with pytest.raises(OutsideError, match=r"^acr01 does not let this machine in"):
         refuse_outside("acr01", 403, text)
 
 

@@ -25,7 +25,7 @@ def refuse_outside(name: str, status: int, text: str) -> None:
     """Raise where an answer says that its caller is in the wrong network."""
     if status == HTTPStatus.FORBIDDEN and _CLOSED.search(text):
         msg = (
-            f"{name} does not let this machine in, which is outside its network; run inside, or add the machine's address "
-            "to network.allowedRanges where public access is on"
+            f"{name} does not let this machine in, which is outside its network; run inside, or add the machine's "
+            "address to network.allowedRanges where public access is on"
         )
         raise OutsideError(msg)
