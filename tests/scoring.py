@@ -25,13 +25,20 @@ ROUTES = {
 }
 QUICK_PROBE = {"initialDelay": "PT1S", "period": "PT1S", "timeout": "PT5S", "failureThreshold": 120}
 SERVER = """
-import json, os, sys, time
+import json, os, sys, time, urllib.request
 from stub_server import Answer, StubServer
 
 print("scorer starts", flush=True)
 if os.environ.get("FAIL"):
     sys.exit("scorer: cannot load the model")
 BEGUN = time.monotonic()
+
+def fetch(address, proxies=None):
+    opener = urllib.request.build_opener(*([] if proxies is None else [urllib.request.ProxyHandler(proxies)]))
+    try:
+        return opener.open(address, timeout=5).read().decode()
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
 
 def answer(request):
     if request.method == "GET":
@@ -41,6 +48,8 @@ def answer(request):
     if asked.get("crash"):
         os._exit(3)
     time.sleep(asked.get("sleep", 0))
+    if "fetch" in asked:
+        return Answer({"fetched": fetch(*asked["fetch"])})
     echo = {"name": os.environ.get("NAME"), "path": request.path, "asked": asked, "headers": request.headers}
     return Answer(echo, asked.get("status", 200))
 

@@ -6,7 +6,6 @@ https://docs.kernel.org/networking/proc_net_tcp.html
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 _ROOT = 0
 _ESTABLISHED = "01"
 """In other states the table names no user any more, but 0."""
+_USER, _INODE = 3, 5
+"""The places of both in a row, behind its state."""
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _HOST = "127.0.0.1"
 
@@ -54,11 +55,17 @@ class _Connection:
 
 
 def _connection(peer: tuple[str, int], server: tuple[str, int]) -> _Connection | None:
-    ends = set(zip(_ends(*peer), _ends(*server), strict=True))
     for table in _TABLES:
-        for words in _rows(Path(table)):
-            if (words[1], words[2]) in ends and words[3] == _ESTABLISHED:
-                return _Connection(int(words[7]), int(words[9]))
+        try:
+            text = Path(table).read_text("ascii")
+        except FileNotFoundError:  # a kernel without IPv6
+            continue
+        for local, remote in zip(_ends(*peer), _ends(*server), strict=True):
+            # A busy machine has ten thousand rows: the one that is meant is found before any is taken apart.
+            _, found, rest = text.partition(f"{local} {remote} {_ESTABLISHED} ")
+            if found:
+                words = rest.partition("\n")[0].split()
+                return _Connection(int(words[_USER]), int(words[_INODE]))
     return None
 
 
@@ -67,15 +74,6 @@ def _ends(host: str, port: int) -> tuple[str, str]:
     (number,) = struct.unpack("=I", socket.inet_aton(host))
     (mark,) = struct.unpack("=I", b"\0\0\xff\xff")
     return f"{number:08X}:{port:04X}", f"{0:016X}{mark:08X}{number:08X}:{port:04X}"
-
-
-def _rows(table: Path) -> Iterator[list[str]]:
-    """The words of each connection: its ends are the second and the third, then come state, user and inode."""
-    try:
-        lines = table.read_text("ascii").splitlines()[1:]
-    except FileNotFoundError:  # a kernel without IPv6
-        return
-    yield from map(str.split, lines)
 
 
 def _variable(process: Path, name: str) -> str:

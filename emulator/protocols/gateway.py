@@ -30,7 +30,6 @@ from emulator.backends.fleet import AbsentError, FullError, Pool, RetiredError
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
-from emulator.core.ports import HOST
 from emulator.core.store import Document
 from emulator.protocols.http_protocol import HttpProtocol
 from emulator.services.graph import access as entra
@@ -317,7 +316,7 @@ class Gateway:
         key, start, spec = route.deployment(name), time.monotonic(), slot.pool.spec
         try:
             async with asyncio.timeout(spec.timeout):
-                reply = await self._send(slot.replica.ports[spec.port], spec.scoring, forwarded)
+                reply = await self._send((slot.replica.host, slot.replica.ports[spec.port]), spec.scoring, forwarded)
         except (httpx.ConnectError, KeyError):
             return None
         except TimeoutError:
@@ -359,7 +358,7 @@ class Gateway:
         self._collecting.add(task)
         task.add_done_callback(self._collecting.discard)
 
-    async def _send(self, port: int, scoring: str, forwarded: "_Forwarded") -> httpx.Response:
+    async def _send(self, address: tuple[str, int], scoring: str, forwarded: "_Forwarded") -> httpx.Response:
         if self._client is None:
             raise httpx.ConnectError("the gateway stops")
         source = forwarded.request
@@ -370,7 +369,7 @@ class Gateway:
         headers = [(name, value) for name, value in source.headers.raw if name.decode("ascii") not in _NOT_FORWARDED]
         return await self._client.request(
             source.method,
-            httpx.URL(scheme="http", host=HOST, port=port, raw_path=_target(path, source)),
+            httpx.URL(scheme="http", host=address[0], port=address[1], raw_path=_target(path, source)),
             content=forwarded.body,
             headers=[*headers, *own],
         )

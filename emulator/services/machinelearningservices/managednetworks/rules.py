@@ -101,6 +101,12 @@ def _check_fqdn(name: str, destination: object) -> None:
         raise _invalid(f"destination '{destination}' of outbound rule '{name}' is no fully qualified domain name")
 
 
+def matches(destination: str, host: str) -> bool:
+    """Whether an FQDN rule has a name: the whole of it, or by a wildcard one that ends so."""
+    name, wanted = host.lower().rstrip("."), destination.lower()
+    return name.endswith(wanted[1:]) if wanted.startswith("*.") else name == wanted
+
+
 def _check_link(name: str, destination: Any) -> None:  # noqa: ANN401 - JSON
     for field in ("serviceResourceId", "subresourceTarget"):
         if not isinstance(destination, dict) or not destination.get(field):

@@ -1,11 +1,12 @@
 """The outbound rules of a workspace's managed network, and its provisioning.
 
-Owns Microsoft.MachineLearningServices/workspaces/outboundRules, and what `provisionManagedNetwork` does. What the rules
-let out is `backends.egress`'.
+Owns Microsoft.MachineLearningServices/workspaces/outboundRules, and what `provisionManagedNetwork` does. What of
+containers' requests the rules let out is `approve`'s to say, the way out itself is `backends.isolation`.
 https://learn.microsoft.com/rest/api/azureml/managed-network-settings-rule
 https://learn.microsoft.com/rest/api/azureml/managed-network-provisions/provision-managed-network
 
-Fault: `managed-network` (seconds until a network is provisioned; on Azure about half an hour).
+Faults: `managed-network` (seconds until a network is provisioned; on Azure about half an hour), `egress-hosts` (where
+names lead that containers ask for, as `{"packages.example.com": "127.0.0.1:8000"}`; else this machine looks them up).
 """
 
 from typing import Any
@@ -17,6 +18,9 @@ from emulator.core.store import Document
 from emulator.services.machinelearningservices.managednetworks import rules
 from emulator.services.machinelearningservices.managednetworks.rules import DISABLED, OUTBOUND
 from emulator.services.network import rules as network_rules
+
+_PORTS = (80, 443)
+_WORKSPACES = OUTBOUND.rpartition("/")[0]
 
 
 class OutboundRule(ResourceType):
@@ -136,3 +140,28 @@ def is_linked(azure: Azure, workspace: Document, target: Document, group: str) -
         and each.properties["destination"]["subresourceTarget"] == group
         for each in azure.store.of_type(OUTBOUND, workspace.id)
     )
+
+
+def isolation_of(azure: Azure, deployment: Document) -> str:
+    """The key of the network that a deployment's containers cannot leave; empty where all may go out."""
+    workspace = workspace_of(azure, deployment.id)
+    shut = rules.mode_of(workspace) == rules.APPROVED
+    return str(workspace.properties["managedNetwork"]["networkId"]) if shut else ""
+
+
+def approve(azure: Azure, network: str, host: str, port: int) -> tuple[str, int] | None:
+    """Where a name leads from a managed network; None where no active FQDN rule has it, or for another port.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-managed-network#limitations (ports 80 and 443)
+    """
+    names = [
+        str(rule.properties["destination"])
+        for workspace in azure.store.of_type(_WORKSPACES)
+        if (workspace.properties.get("managedNetwork") or {}).get("networkId") == network
+        for rule in azure.store.of_type(OUTBOUND, workspace.id)
+        if rule.properties["type"] == "FQDN" and rule.properties["status"] == "Active"
+    ]
+    if port not in _PORTS or not any(rules.matches(each, host) for each in names):
+        return None
+    there, _, other = str((azure.faults.get("egress-hosts") or {}).get(host, f"{host}:{port}")).rpartition(":")
+    return there, int(other)

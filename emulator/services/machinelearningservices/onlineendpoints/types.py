@@ -11,6 +11,7 @@ import re
 import secrets
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jwt
@@ -29,7 +30,7 @@ from emulator.services.machinelearningservices.assets import data as asset_data
 from emulator.services.machinelearningservices.assets import jobs as images
 from emulator.services.machinelearningservices.assets.rules import MODEL_VERSIONS, ROUTES, VERSIONS
 from emulator.services.machinelearningservices.computes.types import COMPUTES, compute_of
-from emulator.services.machinelearningservices.managednetworks.types import demand_provisioned
+from emulator.services.machinelearningservices.managednetworks.types import approve, demand_provisioned, isolation_of
 from emulator.services.machinelearningservices.onlineendpoints import rules as endpoint_rules
 from emulator.services.machinelearningservices.onlineendpoints.access import (
     PULL_ROLE,
@@ -331,7 +332,7 @@ class OnlineDeployment(ResourceType):
 
     def __init__(self, azure: Azure) -> None:
         super().__init__(azure)
-        self.fleet = Fleet(azure.folder, lambda version: asset_data.files(azure, version))
+        self.fleet = Fleet(azure.folder, lambda version: asset_data.files(azure, version), partial(approve, azure))
 
     def check(self, new: Document, old: Document | None) -> Document:
         """All that can be said before the image is pulled."""
@@ -554,6 +555,7 @@ class OnlineDeployment(ResourceType):
             cpu=share.cpu,
             memory=share.memory,
             gpus=share.gpus,
+            isolation=isolation_of(self.azure, deployment) if properties["endpointComputeType"] == "Managed" else "",
             scale=scaling(properties["scaleSettings"]),
         )
 
