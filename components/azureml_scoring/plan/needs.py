@@ -199,6 +199,8 @@ def _registry_actions(settings: StackSettings) -> Iterator[str]:
         yield ASSIGN_ROLES
     if settings.image and settings.image.acr_builds:
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
+        if settings.network.limited("registry") and settings.network.private_endpoints:
+            yield f"{REGISTRIES}/agentPools/write"
     # An image of a private registry is imported into the workspace's.
     if mode == "private" or (settings.image and settings.image.promote):
         yield f"{REGISTRIES}/importImage/action"
