@@ -21,7 +21,7 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.operations import Operation
 from emulator.core.rbac import Principal
-from emulator.protocols import blobs, control, graph, metadata
+from emulator.protocols import blobs, control, graph, metadata, workspaces
 from emulator.protocols.hosts import Hosts
 from emulator.protocols.web import RequestLog, azure_error, bearer, json_body
 from emulator.services.graph import access as entra
@@ -43,6 +43,7 @@ def application(azure: Azure) -> Starlette:
         *blobs.routes(azure),
         *_arm(azure),
         *graph.routes(azure),
+        *workspaces.routes(azure),
     ]
     handlers = {AzureError: azure_error, HTTPException: _no_such_path}
     app = Starlette(

@@ -1,8 +1,8 @@
-"""Container registries and the runs of their ACR Tasks.
+"""Container registries, the runs of their ACR Tasks, and agent pools of their own.
 
-Owns Microsoft.ContainerRegistry/registries with its actions and the registry server behind each, and registries/runs.
-Who may pull or push is decided by `containerregistry.access`, builds are `containerregistry.jobs`. Networks,
-encryption, replications and webhooks are stored without an effect.
+Owns Microsoft.ContainerRegistry/registries with its actions and the registry server behind each, registries/runs and
+registries/agentPools. Who may pull or push, and from where, is decided by `containerregistry.access`, builds are
+`containerregistry.jobs`. Encryption, replications and webhooks are stored without an effect.
 https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registries
 """
 

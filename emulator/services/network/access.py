@@ -24,7 +24,7 @@ LINKED = "linked"
 """The network of a caller that comes by a private endpoint of a managed network."""
 DISABLED, FIREWALL = "disabled", "firewall"
 _RULES = ("networkRuleSet", "networkAcls")
-_ENDPOINT_GROUP = "amlworkspace"
+WORKSPACE_GROUP = "amlworkspace"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def endpoint_refusal(azure: Azure, workspace: Document, client: Client, *, publi
     https://learn.microsoft.com/azure/machine-learning/concept-secure-online-endpoint
     https://learn.microsoft.com/azure/machine-learning/how-to-configure-private-link#scenario-managed-online-endpoints-with-access-from-selected-ip-addresses
     """
-    if is_private(azure, workspace, client, _ENDPOINT_GROUP):
+    if is_private(azure, workspace, client, WORKSPACE_GROUP):
         return ""
     if not public:
         return DISABLED

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from emulator.core.errors import AzureError
-from emulator.protocols import blobs, registry_token, vaults
+from emulator.protocols import blobs, registry_token, vaults, workspaces
 from emulator.protocols.web import azure_error, listening
 from emulator.services.graph import access as entra
 from emulator.services.storage import access as storage_access
@@ -107,6 +107,18 @@ def test_a_registry(stack: InProcessAzure) -> None:
         assert ask_from(OUTSIDE, "GET", url, **basic)[0] == 403
         assert ask_from(ALLOWED, "GET", url, **basic)[0] == 200
     stack.azure.suspend()
+
+
+def test_a_workspaces_own_api(stack: InProcessAzure) -> None:
+    link_privately(stack, WORKSPACE, "amlworkspace")
+    shown = stack.ask("PATCH", WORKSPACE, {"properties": SHUT})["properties"]
+    with served(stack, workspaces.routes(stack.azure)) as address:
+        url = f"{address}/discovery/workspaces/{shown['workspaceId']}"
+        assert shown["discoveryUrl"].endswith(url.removeprefix(address))
+        status, text = ask_from(OUTSIDE, "GET", url)
+        assert (status, json.loads(text)["error"]["code"]) == (403, "UserError")
+        status, text = ask_from(INSIDE, "GET", url)
+        assert (status, set(json.loads(text))) == (200, {"api", "history"})
 
 
 def test_an_endpoint(local: InProcessAzure) -> None:

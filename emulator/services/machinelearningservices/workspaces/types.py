@@ -102,10 +102,11 @@ class Workspace(ResourceType):
         if known is not None:
             fixed = {name: known.properties[name] for name in _FIXED_BY_AZURE}
         else:
+            number = str(uuid.uuid4())
             fixed = {
-                "workspaceId": str(uuid.uuid4()),
+                "workspaceId": number,
                 "mlFlowTrackingUri": f"azureml://{region}.api.azureml.ms/mlflow/v1.0{new.id.path}",
-                "discoveryUrl": f"https://{region}.api.azureml.ms/discovery",
+                "discoveryUrl": discovery_url(self.azure, number),
                 "notebookInfo": None,
             }
         private = {} if old else {"storageKey": secrets.token_urlsafe(64)}
@@ -274,6 +275,11 @@ class Connection(ResourceType):
             return super().action(document, name, request)
         body = self.show(document)
         return Response(200, {**body, "properties": {**body["properties"], **document.private}})
+
+
+def discovery_url(azure: Azure, number: str) -> str:
+    """Where a workspace's own API says what it consists of; by the workspace's number."""
+    return f"{azure.url}/discovery/workspaces/{number}"
 
 
 def _purges(query: dict[str, str]) -> bool:
