@@ -36,6 +36,9 @@ _NOT_FOUND = 404
 _HALF_MADE = "it exists but its provisioning failed"
 _COMMON = frozenset({"id", "name", "type", "systemData", "azureApiVersion"})
 _RANDOM_DIGITS = 8
+_RULES = "networkRuleSet"
+_ADDRESS = ("iPAddressOrRange", "value")
+"""How the SDK (`x-ms-client-name`) and ARM call the address of such a rule."""
 _SECRET = "azure-native:keyvault:Secret"  # noqa: S105 - a type token
 _WHOLE_IDS = frozenset({"scope", "resourceUri"})
 """Path parameters that are ids of their own."""
@@ -123,7 +126,7 @@ TYPES = (
             "statusOfPrimary",
         },
         replaces={"location", "isHnsEnabled"},
-        renamed=(("enableHttpsTrafficOnly", "supportsHttpsTrafficOnly"),),
+        renamed=(("enableHttpsTrafficOnly", "supportsHttpsTrafficOnly"), ("networkRuleSet", "networkAcls")),
     ),
     _spec(
         "keyvault:Vault",
@@ -523,6 +526,7 @@ class ArmHandler(ResourceHandler):
         if not self.spec.flat:
             return {**envelope, "properties": inputs.get("properties") or {}}
         names = self.spec.arm_names
+        inputs = _addressed(inputs, *_ADDRESS)
         properties = {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope}
         for name in self.spec.wrapped & properties.keys():
             properties[name] = [_wrapped(each) for each in properties[name]]
@@ -535,6 +539,7 @@ class ArmHandler(ResourceHandler):
             for name, value in (body.get("properties") or {}).items()
             if name not in self.spec.private
         }
+        properties = _addressed(properties, *reversed(_ADDRESS))
         for name in self.spec.wrapped & properties.keys():
             properties[name] = [_lifted(each) for each in properties[name]]
         outer = {name: value for name, value in body.items() if name not in {"properties", "id"} and value is not None}
@@ -552,6 +557,15 @@ class ArmHandler(ResourceHandler):
         except AzureError:
             return ""
         return str(group.get("location", ""))
+
+
+def _addressed(values: Values, old: str, new: str) -> Values:
+    """Rename the address in each rule of a registry's or storage account's network."""
+    rules = values.get(_RULES)
+    if not isinstance(rules, dict) or "ipRules" not in rules:
+        return values
+    renamed = [{new if name == old else name: each[name] for name in each} for each in rules["ipRules"]]
+    return {**values, _RULES: {**rules, "ipRules": renamed}}
 
 
 def _wrapped(entry: Values) -> Values:
