@@ -312,6 +312,8 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.accessTier", "Warm", "accessTier"),
         ("properties.allowSharedKeyAccess", "no", "allowSharedKeyAccess"),
         ("properties.networkAcls", {"defaultAction": "Perhaps"}, "defaultAction"),
+        ("properties.networkAcls", {"defaultAction": "Deny", "ipRules": [{"value": "here"}]}, "no IPv4"),
+        ("properties.networkAcls", {"defaultAction": "Deny", "ipRules": [{"value": "10.0.0.0/24"}]}, "is private"),
     ),
     "Microsoft.KeyVault/vaults": (
         ("location", _MISSING, "location"),
@@ -324,6 +326,8 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.enableSoftDelete", False, "enableSoftDelete"),
         ("properties.publicNetworkAccess", "perhaps", "publicNetworkAccess"),
         ("properties.networkAcls", {"defaultAction": "Perhaps"}, "defaultAction"),
+        ("properties.networkAcls", {"defaultAction": "Deny", "ipRules": [{"value": "here"}]}, "no IPv4"),
+        ("properties.networkAcls", {"defaultAction": "Deny", "ipRules": [{"value": "10.0.0.0/24"}]}, "is private"),
     ),
     "Microsoft.KeyVault/vaults/secrets": (
         ("properties.value", _MISSING, "value"),
@@ -357,6 +361,8 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.zoneRedundancy", "Maybe", "zoneRedundancy"),
         ("properties.roleAssignmentMode", "Abac", "roleAssignmentMode"),
         ("properties.networkRuleSet", {"defaultAction": "Perhaps"}, "defaultAction"),
+        ("properties.networkRuleSet", {"defaultAction": "Deny", "ipRules": [{"value": "here"}]}, "no IPv4"),
+        ("properties.networkRuleSet", {"defaultAction": "Deny", "ipRules": [{"value": "10.0.0.0/24"}]}, "is private"),
         ("properties.policies", {"retentionPolicy": {"status": "on"}}, "retentionPolicy"),
         ("properties.policies", {"retentionPolicy": {"status": "enabled", "days": 366}}, "retentionPolicy.days"),
     ),

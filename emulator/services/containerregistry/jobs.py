@@ -36,7 +36,6 @@ from emulator.services.containerregistry.access import ABAC, REGISTRIES, TOKEN_U
 from emulator.services.network.access import network_of_subnet
 
 RUNS = f"{REGISTRIES}/runs"
-POOLS = f"{REGISTRIES}/agentPools"
 #: Builds that go on at the same time; more wait in the queue.
 AGENTS = 2
 GOING = {"Queued", "Started", "Running"}

@@ -23,7 +23,7 @@ from emulator.core import api_versions
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
-from emulator.core.rules import between, default_action, one_of
+from emulator.core.rules import between, network_rules, one_of
 from emulator.core.store import Document
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.containerregistry import data as imports
@@ -31,7 +31,7 @@ from emulator.services.containerregistry import jobs as tasks
 from emulator.services.containerregistry.access import REGISTRIES
 from emulator.services.managedidentity import access as identity
 from emulator.services.network.rules import SUBNETS
-from emulator.services.network.types import with_connections
+from emulator.services.network.types import POOLS, with_connections
 from emulator.services.resources.types import quota_id
 
 _NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
@@ -335,7 +335,7 @@ class AgentPool(ResourceType):
     https://learn.microsoft.com/azure/container-registry/tasks-agent-pools
     """
 
-    type = tasks.POOLS
+    type = POOLS
     required: ClassVar[tuple[str, ...]] = ("location",)
     long = True
 
@@ -404,7 +404,11 @@ def _properties(new: Document, sku: str) -> dict[str, Any]:
     for name in _SWITCHES:
         if not isinstance(properties[name], bool):
             raise AzureError(400, "InvalidRequestContent", f"{name} '{properties[name]}' is neither true nor false.")
-    default_action("networkRuleSet", requested.get("networkRuleSet"))
+    network_rules("networkRuleSet", requested.get("networkRuleSet"))
+    if (requested.get("networkRuleSet") or {}).get("defaultAction") == "Deny" and sku != "Premium":
+        # https://learn.microsoft.com/azure/container-registry/container-registry-access-selected-networks: Premium. The
+        # words are not Azure's.
+        raise AzureError(400, "BadRequest", f"Network rules are not supported for the SKU {sku}: it must be Premium.")
     for name, policy in (requested.get("policies") or {}).items():
         one_of(f"policies.{name}.status", policy.get("status"), ("enabled", "disabled"))
         between(f"policies.{name}.days", policy.get("days"), 0, _MOST_KEPT)

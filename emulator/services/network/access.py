@@ -39,12 +39,12 @@ def client_of(peer: tuple[str, int], server: tuple[str, int]) -> Client:
     """Who opened a connection from a peer's address to ours.
 
     `LOCAL_AZURE_ADDRESS` in the environment of that process says it: `inside`, or the address on the internet from
-    which it comes. Without it the connection's own address counts.
+    which it comes. Without it, or where it is neither, the connection's own address counts.
     """
     told = peers.variable_of(peer, server, VARIABLE)
     if told == INSIDE:
         return Client(peer[0], INSIDE)
-    return Client(told or peer[0])
+    return Client(told if rules.is_address(told) else peer[0])
 
 
 def refusal(azure: Azure, resource: Document, client: Client, group: str) -> str:
@@ -114,7 +114,7 @@ def _is_found(azure: Azure, resource: Document, endpoint: Document) -> bool:
         if record.id.parent is not None and record.id.parent.key in linked
     }
     names = rules.names_of(resource, endpoint.private["group"])
-    return all((each.zone, each.record.lower()) in found for each in names)
+    return all((each.zone, each.record.lower()) in found for each in names if each.needed)
 
 
 def endpoint_refusal(azure: Azure, workspace: Document, client: Client, *, public: bool) -> str:

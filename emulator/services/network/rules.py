@@ -34,6 +34,8 @@ class Name:
     public: str
     zone: str
     record: str
+    needed: bool = True
+    """Whether what is served here needs it."""
 
 
 def _registry(target: Document) -> list[Name]:
@@ -61,7 +63,7 @@ def _workspace(target: Document) -> list[Name]:
     notebooks = f"ml-{target.id.name.lower()}-{region}-{number}.{region}"
     return [
         *(Name(f"{each}.api.azureml.ms", "privatelink.api.azureml.ms", each) for each in api),
-        Name(f"{notebooks}.notebooks.azure.net", "privatelink.notebooks.azure.net", notebooks),
+        Name(f"{notebooks}.notebooks.azure.net", "privatelink.notebooks.azure.net", notebooks, needed=False),
     ]
 
 
@@ -105,6 +107,15 @@ def free_address(ranges: Iterable[Network], taken: set[str]) -> str:
             if number >= _RESERVED and str(address) not in taken and address != each.broadcast_address:
                 return str(address)
     raise AzureError(400, "SubnetIsFull", "Subnet is full: no address is free.")
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def holds(ranges: Iterable[str], address: str) -> bool:

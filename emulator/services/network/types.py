@@ -29,6 +29,7 @@ from emulator.services.network.rules import (
 )
 
 _POLICIES = ("Disabled", "Enabled", "NetworkSecurityGroupEnabled", "RouteTableEnabled")
+POOLS = "Microsoft.ContainerRegistry/registries/agentPools"
 _STATES = ("Approved", "Pending", "Rejected", "Disconnected")
 _TTL = 10
 """Seconds that the records of a zone group are valid for."""
@@ -56,9 +57,9 @@ class VirtualNetwork(ResourceType):
         for each in space:
             rules.range_of(each, f"'{new.id.name}'")
         named = properties.pop("subnets", None)
-        kept = {"resourceGuid": (old.properties if old else {}).get("resourceGuid") or str(uuid.uuid4())}
-        network = new.having(kept)
-        network = Document(new.id, {**new.body, "properties": {"enableDdosProtection": False, **properties, **kept}})
+        number = (old.properties if old else {}).get("resourceGuid") or str(uuid.uuid4())
+        properties = {"enableDdosProtection": False, **properties, "resourceGuid": number}
+        network = Document(new.id, {**new.body, "properties": properties})
         if named is None:
             return network
         subnets = [self._subnet(network, each) for each in named]
@@ -164,12 +165,18 @@ def check_unused(azure: Azure, subnet: ResourceId) -> None:
 
     The words are a recorded answer's: https://github.com/Azure/bicep/issues/12540
     """
-    for each in endpoints_in(azure, subnet):
-        nic = each.properties["networkInterfaces"][0]["id"]
+    interfaces = [each.properties["networkInterfaces"][0]["id"] for each in endpoints_in(azure, subnet)]
+    users = [f"{each}/ipConfigurations/privateEndpointIpConfig" for each in interfaces]
+    users += [
+        each.id.path
+        for each in azure.store.of_type(POOLS)
+        if str(each.properties.get("virtualNetworkSubnetResourceId")).lower() == subnet.key
+    ]
+    if users:
         raise AzureError(
             400,
             "InUseSubnetCannotBeDeleted",
-            f"Subnet {subnet.name} is in use by {nic}/ipConfigurations/privateEndpointIpConfig and cannot be deleted."
+            f"Subnet {subnet.name} is in use by {', '.join(users)} and cannot be deleted."
             " In order to delete the subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.",
         )
 
@@ -196,13 +203,12 @@ class PrivateEndpoint(ResourceType):
         manual, connection = self._connection(new)
         target, group = self._target(new, connection)
         names = rules.names_of(target, group)
-        previous = old.properties if old else {}
-        private = {
-            "connection": (old.private.get("connection") if old else None) or f"{new.id.name}.{uuid.uuid4()}",
-            "target": target.id.path,
-            "group": group,
-            "manual": manual,
-        }
+        place = {"target": target.id.path, "group": group, "subnet": subnet.id.path}
+        # What leads elsewhere from now on is connected anew.
+        same = old is not None and old.private.items() >= place.items()
+        previous = old.properties if old is not None and same else {}
+        name = new.private.get("connection") if same else f"{new.id.name}.{uuid.uuid4()}"
+        private = {**place, "connection": name, "manual": manual}
         properties = {
             "customNetworkInterfaceName": "",
             "ipConfigurations": [],
@@ -216,7 +222,9 @@ class PrivateEndpoint(ResourceType):
     def provision(self, new: Document, old: Document | None) -> Document:
         """Connect to the resource: approved, or pending where a person has to say so."""
         id_ = connection_of(new)
-        if old is None or self.azure.store.get(id_) is None:
+        if old is not None and connection_of(old).key != id_.key:
+            self.remove(old)
+        if self.azure.store.get(id_) is None:
             status = "Pending" if new.private["manual"] else "Approved"
             state = {"status": status, "description": "" if new.private["manual"] else "Auto-Approved"}
             properties = {

@@ -79,6 +79,7 @@ def test_a_storage_account(stack: InProcessAzure) -> None:
         stack.ask("PATCH", ACCOUNT, {"properties": {"publicNetworkAccess": "Enabled", **rules()}})
         assert ask_from(OUTSIDE, "GET", url)[0] == 403
         assert ask_from(ALLOWED, "GET", url) == (200, "x")
+        assert ask_from("somewhere", "GET", url)[0] == 403, "what is no address says nothing"
 
 
 def test_a_registry(stack: InProcessAzure) -> None:

@@ -125,7 +125,31 @@ def test_a_registry_below_premium_takes_no_private_endpoint_and_no_agent_pool(st
     with pytest.raises(AzureError, match="must be Premium"):
         link_privately(stack, REGISTRY, "registry")
     refused(stack, "PUT", f"{REGISTRY}/agentPools/inside", PLACE, "must be Premium")
+    shut = {"sku": {"name": "Standard"}, "properties": {"networkRuleSet": {"defaultAction": "Deny"}}}
+    refused(stack, "PUT", REGISTRY, {**PLACE, **shut}, "must be Premium")
     stack.azure.suspend()
+
+
+def test_a_subnet_is_used_by_an_agent_pool(stack: InProcessAzure) -> None:
+    stack.ask("PUT", REGISTRY, {**PLACE, "sku": {"name": "Premium"}})
+    pool = {"virtualNetworkSubnetResourceId": f"{stack.group}/{SUBNET}"}
+    stack.ask("PUT", f"{REGISTRY}/agentPools/inside", {**PLACE, "properties": pool})
+    refused(stack, "DELETE", SUBNET, None, "agentPools/inside and cannot be deleted")
+    assert stack.ask("POST", f"{REGISTRY}/agentPools/inside/listQueueStatus") == {"count": 0}
+    stack.azure.suspend()
+
+
+def test_a_private_endpoint_that_leads_elsewhere_is_connected_anew(stack: InProcessAzure) -> None:
+    path = link_privately(stack, ACCOUNT, "blob", zones=False)
+    body = stack.ask("GET", path)
+    body["properties"]["privateLinkServiceConnections"][0]["properties"] = {
+        "privateLinkServiceId": f"{stack.group}/{VAULT}",
+        "groupIds": ["vault"],
+    }
+    changed = stack.ask("PUT", path, body)
+    assert changed["properties"]["customDnsConfigs"][0]["fqdn"] == "kvtest.vault.azure.net"
+    assert stack.ask("GET", VAULT)["properties"]["privateEndpointConnections"]
+    assert not stack.ask("GET", ACCOUNT)["properties"].get("privateEndpointConnections")
 
 
 def refused(local: InProcessAzure, method: str, path: str, body: Any, words: str) -> None:  # noqa: ANN401 - JSON
