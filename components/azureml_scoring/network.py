@@ -110,7 +110,8 @@ class PrivateNetwork:
             private_endpoint_name=name,
             resource_group_name=site.resource_group,
             location=site.location,
-            subnet=network.SubnetArgs(id=self._subnet_id),
+            # By the id alone: `SubnetArgs` would send defaults of a subnet that is not ours.
+            subnet={"id": self._subnet_id},
             private_link_service_connections=[
                 network.PrivateLinkServiceConnectionArgs(
                     name=name, private_link_service_id=part.id, group_ids=[part.group]
