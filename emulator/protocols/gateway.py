@@ -219,7 +219,8 @@ class Gateway:
         return route
 
     async def _admit(self, route: Route, request: Request) -> None:
-        workspace = self._azure.store.get(parent_of(route.id))
+        # The network of an endpoint on Kubernetes is its cluster's.
+        workspace = self._azure.store.get(parent_of(route.id)) if route.managed else None
         if workspace is not None and not network.is_endpoint_open(workspace, public=route.public):
             await run_in_threadpool(self._pass_firewall, route, workspace, request)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

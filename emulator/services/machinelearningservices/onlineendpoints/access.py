@@ -47,6 +47,7 @@ class Route:
 
     id: ResourceId
     auth_mode: str = "Key"
+    managed: bool = True
     public: bool = True
     keys: tuple[str, ...] = field(default=(), repr=False)
     token_key: str = field(default="", repr=False)

@@ -238,6 +238,7 @@ class OnlineEndpoint(ResourceType):
         route = Route(
             document.id,
             properties["authMode"],
+            document.body["kind"] == "Managed",
             properties["publicNetworkAccess"] == "Enabled",
             tuple(document.private[key] for key in _KEY_NAMES.values()),
             document.private["tokenKey"],
