@@ -176,6 +176,11 @@ def provisioned(
     rules = {name: _rule(rule) for name, rule in settings.outbound.items()}
     if registry_id is not None and settings.links_registry:
         rules[_BESIDE] = _private(registry_id, "registry")
+    if named := [name for name, rule in settings.outbound.items() if rule.fqdn is not None]:
+        pulumi.log.info(
+            f"network.outbound.{named[0]}: Azure ML makes an Azure Firewall for host names, which costs by the hour",
+            workspace,
+        )
     made = [
         machinelearningservices.ManagedNetworkSettingsRule(
             f"{site.name}-outbound-{name}",

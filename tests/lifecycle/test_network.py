@@ -71,6 +71,7 @@ def test_a_stack_without_public_access_lives_its_whole_life_inside(project: Proj
     assert run.code == 0, run.text
     assert "provisioning takes about half an hour" in run.text
     assert "in an agent pool of the stack's own" in run.text
+    assert "network.outbound.packages: Azure ML makes an Azure Firewall for host names" in run.text
     outputs = project.outputs()
     assert score(outputs, INSIDE) == (200, REPLY)
     status, refusal = score(outputs, OUTSIDE)

@@ -104,7 +104,9 @@ def _access(settings: At) -> Iterator[str]:
     if endpoint.public_network_access and written and endpoint.public_network_access() != written():
         yield written.refused("endpoint.publicNetworkAccess says otherwise; take out one of them")
     if endpoint.kind() == "kubernetes" and not written():
-        yield written.refused("the cluster's own network decides who reaches it; write publicAccess by part, without")
+        yield written.refused(
+            "the cluster's own network decides who reaches it; write publicAccess by part, without endpoint"
+        )
 
 
 def _ranges(network: At) -> Iterator[str]:
