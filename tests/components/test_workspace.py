@@ -94,7 +94,8 @@ def test_what_a_workspace_keeps_for_its_life_is_refused_with_the_value_it_has(
 def test_the_isolation_of_a_workspace_stays_for_its_life(tmp_path: Path, there: str, wanted: str, name: str) -> None:
     made = workspace()
     made["properties"]["managedNetwork"] = {"isolationMode": there}
-    assert refused(standing(made), tmp_path, network={"isolation": wanted}) == (
+    registry = {"mode": "standalone", "sku": "Premium"}
+    assert refused(standing(made), tmp_path, network={"isolation": wanted}, registry=registry) == (
         f'network.isolation = "{wanted}": workspace {NAME} was made with {name}, which Azure does not change under its '
         f"endpoints; write {name}, or take the stack down first"
     )
