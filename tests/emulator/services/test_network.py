@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from emulator.core.azure import Request
 from emulator.core.errors import AzureError
 from emulator.core.store import Document
 from emulator.services.network import access
@@ -198,6 +199,15 @@ def test_a_managed_network_is_provisioned_with_its_rules(local: InProcessAzure) 
     assert {each["status"] for each in shown["outboundRules"].values()} == {"Active"}
     refused(local, "DELETE", f"{WORKSPACE}/outboundRules/__SYS_PE_sttest_blob", None, "is required")
     local.ask("DELETE", f"{WORKSPACE}/outboundRules/packages")
+
+
+def test_azures_own_client_takes_the_answer_to_a_new_rule(local: InProcessAzure) -> None:
+    managed(local, "AllowOnlyApprovedOutbound")
+    rule = {"properties": {"type": "FQDN", "destination": "packages.example.com"}}
+    path = f"{local.group}/{WORKSPACE}/outboundRules/packages"
+    answer = local.azure.request(Request("PUT", path, local.deployer, rule))
+    local.azure.wait(answer)
+    assert answer.status in {200, 202}
 
 
 def test_without_isolation_there_is_nothing_to_provision(local: InProcessAzure) -> None:

@@ -28,6 +28,8 @@ class OutboundRule(ResourceType):
 
     type = OUTBOUND
     long = True
+    #: azure-ai-ml takes 200 and 202.
+    created = 202
     stateless = True
 
     def check(self, new: Document, old: Document | None) -> Document:
