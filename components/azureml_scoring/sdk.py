@@ -18,6 +18,7 @@ from azureml_scoring.settings.arguments import (
     ImageBuildArgs,
     ImageImportArgs,
     ImagePinArgs,
+    ManagedNetworkArgs,
     ModelVersionArgs,
     OnlineDeploymentArgs,
     OnlineEndpointArgs,
@@ -129,6 +130,15 @@ class RegistryAttachment(OwnResource[RegistryAttachmentArgs]):
 
     workspace_id = Out[str]()
     """ARM id of the workspace, once it has the registry."""
+
+
+class ManagedNetwork(OwnResource[ManagedNetworkArgs]):
+    """The managed network of a workspace, provisioned. It goes with its workspace."""
+
+    workspace_id = Out[str]()
+    """ARM id of the workspace, once its network stands."""
+    status = Out[str]()
+    """Active, once it is provisioned."""
 
 
 class RoleAssignment(OwnResource[RoleAssignmentArgs]):

@@ -14,6 +14,7 @@ from azureml_scoring.plan.roles import STORAGE_READER
 from azureml_scoring.plan.stack import StackPlan, plan_stack
 from azureml_scoring.principal import PullPrincipal, PullPrincipalArgs, assign_role
 from azureml_scoring.registry import WorkspaceRegistry, WorkspaceRegistryArgs
+from azureml_scoring.settings.endpoint import EndpointSettings
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import PrincipalSettings, RegistryLogin
 from azureml_scoring.settings.stack import ScoringStackArgs
@@ -70,6 +71,8 @@ class ScoringStack(Component):
                 location=args.location,
                 registry=args.registry,
                 workspace=args.workspace,
+                network=args.network,
+                builds=args.image is not None and args.image.acr_builds,
                 name_seed=args.name_seed,
                 tags=args.tags,
             ),
@@ -95,7 +98,7 @@ class ScoringStack(Component):
             ScoringEndpointArgs(
                 workspace_id=registry.workspace_id,
                 location=args.location,
-                endpoint=args.endpoint,
+                endpoint=_reached(args),
                 deployments=args.deployments,
                 image=image,
                 image_tag=tag,
@@ -186,6 +189,7 @@ class ScoringStack(Component):
                 login=login,
                 push_username=args.push_username,
                 push_password=args.push_password,
+                agent_pool=registry.agent_pool,
                 plan=plan.image,
             ),
             self.child,
@@ -198,6 +202,12 @@ def _repository(plan: StackPlan) -> str:
     if plan.endpoint.environment is not None:
         return plan.endpoint.environment.name
     return plan.image.repository if plan.image else ""
+
+
+def _reached(args: ScoringStackArgs) -> EndpointSettings:
+    """Return the endpoint's settings, closed to the internet where either section says so."""
+    public = args.endpoint.public_network_access and args.network.public_access.endpoint
+    return args.endpoint.model_copy(update={"public_network_access": public})
 
 
 def _login(args: ScoringStackArgs) -> RegistryLogin | None:

@@ -610,7 +610,6 @@ def test_of_a_long_image_the_digest_is_left() -> None:
     ("kind", "op", "path", "words"),
     [
         ("OnlineEndpoint", "update", "authMode", "clients sign in in another way"),
-        ("OnlineEndpoint", "update", "publicNetworkAccess", "which networks reach the endpoint changes"),
         (
             "OnlineDeployment",
             "update",

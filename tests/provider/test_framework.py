@@ -39,6 +39,7 @@ def test_the_registry_holds_every_own_resource() -> None:
         "ImageBuild",
         "ImageImport",
         "ImagePin",
+        "ManagedNetwork",
         "ModelVersion",
         "OnlineDeployment",
         "OnlineEndpoint",

@@ -882,6 +882,19 @@ BAD: list[tuple[str, object, str]] = [
         "hunter2",
         'scoring:registry.password = "[hidden]": mode standalone takes none; write registry.mode: private',
     ),
+    (
+        "network/isolation",
+        "internet-outbond",
+        'scoring:network.isolation = "internet-outbond": one of none, internet-outbound, approved-outbound',
+    ),
+    (
+        "network/allowedRanges",
+        ["10.0.0.0/8"],
+        (
+            'scoring:network.allowedRanges.0 = "10.0.0.0/8": rules know addresses of the internet only; private ones '
+            "come in by network.privateEndpoints"
+        ),
+    ),
     ("endpoint/mirror", {"green": 10}, "scoring:endpoint.mirror.green = 10: no such deployment; one of blue"),
     ("deployments", {}, "scoring:deployments = {}: an endpoint without one answers nothing; describe at least one"),
     (

@@ -391,10 +391,18 @@ class Arm:
                 return
             page = json_object(self._request("GET", str(link)))
 
-    def post(self, path: str, version: str, body: object = None, *, once: bool = False) -> dict[str, Any]:
+    def post(
+        self,
+        path: str,
+        version: str,
+        body: object = None,
+        progress: Progress | None = None,
+        *,
+        once: bool = False,
+    ) -> dict[str, Any]:
         """Call an action and wait until Azure is done; returns its result. `once`: see `HttpClient.send`."""
         response = self._request("POST", path, {"api-version": version}, body, once=once)
-        return self._complete("POST", path, response, None)
+        return self._complete("POST", path, response, progress)
 
     def put(self, path: str, version: str, body: object, progress: Progress | None = None) -> dict[str, Any]:
         """Create or replace a document, and wait until Azure is done; returns the final document."""

@@ -12,6 +12,7 @@ from azure.core.exceptions import HttpResponseError
 
 from azureml_scoring.provider.arm import CONNECT_SECONDS, OUTAGES, READ_SECONDS, Arm, connection_errors
 from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.outside import refuse_outside
 
 BLOCK_SIZE = 8 << 20
 """Bytes that are held in memory at a time."""
@@ -38,6 +39,7 @@ def upload_blob(arm: Arm, url: str, stream: IO[bytes], title: str) -> None:
             code = getattr(error, "error_code", None) or error.reason
             verb = "did not succeed" if error.status_code in OUTAGES else "was refused"
             reason = f"HTTP {error.status_code} {getattr(code, 'value', code)}"
+            refuse_outside(f"the storage of {title}", error.status_code or 0, reason)
             raise ResourceError(f"the upload of {title} {verb}: {reason}; run up again") from None
 
 

@@ -21,6 +21,7 @@ from azureml_scoring.provider.endpoint_metrics import Limits, measure
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import last
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
+from azureml_scoring.provider.outside import OutsideError, refuse_outside
 from azureml_scoring.provider.registry_client import is_local
 from azureml_scoring.provider.traffic_split import TrafficSplit, bake_line, nonzero, put_traffic, step_line, steps
 from azureml_scoring.provider.values import Properties
@@ -33,6 +34,8 @@ RETRY_SECONDS = 1.0
 """Seconds before the second attempt; doubled for each further one."""
 SUCCESS = range(200, 300)
 """HTTP statuses of a deployment that answers."""
+_REASON = 300
+"""Bytes of a reply that say why a request failed."""
 
 
 class EndpointTrafficOutputs(Outputs):
@@ -194,7 +197,10 @@ class SmokeTest:
     def send(self, name: str, body: object) -> HttpResponse:
         """Send one request to one deployment, signed in as clients do."""
         headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
-        return self._context.arm.http.try_once("POST", self._url, headers=headers, body=body)
+        response = self._context.arm.http.try_once("POST", self._url, headers=headers, body=body)
+        text = response.content[:_REASON].decode("utf-8", "replace")
+        refuse_outside(f"endpoint {last(str(self._endpoint['id']))}", response.status_code, text)
+        return response
 
     @cached_property
     def _url(self) -> str:
@@ -218,13 +224,15 @@ class SmokeTest:
                 arm.sleep(RETRY_SECONDS * 2 ** (attempt - 1))
             try:
                 response = self.send(name, self._body)
+            except OutsideError:
+                raise
             except ResourceError as error:
                 failure = str(error)
                 continue
             if response.status_code in SUCCESS:
                 self._context.log(f"deployment {name} passes the smoke test")
                 return
-            failure = f"HTTP {response.status_code} {clean(response.content[:300].decode('utf-8', 'replace'))}"
+            failure = f"HTTP {response.status_code} {clean(response.content[:_REASON].decode('utf-8', 'replace'))}"
         remedy = "see its log, or correct endpoint.smokeTest"
         msg = f"deployment {name} did not pass the smoke test in {ATTEMPTS} attempts: {failure}; {remedy}"
         raise ResourceError(msg)

@@ -70,7 +70,7 @@ class ImageBuild(Resource[ImageBuildArgs]):
     outputs = ImageBuildOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer", "repository"})
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset(
-        {"context", "requirements", "files", "bases", "packages", "buildSecrets"}
+        {"context", "requirements", "files", "bases", "packages", "buildSecrets", "agentPool"}
     )
     secret: ClassVar[frozenset[str]] = frozenset({"buildSecrets"})
 
@@ -231,6 +231,7 @@ def run_request(inputs: ImageBuildArgs, source: str) -> dict[str, Any]:
         "platform": {"os": system.capitalize(), "architecture": processor},
         "timeout": RUN_SECONDS,
         **({"values": values} if values else {}),
+        **({"agentPoolName": inputs.agent_pool} if inputs.agent_pool else {}),
     }
 
 

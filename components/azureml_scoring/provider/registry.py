@@ -9,6 +9,7 @@ from azureml_scoring.provider.framework import Resource
 from azureml_scoring.provider.image_build import ImageBuild
 from azureml_scoring.provider.image_import import ImageImport
 from azureml_scoring.provider.image_pin import ImagePin
+from azureml_scoring.provider.managed_network import ManagedNetwork
 from azureml_scoring.provider.online_deployment import OnlineDeployment
 from azureml_scoring.provider.online_endpoint import OnlineEndpoint
 from azureml_scoring.provider.registry_attachment import RegistryAttachment
@@ -27,6 +28,7 @@ _ALL: tuple[Resource[Any], ...] = (
     OnlineDeployment(),
     EndpointTraffic(),
     RegistryAttachment(),
+    ManagedNetwork(),
     RoleAssignment(),
 )
 

@@ -21,6 +21,7 @@ from azure.core.rest import HttpResponse
 from azureml_scoring.plan.reference import LATEST, Reference
 from azureml_scoring.provider.arm import Arm, HttpClient, clean, json_object
 from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.outside import refuse_outside
 
 MEDIA_TYPES = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -224,6 +225,7 @@ def _post_for(arm: Arm, login_server: str, url: str, form: dict[str, str], name:
     value = body.get(name)
     if response.status_code != HTTPStatus.OK or not isinstance(value, str):
         reason = clean(str(body.get("errors") or body.get("error_description") or ""))
+        refuse_outside(login_server, response.status_code, reason)
         status = f"HTTP {response.status_code}"
         msg = f"{login_server} gave no {name} ({status}) {reason}; does the deployer have a role on it?"
         raise ResourceError(msg)

@@ -78,6 +78,8 @@ class ImageBuildArgs(ResourceArgs):
     """Folder with the Dockerfile and all it copies. Its path is no part of the diff."""
     files: In[dict[str, str]] = default({})
     """A piece of each file's hash, for reports: what a new content key changes."""
+    agent_pool: In[str | None] = OPTIONAL
+    """Name of the registry's agent pool that builds; ACR Tasks' own machines by default."""
     bases: In[list[str]] = default([])
     """Base images of the Dockerfile, for reports."""
     packages: In[dict[str, str]] = default({})
@@ -228,6 +230,15 @@ class RegistryAttachmentArgs(ResourceArgs):
     """ARM id of the workspace."""
     registry_id: In[rules.RegistryId]
     """ARM id of the registry."""
+
+
+class ManagedNetworkArgs(ResourceArgs):
+    """Which workspace's managed network is provisioned, with which rules."""
+
+    workspace_id: In[rules.WorkspaceId]
+    """ARM id of the workspace."""
+    outbound_rules: In[list[str]] = default([])
+    """ARM ids of its outbound rules; they are waited for."""
 
 
 class RoleAssignmentArgs(ResourceArgs):

@@ -8,6 +8,7 @@ from azureml_scoring.settings import rules
 from azureml_scoring.settings.deployment import DeploymentSettings
 from azureml_scoring.settings.endpoint import EndpointSettings
 from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ImageSettings, ModelSettings
+from azureml_scoring.settings.network import NetworkSettings
 from azureml_scoring.settings.registry import PrincipalSettings, RegistrySettings, WorkspaceSettings
 from azureml_scoring.settings.section import OPTIONAL, LocalPath, Secret, Section
 
@@ -35,6 +36,8 @@ class StackSettings(Section):
     """The endpoint and how its traffic is split."""
     deployments: Annotated[dict[rules.DeploymentName, DeploymentSettings], Field(max_length=20), rules.Distinct]
     """What runs behind the endpoint, by name."""
+    network: NetworkSettings = NetworkSettings()
+    """Who reaches the parts of the stack, and what its deployments reach."""
     tags: rules.Tags = {}
     """Tags of every resource that can have them."""
     name_seed: Annotated[rules.Lines, Field(max_length=64)] = ""

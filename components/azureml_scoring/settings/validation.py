@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import HIDDEN, SettingsError
 from azureml_scoring.settings.image import PLATFORM
+from azureml_scoring.settings.network_validation import network_problems
 from azureml_scoring.settings.rules import (
     METRICS,
     MIRROR_LIMIT,
@@ -85,6 +86,7 @@ def _problems(settings: At, now: datetime) -> Iterator[str]:
     yield from _endpoint(settings)
     yield from _models(settings)
     yield from _endpoint_kind(settings)
+    yield from network_problems(settings)
 
 
 def _registry(settings: At) -> Iterator[str]:
@@ -230,8 +232,7 @@ def _build_secrets(image: At) -> Iterator[str]:
 def _platforms(image: At) -> Iterator[str]:
     platforms = image.platforms
     names = ", ".join(platforms() or ())
-    builds = image and not image.reference and not image.promote
-    if builds and image.builder() == "acr" and not _ACR_PLATFORM.fullmatch(image.platform()):
+    if image and image().acr_builds and not _ACR_PLATFORM.fullmatch(image.platform()):
         yield image.platform.refused("ACR Tasks builds for amd64, 386, arm and arm64; write builder: docker-build")
     if not names or image.reference:
         return
