@@ -185,6 +185,15 @@ def _resources(resources: ResourcesSettings) -> dict[str, dict[str, str]] | None
     return {name: part for name, part in amounts.items() if part} or None
 
 
+def _resources_of(requirements: Mapping[str, Any]) -> dict[str, Any]:
+    parts = {name: requirements.get(f"containerResource{name.capitalize()}") or {} for name in ("requests", "limits")}
+    return {
+        name: {key: int(value) if key == "gpu" else value for key, value in part.items()}
+        for name, part in parts.items()
+        if part
+    }
+
+
 def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
     headers = {"requestLogging": {"captureHeaders": collector.capture_headers}} if collector.capture_headers else {}
     return {
@@ -237,6 +246,7 @@ class DeploymentSettings(Section):
             "properties.containerResourceRequirements",
             encode=_resources,
             encoded=dict[str, dict[str, str]],
+            decode=_resources_of,
         ),
     ] = None
     """Resources of one container."""

@@ -201,8 +201,11 @@ class OnlineEndpoint(ResourceType):
         self._publish(self.azure.store.put(endpoint.having(**shares)))
 
     def _kind(self, new: Document, old: Document | None, properties: dict[str, Any]) -> str:
-        """Managed or Kubernetes, and the compute that only the latter has; neither ever changes."""
-        name, kind = new.id.name, new.body.get("kind") or "Managed"
+        """Managed or Kubernetes, and the compute that only the latter has; neither ever changes.
+
+        azure-ai-ml sends no kind: the compute says it.
+        """
+        name, kind = new.id.name, new.body.get("kind") or ("Kubernetes" if properties.get("compute") else "Managed")
         if kind not in ENDPOINT_KINDS:
             raise bad_argument(f"kind '{kind}' of endpoint '{name}' is none of {', '.join(ENDPOINT_KINDS)}")
         if old is not None and old.body["kind"] != kind:
