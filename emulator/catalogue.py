@@ -10,6 +10,8 @@ from emulator.services.kubernetes.types import ConnectedCluster, Extension, Mana
 from emulator.services.machinelearningservices.assets.types import (
     Code,
     CodeVersion,
+    Data,
+    DataVersion,
     Environment,
     EnvironmentVersion,
     Model,
@@ -66,6 +68,8 @@ TYPES: tuple[type[ResourceType], ...] = (
     ModelVersion,
     Code,
     CodeVersion,
+    Data,
+    DataVersion,
     # Deployments pull from the registries and are let in through their endpoint's port.
     OnlineEndpoint,
     OnlineDeployment,

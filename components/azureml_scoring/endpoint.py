@@ -135,6 +135,7 @@ class ScoringEndpoint(Component):
         }
         deployments = []
         for key, settings in args.deployments.items():
+            collected = _collected(assets, endpoint_name, key, settings)
             deployment = OnlineDeployment(
                 f"{name}-{key}",
                 OnlineDeploymentArgs(
@@ -144,7 +145,7 @@ class ScoringEndpoint(Component):
                     environment_id=environments[key],
                     pull_grant=grant,
                     **_mounted(assets, plan.mounts[key], _tags(args, key, plan, images.get(key))),
-                    **_hosting(settings, kubernetes=compute is not None),
+                    **_hosting(settings, collected, kubernetes=compute is not None),
                 ),
                 # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
                 pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
@@ -319,9 +320,23 @@ def _mounted(assets: Assets, mount: MountPlan, tags: Mapping[str, pulumi.Input[s
     }
 
 
-def _hosting(settings: DeploymentSettings, *, kubernetes: bool) -> dict[str, Any]:
+def _collected(assets: Assets, endpoint: str, key: str, settings: DeploymentSettings) -> dict[str, pulumi.Output[str]]:
+    """Return the ids of the data assets of a deployment's collections that name a place of their own."""
+    collections = settings.data_collector.collections if settings.data_collector else {}
+    return {
+        name: assets.collected(f"{key}-{name}", f"{endpoint}-{key}-{name}", each.data)
+        for name, each in collections.items()
+        if each.data
+    }
+
+
+def _hosting(
+    settings: DeploymentSettings, collected: Mapping[str, pulumi.Output[str]], *, kubernetes: bool
+) -> dict[str, Any]:
     """Return the arguments of a deployment for its own settings."""
     hosting = arguments(settings, DEPLOYMENT)
+    for name, data_id in collected.items():
+        hosting["data_collector"]["collections"][name]["dataId"] = data_id
     if kubernetes:
         hosting["kind"] = "Kubernetes"
     if settings.autoscale is not None:

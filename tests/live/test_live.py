@@ -71,7 +71,9 @@ def described(*deployments: dict[str, Any], of: dict[str, Any] | None = None) ->
 def test_every_field_of_a_managed_deployment_comes_back() -> None:
     settings = fields(DeploymentSettings, DEPLOYMENT)
     assert len(settings) == 10
-    collected = {"collections": {"request": {"samplingRate": 0.5}}, "rollingRate": "day", "captureHeaders": ["x-id"]}
+    # azure-ai-ml registers a data asset for each collection.
+    kept = {"samplingRate": 0.5, "data": f"{WORKSPACE}/data/scoring-blue-request/versions/1"}
+    collected = {"collections": {"request": kept}, "rollingRate": "day", "captureHeaders": ["x-id"]}
     settings |= {"instanceType": "Standard_DS4_v2", "egressPublicNetworkAccess": False, "dataCollector": collected}
     config, lines = described(deployment(settings=settings))
     blue = config["deployments"]["blue"]

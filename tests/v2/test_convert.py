@@ -96,7 +96,10 @@ def test_every_field_of_a_managed_endpoint_and_deployment_is_read_or_gets_a_line
         "instanceCount": 2,
         "egressPublicNetworkAccess": False,
         "dataCollector": {
-            "collections": {"request": {"samplingRate": 0.5}, "model_inputs": {"samplingRate": 0.5}},
+            "collections": {
+                "request": {"samplingRate": 0.5},
+                "model_inputs": {"samplingRate": 0.5, "data": "azureml://datastores/d/paths/p"},
+            },
             "rollingRate": "hour",
             "captureHeaders": ["x-trace"],
         },
@@ -125,12 +128,19 @@ def test_every_field_of_a_managed_endpoint_and_deployment_is_read_or_gets_a_line
         "properties.other",
         "properties",
         "private_network_connection",
-        "data_collector.collections.model_inputs.data",
+        "data_collector.collections.model_inputs.data.data_id",
         "data_collector.collections.model_inputs.client_id",
         *(f"model.{each}" for each in ("description", "tags", "properties", "stage", "flavors", "system_metadata")),
         *(f"model.{each}" for each in ("datastore", "default_deployment_template", "allowed_deployment_templates")),
         *(f"environment.{each}" for each in ("description", "tags", "properties", "datastore", "auto_delete_setting")),
     }
+
+
+def test_a_collection_may_name_a_registered_data_asset(folder: Path) -> None:
+    collections = {"request": {"enabled": "true", "data": "azureml:mine:1"}}
+    config, lines = deployed(folder, data_collector={"collections": collections})
+    assert config["deployments"]["blue"]["dataCollector"] == {"collections": {"request": {"data": "azureml:mine:1"}}}
+    assert not [line for line in lines if "data_collector" in line]
 
 
 def test_every_field_of_a_kubernetes_endpoint_and_deployment_is_read(folder: Path) -> None:

@@ -155,6 +155,9 @@ def _deployment_actions(settings: StackSettings) -> Iterator[str]:
         yield from (f"{WORKSPACES}/models/versions/write", f"{WORKSPACES}/datastores/listSecrets/action")
     if any((settings.code, *(deployment.code for deployment in deployments))):
         yield from (f"{WORKSPACES}/codes/versions/write", f"{WORKSPACES}/codes/versions/startPendingUpload/action")
+    collectors = [each.data_collector for each in deployments if each.data_collector]
+    if any(collection.data for each in collectors for collection in each.collections.values()):
+        yield f"{WORKSPACES}/data/versions/write"
     if any(deployment.autoscale for deployment in deployments):
         yield "Microsoft.Insights/autoscaleSettings/write"
 

@@ -166,6 +166,11 @@ class CollectionSettings(Section):
 
     sampling_rate: Annotated[float, Field(ge=0, le=1), rules.NotBool] = 1
     """Share of the requests: 0 to 1."""
+    data: rules.CollectedData | None = None
+    """Where it is stored: a folder of a datastore, azureml://datastores/NAME/paths/FOLDER, which gets registered as a
+    data asset, or a registered data asset, azureml:NAME:VERSION or its ARM id. By default
+    modelDataCollector/ENDPOINT/DEPLOYMENT/COLLECTION of the workspace's default datastore. Elsewhere the endpoint's
+    identity needs the role Storage Blob Data Contributor."""
 
 
 class DataCollectorSettings(Section):
@@ -198,7 +203,11 @@ def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
     headers = {"requestLogging": {"captureHeaders": collector.capture_headers}} if collector.capture_headers else {}
     return {
         "collections": {
-            name: {"dataCollectionMode": "Enabled", "samplingRate": each.sampling_rate}
+            name: {
+                "dataCollectionMode": "Enabled",
+                "samplingRate": each.sampling_rate,
+                **({"dataId": each.data} if each.data else {}),
+            }
             for name, each in collector.collections.items()
         },
         "rollingRate": collector.rolling_rate.capitalize(),
@@ -208,7 +217,7 @@ def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
 
 def _collector_of(collector: Mapping[str, Any]) -> dict[str, Any]:
     collections = {
-        name: {"samplingRate": each.get("samplingRate", 1)}
+        name: {"samplingRate": each.get("samplingRate", 1), **({"data": data} if (data := each.get("dataId")) else {})}
         for name, each in (collector.get("collections") or {}).items()
         if is_enabled(str(each.get("dataCollectionMode")))
     }
