@@ -372,7 +372,7 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("identity", {"type": "UserAssigned"}, "userAssignedIdentities"),
         ("kind", "AKS", "kind 'AKS'"),
         ("kind", "Kubernetes", "is none that is attached to the workspace"),
-        ("properties.compute", "/x", "has no compute '/x'"),
+        ("properties.compute", "/x", "compute '/x' of endpoint 'score' is none that is attached"),
     ),
     "Microsoft.MachineLearningServices/workspaces/computes": (
         ("location", _MISSING, "location"),

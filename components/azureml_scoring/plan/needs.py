@@ -10,6 +10,7 @@ from typing import Final
 
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.plan.workspace import PlannedWorkspace
+from azureml_scoring.settings.image import ImageSettings
 from azureml_scoring.settings.registry import RegistrySettings, WorkspaceSettings
 from azureml_scoring.settings.stack import StackSettings
 from azureml_scoring.settings.validation import default_principal
@@ -171,7 +172,7 @@ def _registry_actions(settings: StackSettings) -> Iterator[str]:
     if _builds(settings):
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
     # An image of a private registry is imported into the workspace's.
-    if mode == "private" or (settings.image and settings.image.promote):
+    if mode == "private" or any(image.promote for image in _images(settings)):
         yield f"{REGISTRIES}/importImage/action"
 
 
@@ -184,8 +185,13 @@ def _assigns_roles(settings: StackSettings) -> bool:
 
 
 def _builds(settings: StackSettings) -> bool:
-    image = settings.image
-    return bool(image and image.builder == "acr" and not image.reference and not image.promote)
+    images = (each for each in _images(settings) if not each.reference and not each.promote)
+    return any(image.builder == "acr" for image in images)
+
+
+def _images(settings: StackSettings) -> list[ImageSettings]:
+    """Return the stack's image and those of deployments."""
+    return [each for each in (settings.image, *(one.image for one in settings.deployments.values())) if each]
 
 
 def _machines(settings: StackSettings) -> Iterator[Machines]:

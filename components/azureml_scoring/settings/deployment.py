@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.endpoint import enabled, is_enabled
-from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ModelSettings
+from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ImageSettings, ModelSettings
 from azureml_scoring.settings.section import Arm, In, Only, Section
 
 DEPLOYMENT: Final = "OnlineDeployment"
@@ -226,6 +226,11 @@ def _collector_of(collector: Mapping[str, Any]) -> dict[str, Any]:
     return {"collections": collections, "rollingRate": rolling, **({"captureHeaders": headers} if headers else {})}
 
 
+def _image(written: object) -> object:
+    """Read a plain text as the name of an image that exists."""
+    return {"reference": written} if isinstance(written, str) else written
+
+
 class DeploymentSettings(Section):
     """One deployment behind the endpoint."""
 
@@ -282,8 +287,12 @@ class DeploymentSettings(Section):
         ),
     ] = None
     """What is stored of requests and replies."""
-    image: rules.ImageReference | None = None
-    """Another image than the stack's, written as `image.reference` is."""
+    image: Annotated[
+        ImageSettings | None,
+        BeforeValidator(_image, json_schema_input_type=ImageSettings | rules.ImageReference | None),
+    ] = None
+    """Another image than the stack's, written as `image` is; a text is its `reference`. Builds of the same content
+    are one."""
     environment: EnvironmentSettings | None = None
     """Another environment than the stack's."""
     model: ModelSettings | None = None

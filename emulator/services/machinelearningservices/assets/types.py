@@ -202,6 +202,7 @@ class Data(Container):
     """Microsoft.MachineLearningServices/workspaces/data."""
 
     type = DATA
+    stateless = True
     versions = DATA_VERSIONS
     what = "Data"
     more = ("dataType",)
@@ -219,6 +220,7 @@ class DataVersion(Version):
     """
 
     type = DATA_VERSIONS
+    stateless = True
     container = DATA
     what = "Data"
     fixed = ("dataUri", "dataType")

@@ -279,6 +279,7 @@ class Datastore(ResourceType):
     """Microsoft.MachineLearningServices/workspaces/datastores: containers of blobs; one comes with its workspace."""
 
     type = DATASTORES
+    stateless = True
 
     def check(self, new: Document, old: Document | None) -> Document:
         """A container of an account that is there; credentials are never answered."""
