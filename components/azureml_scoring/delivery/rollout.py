@@ -174,7 +174,7 @@ class Rollout:
             row.version, row.deployment, row.result = short_digest(observed.images[serving]), serving, "is pinned"
             step = next_step(observed, file.deployments, "") if following else Step(Action.DONE, serving)
             state = desired(step, observed, observed.source or None)
-            self._configure(file, replace(state, kept=observed.own))
+            self._configure(file, state if following else replace(state, kept=observed.own))
 
     # -- one stack -------------------------------------------------------------------------------------------------
 
