@@ -83,6 +83,7 @@ def _made_by_the_sdk(made: Stage, registered: dict[str, Any], folder: Path) -> E
     assets = {
         "model": registered["model"],
         "code": {"code": code["codeId"], "scoring_script": code["scoringScript"]},
+        "collected": ["request"],
     }
     machine = {"environment": made.environment, "instance_type": "Standard_DS3_v2", "instance_count": 1}
     deployments = [
