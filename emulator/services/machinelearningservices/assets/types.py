@@ -74,7 +74,8 @@ class Container(ResourceType):
             "latestVersion": versions[-1] if versions else None,
             "nextVersion": str(max(numbers, default=0) + 1),
         }
-        return {**document.body, "properties": {**document.properties, **computed}}
+        body = super().show(document)
+        return {**body, "properties": {**body["properties"], **computed}}
 
 
 class Version(ResourceType):
