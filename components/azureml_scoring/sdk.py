@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from azureml_scoring.settings.arguments import (
     PACKAGE,
     CodeVersionArgs,
+    DataVersionArgs,
     EndpointTrafficArgs,
     EnvironmentVersionArgs,
     ImageBuildArgs,
@@ -112,6 +113,10 @@ class ModelVersion(OwnResource[ModelVersionArgs]):
 
 class CodeVersion(OwnResource[CodeVersionArgs]):
     """An immutable version of code, uploaded to the container that Azure ML opens for it."""
+
+
+class DataVersion(OwnResource[DataVersionArgs]):
+    """An immutable version of a data asset: a folder of a datastore, which others fill."""
 
 
 class VersionPin(OwnResource[VersionPinArgs]):

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,25 @@ def test_the_engine_answers_again_once_it_is_back(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(AzureError):
             docker_engine.demand()
     docker_engine.demand()
+
+
+def test_names_are_listed_while_others_remove_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Api:
+        def images(self) -> list[dict[str, list[str] | None]]:
+            digest = f"localhost:5000/served@sha256:{'a' * 64}"
+            return [
+                {"RepoTags": ["localhost:5000/served:1"], "RepoDigests": [digest]},
+                {"RepoTags": None, "RepoDigests": None},
+            ]
+
+    class Client:
+        api = Api()
+
+    monkeypatch.setattr(docker_engine, "connected", lambda: nullcontext(Client()))
+    assert docker_engine.names_in("localhost:5000") == [
+        "localhost:5000/served:1",
+        f"localhost:5000/served@sha256:{'a' * 64}",
+    ]
 
 
 def test_the_cli_that_is_chosen_can_build_with_buildkit() -> None:

@@ -60,6 +60,9 @@ def test_a_registry_that_is_named_by_its_address_is_not_created() -> None:
     assert "registry.name" not in fields(found)
 
 
+COLLECTOR = {"collections": {"request": {"data": "azureml://datastores/logs/paths/seen"}}}
+
+
 @pytest.mark.parametrize(
     ("sections", "action"),
     [
@@ -67,6 +70,7 @@ def test_a_registry_that_is_named_by_its_address_is_not_created() -> None:
         ({"principal": {"kind": "managed-identity"}}, "roleAssignments/write"),
         ({"model": {"path": "model"}}, "datastores/listSecrets/action"),
         ({"code": {"path": "code", "entryScript": "score.py"}}, "codes/versions/startPendingUpload/action"),
+        ({"deployments": {"blue": {"dataCollector": COLLECTOR}}}, "data/versions/write"),
         ({"endpoint": {"diagnostics": {}}}, "diagnosticSettings/write"),
         ({"deployments": {"blue": {"autoscale": {"min": 1, "max": 5}}}}, "autoscaleSettings/write"),
         ({"network": {"privateEndpoints": {}}}, "privateEndpoints/privateDnsZoneGroups/write"),

@@ -237,7 +237,7 @@ BAD: list[tuple[str, object, str]] = [
         "deployments/blue/image",
         "azureml/served:12",
         (
-            'scoring:deployments.blue.image = "azureml/served:12": an image reference takes '
+            'scoring:deployments.blue.image.reference = "azureml/served:12": an image reference takes '
             "host/repository:tag, host/repository@sha256:… or both; repositories in small letters, Docker Hub's with "
             "docker.io/; "
             "write docker.io/azureml/served:12"

@@ -174,7 +174,7 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
 """What makes a change risky: the kind of resource, or the property that is updated."""
 
 
-_VERSIONS = {"EnvironmentVersion", "ModelVersion", "CodeVersion"}
+_VERSIONS = {"EnvironmentVersion", "ModelVersion", "CodeVersion", "DataVersion"}
 
 EXPLAINED = {
     "ImageBuild": (

@@ -112,7 +112,7 @@ def plan_needs(settings: StackSettings, names: Names, subscription: str, registr
         actions=frozenset({f"{each.type}/write" for each in created} | set(_actions(settings))),
         registry=registry_id or registry.id or own,
         registry_actions=frozenset(_registry_actions(settings)),
-        builds=settings.image is not None and settings.image.acr_builds,
+        builds=settings.acr_builds,
         machines=tuple(_machines(settings)) if managed else (),
     )
 
@@ -187,6 +187,9 @@ def _deployment_actions(settings: StackSettings) -> Iterator[str]:
         yield from (f"{WORKSPACES}/models/versions/write", f"{WORKSPACES}/datastores/listSecrets/action")
     if any((settings.code, *(deployment.code for deployment in deployments))):
         yield from (f"{WORKSPACES}/codes/versions/write", f"{WORKSPACES}/codes/versions/startPendingUpload/action")
+    collectors = [each.data_collector for each in deployments if each.data_collector]
+    if any(collection.data for each in collectors for collection in each.collections.values()):
+        yield f"{WORKSPACES}/data/versions/write"
     if any(deployment.autoscale for deployment in deployments):
         yield "Microsoft.Insights/autoscaleSettings/write"
 
@@ -197,12 +200,12 @@ def _registry_actions(settings: StackSettings) -> Iterator[str]:
         return
     if _assigns_roles(settings):
         yield ASSIGN_ROLES
-    if settings.image and settings.image.acr_builds:
+    if settings.acr_builds:
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
         if settings.network.limited("registry") and settings.network.private_endpoints:
             yield f"{REGISTRIES}/agentPools/write"
     # An image of a private registry is imported into the workspace's.
-    if mode == "private" or (settings.image and settings.image.promote):
+    if mode == "private" or any(image.promote for image in settings.images):
         yield f"{REGISTRIES}/importImage/action"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
+from azureml_scoring.provider.asset_version import CodeVersion, DataVersion, ModelVersion
 from azureml_scoring.provider.endpoint_traffic import EndpointTraffic
 from azureml_scoring.provider.environment_version import EnvironmentVersion
 from azureml_scoring.provider.framework import Resource
@@ -23,6 +23,7 @@ _ALL: tuple[Resource[Any], ...] = (
     EnvironmentVersion(),
     ModelVersion(),
     CodeVersion(),
+    DataVersion(),
     VersionPin(),
     OnlineEndpoint(),
     OnlineDeployment(),

@@ -207,6 +207,14 @@ class CodeVersionArgs(AssetVersionArgs):
     kind: ClassVar[str] = "codes"
 
 
+class DataVersionArgs(AssetVersionArgs):
+    """Which folder of a datastore becomes which version of a data asset."""
+
+    kind: ClassVar[str] = "data"
+    path: In[str]
+    """URI of the folder, azureml://…/datastores/NAME/paths/FOLDER."""
+
+
 class VersionPinArgs(ResourceArgs):
     """Which asset's latest version is meant."""
 

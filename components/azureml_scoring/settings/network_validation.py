@@ -135,14 +135,15 @@ def _registry(settings: At) -> Iterator[str]:
         yield registry.sku.refused("private endpoints and network rules are of the tier Premium; write Premium")
     if not network().limited("registry"):
         return
-    image, endpoints = settings.image, network.private_endpoints
-    if image and image().acr_builds and not endpoints:
-        # https://learn.microsoft.com/azure/container-registry/tasks-agent-pools
-        yield image.builder.refused(
-            "ACR Tasks reaches no registry that is closed to the internet; write network.privateEndpoints, and the "
-            "stack makes an agent pool there, or builder: docker"
-        )
-    for environment in (settings.environment, *(d.environment for _, d in settings.deployments.entries())):
+    deployments = [deployment for _, deployment in settings.deployments.entries()]
+    for image in (settings.image, *(each.image for each in deployments)):
+        if image and image().acr_builds and not network.private_endpoints:
+            # https://learn.microsoft.com/azure/container-registry/tasks-agent-pools
+            yield image.builder.refused(
+                "ACR Tasks reaches no registry that is closed to the internet; write network.privateEndpoints, and the "
+                "stack makes an agent pool there, or builder: docker"
+            )
+    for environment in (settings.environment, *(each.environment for each in deployments)):
         if environment.base:
             # https://learn.microsoft.com/azure/machine-learning/how-to-managed-network#configure-image-builds
             yield environment.base.refused(

@@ -332,6 +332,15 @@ RULES: Mapping[str, Rule] = {
         "azureml:NAME:VERSION, azureml:NAME@latest, azureml://registries/R/environments/NAME/versions/V, or an ARM id",
         "azureml:sklearn:4",
     ),
+    "collectedData": Rule(
+        "a place of collected data",
+        # https://learn.microsoft.com/azure/machine-learning/how-to-collect-production-data
+        rf"azureml://(subscriptions/{_UUID}/resource[gG]roups/{_GROUP}/workspaces/{_WORD}/)?datastores/{_WORD}"
+        rf"/paths/[^/\\?#%\s{_INVISIBLE}][^\\?#%\s{_INVISIBLE}]*"
+        rf"|azureml:{_ASSET}:[a-zA-Z0-9_.-]+|{_id(f'{_ML}/workspaces/data/versions')}",
+        "azureml://datastores/NAME/paths/FOLDER, azureml:NAME:VERSION of a registered data asset, or its ARM id",
+        "azureml://datastores/workspaceblobstore/paths/collected",
+    ),
     "endpointId": Rule(
         "an endpoint's ARM id",
         _id(f"{_ML}/workspaces/onlineEndpoints"),
@@ -688,6 +697,7 @@ EnvironmentReference = Annotated[str, _of("environmentReference")]
 BaseImage = Annotated[str, _of("baseImage")]
 PythonVersion = Annotated[str, _of("python")]
 EnvironmentName = Annotated[str, _of("environment")]
+CollectedData = Annotated[str, _of("collectedData")]
 MountPath = Annotated[str, _of("mountPath")]
 EntryScript = Annotated[str, _of("entryScript")]
 ClusterId = Annotated[str, _of("clusterId")]

@@ -44,6 +44,16 @@ class StackSettings(Section):
     """Any text; another one gives registry, storage account, vault, workspace and endpoint other names, for when one is
     taken, or held by what was deleted."""
 
+    @property
+    def images(self) -> list[ImageSettings]:
+        """The stack's image and those of deployments."""
+        return [image for image in (self.image, *(each.image for each in self.deployments.values())) if image]
+
+    @property
+    def acr_builds(self) -> bool:
+        """Whether ACR Tasks builds an image."""
+        return any(image.acr_builds for image in self.images)
+
 
 class ScoringStackArgs(StackSettings):
     """Inputs of `ScoringStack`."""

@@ -80,8 +80,6 @@ def _problems(settings: At, now: datetime) -> Iterator[str]:
     yield from _workspace(settings.workspace)
     yield from _principal(settings, now)
     yield from _sources(settings)
-    yield from _build_secrets(settings.image)
-    yield from _platforms(settings.image)
     yield from _tags(settings)
     yield from _endpoint(settings)
     yield from _models(settings)
@@ -193,38 +191,39 @@ def _passwords(principal: At, kind: str, now: datetime) -> Iterator[str]:
             yield password.expires.refused("it is over; add another password and make it principal.current")
 
 
-def _image(settings: At) -> Iterator[str]:
-    image, registry = settings.image, settings.registry
-    mode = registry.mode()
+def _image(image: At, registry: At) -> Iterator[str]:
+    mode, reference = registry.mode(), image.reference.path_
     if image.promote:
         yield from _promoted(image, mode)
     elif image.reference:
         for name in image().model_fields_set - {"reference", "requirements", "build_secrets"}:
-            yield getattr(image, name).refused("image.reference names an image that is built; take out one of them")
+            yield getattr(image, name).refused(f"{reference} names an image that is built; take out one of them")
     elif mode in _READ_ONLY:
-        yield image.context.refused(f"a {mode} registry is only read; name the image by image.reference")
+        yield image.context.refused(f"a {mode} registry is only read; name the image by {reference}")
     elif not image.context:
-        yield image.context.refused("name the folder to build from, or an existing image by image.reference")
+        yield image.context.refused(f"name the folder to build from, or an existing image by {reference}")
     elif registry.role_assignment_mode() == "abac" and image.builder() == "acr":
         yield image.builder.refused(
             "ACR Tasks has no rights in a registry with roleAssignmentMode abac; write docker or docker-build, or "
-            "image.reference"
+            f"{reference}"
         )
+    yield from _build_secrets(image)
+    yield from _platforms(image)
 
 
 def _promoted(image: At, mode: str) -> Iterator[str]:
     """Check an image that is imported. Fields of a build may stay; it is imported instead of built."""
     if image.reference:
-        yield image.promote.refused("image.reference names an image that is used where it is; take out one of them")
+        yield image.promote.refused(f"{image.reference.path_} names an image that is used where it is; take out one")
     elif mode in _READ_ONLY:
-        yield image.promote.refused(f"a {mode} registry is only read; name the image there by image.reference")
+        yield image.promote.refused(f"a {mode} registry is only read; name the image there by {image.reference.path_}")
 
 
 def _build_secrets(image: At) -> Iterator[str]:
     secrets = image.build_secrets
     names = ", ".join(secrets() or {})
     if names and image.reference:
-        yield secrets.refused("image.reference names an image that is built; take out one of them", names)
+        yield secrets.refused(f"{image.reference.path_} names an image that is built; take out one of them", names)
     elif names and image.builder() == "docker":
         yield secrets.refused("pulumi-docker can pass none to a build; write builder: acr or docker-build", names)
 
@@ -242,7 +241,7 @@ def _platforms(image: At) -> Iterator[str]:
     elif PLATFORM not in platforms():
         yield platforms.refused(f"Azure ML runs {PLATFORM}; add it", names)
     if image().written("platform"):
-        yield image.platform.refused("image.platforms names them all; take out one of the two")
+        yield image.platform.refused(f"{platforms.path_} names them all; take out one of the two")
 
 
 def _sources(settings: At) -> Iterator[str]:
@@ -253,8 +252,10 @@ def _sources(settings: At) -> Iterator[str]:
         if settings.image:
             yield _named(environment).refused("image says already what runs; take out one of them")
     elif settings.image or not all(_is_served(each, settings) for _, each in settings.deployments.entries()):
-        yield from _image(settings)
+        yield from _image(settings.image, settings.registry)
     for _, deployment in settings.deployments.entries():
+        if deployment.image:
+            yield from _image(deployment.image, settings.registry)
         if deployment.environment:
             yield from _environment(deployment.environment, settings.registry.mode)
             if deployment.image:
