@@ -220,9 +220,10 @@ def description(model: type[Section], name: str) -> str:
         return field.description
     if (taken := marker(field, Taken)) is not None:
         *parents, name = taken.path.split(".")
+        model = taken.section
         for parent in parents:
-            model = section_of(taken.section.model_fields[parent].annotation) or model
-        return description(model if parents else taken.section, name)
+            model = section_of(model.model_fields[parent].annotation) or model
+        return description(model, name)
     owners = (each for each in model.__mro__ if issubclass(each, Section) and each is not Section)
     return next((found[name] for found in map(_docstrings_of, owners) if name in found), "")
 
