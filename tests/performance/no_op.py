@@ -23,11 +23,18 @@ from tests.project import LocalAzure, Project, Run
 ROUNDS = 3
 _PULUMI = "import pulumi"
 _COMPONENTS = f"{_PULUMI}; import azureml_scoring.stack"
-_SDKS = (
-    f"{_COMPONENTS}; import pulumi_azuread; import pulumi_azure_native as azure_native; "
-    "[getattr(azure_native, name).__name__ and dir(getattr(azure_native, name)) for name in ("
-    "'applicationinsights', 'authorization', 'containerregistry', 'keyvault', 'machinelearningservices', "
-    "'operationalinsights', 'resources', 'storage')]"
+_CLASSES = (
+    "applicationinsights.Component",
+    "authorization.RoleAssignment",
+    "containerregistry.Registry",
+    "keyvault.Vault",
+    "machinelearningservices.Workspace",
+    "operationalinsights.Workspace",
+    "resources.ResourceGroup",
+    "storage.StorageAccount",
+)
+_SDKS = "; ".join(
+    (_COMPONENTS, "import pulumi_azuread, pulumi_azure_native", *(f"pulumi_azure_native.{each}" for each in _CLASSES))
 )
 _PARTS = {
     "starting Python": "pass",
