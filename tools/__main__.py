@@ -17,6 +17,7 @@ from importlib import metadata
 from typing import Any
 
 from tools import azure, base_image, engine, registry, toolchain
+from tools import browser as chromium
 from tools.shell import ToolError, last_line, one_line, progress, say
 from tools.shell import run as run_quietly
 
@@ -25,6 +26,8 @@ _LOCAL = azure.ROOT / ".local"
 _REQUEST = azure.ROOT / "examples" / "sklearn" / "request.json"
 _LABEL = f"azureml-scoring.state={azure.STATE}"
 _LOG_LINES = 100
+_ADDRESS = "LOCAL_AZURE_ADDRESS"
+"""From where the local Azure takes a shell's commands to come."""
 _SCORE_SECONDS = 60
 _RECOVERY_SECONDS = 120.0
 _NOTHING = "nothing"
@@ -59,6 +62,7 @@ def up() -> None:
     _show(outputs)
     _ask(outputs)
     print(f"\nThis run: {counts(json.loads(azure.tell(azure.STATE, 'stats')))}.")
+    page()
 
 
 def preview() -> None:
@@ -81,9 +85,14 @@ def down(*, force: bool = False) -> None:
     print("Nothing is left: no resource, no container, no volume, no process, no state.")
 
 
-def env() -> None:
+def env(*, inside: bool = False) -> None:
     """Print the environment for a shell: eval "$(make -s env)"."""
-    print(azure.exports(azure.environment()))
+    print(azure.exports({**azure.environment(), _ADDRESS: "inside" if inside else ""}))
+
+
+def page() -> None:
+    """Print a link that opens the page of the local Azure, once."""
+    print(invitation(azure.tell(azure.STATE, "page", "--example", str(_REQUEST))))
 
 
 def logs(name: str | None = None) -> None:
@@ -116,6 +125,11 @@ def state() -> None:
         print(table(rows))
 
 
+def browser() -> None:
+    """Set up the browser that tests of the page use."""
+    chromium.ensure()
+
+
 def language(name: str) -> None:
     """Print the folder of the language host of nodejs or yaml, for PATH; where there is none, it is built first."""
     print(toolchain.language(name))
@@ -138,8 +152,14 @@ def run(command: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (ready, start, up, preview, down, env, logs, state, language, builder, run)
+    command.__name__: command
+    for command in (ready, start, up, preview, down, env, page, logs, state, browser, language, builder, run)
 }
+
+
+def invitation(link: str) -> str:
+    """The line that ends `make up`."""
+    return f"Look at it: {link.strip()}"
 
 
 def counts(stats: Mapping[str, Any]) -> str:
@@ -322,6 +342,8 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument(
                 "--force", action="store_true", help="remove everything even if Pulumi cannot destroy it"
             )
+        elif name == "env":
+            added.add_argument("--inside", action="store_true", help="of a client inside the virtual networks")
         elif name == "run":
             added.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run")
     return parser
@@ -341,6 +363,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 language(given.name)
             case "down":
                 down(force=given.force)
+            case "env":
+                env(inside=given.inside)
             case "run":
                 run(given.words)
             case name:

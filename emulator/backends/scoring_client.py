@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 import h11
 
-from emulator.core.ports import HOST
-
 Headers = list[tuple[bytes, bytes]]
 _BLOCK = 1 << 16
 
@@ -32,13 +30,13 @@ class Reply:
     content: bytearray = field(default_factory=bytearray)
 
 
-async def exchange(port: int, method: str, target: bytes, headers: Headers, body: bytes) -> Reply:
-    """Send a request to a port of this machine, and read the answer; `headers` has none that is of a connection."""
+async def exchange(address: tuple[str, int], method: str, target: bytes, headers: Headers, body: bytes) -> Reply:
+    """Send a request to a host and port, and read the answer; `headers` has none that is of a connection."""
     try:
-        reader, writer = await asyncio.open_connection(HOST, port)
+        reader, writer = await asyncio.open_connection(*address)
     except OSError as error:
         raise UnreachableError(str(error)) from error
-    own = [(b"host", f"{HOST}:{port}".encode()), (b"connection", b"close")]
+    own = [(b"host", f"{address[0]}:{address[1]}".encode()), (b"connection", b"close")]
     if body or method in {"PATCH", "POST", "PUT"}:
         own.append((b"content-length", str(len(body)).encode()))
     connection = h11.Connection(h11.CLIENT)

@@ -9,7 +9,8 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from emulator.backends.streams import PIECE, Acceptor, forward
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ports import HOST
@@ -27,17 +29,13 @@ from emulator.core.store import Document
 from emulator.protocols import registry_token
 from emulator.protocols.tls import Tls
 from emulator.protocols.web import RequestLog, bearer, listening
-from emulator.services.containerregistry import access
-from emulator.services.containerregistry.access import Caller
+from emulator.services.containerregistry import access, content
 
 _TLS_HANDSHAKE = 0x16
-_PIECE = 1 << 16
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
-_MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 #: The registry server is asked over plain http: a context for each request would cost most of its time.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-_READER = Caller("acr-api", rights=frozenset({"pull", "catalog"}), trusted=True)
 
 
 class Fronts:
@@ -57,9 +55,9 @@ class Fronts:
         inside.listen(128)
         https = inside.getsockname()[1]
         stack.enter_context(listening(application(self._azure, login_server, server), inside, self._files))
-        splitter = _Splitter(listener, https, server)
-        splitter.start()
-        stack.callback(splitter.stop)
+        acceptor = Acceptor(listener, partial(_split, https, server), "registry port")
+        acceptor.start()
+        stack.callback(acceptor.stop)
         with self._lock:
             self._open[login_server] = stack
 
@@ -71,54 +69,11 @@ class Fronts:
             stack.close()
 
 
-class _Splitter:
-    """Sends each connection on by its first byte, in a thread with an event loop."""
-
-    def __init__(self, listener: socket.socket, https: int, plain: int) -> None:
-        self._listener = listener
-        self._https = https
-        self._plain = plain
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="registry port", daemon=True)
-
-    def start(self) -> None:
-        """Begin to accept connections."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the port and all connections."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._listener.close()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(asyncio.start_server(self._accept, sock=self._listener))
-        self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first = await reader.read(_PIECE)
-        port = self._https if first[:1] == bytes([_TLS_HANDSHAKE]) else self._plain
-        try:
-            with suppress(OSError):
-                there, back = await asyncio.open_connection(HOST, port)
-                back.write(first)
-                await asyncio.gather(_copy(reader, back), _copy(there, writer))
-        finally:
-            writer.close()
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while piece := await source.read(_PIECE):
-            target.write(piece)
-            await target.drain()
-    with suppress(OSError, RuntimeError):
-        target.write_eof()
+async def _split(https: int, plain: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send a connection on by its first byte."""
+    first = await reader.read(PIECE)
+    port = https if first[:1] == bytes([_TLS_HANDSHAKE]) else plain
+    await forward(reader, writer, (HOST, port), first)
 
 
 def application(azure: Azure, login_server: str, port: int) -> Starlette:
@@ -127,8 +82,7 @@ def application(azure: Azure, login_server: str, port: int) -> Starlette:
 
     async def catalog(request: Request) -> Response:
         registry = await run_in_threadpool(_admit, azure, login_server, request, "catalog", "*")
-        reply = await run_in_threadpool(_read, azure, registry, f"{server}/v2/_catalog", "registry:catalog:*")
-        return JSONResponse({"repositories": reply.json().get("repositories") or []})
+        return JSONResponse({"repositories": await run_in_threadpool(_repositories, azure, registry, server)})
 
     async def tags(request: Request) -> Response:
         name = request.path_params["name"]
@@ -173,21 +127,16 @@ def _admit(azure: Azure, login_server: str, request: Request, name: str, *action
     raise access.DeniedError(f"the token has no right to {' or '.join(actions)} of '{name}'")
 
 
-def _read(azure: Azure, registry: Document, url: str, scope: str) -> httpx.Response:
-    token = access.access_token(azure, registry, _READER, [scope])
-    headers = {"Authorization": f"Bearer {token}", "Accept": _MANIFESTS}
-    return httpx.get(url, headers=headers, trust_env=False, timeout=60)
+def _repositories(azure: Azure, registry: Document, server: str) -> list[str]:
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        return content.repositories(azure, registry, server, client)
 
 
 def _tags(azure: Azure, registry: Document, server: str, name: str) -> dict[str, Any]:
-    scope, base = f"repository:{name}:pull", f"{server}/v2/{name}"
-    reply = _read(azure, registry, f"{base}/tags/list", scope)
-    if not reply.is_success:
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        digests = content.tags(azure, registry, server, name, client)
+    if digests is None:
         raise access.DeniedError(f"repository name not known to registry: {name}", 404, "NAME_UNKNOWN")
-    digests = {
-        tag: _read(azure, registry, f"{base}/manifests/{tag}", scope).headers["docker-content-digest"]
-        for tag in sorted(reply.json().get("tags") or [])
-    }
     attributes = dict.fromkeys(("deleteEnabled", "writeEnabled", "readEnabled", "listEnabled"), True)
     listed = [{"name": tag, "digest": digest, "changeableAttributes": attributes} for tag, digest in digests.items()]
     return {"registry": registry.properties["loginServer"], "imageName": name, "tags": listed}

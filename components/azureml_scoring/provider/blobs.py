@@ -10,7 +10,7 @@ from typing import IO
 
 from azure.core.exceptions import HttpResponseError
 
-from azureml_scoring.provider.arm import CONNECT_SECONDS, READ_SECONDS, Arm, connection_errors
+from azureml_scoring.provider.arm import CONNECT_SECONDS, OUTAGES, READ_SECONDS, Arm, connection_errors
 from azureml_scoring.provider.errors import ResourceError
 
 BLOCK_SIZE = 8 << 20
@@ -36,8 +36,9 @@ def upload_blob(arm: Arm, url: str, stream: IO[bytes], title: str) -> None:
         except HttpResponseError as error:
             # The library's own text repeats the response, and the strings that were signed.
             code = getattr(error, "error_code", None) or error.reason
+            verb = "did not succeed" if error.status_code in OUTAGES else "was refused"
             reason = f"HTTP {error.status_code} {getattr(code, 'value', code)}"
-            raise ResourceError(f"the upload of {title} was refused: {reason}; run up again") from None
+            raise ResourceError(f"the upload of {title} {verb}: {reason}; run up again") from None
 
 
 def container_sas(account: str, container: str, key: str) -> str:

@@ -10,6 +10,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-safely-rollout-online-
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -184,7 +185,6 @@ class SmokeTest:
         self._context = context
         self._endpoint = document
         self._body = body
-        self._key = ""
 
     def run(self, deployments: Iterable[str]) -> None:
         """Test each; raise for the first that does not answer with a success. Without a body nothing is sent."""
@@ -193,18 +193,25 @@ class SmokeTest:
 
     def send(self, name: str, body: object) -> HttpResponse:
         """Send one request to one deployment, signed in as clients do."""
-        arm = self._context.arm
-        properties = self._endpoint.get("properties") or {}
-        url = str(properties.get("scoringUri") or "")
+        headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
+        return self._context.arm.http.try_once("POST", self._url, headers=headers, body=body)
+
+    @cached_property
+    def _url(self) -> str:
+        url = str((self._endpoint.get("properties") or {}).get("scoringUri") or "")
         if urlsplit(url).scheme != "https" and not is_local(urlsplit(url).netloc):
             msg = f"scoring URI {url or '(none)'} is not https; the key is not sent there"
             raise ResourceError(msg)
-        self._key = self._key or self._credential(str(properties.get("authMode") or "Key"))
-        headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
-        return arm.no_retry.send("POST", url, headers=headers, body=body)
+        return url
+
+    @cached_property
+    def _key(self) -> str:
+        return self._credential(str((self._endpoint.get("properties") or {}).get("authMode") or "Key"))
 
     def _test(self, name: str) -> None:
         arm = self._context.arm
+        # What keeps us from asking at all is no fault of the deployment's, and not tried again here.
+        _ = self._url, self._key
         failure = "no answer"
         for attempt in range(ATTEMPTS):
             if attempt:

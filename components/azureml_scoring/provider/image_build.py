@@ -147,7 +147,7 @@ def build(context: Context, inputs: ImageBuildArgs) -> ImageBuildOutputs:
         return ImageBuildOutputs(image=reference.at(digest), digest=digest, tag=inputs.tag)
     start = arm.clock()
     source = _upload_context(context, inputs)
-    run = arm.post(f"{inputs.registry_id}/scheduleRun", ACR_TASKS_API, run_request(inputs, source))
+    run = arm.post(f"{inputs.registry_id}/scheduleRun", ACR_TASKS_API, run_request(inputs, source), once=True)
     run_id = str((run.get("properties") or {}).get("runId") or run.get("name") or "")
     context.log(f"run {run_id} builds {inputs.repository}:{inputs.tag}")
     try:

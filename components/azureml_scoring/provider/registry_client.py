@@ -66,7 +66,7 @@ def resolve_digest(arm: Arm, image: Reference, credentials: Login | Literal["dep
     at Azure's registries then the deployer. The deployer's token goes to Azure's registries only.
     """
     server, repository = _address(image)
-    http = arm.http if credentials == "deployer" else arm.no_retry
+    http = arm.http if credentials == "deployer" else arm.http_elsewhere
     login = credentials if isinstance(credentials, Login) else None
 
     def as_deployer(challenge: HttpResponse) -> str:

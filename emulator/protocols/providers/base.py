@@ -11,6 +11,8 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -22,6 +24,10 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 from emulator.core import peers
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
+from emulator.core.journal import Entry
+from emulator.core.ports import HOST
+from emulator.services.network import access as network
+from emulator.services.network.access import Client
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +37,19 @@ UNKNOWN = rpc.UNKNOWN
 Values = dict[str, Any]
 Path = tuple[str | int, ...]
 
+_CONNECTION: ContextVar[tuple[int, int]] = ContextVar("connection")
+"""The ports of the connection by which the present call has come: the engine's and ours."""
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the engine's mark of a secret, not one
 _MESSAGE_LIMIT = 400 * 1024 * 1024
 _WORKERS = 64
 _OLDEST_SCHEMA = 0
+
+
+def client() -> Client:
+    """From where the engine of the present call asks: there its provider would stand."""
+    peer, own = _CONNECTION.get()
+    return network.client_of((HOST, peer), (HOST, own))
 
 
 # -- property values ---------------------------------------------------------------------------------------------------
@@ -281,6 +295,8 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     name: ClassVar[str]
     module: ClassVar[str]
+    #: The service that it writes to directly, as the journal calls it; empty where its writes pass a face.
+    service: ClassVar[str] = ""
 
     def __init__(self, azure: Azure) -> None:
         super().__init__()
@@ -407,7 +423,8 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(properties=outputs.encode())
         try:
             with _errors_as_status(context):
-                id_, result = handler.create(self._step(request.urn), new.values)
+                with self._noted("POST", request.urn):
+                    id_, result = handler.create(self._step(request.urn), new.values)
                 # Made, but the engine has no answer yet: here a killed run leaves what its state does not know.
                 self._azure.delay("answer-delay", _token(request.urn))
         except InitFailed as failure:
@@ -445,7 +462,7 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
             outputs = new.having(handler.preview(new.values, old.values), handler.secret)
             return provider_pb2.UpdateResponse(properties=outputs.encode())
         try:
-            with _errors_as_status(context):
+            with _errors_as_status(context), self._noted("PATCH", request.urn):
                 result = handler.update(self._step(request.urn), request.id, old.values, new.values)
         except InitFailed as failure:
             _init_failed(context, failure, new, handler)
@@ -456,9 +473,16 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
         handler = self._handler(request.urn, context)
-        with _errors_as_status(context):
+        with _errors_as_status(context), self._noted("DELETE", request.urn):
             handler.delete(request.id, Properties.decode(request.properties).values)
         return empty_pb2.Empty()
+
+    def _noted(self, method: str, urn: str) -> AbstractContextManager[object]:
+        """Note in the journal what no face notes: a write of a service that this provider calls by itself."""
+        if not self.service:
+            return nullcontext()
+        target = f"{_token(urn).rpartition(':')[2]} {urn.rpartition('::')[2]}"
+        return self._azure.journal.noting(Entry(self.service, method, target, f"{self.name} provider"))
 
     def _handler(self, urn: str, context: grpc.ServicerContext) -> ResourceHandler:
         handler = self.handlers.get(_token(urn))
@@ -557,8 +581,10 @@ class _OwnUser(grpc.ServerInterceptor):  # type: ignore[misc] # grpc has no type
             return None
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - any message
-            if not peers.is_own(int(context.peer().rpartition(":")[2]), self.port):
+            peer = int(context.peer().rpartition(":")[2])
+            if not peers.is_own(peer, self.port):
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "the local Azure belongs to another user")
+            _CONNECTION.set((peer, self.port))
             return handler.unary_unary(request, context)
 
         return grpc.unary_unary_rpc_method_handler(guarded, handler.request_deserializer, handler.response_serializer)

@@ -28,9 +28,8 @@ def asked(
     async def run() -> Reply:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         async with server:
-            port = server.sockets[0].getsockname()[1]
             async with asyncio.timeout(PATIENCE):
-                return await exchange(port, method, b"/score?a=%ff", headers or [], body)
+                return await exchange(server.sockets[0].getsockname(), method, b"/score?a=%ff", headers or [], body)
 
     return asyncio.run(run()), got
 
@@ -78,4 +77,4 @@ def test_where_nobody_listens_nothing_was_sent() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(UnreachableError):
-            asyncio.run(exchange(taken.getsockname()[1], "GET", b"/", [], b""))
+            asyncio.run(exchange(taken.getsockname(), "GET", b"/", [], b""))
