@@ -58,12 +58,10 @@ clients: .venv/ready ## let Azure's own clients (azure-cli, azure-ai-ml, …) us
 	@$(TOOLS) ready
 	@$(INSTALL_CLIENTS)
 	@CLIENTS=$(CACHE)/clients $(TOOLS) run .venv/bin/python -m pytest tests/clients tests/lifecycle/test_adopt.py $(ARGS)
-bench: .venv/ready ## measure, as ratios within one run
+bench: .venv/ready ## measure, and keep the figures in docs/performance.json (ARGS="context gateway" for some parts)
 	@$(TOOLS) ready
 	@$(TOOLS) browser
-	@$(TOOLS) run .venv/bin/python -m tests.performance.bench
-	@.venv/bin/python -m tests.performance.context_bench
-	@.venv/bin/python -m tests.performance.report_bench
+	@$(TOOLS) run .venv/bin/python -m tests.performance.bench $(ARGS)
 	@.venv/bin/python -m tests.performance.page_bench
 
 # One virtual environment from the lock file; uv itself is found, or kept in the cache.

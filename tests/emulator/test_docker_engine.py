@@ -5,6 +5,7 @@ import os
 import subprocess
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,6 +69,17 @@ def test_credentials_lie_in_a_folder_that_goes_with_the_command() -> None:
         assert file.stat().st_mode & 0o077 == 0
         assert "hush" not in str(variables)
     assert not file.exists()
+
+
+def test_the_images_of_a_registry_are_listed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [
+        {"RepoTags": ["localhost:5000/a:1", "elsewhere/a:1"], "RepoDigests": None},
+        {"RepoTags": None, "RepoDigests": ["localhost:5000/b@sha256:1"]},
+    ]
+    # Nothing more can be asked: another may have removed an image by then.
+    client = SimpleNamespace(api=SimpleNamespace(images=lambda: listed))
+    monkeypatch.setattr(docker_engine, "connected", lambda: nullcontext(client))
+    assert docker_engine.names_in("localhost:5000") == ["localhost:5000/a:1", "localhost:5000/b@sha256:1"]
 
 
 def test_an_image_that_nobody_has_cannot_be_pulled(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def _register(workspace: str, folder: Path, azure: LocalAzure) -> dict[str, Any]
             files.mkdir()
             (files / "score.py").write_text("def init(): ...\n")
             inputs = {"workspaceId": workspace, "assetName": "iris", "version": "1", "path": str(files)}
-            inputs["contentKey"] = asset_key(asset_files(files))
+            inputs["contentKey"] = asset_key(files, asset_files(files))
             ids.append(kind().create(Context("", preview=False, log=print, connect=connect), inputs)[0])
     return {"model": ids[0], "codeConfiguration": {"codeId": ids[1], "scoringScript": "score.py"}}
 

@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def model(folder: Path, **more: object) -> Properties:
-    key = asset_key(asset_files(folder))
+    key = asset_key(folder, asset_files(folder))
     values = {"workspaceId": WORKSPACE, "assetName": "iris", "version": "7", "contentKey": key, "path": str(folder)}
     return ModelVersion().check({**values, **more}).inputs
 

@@ -157,7 +157,7 @@ class Bench:
             **here,
             "assetName": "app",
             "path": str(self.folder),
-            "contentKey": asset_key(asset_files(self.folder)),
+            "contentKey": asset_key(self.folder, asset_files(self.folder)),
         }
         image = {
             **here,

@@ -129,7 +129,7 @@ class AssetVersion(Resource[InputsT]):
     def _upload(self, context: Context, inputs: InputsT) -> str:
         """Upload every file; return the URI of their folder, or of the one file."""
         files = asset_files(Path(inputs.path))
-        if asset_key(files) != inputs.content_key:
+        if asset_key(Path(inputs.path), files) != inputs.content_key:
             msg = f"{inputs.path}: the files have changed since the run began; run up again"
             raise ResourceError(msg)
         url, query, uri = self._destination(context, inputs)

@@ -21,6 +21,7 @@ from azureml_scoring.settings.section import (
     In,
     Only,
     Section,
+    Taken,
     arm_fields,
     default,
     holds_output,
@@ -47,7 +48,7 @@ def derived(resource: str, *sections: type[Section]) -> Callable[[type[ArgsT]], 
     def derive(base: type[ArgsT]) -> type[ArgsT]:
         fields: dict[str, Any] = {}
         for section in sections:
-            for _, field, arm in arm_fields(section, resource):
+            for path, field, arm in arm_fields(section, resource):
                 kind = arm.encoded if arm.encode else field.annotation
                 if not arm.encode and section_of(field.annotation):
                     kind = dict[str, Any]
@@ -55,8 +56,9 @@ def derived(resource: str, *sections: type[Section]) -> Callable[[type[ArgsT]], 
                     each for each in field.metadata if isinstance(each, Only) or not (arm.encode or each is arm)
                 ]
                 value = arm.value(field.get_default(call_default_factory=True))
-                annotated: Any = Annotated[Optional[kind] if value is None else kind, *constraints, arm]  # noqa: UP045
-                fields[to_snake(arm.argument)] = (In[annotated], Field(default=value, description=field.description))
+                constraints += [arm, Taken(section, path)]
+                annotated: Any = Annotated[Optional[kind] if value is None else kind, *constraints]  # noqa: UP045
+                fields[to_snake(arm.argument)] = (In[annotated], Field(default=value))
         return create_model(base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
 
     return derive
