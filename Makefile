@@ -62,7 +62,6 @@ bench: .venv/ready ## measure, and keep the figures in docs/performance.json (AR
 	@$(TOOLS) ready
 	@$(TOOLS) browser
 	@$(TOOLS) run .venv/bin/python -m tests.performance.bench $(ARGS)
-	@.venv/bin/python -m tests.performance.page_bench
 
 # One virtual environment from the lock file; uv itself is found, or kept in the cache.
 .venv/ready: pyproject.toml uv.lock tools/bootstrap.sh
