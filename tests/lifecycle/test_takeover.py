@@ -28,6 +28,12 @@ GIVEN_OUT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|localhost:\
 """Ids, and the addresses of registries, vaults and endpoints."""
 _CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
 _SECRET = "azure-native:keyvault:Secret"
+_ANSWERED_OTHERWISE = {
+    _SECRET,
+    _CONNECTION,
+    "azure-native:machinelearningservices:Workspace",
+    "azure-native:storage:StorageAccount",
+}
 _ROLE = "azureml-scoring:index:RoleAssignment"
 ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 STACKS = ("managed", "kubernetes")
@@ -131,8 +137,8 @@ def _old(project: Project, ours: Json) -> Json:
     old: Json = json.loads(re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], text))
     resources = _resources(ours)
     for key, resource in _resources(old["state"]).items():
-        if key[0] in {_SECRET, _CONNECTION}:
-            # A secret's version and times; what the local Azure of that version answered about a connection.
+        if key[0] in _ANSWERED_OTHERWISE:
+            # A secret's version and times; what Azure answers and the local Azure of that version left out.
             resource["outputs"] = resources[key]["outputs"]
     return old
 

@@ -68,9 +68,10 @@ class Shown:
             file.write(f"{line}\n")
 
 
-@pytest.fixture(scope="session")
+# Playwright runs an event loop in this thread as long as it lives: tests of other modules need one of their own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests of a process."""
+    """One browser for all tests of a module."""
     with browser() as started:
         yield started
 
