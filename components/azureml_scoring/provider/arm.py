@@ -347,9 +347,9 @@ class Arm:
                 return
             page = json_object(self._request("GET", str(link)))
 
-    def post(self, path: str, version: str, body: object = None) -> dict[str, Any]:
+    def post(self, path: str, version: str, body: object = None, progress: Progress | None = None) -> dict[str, Any]:
         """Call an action and wait until Azure is done; returns its result."""
-        return self._complete("POST", path, self._request("POST", path, {"api-version": version}, body), None)
+        return self._complete("POST", path, self._request("POST", path, {"api-version": version}, body), progress)
 
     def put(self, path: str, version: str, body: object, progress: Progress | None = None) -> dict[str, Any]:
         """Create or replace a document, and wait until Azure is done; returns the final document."""
