@@ -82,7 +82,11 @@ class Relay:
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
+    try:
         while piece := source.recv(_PIECE):
             target.sendall(piece)
-        target.shutdown(socket.SHUT_WR)
+        end = socket.SHUT_WR
+    except OSError:  # one side was killed: the other must not wait for it
+        end = socket.SHUT_RDWR
+    with suppress(OSError):
+        target.shutdown(end)

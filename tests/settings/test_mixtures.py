@@ -168,8 +168,9 @@ def mixtures(draw: st.DrawFn) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "app").mkdir()
+    # A mixture may write `..`, which then is a folder of this test as well.
+    folder = tmp_path_factory.mktemp("mixtures") / "project"
+    (folder / "app").mkdir(parents=True)
     (folder / "app" / "Dockerfile").write_text("FROM debian:12 AS base\nFROM base AS runtime\n")
     (folder / "app" / "score.py").write_text("def run(): ...\n")
     (folder / "conda.yml").write_text("dependencies: [python=3.12, pip: [azureml-inference-server-http==1.4.0]]\n")
