@@ -8,7 +8,7 @@ ARGS ?=
 TOOLS := .venv/bin/python -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down env state logs ready schema docs test slow lint torture acceptance clients bench
+.PHONY: help up preview down env page state logs ready schema docs test slow lint torture acceptance clients bench
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -20,6 +20,8 @@ down: .venv/ready ## take everything away (ARGS=--force: even what Pulumi cannot
 	@$(TOOLS) down $(ARGS)
 env: .venv/ready ## print the environment: eval "$(make -s env)"
 	@$(TOOLS) env
+page: .venv/ready ## print a link to the page of the local Azure
+	@$(TOOLS) page
 state: .venv/ready ## tell what runs
 	@$(TOOLS) state
 logs: .venv/ready ## print a build's or a deployment's log (ARGS=name), or the local Azure's own
@@ -40,6 +42,7 @@ INSTALL_CLIENTS = UV_PROJECT_ENVIRONMENT=$(CACHE)/clients $(TOOLS) run uv sync -
 PYTEST = $(TOOLS) run .venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: lint docs ## pass the tests (ARGS=tests/... for some, WORKERS=6)
 	@$(TOOLS) ready
+	@$(TOOLS) browser
 	@$(PYTEST) $(or $(ARGS),-m "not slow")
 slow: .venv/ready ## pass the slow tests: every mode, builder, language and command on the real engine
 	@$(TOOLS) ready
@@ -57,9 +60,11 @@ clients: .venv/ready ## let Azure's own clients (azure-cli, azure-ai-ml, …) us
 	@CLIENTS=$(CACHE)/clients $(TOOLS) run .venv/bin/python -m pytest tests/clients tests/lifecycle/test_adopt.py $(ARGS)
 bench: .venv/ready ## measure, as ratios within one run
 	@$(TOOLS) ready
+	@$(TOOLS) browser
 	@$(TOOLS) run .venv/bin/python -m tests.performance.bench
 	@.venv/bin/python -m tests.performance.context_bench
 	@.venv/bin/python -m tests.performance.report_bench
+	@.venv/bin/python -m tests.performance.page_bench
 
 # One virtual environment from the lock file; uv itself is found, or kept in the cache.
 .venv/ready: pyproject.toml uv.lock tools/bootstrap.sh

@@ -1,4 +1,4 @@
-"""The command line of the local Azure: `python -m emulator serve|stop|stats|reset-stats|purge|logs|fault`."""
+"""The command line of the local Azure: `python -m emulator serve|stop|stats|reset-stats|purge|logs|page|fault`."""
 
 import argparse
 import json
@@ -71,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     command("purge", _purge, "Purge all deleted workspaces and vaults: their names are free again.")
     logs = command("logs", _logs, "Print the log of a build's run or of an online deployment.")
     logs.add_argument("name", metavar="RUN_OR_DEPLOYMENT", help="its name or its ARM id")
+    page = command("page", _page, "Print a link that opens the page of the local Azure, once, within an hour.")
+    page.add_argument("--example", type=Path, metavar="FILE", help="the request that the page offers to send")
     fault = command("fault", _fault, "Set a named fault or delay; without a value end it, without a name list them.")
     fault.add_argument("name", nargs="?", metavar="NAME", help="e.g. principal-replication")
     fault.add_argument("value", nargs="?", metavar="VALUE", help="JSON, or a text")
@@ -125,6 +127,15 @@ def _purge(arguments: argparse.Namespace) -> int:
 def _logs(arguments: argparse.Namespace) -> int:
     response = _ask(arguments.state, "GET", f"logs/{quote(arguments.name.strip('/'))}")
     sys.stdout.write(response.text)
+    return 0
+
+
+def _page(arguments: argparse.Namespace) -> int:
+    try:
+        example = arguments.example.read_text(encoding="utf-8") if arguments.example else ""
+    except OSError as error:
+        raise lifecycle.CannotServeError(f"--example {arguments.example}: {error.strerror}") from error
+    print(_ask(arguments.state, "POST", "page", {"example": example}).json()["url"])
     return 0
 
 

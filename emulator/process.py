@@ -27,6 +27,7 @@ from emulator.core.rbac import OWNER
 from emulator.lifecycle import DEFAULT_PORT, DEFAULT_SCORING_PORT, LOG, READY, CannotServeError, sole
 from emulator.protocols import arm, providers, registries, registry_token, tls, vaults
 from emulator.protocols.gateway import Gateway
+from emulator.protocols.page import server as page_server
 from emulator.protocols.web import RequestLog, azure_error, listening
 from emulator.services.authorization import types as authorization
 from emulator.services.containerregistry import access as registry_access
@@ -97,7 +98,10 @@ def _open(azure: Azure, ports: Ports, stack: ExitStack) -> dict[str, str]:
     if azure.options.registry_tls == "on":
         azure.serving(Registry).fronts = registries.Fronts(azure, files)
     azure.serving(Vault).listeners = vaults.Listeners(azure, files)
-    stack.enter_context(listening(arm.application(azure), https, files))
+    page = page_server.Page(azure)
+    stack.enter_context(listening(arm.application(azure, page.link), https, files))
+    stack.enter_context(listening(page.application, azure.ports.bind(page_server.PORT), None))
+    stack.callback(page.close)
     stack.enter_context(listening(_realm(azure), realm, None))
     stack.callback(azure.suspend)
     azure.resume()

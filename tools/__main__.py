@@ -17,6 +17,7 @@ from importlib import metadata
 from typing import Any
 
 from tools import azure, base_image, engine, registry, toolchain
+from tools import browser as chromium
 from tools.shell import ToolError, last_line, one_line, progress, say
 from tools.shell import run as run_quietly
 
@@ -59,6 +60,7 @@ def up() -> None:
     _show(outputs)
     _ask(outputs)
     print(f"\nThis run: {counts(json.loads(azure.tell(azure.STATE, 'stats')))}.")
+    page()
 
 
 def preview() -> None:
@@ -84,6 +86,11 @@ def down(*, force: bool = False) -> None:
 def env() -> None:
     """Print the environment for a shell: eval "$(make -s env)"."""
     print(azure.exports(azure.environment()))
+
+
+def page() -> None:
+    """Print a link that opens the page of the local Azure, once."""
+    print(f"Look at it: {azure.tell(azure.STATE, 'page', '--example', str(_REQUEST)).strip()}")
 
 
 def logs(name: str | None = None) -> None:
@@ -116,6 +123,11 @@ def state() -> None:
         print(table(rows))
 
 
+def browser() -> None:
+    """Set up the browser that tests of the page use."""
+    chromium.ensure()
+
+
 def language(name: str) -> None:
     """Print the folder of the language host of nodejs or yaml, for PATH; where there is none, it is built first."""
     print(toolchain.language(name))
@@ -138,7 +150,8 @@ def run(command: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (ready, start, up, preview, down, env, logs, state, language, builder, run)
+    command.__name__: command
+    for command in (ready, start, up, preview, down, env, page, logs, state, browser, language, builder, run)
 }
 
 

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 from emulator.core import api_versions, tags
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId, split
+from emulator.core.journal import Entry, Journal
 from emulator.core.locations import region
 from emulator.core.operations import Operation, Operations
 from emulator.core.options import Options
@@ -32,8 +33,11 @@ from emulator.core.store import Document, Store
 _log = logging.getLogger(__name__)
 _GLANCE = 0.1
 """Seconds between two checks of a fault that delays something."""
+_READS = frozenset({"GET", "HEAD"})
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 _PROVIDERS = "Microsoft.Resources/subscriptions/providers"
+NEXT_CALL = "next-call"
+"""The fault that refuses one write."""
 _FREE = frozenset({"microsoft.authorization", "microsoft.resources"})
 """Providers that need no registration."""
 _REGISTRATIONS = frozenset({"register", "unregister"})
@@ -218,6 +222,7 @@ class Azure:
         self.store = Store(folder)
         self.access = AccessControl(self.store, self.options.role_delay)
         self.operations = Operations()
+        self.journal = Journal()
         self._recording = Recording(self.options.record)
         self.ports = Ports(self.store)
         self.faults: dict[str, Any] = dict(self.store.fact("faults") or {})
@@ -339,13 +344,32 @@ class Azure:
             "apiVersion": request.query.get("api-version", ""),
             "body": request.body,
         }
+        entry = Entry("Resource Manager", request.method.upper(), request.path, request.principal.name)
         try:
-            response = self._answer(request)
+            with self.journal.noting(entry):
+                self._refuse_next(request)
+                response = self._answer(request)
+                entry.status, entry.operation = response.status, response.operation
         except AzureError as error:
             self._recording.add({**row, "status": error.status})
             raise
         self._recording.add({**row, "status": response.status, "answer": response.body})
         return response
+
+    def _refuse_next(self, request: Request) -> None:
+        """Refuse one write by the fault `next-call`, `{"status": 503, "code": "ServiceUnavailable", "type": ""}`.
+
+        An empty type is any. The fault ends with it.
+        """
+        if request.method.upper() in _READS or not (value := self.faults.get(NEXT_CALL)):
+            return
+        with self._lock:
+            value = self.faults.get(NEXT_CALL)
+            if not value or value.get("type", "").lower() not in {"", _type_of(request)}:
+                return
+            self.fault(NEXT_CALL, None)
+        text = f"The fault '{NEXT_CALL}' of the local Azure refuses this request."
+        raise AzureError(int(value["status"]), str(value.get("code") or "ServiceUnavailable"), text)
 
     def _answer(self, request: Request) -> Response:
         method = request.method.upper()
@@ -634,6 +658,15 @@ def _system_data(old: Document | None, principal: Principal) -> dict[str, str]:
         "lastModifiedByType": "Application",
         "lastModifiedAt": moment,
     }
+
+
+def _type_of(request: Request) -> str:
+    """The type, in lower case, of what a request is about; of an action that of its resource."""
+    path = request.path.rstrip("/")
+    try:
+        return ResourceId.parse(path if request.method.upper() != "POST" else path.rpartition("/")[0]).type.lower()
+    except AzureError:
+        return ""
 
 
 def _check_version(type_: str, request: Request) -> None:

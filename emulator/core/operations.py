@@ -5,6 +5,7 @@ https://learn.microsoft.com/azure/azure-resource-manager/management/async-operat
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Operation:
-    """One long operation: `status` is InProgress, Succeeded or Failed."""
+    """One long operation: `status` is InProgress, Succeeded or Failed; `ended` in seconds since 1970."""
 
     resource: str
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "InProgress"
     error: AzureError | None = None
+    ended: float | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -62,4 +64,5 @@ class Operations:
             operation.error = AzureError(500, "InternalServerError", f"{type(error).__name__}: {error}")
             operation.status = "Failed"
         finally:
+            operation.ended = time.time()
             operation.done.set()

@@ -3,6 +3,7 @@
 Secrets are sealed before they are written (Fernet, key file of mode 600 beside the database).
 """
 
+import functools
 import json
 import os
 import sqlite3
@@ -15,6 +16,8 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from emulator.core.ids import ResourceId
+
+_MOST_UNSEALED = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Store:
             with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(Fernet.generate_key())
         self._seal = Fernet(key.read_bytes())
+        # Most documents are read far more often than they are written.
+        self._unsealed = functools.lru_cache(_MOST_UNSEALED)(self._seal.decrypt)
         self._lock = threading.RLock()
         self._database = sqlite3.connect(folder / "azure.sqlite", check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
@@ -55,6 +60,11 @@ class Store:
             " (key TEXT PRIMARY KEY, path TEXT, type TEXT, body TEXT, private BLOB, position INTEGER)"
         )
         self._database.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB)")
+
+    @property
+    def version(self) -> int:
+        """A number that grows with each write."""
+        return self._database.total_changes
 
     def get(self, id_: ResourceId) -> Document | None:
         """The document of an id."""
@@ -131,6 +141,6 @@ class Store:
         with self._lock:
             rows = self._database.execute(query, values).fetchall()
         return [
-            Document(ResourceId.parse(path), json.loads(body), json.loads(self._seal.decrypt(private)))
+            Document(ResourceId.parse(path), json.loads(body), json.loads(self._unsealed(private)))
             for path, body, private in rows
         ]

@@ -5,6 +5,7 @@ https://learn.microsoft.com/azure/azure-resource-manager/management/async-operat
 """
 
 import re
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 from starlette.applications import Starlette
@@ -35,21 +36,29 @@ _EVERYTHING = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"]
 _PATIENCE = 2.0
 
 
-def application(azure: Azure) -> Starlette:
+def application(azure: Azure, page_link: Callable[[str], str]) -> Starlette:
     """The https application: ARM, Entra, Graph, blobs, metadata, control."""
     routes: list[BaseRoute] = [
         *metadata.routes(azure),
-        *control.routes(azure),
+        *control.routes(azure, page_link),
         *blobs.routes(azure),
         *_arm(azure),
         *graph.routes(azure),
     ]
     handlers = {AzureError: azure_error, HTTPException: _no_such_path}
-    app = Starlette(
-        routes=routes, exception_handlers=handlers, middleware=[Middleware(RequestLog), Middleware(Hosts, azure)]
-    )
+    log = Middleware(RequestLog, azure.journal, _service)
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=[log, Middleware(Hosts, azure)])
     app.state.challenge = f"{azure.url}/{azure.tenant}"
     return app
+
+
+def _service(path: str) -> str | None:
+    """What the journal calls a face; None where the core notes it, or where it is no Azure."""
+    if path.startswith("/graph/"):
+        return "Microsoft Graph"
+    if "/oauth2/" in path:
+        return "Microsoft Entra ID"
+    return "Blob Storage" if path.startswith("/storage/") else None
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:

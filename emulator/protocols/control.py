@@ -4,6 +4,7 @@ Guarded by the deployer's secret, which stands in ready.json (mode 600) and nowh
 """
 
 import hmac
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -57,8 +58,8 @@ def _guard(secret: str, request: Request) -> None:
         raise AzureError(403, "Forbidden", "The control paths take the deployer's secret, which ready.json holds.")
 
 
-def routes(azure: Azure) -> list[BaseRoute]:
-    """All paths below /_local/."""
+def routes(azure: Azure, page_link: Callable[[str], str]) -> list[BaseRoute]:
+    """All paths below /_local/; `page_link` makes a link to the page, which offers a request as its example."""
     guard = partial(_guard, entra.deployer(azure).secret)
 
     async def stats_(request: Request) -> Response:
@@ -66,6 +67,7 @@ def routes(azure: Azure) -> list[BaseRoute]:
         result = stats(azure)
         if request.method == "DELETE":
             azure.counts.clear()
+            azure.journal.begin_run()
         return JSONResponse(result)
 
     async def faults(request: Request) -> Response:
@@ -91,7 +93,13 @@ def routes(azure: Azure) -> list[BaseRoute]:
         result = await run_in_threadpool(azure.store.everything)
         return JSONResponse([{"id": each.id.path, "type": each.id.type} for each in result])
 
+    async def page(request: Request) -> Response:
+        guard(request)
+        example = str((await json_body(request)).get("example") or "")
+        return JSONResponse({"url": await run_in_threadpool(page_link, example)})
+
     return [
+        Route("/_local/page", page, methods=["POST"]),
         Route("/_local/stats", stats_, methods=["GET", "DELETE"]),
         Route("/_local/faults", faults, methods=["GET", "PUT"]),
         Route("/_local/logs/{name:path}", logs),

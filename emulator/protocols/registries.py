@@ -27,17 +27,14 @@ from emulator.core.store import Document
 from emulator.protocols import registry_token
 from emulator.protocols.tls import Tls
 from emulator.protocols.web import RequestLog, bearer, listening
-from emulator.services.containerregistry import access
-from emulator.services.containerregistry.access import Caller
+from emulator.services.containerregistry import access, content
 
 _TLS_HANDSHAKE = 0x16
 _PIECE = 1 << 16
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
-_MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 #: The registry server is asked over plain http: a context for each request would cost most of its time.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-_READER = Caller("acr-api", rights=frozenset({"pull", "catalog"}), trusted=True)
 
 
 class Fronts:
@@ -127,8 +124,7 @@ def application(azure: Azure, login_server: str, port: int) -> Starlette:
 
     async def catalog(request: Request) -> Response:
         registry = await run_in_threadpool(_admit, azure, login_server, request, "catalog", "*")
-        reply = await run_in_threadpool(_read, azure, registry, f"{server}/v2/_catalog", "registry:catalog:*")
-        return JSONResponse({"repositories": reply.json().get("repositories") or []})
+        return JSONResponse({"repositories": await run_in_threadpool(_repositories, azure, registry, server)})
 
     async def tags(request: Request) -> Response:
         name = request.path_params["name"]
@@ -173,21 +169,16 @@ def _admit(azure: Azure, login_server: str, request: Request, name: str, *action
     raise access.DeniedError(f"the token has no right to {' or '.join(actions)} of '{name}'")
 
 
-def _read(azure: Azure, registry: Document, url: str, scope: str) -> httpx.Response:
-    token = access.access_token(azure, registry, _READER, [scope])
-    headers = {"Authorization": f"Bearer {token}", "Accept": _MANIFESTS}
-    return httpx.get(url, headers=headers, trust_env=False, timeout=60)
+def _repositories(azure: Azure, registry: Document, server: str) -> list[str]:
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        return content.repositories(azure, registry, server, client)
 
 
 def _tags(azure: Azure, registry: Document, server: str, name: str) -> dict[str, Any]:
-    scope, base = f"repository:{name}:pull", f"{server}/v2/{name}"
-    reply = _read(azure, registry, f"{base}/tags/list", scope)
-    if not reply.is_success:
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        digests = content.tags(azure, registry, server, name, client)
+    if digests is None:
         raise access.DeniedError(f"repository name not known to registry: {name}", 404, "NAME_UNKNOWN")
-    digests = {
-        tag: _read(azure, registry, f"{base}/manifests/{tag}", scope).headers["docker-content-digest"]
-        for tag in sorted(reply.json().get("tags") or [])
-    }
     attributes = dict.fromkeys(("deleteEnabled", "writeEnabled", "readEnabled", "listEnabled"), True)
     listed = [{"name": tag, "digest": digest, "changeableAttributes": attributes} for tag, digest in digests.items()]
     return {"registry": registry.properties["loginServer"], "imageName": name, "tags": listed}

@@ -34,6 +34,7 @@ from starlette.routing import Route
 
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
+from emulator.core.journal import Entry
 from emulator.core.store import Document
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.containerregistry.access import ANONYMOUS, Caller, DeniedError
@@ -67,10 +68,18 @@ async def _answered(azure: Azure, request: Request, work: Work, form: Form) -> R
     try:
         body = await run_in_threadpool(work, azure, request, form)
     except AzureError as error:
+        _note(azure, form, "", error.status, str(error))
         refusal = {"errors": [{"code": error.code, "message": error.message, "detail": None}]}
         headers = {"WWW-Authenticate": 'Basic realm="registry"'} if error.status == 401 else {}  # noqa: PLR2004 - HTTP
         return JSONResponse(refusal, error.status, headers)
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+def _note(azure: Azure, form: Form, caller: str, status: int, error: str) -> None:
+    """Note who asked for which scopes of which registry, and what was refused."""
+    target = " ".join([*form.get("service", []), *_scopes(form)])
+    entry = Entry(registry_access.SERVICE, "TOKEN", target, caller, status=status, error=error)
+    azure.journal.add(entry)
 
 
 def _basic(azure: Azure, request: Request, query: Form) -> dict[str, object]:
@@ -117,7 +126,9 @@ def _exchanged(azure: Azure, _request: Request, form: Form) -> dict[str, object]
 
 def _access(azure: Azure, registry: Document, caller: Caller, form: Form) -> dict[str, object]:
     registry_access.pass_firewall(registry, caller)
-    scopes = [scope for entry in form.get("scope", []) for scope in entry.split()]
+    scopes = _scopes(form)
+    refusal = registry_access.refusal(azure, registry, caller, scopes)
+    _note(azure, form, caller.principal.name if caller.principal else caller.name, 403 if refusal else 200, refusal)
     token = registry_access.access_token(azure, registry, caller, scopes)
     return {
         "access_token": token,
@@ -125,6 +136,10 @@ def _access(azure: Azure, registry: Document, caller: Caller, form: Form) -> dic
         "expires_in": registry_access.ACCESS_LIFETIME,
         "issued_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
+
+
+def _scopes(form: Form) -> list[str]:
+    return [scope for entry in form.get("scope", []) for scope in entry.split()]
 
 
 def _registry(azure: Azure, form: Form) -> Document:

@@ -76,7 +76,11 @@ def application(azure: Azure, vault: str) -> Starlette:
         Route("/deletedsecrets/{name}", answer, methods=["GET", "DELETE"]),
         Route("/deletedsecrets/{name}/recover", answer, methods=["POST"]),
     ]
-    return Starlette(routes=routes, exception_handlers={AzureError: azure_error}, middleware=[Middleware(RequestLog)])
+    return Starlette(
+        routes=routes,
+        exception_handlers={AzureError: azure_error},
+        middleware=[Middleware(RequestLog, azure.journal, lambda _: "Key Vault")],
+    )
 
 
 def _challenge(azure: Azure, request: Request) -> Response:

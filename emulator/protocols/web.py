@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emulator.core.errors import AzureError
+from emulator.core.journal import Entry, Journal
 from emulator.protocols.tls import Tls
 
 _PATIENCE = 120.0
@@ -123,11 +124,16 @@ async def azure_error(request: Request, error: Exception) -> Response:
 class RequestLog:
     """One line a request: method, path without its query (signatures stand there), status, milliseconds.
 
+    With a journal it notes there what no other face notes: `service` names it by the path, None where it is not noted.
     Turns what nobody expected into Azure's 500, so that a client sees one line and the log the traceback.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, journal: Journal | None = None, service: Callable[[str], str | None] = lambda _: None
+    ) -> None:
         self._app = app
+        self._journal = journal
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -153,4 +159,10 @@ class RequestLog:
             text = f"{type(error).__name__} (request {request_id}; the local Azure's log has the rest)"
             await JSONResponse(AzureError(500, "InternalServerError", text).body, 500)(scope, receive, sending)
         finally:
-            _log.info("%s %s %d %.0f ms", scope["method"], scope["path"], status, (time.monotonic() - start) * 1000)
+            seconds = time.monotonic() - start
+            _log.info("%s %s %d %.0f ms", scope["method"], scope["path"], status, seconds * 1000)
+            service = self._service(scope["path"])
+            if self._journal is not None and service is not None:
+                begun = time.time() - seconds
+                entry = Entry(service, scope["method"], scope["path"], at=begun, seconds=seconds, status=status)
+                self._journal.add(entry)

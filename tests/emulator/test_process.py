@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from tests.conftest import PATIENCE, ROOT, Cloud, local_azure
@@ -36,6 +38,23 @@ def test_the_deployers_secret_stands_in_ready_json_only(tmp_path: Path) -> None:
         assert holding == ["ready.json"]
         for name in ("ready.json", "ca.key", "server.key", "seal.key"):
             assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
+
+
+def test_the_pages_link_opens_it_once_and_only_with_it(azure: Cloud) -> None:
+    link = urlsplit(azure.tell("page").strip())
+    assert link.hostname == "127.0.0.1"
+    address = f"{link.scheme}://{link.netloc}"
+    with httpx.Client(trust_env=False) as browser, httpx.Client(trust_env=False) as other:
+        assert browser.get(link.geturl()).status_code == 200
+        assert browser.get(f"{address}/data/overview").json()["nodes"] == []
+        assert other.get(link.geturl()).status_code == 401
+        assert other.get(f"{address}/data/overview").status_code == 401
+
+
+def test_an_example_that_cannot_be_read_is_told_in_one_line(azure: Cloud, tmp_path: Path) -> None:
+    done = _emulator("page", "--state", str(azure.folder), "--example", str(tmp_path / "nothing.json"))
+    assert done.returncode == 2
+    assert done.stderr == f"error: --example {tmp_path}/nothing.json: No such file or directory\n"
 
 
 def test_the_bundle_trusts_the_public_authorities_too(azure: Cloud) -> None:

@@ -305,6 +305,7 @@ class AzureAd(FakeProvider):
 
     name: ClassVar[str] = "azuread"
     module: ClassVar[str] = "pulumi_azuread"
+    service: ClassVar[str] = "Microsoft Graph"
 
     def __init__(self, azure: Azure, principal: Principal) -> None:
         super().__init__(azure)

@@ -11,6 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 from emulator.core import peers
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
+from emulator.core.journal import Entry
 
 _log = logging.getLogger(__name__)
 
@@ -281,6 +283,8 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     name: ClassVar[str]
     module: ClassVar[str]
+    #: The service that it writes to directly, as the journal calls it; empty where its writes pass a face.
+    service: ClassVar[str] = ""
 
     def __init__(self, azure: Azure) -> None:
         super().__init__()
@@ -407,7 +411,8 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(properties=outputs.encode())
         try:
             with _errors_as_status(context):
-                id_, result = handler.create(self._step(request.urn), new.values)
+                with self._noted("POST", request.urn):
+                    id_, result = handler.create(self._step(request.urn), new.values)
                 # Made, but the engine has no answer yet: here a killed run leaves what its state does not know.
                 self._azure.delay("answer-delay", _token(request.urn))
         except InitFailed as failure:
@@ -445,7 +450,7 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
             outputs = new.having(handler.preview(new.values, old.values), handler.secret)
             return provider_pb2.UpdateResponse(properties=outputs.encode())
         try:
-            with _errors_as_status(context):
+            with _errors_as_status(context), self._noted("PATCH", request.urn):
                 result = handler.update(self._step(request.urn), request.id, old.values, new.values)
         except InitFailed as failure:
             _init_failed(context, failure, new, handler)
@@ -456,9 +461,16 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
         handler = self._handler(request.urn, context)
-        with _errors_as_status(context):
+        with _errors_as_status(context), self._noted("DELETE", request.urn):
             handler.delete(request.id, Properties.decode(request.properties).values)
         return empty_pb2.Empty()
+
+    def _noted(self, method: str, urn: str) -> AbstractContextManager[object]:
+        """Note in the journal what no face notes: a write of a service that this provider calls by itself."""
+        if not self.service:
+            return nullcontext()
+        target = f"{_token(urn).rpartition(':')[2]} {urn.rpartition('::')[2]}"
+        return self._azure.journal.noting(Entry(self.service, method, target, f"{self.name} provider"))
 
     def _handler(self, urn: str, context: grpc.ServicerContext) -> ResourceHandler:
         handler = self.handlers.get(_token(urn))

@@ -28,6 +28,8 @@ from emulator.core.store import Document
 from emulator.services.graph import access as entra
 from emulator.services.graph import data as graph
 
+SERVICE = "Container Registry"
+"""What the journal calls the token service."""
 REGISTRIES = "Microsoft.ContainerRegistry/registries"
 ABAC = "AbacRepositoryPermissions"
 #: The user name that goes with a refresh token as password.
@@ -105,14 +107,14 @@ def may(azure: Azure, registry: Document, principal: Principal, action: str = "p
     return wanted_action is not None and azure.access.allows(principal, wanted_action, registry.id, data=abac)
 
 
-def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[str]) -> list[dict[str, object]]:
+def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[str]) -> list[dict[str, Any]]:
     """The granted part of scopes such as `repository:NAME:pull,push` or `registry:catalog:*`: a token's `access`."""
 
     def allowed(action: str) -> bool:
         assigned = caller.principal is not None and may(azure, registry, caller.principal, action)
         return (action in caller.rights or (action == "metadata_read" and "pull" in caller.rights)) or assigned
 
-    access: list[dict[str, object]] = []
+    access: list[dict[str, Any]] = []
     for scope in scopes:
         kind, _, rest = scope.partition(":")
         name, _, requested = rest.rpartition(":")
@@ -128,6 +130,24 @@ def granted(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[s
         if actions:
             access.append({"type": kind, "name": name, "actions": actions})
     return access
+
+
+def refusal(azure: Azure, registry: Document, caller: Caller, scopes: Iterable[str]) -> str:
+    """Why scopes are not granted whole, and what would do it; empty where they are."""
+    for scope in scopes:
+        name, _, requested = scope.partition(":")[2].rpartition(":")
+        actions = {action for entry in granted(azure, registry, caller, [scope]) for action in entry["actions"]}
+        if refused := [action for action in requested.split(",") if action not in actions]:
+            who = caller.principal.name if caller.principal else caller.name
+            remedy = f"; role '{pull_role(registry)}' on the registry gives it" if refused == ["pull"] else ""
+            return f"'{who}' has no role that lets it {', '.join(refused)} '{name}'{remedy}"
+    return ""
+
+
+def pull_role(registry: Document) -> str:
+    """The built-in role that lets a principal pull and do nothing else."""
+    is_abac = registry.properties.get("roleAssignmentMode") == ABAC
+    return "Container Registry Repository Reader" if is_abac else "AcrPull"
 
 
 def pass_firewall(registry: Document, caller: Caller) -> None:

@@ -137,7 +137,7 @@ def test_without_credentials_the_https_port_answers_what_azure_answers_anybody(a
     from emulator.protocols import arm  # noqa: PLC0415 - its routes alone
 
     asked = 0
-    for route in arm.application(local.azure).routes:
+    for route in arm.application(local.azure, str).routes:
         path, methods = route.path, route.methods  # type: ignore[attr-defined]
         if path in PUBLIC:
             continue

@@ -80,8 +80,7 @@ class Pull:
         registry, principal = self.registry, self.principal
         if registry is None or principal is None or registry_access.may(azure, registry, principal):
             return "Azure Machine Learning APIs can't accept private registry credentials"
-        abac = registry.properties.get("roleAssignmentMode") == registry_access.ABAC
-        role = "Container Registry Repository Reader" if abac else "AcrPull"
+        role = registry_access.pull_role(registry)
         return f"authorization failed: the principal lacks role '{role}' on registry '{registry.id.path}': assign it"
 
 
