@@ -52,7 +52,7 @@ def test_a_build_is_a_line_a_step_and_how_far_a_long_one_is() -> None:
         "step 1/4, 12 s: sha256:513cf5a6d7a7 310.49MB / 930.43MB",
         "step 1/4: done in 15.1 s",
         "step 2/4: WORKDIR /srv",
-        "step 3/4: RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt pip install --…",
+        "step 3/4: RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt pip install -r…",
         "step builder 1/1: COPY score.py ./",
         "step 3/4, 13 s: Installing collected packages: pytz, fixedint",
         "step 3/4: WARNING: Running pip as the 'root' user can result in broken permissions",

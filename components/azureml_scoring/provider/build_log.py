@@ -14,6 +14,7 @@ _SHORTEST: Final = 1.0
 """Seconds from which on it is shown how long a step took."""
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _VERTEX: Final = re.compile(r"#(\d+) (.+)")
+_DONE: Final = re.compile(r"DONE (\d+(?:\.\d+)?)s")
 _STEP: Final = re.compile(r"\[(.*?\d+/\d+)\] (.+)")
 _TIMED: Final = re.compile(r"(?P<before>\d+(?:\.\d+)?) (?P<text>.*)|(?P<progress>.*) (?P<after>\d+(?:\.\d+)?)s")
 _TELLING: Final = re.compile(r"(?i)(\d+(\.\d+)? )?(?P<text>(error|warning)\b.*)")
@@ -46,9 +47,8 @@ class BuildProgress:
         title = self._titles[number]
         if telling := _TELLING.fullmatch(text):
             return _short(f"{title or 'build'}: {telling['text']}")
-        if title and text.startswith("DONE "):
-            seconds = float(text.removeprefix("DONE ").rstrip("s"))
-            return f"{title}: done in {seconds:.1f} s" if seconds >= _SHORTEST else ""
+        if title and (done := _DONE.fullmatch(text)):
+            return f"{title}: done in {done[1]} s" if float(done[1]) >= _SHORTEST else ""
         timed = _TIMED.fullmatch(text)
         return self._going_on(number, timed) if timed and title else ""
 
