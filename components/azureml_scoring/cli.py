@@ -127,7 +127,7 @@ def cli() -> None:
 )
 @click.argument("previews", nargs=-1, metavar="[PREVIEW.json]...")
 @click.option("--stack", "named", multiple=True, metavar="NAME=FILE", callback=_pairs, help="A preview of this stack.")
-@click.option("--limit", default="github", callback=_limit, help="Longest report: github, azure-devops or characters.")
+@click.option("--limit", default="github", callback=_limit, help="Longest comment: github, azure-devops or characters.")
 @click.option("--prices", "table", type=_FILE, metavar="FILE", help="Prices; else prices.json, or built-in ones.")
 @click.option("--drift", "show_drift", is_flag=True, help="Report drift, from `pulumi preview --refresh --json`.")
 @click.option("--html", "as_html", is_flag=True, help="Write one HTML page, with the graph of each stack drawn.")

@@ -1,11 +1,13 @@
 """The resources of a preview as a drawing: SVG with a table of the same facts. Pure; needs no script and no network.
 
-What needs another resource stands to the right of it; each component is a band. Refuses to own colours (`page.css`).
+Each component is a band; what needs another resource stands to the right of it in its band, or in a band further down.
+Refuses to own colours (`report.css`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import fmean
 from typing import Final
 
 from azureml_scoring.delivery.changes import Change, Preview, Risk
@@ -15,7 +17,9 @@ from azureml_scoring.delivery.report import effect
 
 MOST: Final = 120
 """Resources that are drawn, the riskiest first."""
-_WIDTH, _HEIGHT, _GAP, _TITLE, _EDGE = 220, 46, 14, 26, 12
+_WIDTH, _HEIGHT, _GAP, _TITLE = 226, 46, 14, 26
+_EDGE, _LEAD, _SPACE = 24, 14, 24
+"""Before the first column; of the last part of an arrow; between two bands."""
 _COLUMN: Final = _WIDTH + 56
 _LONGEST: Final = 26
 """Characters that a box has room for."""
@@ -29,6 +33,8 @@ class _Box:
     resource: Change
     x: int
     y: int
+    band: int
+    """Where its band begins."""
 
 
 @dataclass(frozen=True)
@@ -79,41 +85,49 @@ def _component(resource: Change) -> str:
 
 
 def _layout(shown: Sequence[Change], needs: Mapping[str, Sequence[str]]) -> tuple[list[_Box], list[_Band]]:
-    column = _columns(needs)
+    depth = _depths(needs)
     groups: dict[str, list[Change]] = {}
-    for each in sorted(shown, key=lambda each: (column[each.urn], each.name)):
+    for each in sorted(shown, key=lambda each: (depth[each.urn], each.name)):
         groups.setdefault(_component(each), []).append(each)
     boxes: list[_Box] = []
     bands: list[_Band] = []
     top = 0
-    for title, members in groups.items():
+    # What is needed most comes first.
+    for title, members in sorted(groups.items(), key=lambda group: fmean(depth[each.urn] for each in group[1])):
+        column = _depths(_within(members, needs))
         rows: dict[int, int] = {}
         for each in members:
             at = column[each.urn]
-            boxes.append(_Box(each, _EDGE + at * _COLUMN, top + _TITLE + rows.get(at, 0) * (_HEIGHT + _GAP)))
+            y = top + _TITLE + rows.get(at, 0) * (_HEIGHT + _GAP)
+            boxes.append(_Box(each, _EDGE + at * _COLUMN, y, top))
             rows[at] = rows.get(at, 0) + 1
         height = _TITLE + max(rows.values()) * (_HEIGHT + _GAP)
         bands.append(_Band(title or "Stack", top, height))
-        top += height + _GAP
+        top += height + _SPACE
     return boxes, bands
 
 
-def _columns(needs: Mapping[str, Sequence[str]]) -> dict[str, int]:
+def _within(members: Sequence[Change], needs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    urns = {each.urn for each in members}
+    return {each.urn: [urn for urn in needs[each.urn] if urn in urns] for each in members}
+
+
+def _depths(needs: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Return how many steps each is from what needs nothing; a circle, which no engine writes, ends somewhere."""
-    column = dict.fromkeys(needs, 0)
+    depth = dict.fromkeys(needs, 0)
     for _ in needs:
-        later = {urn: max((column[source] + 1 for source in sources), default=0) for urn, sources in needs.items()}
-        if later == column:
+        later = {urn: max((depth[source] + 1 for source in sources), default=0) for urn, sources in needs.items()}
+        if later == depth:
             break
-        column = later
-    used = {at: position for position, at in enumerate(sorted(set(column.values())))}
-    return {urn: used[at] for urn, at in column.items()}
+        depth = later
+    used = {at: position for position, at in enumerate(sorted(set(depth.values())))}
+    return {urn: used[at] for urn, at in depth.items()}
 
 
 def _svg(
     stack: str, name: str, needs: Mapping[str, Sequence[str]], boxes: Sequence[_Box], bands: Sequence[_Band]
 ) -> list[str]:
-    width = max(box.x for box in boxes) + _WIDTH + _EDGE
+    width = max(box.x for box in boxes) + _WIDTH + 2 * _EDGE
     height = bands[-1].y + bands[-1].height
     changed = sum(box.resource.op != "same" for box in boxes)
     place = {box.resource.urn: box for box in boxes}
@@ -134,12 +148,23 @@ def _svg(
 
 
 def _arrow(source: _Box, target: _Box, name: str) -> str:
-    start, end = (source.x + _WIDTH, source.y + _HEIGHT // 2), (target.x, target.y + _HEIGHT // 2)
-    bend = (end[0] - start[0]) // 2
-    # What leads past a box of the same row goes round it.
-    dip = _HEIGHT if start[1] == end[1] and end[0] - start[0] > _COLUMN else 0
-    path = f"M{start[0]} {start[1]}C{start[0] + bend} {start[1] + dip} {end[0] - bend} {end[1] + dip} {end[0]} {end[1]}"
+    path = _across(source, target) if source.band == target.band else _between(source, target)
     return f'<path class="arrow" d="{path}" marker-end="url(#{name}-tip)"/>'
+
+
+def _across(source: _Box, target: _Box) -> str:
+    """Return the path within a band; one that leads past a box of the same row goes round it."""
+    x, y, end_x, end_y = source.x + _WIDTH, source.y + _HEIGHT // 2, target.x, target.y + _HEIGHT // 2
+    bend, dip = (end_x - x) // 2, _HEIGHT if y == end_y and end_x - x > _COLUMN else 0
+    return f"M{x} {y}C{x + bend} {y + dip} {end_x - bend} {end_y + dip} {end_x} {end_y}"
+
+
+def _between(source: _Box, target: _Box) -> str:
+    """Return the path to another band: down beside the columns and along above the band, where no box stands."""
+    y, end_y = source.y + _HEIGHT // 2, target.y + _HEIGHT // 2
+    lane = 10 + source.y // (_HEIGHT + _GAP) % 6 * 6
+    x, above = source.x + _WIDTH + lane, target.band - _SPACE + 4 + lane // 4
+    return f"M{source.x + _WIDTH} {y}H{x}V{above}H{target.x - _LEAD}V{end_y}H{target.x}"
 
 
 def _drawn(box: _Box) -> list[str]:
@@ -149,11 +174,13 @@ def _drawn(box: _Box) -> list[str]:
         f'<g class="{_class(resource)}"><title>{_text(resource.name + ", " + words, 200)}</title>',
         f'<rect x="{box.x}" y="{box.y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>',
         f'<text class="name" x="{box.x + 10}" y="{box.y + 19}">{_text(resource.name, _LONGEST)}</text>',
-        f'<text x="{box.x + 10}" y="{box.y + 36}">{_text(words, _LONGEST + 4)}</text></g>',
+        f'<text x="{box.x + 10}" y="{box.y + 36}">{_text(words, _LONGEST + 6)}</text></g>',
     ]
 
 
 def _effect(resource: Change) -> str:
+    if resource.is_new_version:
+        return "new version"
     return "unchanged" if resource.op == "same" else effect(resource)
 
 

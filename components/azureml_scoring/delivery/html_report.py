@@ -54,7 +54,7 @@ def render(
 
 @cache
 def _style() -> str:
-    return resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8")
 
 
 def _html(markdown: str) -> str:
