@@ -18,8 +18,8 @@ preview: .venv/ready ## show what an up would change
 	@$(TOOLS) preview
 down: .venv/ready ## take everything away (ARGS=--force: even what Pulumi cannot destroy)
 	@$(TOOLS) down $(ARGS)
-env: .venv/ready ## print the environment: eval "$(make -s env)"
-	@$(TOOLS) env
+env: .venv/ready ## print the environment: eval "$(make -s env)" (INSIDE=1: of a client inside the virtual networks)
+	@$(TOOLS) env $(if $(INSIDE),--inside)
 page: .venv/ready ## print a link to the page of the local Azure
 	@$(TOOLS) page
 state: .venv/ready ## tell what runs

@@ -2,7 +2,7 @@
 
 from emulator.core.azure import ResourceType
 from emulator.services.authorization.types import Permissions, RoleAssignment, RoleDefinition
-from emulator.services.containerregistry.types import Registry, Runs
+from emulator.services.containerregistry.types import AgentPool, Registry, Runs
 from emulator.services.insights.data import Metrics
 from emulator.services.insights.types import AutoscaleSetting, DiagnosticSetting, InsightsComponent
 from emulator.services.keyvault.types import DeletedVault, DeletedVaults, Secret, Vault
@@ -16,10 +16,24 @@ from emulator.services.machinelearningservices.assets.types import (
     ModelVersion,
 )
 from emulator.services.machinelearningservices.computes.types import Compute
+from emulator.services.machinelearningservices.managednetworks.types import OutboundRule
 from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment, OnlineEndpoint
 from emulator.services.machinelearningservices.quotas.types import Usages, VirtualMachineSizes
 from emulator.services.machinelearningservices.workspaces.types import Connection, Datastore, Workspace
 from emulator.services.managedidentity.types import UserAssignedIdentity
+from emulator.services.network.types import (
+    AccountConnection,
+    PrivateEndpoint,
+    PrivateZone,
+    Record,
+    RegistryConnection,
+    Subnet,
+    VaultConnection,
+    VirtualNetwork,
+    WorkspaceConnection,
+    ZoneGroup,
+    ZoneLink,
+)
 from emulator.services.operationalinsights.types import LogWorkspace
 from emulator.services.resources.types import (
     Locations,
@@ -51,7 +65,9 @@ TYPES: tuple[type[ResourceType], ...] = (
     InsightsComponent,
     Registry,
     Runs,
+    AgentPool,
     Workspace,
+    OutboundRule,
     Connection,
     Usages,
     VirtualMachineSizes,
@@ -66,6 +82,17 @@ TYPES: tuple[type[ResourceType], ...] = (
     ModelVersion,
     Code,
     CodeVersion,
+    VirtualNetwork,
+    Subnet,
+    PrivateZone,
+    ZoneLink,
+    Record,
+    PrivateEndpoint,
+    ZoneGroup,
+    RegistryConnection,
+    VaultConnection,
+    AccountConnection,
+    WorkspaceConnection,
     # Deployments pull from the registries and are let in through their endpoint's port.
     OnlineEndpoint,
     OnlineDeployment,

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.local_azure import PATIENCE, ROOT, Cloud, local_azure
+from tests.processor_time import ProcessorTime
 
 # Tests assign a role and use it at once; the delay itself has its own test.
 os.environ.setdefault("LOCAL_AZURE_ROLE_DELAY", "0")
@@ -14,7 +16,16 @@ __all__ = ["PATIENCE", "ROOT", "Cloud", "local_azure"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the tests of each file run from the last to the first: none may rely on another."""
+    parser.addoption(
+        "--processor-time", type=Path, help="append processor time by test file to this file, as JSON lines"
+    )
     parser.addoption("--last-first", action="store_true", help="run the tests of each file from the last to the first")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure, where that is asked for."""
+    if file := config.getoption("--processor-time"):
+        config.pluginmanager.register(ProcessorTime(file))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -20,6 +20,7 @@ import httpx
 from azure.identity import ClientSecretCredential
 
 from emulator.core import api_versions
+from tests.small_base import image as small_base
 from tools import azure
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +137,7 @@ class LocalAzure:
 
     def start(self) -> Self:
         """Start it and wait until it serves."""
+        small_base.ensure()
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "ready.json").unlink(missing_ok=True)
         with (self.folder / "azure.log").open("ab") as log:

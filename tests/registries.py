@@ -19,8 +19,9 @@ from typing import Any
 import httpx
 
 from tests.conftest import PATIENCE, Cloud
+from tests.small_base import image as small_base
 
-BASE = "azureml-scoring-base:bookworm"
+BASE = small_base.NAME
 PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 PUSH = "8311e382-0749-4cb8-b61a-304f252e45ec"
 DELETE = "c2f4ef07-c644-48eb-af81-4b1b4947fb11"
@@ -224,13 +225,18 @@ def docker(server: str = "", login: tuple[str, str] | None = None) -> Iterator[D
         yield client
 
 
-def push_base_image(registry: LocalRegistry, repository: str = "scorer", tag: str = "one") -> str:
-    """Push the base image as principal who may, and take it out of the engine again; its name in the registry."""
+def push_image(registry: LocalRegistry, repository: str = "scorer", tag: str = "one", image: str = "") -> str:
+    """Push an image (by default one of a single file) as principal who may, and untag it here; its name there."""
     pusher = service_principal(registry.cloud)
     registry.grant(pusher, PUSH)
     name = f"{registry.login_server}/{repository}:{tag}"
     with docker(registry.login_server, pusher.login) as client:
-        client.good("tag", BASE, name)
+        if image:
+            client.good("tag", image, name)
+        else:
+            with tarfile.open(client.folder / "files.tar", "w") as files:
+                files.addfile(tarfile.TarInfo("file"))
+            client.good("import", str(client.folder / "files.tar"), name)
         client.good("push", name)
         client.good("rmi", name)
     return name

@@ -25,13 +25,20 @@ ROUTES = {
 }
 QUICK_PROBE = {"initialDelay": "PT1S", "period": "PT1S", "timeout": "PT5S", "failureThreshold": 120}
 SERVER = """
-import json, os, sys, time
+import json, os, sys, time, urllib.request
 from stub_server import Answer, StubServer
 
 print("scorer starts", flush=True)
 if os.environ.get("FAIL"):
     sys.exit("scorer: cannot load the model")
 BEGUN = time.monotonic()
+
+def fetch(address, proxies=None):
+    opener = urllib.request.build_opener(*([] if proxies is None else [urllib.request.ProxyHandler(proxies)]))
+    try:
+        return opener.open(address, timeout=5).read().decode()
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
 
 def answer(request):
     if request.method == "GET":
@@ -41,6 +48,8 @@ def answer(request):
     if asked.get("crash"):
         os._exit(3)
     time.sleep(asked.get("sleep", 0))
+    if "fetch" in asked:
+        return Answer({"fetched": fetch(*asked["fetch"])})
     echo = {"name": os.environ.get("NAME"), "path": request.path, "asked": asked, "headers": request.headers}
     return Answer(echo, asked.get("status", 200))
 
@@ -56,8 +65,8 @@ def until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def make_image(name: str) -> None:
-    """Make the scoring image under a name in the engine: the base image with one file."""
+def make_image(name: str, base: str = BASE) -> None:
+    """Make the scoring image under a name in the engine: a base image with one file."""
     client = docker.from_env()
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
@@ -65,7 +74,7 @@ def make_image(name: str) -> None:
         entry = tarfile.TarInfo("scorer.py")
         entry.size = len(SERVER.encode())
         archive.addfile(entry, io.BytesIO(SERVER.encode()))
-    container = client.containers.create(BASE)
+    container = client.containers.create(base)
     try:
         container.put_archive("/", content.getvalue())
         repository, _, tag = name.rpartition(":")
@@ -174,7 +183,7 @@ class Stage:
 
 
 @contextmanager
-def stage(cloud: Cloud) -> Iterator[Stage]:
+def stage(cloud: Cloud, base_image: str = BASE) -> Iterator[Stage]:
     """A workspace whose registry has the scoring image: Azure ML lets its endpoints' own identities pull there."""
     name = f"ml{uuid.uuid4().hex[:12]}"
     base = f"{cloud.subscription}/resourceGroups/{name}"
@@ -182,7 +191,7 @@ def stage(cloud: Cloud) -> Iterator[Stage]:
     cloud.put(base, {"location": "westeurope"})
     try:
         registry = _registry(cloud, f"{providers}/Microsoft.ContainerRegistry/registries/{name}")
-        image = push(registry)
+        image = push(registry, base_image)
         workspace = f"{providers}/Microsoft.MachineLearningServices/workspaces/{name}"
         body = workspace_body(cloud, providers, name)
         cloud.put(workspace, {**body, "properties": {**body["properties"], "containerRegistry": registry.id}})
@@ -212,12 +221,12 @@ def workspace_body(cloud: Cloud, providers: str, name: str) -> dict[str, Any]:
     return {**place, "identity": {"type": "SystemAssigned"}, "properties": linked}
 
 
-def push(registry: LocalRegistry) -> str:
+def push(registry: LocalRegistry, base: str = BASE) -> str:
     """Push the scoring image as principal who may; its reference by digest."""
     pusher = service_principal(registry.cloud)
     registry.grant(pusher, PUSH)
     name = f"{registry.login_server}/team/scorer:1"
-    make_image(name)
+    make_image(name, base)
     with docker_client(registry.login_server, pusher.login) as client:
         client.good("push", name)
         told = json.loads(client.good("image", "inspect", name))[0]["RepoDigests"]

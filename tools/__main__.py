@@ -26,6 +26,8 @@ _LOCAL = azure.ROOT / ".local"
 _REQUEST = azure.ROOT / "examples" / "sklearn" / "request.json"
 _LABEL = f"azureml-scoring.state={azure.STATE}"
 _LOG_LINES = 100
+_ADDRESS = "LOCAL_AZURE_ADDRESS"
+"""From where the local Azure takes a shell's commands to come."""
 _SCORE_SECONDS = 60
 _RECOVERY_SECONDS = 120.0
 _NOTHING = "nothing"
@@ -83,14 +85,14 @@ def down(*, force: bool = False) -> None:
     print("Nothing is left: no resource, no container, no volume, no process, no state.")
 
 
-def env() -> None:
+def env(*, inside: bool = False) -> None:
     """Print the environment for a shell: eval "$(make -s env)"."""
-    print(azure.exports(azure.environment()))
+    print(azure.exports({**azure.environment(), _ADDRESS: "inside" if inside else ""}))
 
 
 def page() -> None:
     """Print a link that opens the page of the local Azure, once."""
-    print(f"Look at it: {azure.tell(azure.STATE, 'page', '--example', str(_REQUEST)).strip()}")
+    print(invitation(azure.tell(azure.STATE, "page", "--example", str(_REQUEST))))
 
 
 def logs(name: str | None = None) -> None:
@@ -153,6 +155,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
     for command in (ready, start, up, preview, down, env, page, logs, state, browser, language, builder, run)
 }
+
+
+def invitation(link: str) -> str:
+    """The line that ends `make up`."""
+    return f"Look at it: {link.strip()}"
 
 
 def counts(stats: Mapping[str, Any]) -> str:
@@ -337,6 +344,8 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument(
                 "--force", action="store_true", help="remove everything even if Pulumi cannot destroy it"
             )
+        elif name == "env":
+            added.add_argument("--inside", action="store_true", help="of a client inside the virtual networks")
         elif name == "run":
             added.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run")
     return parser
@@ -356,6 +365,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 language(given.name)
             case "down":
                 down(force=given.force)
+            case "env":
+                env(inside=given.inside)
             case "run":
                 run(given.words)
             case name:

@@ -69,8 +69,12 @@ def has_image(reference: str) -> bool:
 
 
 def remove_leftovers(label: str) -> None:
-    """Take away every container and volume that has a label."""
-    for kind, remove in (("ps", ["rm", "--force", "--volumes"]), ("volume ls", ["volume", "rm", "--force"])):
+    """Take away every container, volume and network that has a label."""
+    for kind, remove in (
+        ("ps", ["rm", "--force", "--volumes"]),
+        ("volume ls", ["volume", "rm", "--force"]),
+        ("network ls", ["network", "rm"]),
+    ):
         listing = ["docker", *kind.split(), "--quiet", "--filter", f"label={label}"]
         if kind == "ps":
             listing.append("--all")

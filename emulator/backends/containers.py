@@ -24,6 +24,8 @@ from pydantic import BaseModel
 
 from emulator.backends import docker_engine
 from emulator.backends.image_names import split_reference
+from emulator.backends.isolation import Approve, Isolation, host_of
+from emulator.core.ports import HOST
 
 STATE_LABEL = "azureml-scoring.state"
 DEPLOYMENT_LABEL = "azureml-scoring.deployment"
@@ -94,6 +96,8 @@ class ServingSpec(BaseModel, frozen=True):
     memory: int | None = None
     """Bytes that one container may use."""
     gpus: int = 0
+    isolation: str = ""
+    """The managed network that lets nothing out but what is approved; empty where everything may go out."""
     scale: Scale | None = None
 
     def wanted(self, inside: int) -> int:
@@ -122,7 +126,7 @@ class ServingSpec(BaseModel, frozen=True):
     def replica_key(self) -> str:
         """Changes when a container made from the spec would be another one."""
         mounts = [mount.model_dump() for mount in self.mounts]
-        share = [self.cpu, self.memory, self.gpus]
+        share = [self.cpu, self.memory, self.gpus, self.isolation]
         content = json.dumps([self.image_id or self.image, self.environment, self.ports, mounts, share], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -141,6 +145,7 @@ class Replica:
 
     container: str
     ports: dict[int, int] = field(default_factory=dict)
+    host: str = HOST
     ready: bool = False
     busy: int = 0
     repairing: bool = False
@@ -166,9 +171,10 @@ class CrashError(Exception):
 class Containers:
     """The containers of one state folder in the Docker engine. Every call answers a missing engine with a 503."""
 
-    def __init__(self, folder: Path, files: Files) -> None:
+    def __init__(self, folder: Path, files: Files, approve: Approve) -> None:
         self._state = str(folder.resolve())
         self._files = files
+        self._isolation = Isolation({STATE_LABEL: self._state}, approve)
 
     def pull(self, image: str, login: Login | None) -> str:
         """Pull an image with some credentials (None: anonymous); its local id.
@@ -203,11 +209,12 @@ class Containers:
     def start(self, deployment: str, spec: ServingSpec) -> Replica:
         """Start one container; it is not ready yet. Raises `CrashError` where its command cannot be started."""
         slug = re.sub(r"[^a-z0-9]+", "-", "-".join(deployment.split("/")[-3::2]).lower()).strip("-")
-        with docker_engine.connected() as client:
+        with docker_engine.connected() as client, self._isolation.joining(spec.isolation) as (network, variables):
             container = client.containers.create(
                 spec.image_id or spec.image,
                 name=f"azureml-{slug}-{uuid.uuid4().hex[:8]}",
-                environment=spec.environment,
+                network=network,
+                environment={**variables, **spec.environment},
                 ports={f"{port}/tcp": ("127.0.0.1", None) for port in spec.ports},
                 labels={
                     STATE_LABEL: self._state,
@@ -226,7 +233,7 @@ class Containers:
                 text = _one_line(str(error.explanation or error))
                 raise CrashError(f"User container cannot be started: {text}", "") from error
             container.reload()
-            return Replica(container.id, _ports(container))
+            return _replica(container)
 
     @property
     def has_gpus(self) -> bool:
@@ -266,7 +273,8 @@ class Containers:
                 container.reload()
             except docker.errors.NotFound:
                 return False
-            replica.ports = _ports(container)
+            found = _replica(container)
+            replica.ports, replica.host = found.ports, found.host
             return True
 
     def running(self) -> dict[str, tuple[str, str]]:
@@ -281,8 +289,8 @@ class Containers:
         replicas = []
         for id_, labels in self.running().items():
             if labels == (deployment, spec.replica_key):
-                with docker_engine.connected() as client:
-                    replicas.append(Replica(id_, _ports(client.containers.get(id_))))
+                with docker_engine.connected() as client, self._isolation.joining(spec.isolation):
+                    replicas.append(_replica(client.containers.get(id_)))
         return replicas
 
     def ended(self, replica: Replica) -> str | None:
@@ -293,7 +301,8 @@ class Containers:
             except docker.errors.NotFound:
                 return "it was removed"
             if container.status in {"running", "created", "restarting"}:
-                replica.ports = _ports(container) or replica.ports
+                found = _replica(container)
+                replica.ports, replica.host = found.ports or replica.ports, found.host
                 return None
             state = container.attrs["State"]
             memory = ", out of memory" if state.get("OOMKilled") else ""
@@ -318,6 +327,7 @@ class Containers:
         """Remove those of our containers, running or not, that `keep` (container id, deployment) does not want."""
         containers = self._ours(everything=True)
         self.remove(Replica(each["Id"]) for each in containers if not keep(each["Id"], _deployment(each)))
+        self._isolation.prune()
 
     def _ours(self, *, everything: bool) -> list[dict[str, Any]]:
         with docker_engine.connected() as client:
@@ -329,6 +339,14 @@ class Containers:
 
 def _deployment(listed: dict[str, Any]) -> str:
     return str(listed["Labels"].get(DEPLOYMENT_LABEL, ""))
+
+
+def _replica(container: Any) -> Replica:  # noqa: ANN401 - docker has no types
+    """Where a container is reached: an isolated one, whose ports Docker does not publish, by its own address."""
+    if host := host_of(container):
+        inner = [int(each.partition("/")[0]) for each in container.attrs["Config"]["ExposedPorts"]]
+        return Replica(container.id, {port: port for port in inner}, host)
+    return Replica(container.id, _ports(container))
 
 
 def _ports(container: Any) -> dict[int, int]:  # noqa: ANN401 - docker has no types

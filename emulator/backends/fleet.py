@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from emulator.backends.containers import LOG_LINES, Containers, CrashError, Files, Probe, Replica, ServingSpec, log
+from emulator.backends.isolation import Approve
 from emulator.core.errors import AzureError
 
 _WATCH_PAUSE = 2.0
@@ -116,8 +117,8 @@ class Pool:
 class Fleet:
     """All deployments of one local Azure that serve, by their ARM id in lower case."""
 
-    def __init__(self, folder: Path, files: Files) -> None:
-        self.containers = Containers(folder, files)
+    def __init__(self, folder: Path, files: Files, approve: Approve) -> None:
+        self.containers = Containers(folder, files, approve)
         self.pools: dict[str, Pool] = {}
         self.metrics: dict[str, DeploymentMetrics] = {}
         self.stopping = threading.Event()
@@ -337,7 +338,7 @@ class Fleet:
             with self._work():
                 if not self.containers.restart(replica):
                     fresh = self.containers.start(deployment, pool.spec)
-                    replica.container, replica.ports = fresh.container, fresh.ports
+                    replica.container, replica.ports, replica.host = fresh.container, fresh.ports, fresh.host
                 if self.pools.get(deployment) is pool:
                     self._wait(replica, pool.spec)
                 if self.pools.get(deployment) is not pool:
@@ -368,7 +369,7 @@ def _ask(replica: Replica, probe: Probe) -> str | None:
         return "the port is not open"
     try:
         with httpx.Client(trust_env=False, timeout=probe.timeout) as client:
-            response = client.get(f"http://127.0.0.1:{port}/{probe.path.lstrip('/')}")
+            response = client.get(f"http://{replica.host}:{port}/{probe.path.lstrip('/')}")
     except httpx.HTTPError as error:
         return type(error).__name__
     return None if response.status_code < httpx.codes.BAD_REQUEST else f"HTTP {response.status_code}"

@@ -496,6 +496,8 @@ class Azure:
         response.operation.done.wait()
         if response.operation.error is not None:
             raise response.operation.error
+        if response.operation.result is not None:
+            return response.operation.result
         document = self.store.get(ResourceId.parse(response.operation.resource))
         return self.service(document.id.type).show(document) if document else None
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from emulator.core.errors import AzureError
 
@@ -24,6 +25,8 @@ class Operation:
     status: str = "InProgress"
     error: AzureError | None = None
     ended: float | None = None
+    result: dict[str, Any] | None = None
+    """What the work answers, where that is not the resource."""
     done: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -39,8 +42,8 @@ class Operations:
     def __init__(self) -> None:
         self._all: dict[str, Operation] = {}
 
-    def start(self, resource: str, work: Callable[[], None]) -> Operation:
-        """Run `work` in a thread; what it raises becomes the operation's error."""
+    def start(self, resource: str, work: Callable[[], dict[str, Any] | None]) -> Operation:
+        """Run `work` in a thread; what it raises becomes the operation's error, what it returns its result."""
         operation = Operation(resource)
         self._all[operation.id] = operation
         threading.Thread(target=self._run, args=(operation, work), name=f"operation {resource}", daemon=True).start()
@@ -53,9 +56,9 @@ class Operations:
             raise AzureError(404, "OperationNotFound", f"The operation '{id_}' is unknown (the local Azure restarted)")
         return operation
 
-    def _run(self, operation: Operation, work: Callable[[], None]) -> None:
+    def _run(self, operation: Operation, work: Callable[[], dict[str, Any] | None]) -> None:
         try:
-            work()
+            operation.result = work()
             operation.status = "Succeeded"
         except AzureError as error:
             operation.error, operation.status = error, "Failed"

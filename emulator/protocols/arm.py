@@ -22,7 +22,7 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.operations import Operation
 from emulator.core.rbac import Principal
-from emulator.protocols import blobs, control, graph, metadata
+from emulator.protocols import blobs, control, graph, metadata, workspaces
 from emulator.protocols.hosts import Hosts
 from emulator.protocols.web import RequestLog, azure_error, bearer, json_body
 from emulator.services.graph import access as entra
@@ -34,6 +34,9 @@ _STATUS = re.compile(
 _EVERYTHING = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"]
 #: How long a status request waits for the end before it answers InProgress: the client then needs no short polling.
 _PATIENCE = 2.0
+#: When to ask again. Azure's clients take milliseconds before seconds where both are told, or know seconds alone.
+#: https://github.com/Azure/azure-sdk-for-go/blob/main/sdk/azcore/internal/shared/shared.go (RetryAfter)
+_SOON = {"x-ms-retry-after-ms": "50", "Retry-After": "1"}
 
 
 def application(azure: Azure, page_link: Callable[[str], str]) -> Starlette:
@@ -44,6 +47,7 @@ def application(azure: Azure, page_link: Callable[[str], str]) -> Starlette:
         *blobs.routes(azure),
         *_arm(azure),
         *graph.routes(azure),
+        *workspaces.routes(azure),
     ]
     handlers = {AzureError: azure_error, HTTPException: _no_such_path}
     log = Middleware(RequestLog, azure.journal, _service)
@@ -134,18 +138,20 @@ def _progress(azure: Azure, request: Request, operation: Operation) -> dict[str,
     return {
         "Azure-AsyncOperation": f"{base}/operationStatuses/{operation.id}?{query}",
         "Location": f"{base}/operationResults/{operation.id}?{query}",
-        "Retry-After": "1",
+        **_SOON,
     }
 
 
 def _operation(azure: Azure, request: Request, kind: str, operation: Operation) -> Response:
     finished = operation.done.wait(_PATIENCE)
     if kind == "statuses":
-        return JSONResponse(operation.body, 200, {} if finished else {"Retry-After": "1"})
+        return JSONResponse(operation.body, 200, {} if finished else _SOON)
     if not finished:
         return Response(status_code=202, headers=_progress(azure, request, operation))
     if operation.error is not None:
         raise operation.error
+    if operation.result is not None:
+        return JSONResponse(operation.result)
     document = azure.store.get(ResourceId.parse(operation.resource))
     if document is None:
         return Response(status_code=204)

@@ -27,6 +27,7 @@ from starlette.routing import BaseRoute, Route
 from emulator.backends import signed_blobs
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
+from emulator.protocols.web import client_of
 from emulator.services.storage import access as storage_access
 from emulator.services.storage import data as storage_data
 
@@ -46,6 +47,7 @@ def routes(azure: Azure) -> list[BaseRoute]:
         permission = _PERMISSIONS.get(request.method, "r")
         parameters, query = request.path_params, dict(request.query_params)
         if "account" in parameters:
+            _admit(azure, request)
             address = (azure, parameters["account"], parameters["container"], parameters["name"])
             storage_access.demand(*address, _asked(request), permission)
             if request.method != "PUT" and parameters["name"].endswith("/"):
@@ -78,6 +80,11 @@ def routes(azure: Azure) -> list[BaseRoute]:
     ]
 
 
+def _admit(azure: Azure, request: Request) -> None:
+    account = storage_data.account_named(azure, request.path_params["account"])
+    storage_access.pass_firewall(azure, account, client_of(request, account))
+
+
 def _described(request: Request) -> dict[str, str]:
     return {key[len(_META) :]: value for key, value in request.headers.items() if key.startswith(_META)}
 
@@ -103,6 +110,7 @@ def _container(azure: Azure, request: Request) -> Response:
     https://learn.microsoft.com/rest/api/storageservices/list-blobs
     """
     account, name, query = request.path_params["account"], request.path_params["container"], request.query_params
+    _admit(azure, request)
     making, listing = request.method == "PUT", query.get("comp") == "list"
     if query.get("restype") != "container" or query.get("comp") not in {None, "list"}:
         raise AzureError(400, "InvalidQueryParameterValue", f"?{query} is not served for a container here")

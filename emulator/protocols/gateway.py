@@ -30,13 +30,14 @@ from emulator.backends.fleet import AbsentError, FullError, Pool, RetiredError
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
-from emulator.core.ports import HOST
+from emulator.core.store import Document
 from emulator.protocols.http_protocol import HttpProtocol
 from emulator.services.graph import access as entra
 from emulator.services.machinelearningservices.onlineendpoints.access import SCORE, Route, token_is_valid
 from emulator.services.machinelearningservices.onlineendpoints.data import Collector, Exchange
-from emulator.services.machinelearningservices.onlineendpoints.rules import ENDPOINTS
+from emulator.services.machinelearningservices.onlineendpoints.rules import ENDPOINTS, parent_of
 from emulator.services.machinelearningservices.onlineendpoints.types import OnlineDeployment, OnlineEndpoint, port_name
+from emulator.services.network import access as network
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -218,12 +219,10 @@ class Gateway:
         return route
 
     async def _admit(self, route: Route, request: Request) -> None:
-        if not route.public:
-            raise _RefusedError(
-                403,
-                "Forbidden",
-                f"Public network access is disabled for endpoint '{route.id.name}': use its private endpoint.",
-            )
+        # The network of an endpoint on Kubernetes is its cluster's.
+        workspace = self._azure.store.get(parent_of(route.id)) if route.managed else None
+        if workspace is not None and not network.is_endpoint_open(workspace, public=route.public):
+            await run_in_threadpool(self._pass_firewall, route, workspace, request)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise _RefusedError(
@@ -249,6 +248,18 @@ class Gateway:
             self._azure.access.demand(principal, SCORE, route.id)
         except AzureError as error:
             raise _RefusedError(403, error.code, error.message) from error
+
+    def _pass_firewall(self, route: Route, workspace: Document, request: Request) -> None:
+        """Refuse who comes from outside. The code is Azure's, its words are not known."""
+        scope = request.scope
+        client = network.client_of(tuple(scope["client"]), tuple(scope["server"]))
+        refused = network.endpoint_refusal(self._azure, workspace, client, public=route.public)
+        if refused == network.DISABLED:
+            text = f"Public network access is disabled for endpoint '{route.id.name}': use its private endpoint."
+            raise _RefusedError(403, "Forbidden", text)
+        if refused:
+            text = f"Client address {client.address} is not allowed to access endpoint '{route.id.name}'."
+            raise _RefusedError(403, "Forbidden", text)
 
     async def _forward(self, route: Route, request: Request, body: bytes, headers: dict[str, str]) -> Response:
         """Send a request to a container of the deployment whose turn it is."""
@@ -306,7 +317,7 @@ class Gateway:
         key, start, spec = route.deployment(name), time.monotonic(), slot.pool.spec
         try:
             async with asyncio.timeout(spec.timeout):
-                reply = await self._send(slot.replica.ports[spec.port], spec.scoring, forwarded)
+                reply = await self._send((slot.replica.host, slot.replica.ports[spec.port]), spec.scoring, forwarded)
         except (httpx.ConnectError, KeyError):
             return None
         except TimeoutError:
@@ -348,7 +359,7 @@ class Gateway:
         self._collecting.add(task)
         task.add_done_callback(self._collecting.discard)
 
-    async def _send(self, port: int, scoring: str, forwarded: "_Forwarded") -> httpx.Response:
+    async def _send(self, address: tuple[str, int], scoring: str, forwarded: "_Forwarded") -> httpx.Response:
         if self._client is None:
             raise httpx.ConnectError("the gateway stops")
         source = forwarded.request
@@ -359,7 +370,7 @@ class Gateway:
         headers = [(name, value) for name, value in source.headers.raw if name.decode("ascii") not in _NOT_FORWARDED]
         return await self._client.request(
             source.method,
-            httpx.URL(scheme="http", host=HOST, port=port, raw_path=_target(path, source)),
+            httpx.URL(scheme="http", host=address[0], port=address[1], raw_path=_target(path, source)),
             content=forwarded.body,
             headers=[*headers, *own],
         )

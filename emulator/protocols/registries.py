@@ -9,7 +9,8 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from emulator.backends.streams import PIECE, Acceptor, forward
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ports import HOST
@@ -30,7 +32,6 @@ from emulator.protocols.web import RequestLog, bearer, listening
 from emulator.services.containerregistry import access, content
 
 _TLS_HANDSHAKE = 0x16
-_PIECE = 1 << 16
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 #: The registry server is asked over plain http: a context for each request would cost most of its time.
@@ -54,9 +55,9 @@ class Fronts:
         inside.listen(128)
         https = inside.getsockname()[1]
         stack.enter_context(listening(application(self._azure, login_server, server), inside, self._files))
-        splitter = _Splitter(listener, https, server)
-        splitter.start()
-        stack.callback(splitter.stop)
+        acceptor = Acceptor(listener, partial(_split, https, server), "registry port")
+        acceptor.start()
+        stack.callback(acceptor.stop)
         with self._lock:
             self._open[login_server] = stack
 
@@ -68,54 +69,11 @@ class Fronts:
             stack.close()
 
 
-class _Splitter:
-    """Sends each connection on by its first byte, in a thread with an event loop."""
-
-    def __init__(self, listener: socket.socket, https: int, plain: int) -> None:
-        self._listener = listener
-        self._https = https
-        self._plain = plain
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="registry port", daemon=True)
-
-    def start(self) -> None:
-        """Begin to accept connections."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the port and all connections."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._listener.close()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(asyncio.start_server(self._accept, sock=self._listener))
-        self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first = await reader.read(_PIECE)
-        port = self._https if first[:1] == bytes([_TLS_HANDSHAKE]) else self._plain
-        try:
-            with suppress(OSError):
-                there, back = await asyncio.open_connection(HOST, port)
-                back.write(first)
-                await asyncio.gather(_copy(reader, back), _copy(there, writer))
-        finally:
-            writer.close()
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while piece := await source.read(_PIECE):
-            target.write(piece)
-            await target.drain()
-    with suppress(OSError, RuntimeError):
-        target.write_eof()
+async def _split(https: int, plain: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send a connection on by its first byte."""
+    first = await reader.read(PIECE)
+    port = https if first[:1] == bytes([_TLS_HANDSHAKE]) else plain
+    await forward(reader, writer, (HOST, port), first)
 
 
 def application(azure: Azure, login_server: str, port: int) -> Starlette:

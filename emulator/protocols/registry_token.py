@@ -24,6 +24,7 @@ https://distribution.github.io/distribution/spec/auth/token/
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
@@ -36,6 +37,7 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.journal import Entry
 from emulator.core.store import Document
+from emulator.protocols.web import client_of
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.containerregistry.access import ANONYMOUS, Caller, DeniedError
 
@@ -89,43 +91,46 @@ def _basic(azure: Azure, request: Request, query: Form) -> dict[str, object]:
     if not scheme:
         if not registry.properties.get("anonymousPullEnabled"):
             raise DeniedError(_NEEDED)
-        return _access(azure, registry, ANONYMOUS, query)
+        return _access(azure, registry, ANONYMOUS, request, query)
     if scheme.lower() != "basic":
         raise DeniedError(f"the authentication scheme '{scheme}' is not basic")
     try:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError) as error:
         raise DeniedError("the Authorization header is malformed") from error
-    return _access(azure, registry, registry_access.by_password(azure, registry, user, password), query)
+    caller = registry_access.by_password(azure, registry, user, password)
+    return _access(azure, registry, caller, request, query)
 
 
-def _granted(azure: Azure, _request: Request, form: Form) -> dict[str, object]:
+def _granted(azure: Azure, request: Request, form: Form) -> dict[str, object]:
     """POST /oauth2/token: by refresh token, or by user name and password."""
     registry = _registry(azure, form)
     grant = _one(form, "grant_type")
     if grant == "refresh_token":
         token = _one(form, "refresh_token")
         caller = registry_access.by_refresh_token(azure, registry, token)
-        return {**_access(azure, registry, caller, form), "refresh_token": token}
+        return {**_access(azure, registry, caller, request, form), "refresh_token": token}
     if grant == "password":
         caller = registry_access.by_password(azure, registry, _one(form, "username"), _one(form, "password"))
-        return _access(azure, registry, caller, form)
+        return _access(azure, registry, caller, request, form)
     raise DeniedError(f"grant_type '{grant}' is none of refresh_token, password", 400, "UNSUPPORTED")
 
 
-def _exchanged(azure: Azure, _request: Request, form: Form) -> dict[str, object]:
+def _exchanged(azure: Azure, request: Request, form: Form) -> dict[str, object]:
     """POST /oauth2/exchange: an Entra token becomes a refresh token of a registry."""
     registry = _registry(azure, form)
     grant = _one(form, "grant_type")
     if grant not in {"access_token", "access_token_refresh_token"}:
         raise DeniedError(f"grant_type '{grant}' is not access_token", 400, "UNSUPPORTED")
     caller = registry_access.by_entra_token(azure, registry, _one(form, "access_token"))
-    registry_access.pass_firewall(registry, caller)
+    client = client_of(request, registry)
+    registry_access.pass_firewall(azure, registry, caller, client)
+    caller = replace(caller, network=client.network)
     return {"refresh_token": registry_access.refresh_token(azure, registry, caller)}
 
 
-def _access(azure: Azure, registry: Document, caller: Caller, form: Form) -> dict[str, object]:
-    registry_access.pass_firewall(registry, caller)
+def _access(azure: Azure, registry: Document, caller: Caller, request: Request, form: Form) -> dict[str, object]:
+    registry_access.pass_firewall(azure, registry, caller, client_of(request, registry))
     scopes = _scopes(form)
     refusal = registry_access.refusal(azure, registry, caller, scopes)
     _note(azure, form, caller.principal.name if caller.principal else caller.name, 403 if refusal else 200, refusal)

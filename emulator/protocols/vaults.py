@@ -23,7 +23,7 @@ from emulator.core.ports import PortInUseError
 from emulator.core.rbac import Principal
 from emulator.core.store import Document
 from emulator.protocols.tls import Tls
-from emulator.protocols.web import RequestLog, azure_error, bearer, json_body, listening
+from emulator.protocols.web import RequestLog, azure_error, bearer, client_of, json_body, listening
 from emulator.services.graph import access as entra
 from emulator.services.keyvault import data as keyvault
 
@@ -98,6 +98,7 @@ def _challenge(azure: Azure, request: Request) -> Response:
 def _answer(azure: Azure, host: str, request: Request, body: dict[str, Any]) -> Response:
     principal = entra.verify_token(azure, bearer(request), [entra.VAULT_AUDIENCE, entra.vault_audience(azure)])
     vault = keyvault.vault_named(azure, host)
+    keyvault.pass_firewall(azure, vault, principal, client_of(request, vault))
     name = request.path_params.get("name")
     if request.url.path.startswith("/deletedsecrets"):
         return _answer_deleted(azure, request, principal, vault)

@@ -17,7 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emulator.core.errors import AzureError
 from emulator.core.journal import Entry, Journal
+from emulator.core.store import Document
 from emulator.protocols.tls import Tls
+from emulator.services.network import access as network
+from emulator.services.network.access import Client
 
 _PATIENCE = 120.0
 _DEEPEST = 64
@@ -70,6 +73,13 @@ def bearer(request: Request) -> str:
             "Authentication failed. The 'Authorization' header is missing.",
         )
     return token.strip()
+
+
+def client_of(request: Request, resource: Document) -> Client:
+    """From where a request for a resource comes; not looked up where it is let in from everywhere."""
+    if network.is_open(resource) or not request.client:
+        return Client()
+    return network.client_of(request.client, request.scope["server"])
 
 
 async def json_body(request: Request) -> dict[str, Any]:

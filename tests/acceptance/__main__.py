@@ -27,9 +27,9 @@ from tests.clients.clients import Clients, sign_in
 from tests.clients.journeys import JOURNEYS
 from tests.local_azure import ROOT, LocalAzure
 from tests.modes import kubernetes_cluster
+from tests.registries import BASE
 from tools import azure
 
-LOCAL_BASE = "azureml-scoring-base:bookworm"
 PUBLIC_BASE = "docker.io/library/python:3.11-slim-bookworm"
 _HOURS = 4
 """What a run takes at most, rounded up, for the estimate."""
@@ -163,7 +163,7 @@ def local(folder: Path) -> Iterator[Stack]:
         for name, value in azure.environment(folder / "stack", started.folder).items():
             patch.setenv(name, value)  # clients find the trusted certificates there
         cluster = kubernetes_cluster(started.cloud)
-        yield Stack(folder / "stack", dict(os.environ), _name(), LOCAL_BASE, cluster=cluster)
+        yield Stack(folder / "stack", dict(os.environ), _name(), BASE, cluster=cluster)
 
 
 def real(folder: Path, location: str, base: str, cluster: str) -> Stack:

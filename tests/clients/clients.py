@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.acceptance.claims import NotTriedError
 from tests.acceptance.stack import Stack
 from tests.project import until
+from tools import base_image
 
 VENV = os.environ.get("CLIENTS", "")
 LIBRARIES = Path(__file__).with_name("sdk.py")
@@ -80,7 +81,7 @@ class Clients:
             ACCOUNT=self.account,
             ACCOUNT_KEY=key,
             LOCATION=self.stack.location,
-            CONDA_BASE=self.stack.base if self.stack.local else "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04",
+            CONDA_BASE=base_image.NAME if self.stack.local else "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04",
         )
         self.run("python", str(LIBRARIES), str(report))
         found: dict[str, str] = json.loads(report.read_text())

@@ -29,9 +29,10 @@ def usual(tmp_path: Path) -> dict[str, Any]:
     return arguments(tmp_path / "context")
 
 
-@pytest.fixture
-def cloud(usual: dict[str, Any]) -> Cloud:
-    return up(usual)
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Cloud:
+    """What the usual stack has made, for the tests that only read it."""
+    return up(arguments(tmp_path_factory.mktemp("usual") / "context"))
 
 
 # -- order -------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ SAMPLES: dict[str, Any] = {"StringType": "x", "BooleanType": True, "IntegerType"
 VALUES = {
     "softDeleteRetentionInDays": 90,
     "retentionInDays": 30,
+    "tier": "S1",
     "modelType": "custom_model",
     "RetentionInDays": 90,
     "principalType": "ServicePrincipal",
@@ -36,6 +37,9 @@ EXCEPTIONS = {
     "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": {"compute", "keys"},
     "Microsoft.MachineLearningServices/workspaces/computes": {"computeLocation"},
     "Microsoft.MachineLearningServices/workspaces": {"containerRegistry", "discoveryUrl"},
+    "Microsoft.Network/privateEndpoints": {"customDnsConfigs"},
+    "Microsoft.ContainerRegistry/registries/agentPools": {"os", "virtualNetworkSubnetResourceId"},
+    "Microsoft.MachineLearningServices/workspaces/outboundRules": {"category", "status"},
     "Microsoft.KeyVault/vaults": {"provisioningState", "createMode", "vaultUri"},
 }
 

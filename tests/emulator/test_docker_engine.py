@@ -52,5 +52,5 @@ def test_credentials_lie_in_a_folder_that_goes_with_the_command() -> None:
 
 def test_an_image_that_nobody_has_cannot_be_pulled(tmp_path: Path) -> None:
     with pytest.raises(PullError) as refused:
-        Containers(tmp_path, lambda _: {}).pull("localhost:1/nothing:here", None)
+        Containers(tmp_path, lambda _: {}, lambda *_: None).pull("localhost:1/nothing:here", None)
     assert "\n" not in str(refused.value)

@@ -51,6 +51,10 @@ NOBODY_WRITES = {
     "Microsoft.Resources/subscriptions/resources",
     "Microsoft.ContainerRegistry/registries/runs",
     "Microsoft.MachineLearningServices/workspaces/datastores",
+    "Microsoft.ContainerRegistry/registries/privateEndpointConnections",
+    "Microsoft.KeyVault/vaults/privateEndpointConnections",
+    "Microsoft.Storage/storageAccounts/privateEndpointConnections",
+    "Microsoft.MachineLearningServices/workspaces/privateEndpointConnections",
 }
 """Types that come with others, or are only read."""
 DIGEST = "shop.azurecr.io/a@sha256:" + "1" * 64
@@ -136,6 +140,53 @@ def _diagnostics(local: InProcessAzure) -> Body:
     return {"properties": {"workspaceId": logs, "logs": sent}}
 
 
+def _after(path: str, made: Body, body: Body) -> Callable[[InProcessAzure], Body]:
+    """A body that needs something else first."""
+
+    def make(local: InProcessAzure) -> Body:
+        local.ask("PUT", path, made)
+        return copy.deepcopy(body)
+
+    return make
+
+
+def _link(local: InProcessAzure) -> Body:
+    local.ask("PUT", ZONE, {"location": "global"})
+    local.ask("PUT", VNET, NETWORK)
+    return {"location": "global", "properties": {"virtualNetwork": {"id": f"{local.group}/{VNET}"}}}
+
+
+def _private_endpoint(local: InProcessAzure) -> Body:
+    local.ask("PUT", VNET, NETWORK)
+    local.ask("PUT", f"{VNET}/subnets/links", SUBNET)
+    local.ask("PUT", ACCOUNT, STORAGE)
+    target = {"privateLinkServiceId": f"{local.group}/{ACCOUNT}", "groupIds": ["blob"]}
+    connections = [{"name": "blob", "properties": target}]
+    subnet = {"id": f"{local.group}/{VNET}/subnets/links"}
+    return {**PLACE, "properties": {"subnet": subnet, "privateLinkServiceConnections": connections}}
+
+
+def _zone_group(local: InProcessAzure) -> Body:
+    local.ask("PUT", PRIVATE, _private_endpoint(local))
+    local.ask("PUT", ZONE, {"location": "global"})
+    zone = {"name": "blob", "properties": {"privateDnsZoneId": f"{local.group}/{ZONE}"}}
+    return {"properties": {"privateDnsZoneConfigs": [zone]}}
+
+
+def _outbound_rule(local: InProcessAzure) -> Body:
+    body = workspace_body(local)
+    body["properties"]["managedNetwork"] = {"isolationMode": "AllowOnlyApprovedOutbound"}
+    local.ask("PUT", WORKSPACE, body)
+    return {"properties": {"type": "FQDN", "destination": "packages.example.com"}}
+
+
+VNET = "providers/Microsoft.Network/virtualNetworks/hub"
+ZONE = "providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
+ACCOUNT = "providers/Microsoft.Storage/storageAccounts/stone"
+PRIVATE = "providers/Microsoft.Network/privateEndpoints/blob"
+NETWORK = {**PLACE, "properties": {"addressSpace": {"addressPrefixes": ["10.1.0.0/16"]}}}
+SUBNET = {"properties": {"addressPrefix": "10.1.0.0/24"}}
+_CONNECTION = "properties.privateLinkServiceConnections.0"
 CLUSTER = {
     **PLACE,
     "identity": {"type": "SystemAssigned"},
@@ -213,6 +264,24 @@ WELL: Mapping[str, tuple[str, Callable[[InProcessAzure], Body]]] = {
         f"{ENDPOINT}/providers/Microsoft.Insights/diagnosticSettings/scoring",
         _diagnostics,
     ),
+    "Microsoft.Network/virtualNetworks": (VNET, _with(NETWORK)),
+    "Microsoft.Network/virtualNetworks/subnets": (f"{VNET}/subnets/links", _after(VNET, NETWORK, SUBNET)),
+    "Microsoft.Network/privateDnsZones": (ZONE, _with({"location": "global"})),
+    "Microsoft.Network/privateDnsZones/A": (
+        f"{ZONE}/A/stone",
+        _after(ZONE, {"location": "global"}, {"properties": {"aRecords": [{"ipv4Address": "10.1.0.4"}]}}),
+    ),
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks": (f"{ZONE}/virtualNetworkLinks/hub", _link),
+    "Microsoft.Network/privateEndpoints": (PRIVATE, _private_endpoint),
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups": (f"{PRIVATE}/privateDnsZoneGroups/default", _zone_group),
+    "Microsoft.ContainerRegistry/registries/agentPools": (
+        "providers/Microsoft.ContainerRegistry/registries/shop1/agentPools/inside",
+        _after("providers/Microsoft.ContainerRegistry/registries/shop1", REGISTRY, {**PLACE, "properties": {}}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/outboundRules": (
+        f"{WORKSPACE}/outboundRules/packages",
+        _outbound_rule,
+    ),
 }
 """A path and a right body of each type, but for deployments: those need an endpoint that stands."""
 DEPLOYMENTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments"
@@ -243,6 +312,8 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.accessTier", "Warm", "accessTier"),
         ("properties.allowSharedKeyAccess", "no", "allowSharedKeyAccess"),
         ("properties.networkAcls", {"defaultAction": "Perhaps"}, "defaultAction"),
+        ("properties.networkAcls", {"defaultAction": "Deny", "ipRules": [{"value": "here"}]}, "no IPv4"),
+        ("properties.networkAcls", {"defaultAction": "Deny", "ipRules": [{"value": "10.0.0.0/24"}]}, "is private"),
     ),
     "Microsoft.KeyVault/vaults": (
         ("location", _MISSING, "location"),
@@ -255,6 +326,8 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.enableSoftDelete", False, "enableSoftDelete"),
         ("properties.publicNetworkAccess", "perhaps", "publicNetworkAccess"),
         ("properties.networkAcls", {"defaultAction": "Perhaps"}, "defaultAction"),
+        ("properties.networkAcls", {"defaultAction": "Deny", "ipRules": [{"value": "here"}]}, "no IPv4"),
+        ("properties.networkAcls", {"defaultAction": "Deny", "ipRules": [{"value": "10.0.0.0/24"}]}, "is private"),
     ),
     "Microsoft.KeyVault/vaults/secrets": (
         ("properties.value", _MISSING, "value"),
@@ -288,6 +361,8 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.zoneRedundancy", "Maybe", "zoneRedundancy"),
         ("properties.roleAssignmentMode", "Abac", "roleAssignmentMode"),
         ("properties.networkRuleSet", {"defaultAction": "Perhaps"}, "defaultAction"),
+        ("properties.networkRuleSet", {"defaultAction": "Deny", "ipRules": [{"value": "here"}]}, "no IPv4"),
+        ("properties.networkRuleSet", {"defaultAction": "Deny", "ipRules": [{"value": "10.0.0.0/24"}]}, "is private"),
         ("properties.policies", {"retentionPolicy": {"status": "on"}}, "retentionPolicy"),
         ("properties.policies", {"retentionPolicy": {"status": "enabled", "days": 366}}, "retentionPolicy.days"),
     ),
@@ -300,6 +375,8 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.applicationInsights", _MISSING, "Missing dependent resources"),
         ("properties.keyVault", "/nowhere", "keyVault"),
         ("properties.publicNetworkAccess", "Maybe", "publicNetworkAccess"),
+        ("properties.managedNetwork", {"isolationMode": "Strict"}, "isolationMode"),
+        ("properties.managedNetwork.outboundRules", {"a": {"type": "FQDN", "destination": "b.c"}}, "managed network"),
     ),
     "Microsoft.MachineLearningServices/workspaces/connections": (
         ("properties.category", _MISSING, "category"),
@@ -399,6 +476,63 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.logs", [{"category": "AmlOnlineEndpointConsoleLog"}], "'enabled'"),
         ("properties.logs", [{"categoryGroup": "some", "enabled": True}], "categoryGroup 'some'"),
         ("properties.metrics", [{"category": "Some", "enabled": True}], "'Some'"),
+    ),
+    "Microsoft.Network/virtualNetworks": (
+        ("location", _MISSING, "location"),
+        ("properties.addressSpace", _MISSING, "addressPrefixes"),
+        ("properties.addressSpace", {"addressPrefixes": ["10.1.0.0/99"]}, "10.1.0.0/99"),
+        ("properties.subnets", [{"name": "a", "properties": {"addressPrefix": "10.2.0.0/24"}}], "not valid in"),
+        (
+            "properties.subnets",
+            [{"name": name, "properties": {"addressPrefix": "10.1.0.0/24"}} for name in "ab"],
+            "overlaps",
+        ),
+    ),
+    "Microsoft.Network/virtualNetworks/subnets": (
+        ("properties.addressPrefix", _MISSING, "not formatted correctly"),
+        ("properties.addressPrefix", "192.168.0.0/24", "not valid in"),
+        ("properties.privateEndpointNetworkPolicies", "Maybe", "privateEndpointNetworkPolicies"),
+    ),
+    "Microsoft.Network/privateDnsZones": (
+        ("location", _MISSING, "location"),
+        ("location", "westeurope", "is 'global'"),
+    ),
+    "Microsoft.Network/privateDnsZones/A": (("properties.aRecords", [], "aRecords"),),
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks": (
+        ("location", _MISSING, "location"),
+        ("properties.virtualNetwork", _MISSING, "was not found"),
+        ("properties.registrationEnabled", "yes", "registrationEnabled"),
+        ("properties.resolutionPolicy", "Never", "resolutionPolicy"),
+    ),
+    "Microsoft.Network/privateEndpoints": (
+        ("location", _MISSING, "location"),
+        ("location", "eastus", "in the same region"),
+        ("properties.subnet", _MISSING, "was not found"),
+        ("properties.privateLinkServiceConnections", [], "must have one"),
+        (f"{_CONNECTION}.name", _MISSING, "'name'"),
+        (f"{_CONNECTION}.properties.privateLinkServiceId", "/nowhere", "was not found"),
+        (f"{_CONNECTION}.properties.groupIds", ["blob", "file"], "OnlyOneGroupIdPermitted"),
+        (f"{_CONNECTION}.properties.groupIds", ["BLOB"], "GroupId: BLOB"),
+    ),
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups": (
+        ("properties.privateDnsZoneConfigs", [], "privateDnsZoneConfigs"),
+        ("properties.privateDnsZoneConfigs.0.properties.privateDnsZoneId", "/nowhere", "was not found"),
+    ),
+    "Microsoft.ContainerRegistry/registries/agentPools": (
+        ("location", _MISSING, "location"),
+        ("properties.tier", "XL", "tier"),
+        ("properties.os", "Windows", "os"),
+        ("properties.count", -1, "count"),
+        ("properties.virtualNetworkSubnetResourceId", "/nowhere", "is not a subnet"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/outboundRules": (
+        ("properties.type", "Pipe", "type 'Pipe'"),
+        ("properties.category", "Odd", "category"),
+        ("properties.category", "Required", "Required"),
+        ("properties.destination", _MISSING, "destination"),
+        ("properties.destination", "https://packages", "fully qualified"),
+        ("properties.type", "PrivateEndpoint", "serviceResourceId"),
+        ("properties.type", "ServiceTag", "serviceTag"),
     ),
 }
 """What is wrong with each: the field, the value instead, and a word of the refusal."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.modes import DOCKERFILE, answer, configure, write_image
 from tests.project import LocalAzure, Project
-from tests.registries import BASE
+from tools import base_image
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +123,7 @@ def test_azure_ml_builds_an_environment_and_its_own_server_runs_the_entry_script
     project: Project, azure: LocalAzure
 ) -> None:
     (project.folder / "conda.yml").write_text(f"dependencies:\n- python=3.11\n- pip: [{SERVER_PACKAGE}]\n")
-    _write(project, environment={"base": BASE, "condaFile": "conda.yml"})
+    _write(project, environment={"base": base_image.NAME, "condaFile": "conda.yml"})
     azure.tell("reset-stats")
     run = project.up()
     assert run.code == 0, run.text

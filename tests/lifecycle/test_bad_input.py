@@ -17,22 +17,22 @@ def _diagnostics(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "words"),
+    "wrong",
     [
-        (("registry", "skuu"), "Basic", ("registry.skuu", "sku")),
-        (("registry", "name"), "my-registry", ("registry.name", "my-registry")),
-        (("image", "context"), "examples/nothing", ("image.context", "examples/nothing")),
-        (("image", "dockerfile"), "Dockerfile.gone", ("image.dockerfile", "Dockerfile.gone")),
+        {"registry.skuu": ("Basic", "sku"), "registry.name": ("my-registry", "my-registry")},
+        {"image.context": ("examples/nothing", "examples/nothing")},
+        {"image.dockerfile": ("Dockerfile.gone", "Dockerfile.gone")},
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line_before_anything_is_made(
-    project: Project, path: tuple[str, str], value: str, words: tuple[str, ...]
+def test_each_wrong_setting_is_told_in_one_line_before_anything_is_made(
+    project: Project, wrong: dict[str, tuple[str, str]]
 ) -> None:
     file = project.folder / "Pulumi.local.yaml"
     text = file.read_text()
     stack = yaml.safe_load(text)
-    section, field = path
-    stack["config"][f"scoring:{section}"][field] = value
+    for path, (value, _) in wrong.items():
+        section, field = path.split(".")
+        stack["config"][f"scoring:{section}"][field] = value
     file.write_text(yaml.safe_dump(stack))
     project.azure.tell("reset-stats")
     try:
@@ -40,8 +40,9 @@ def test_a_wrong_setting_is_told_in_one_line_before_anything_is_made(
     finally:
         file.write_text(text)
     assert run.code != 0
-    told = [line for line in _diagnostics(run.text) if all(word in line for word in words)]
-    assert len(told) == 1, run.text
+    for path, (_, word) in wrong.items():
+        told = [line for line in _diagnostics(run.text) if path in line and word in line]
+        assert len(told) == 1, run.text
     assert "Traceback" not in run.text, run.text
     assert project.azure.tell("stats") == {"writes": {}, "builds": 0, "uploads": 0}
 

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import PATIENCE, Cloud
 from tests.modes import REPLY, answer, configure, registry_of_its_own, served, told, workspace
 from tests.project import LocalAzure, Project, until
-from tests.registries import BASE, LocalRegistry, docker, push_base_image
+from tests.registries import BASE, LocalRegistry, docker, push_image
 from tools import toolchain
 from tools.shell import ToolError
 
@@ -166,7 +166,7 @@ def _write(project: Project, registry: LocalRegistry, theirs: str) -> None:
         "repository": "served",
         "builder": "docker-build",
         "platforms": ["linux/amd64", "linux/arm64"],
-        "buildArguments": {"BASE": push_base_image(registry, "base")},
+        "buildArguments": {"BASE": push_image(registry, "base", image=BASE)},
     }
     configure(project, registry={"mode": "standalone", "id": registry.id}, workspace={"id": theirs}, image=image)
 

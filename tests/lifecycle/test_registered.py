@@ -7,7 +7,7 @@ import pytest
 
 from tests.modes import QUICK, REPLY, answer, configure, served
 from tests.project import LocalAzure, Project
-from tests.registries import BASE
+from tools import base_image
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +113,7 @@ def test_deployments_run_environments_of_their_own_beside_the_stacks_image(proje
     (project.folder / "conda.yml").write_text(f"dependencies:\n- python=3.11\n- pip: [{SERVER_PACKAGE}]\n")
     own = {
         **MACHINE,
-        "environment": {"base": BASE, "condaFile": "conda.yml"},
+        "environment": {"base": base_image.NAME, "condaFile": "conda.yml"},
         "code": {"path": "code", "entryScript": "score.py"},
     }
     _deploy(project, MACHINE, own)

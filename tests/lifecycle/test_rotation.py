@@ -1,6 +1,7 @@
 """A new password takes over from the old one while a client pulls all the while: it never fails.
 
-The deployer of these stacks may create applications, and change those that it owns: `Application.ReadWrite.OwnedBy`.
+One stack for both tests: each changes to the password that the stack does not have. The deployer of this stack may
+create applications, and change those that it owns: `Application.ReadWrite.OwnedBy`.
 """
 
 import threading
@@ -18,14 +19,58 @@ from tests.registries import Docker, LocalRegistry, docker, own_only
 
 CONNECTION = "azure-native:machinelearningservices:WorkspaceConnection"
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
-FIRST = {"expires": "2035-01-01T00:00:00Z"}
-SECOND = {"expires": "2036-01-01T00:00:00Z"}
+PASSWORDS = {"first": {"expires": "2035-01-01T00:00:00Z"}, "second": {"expires": "2036-01-01T00:00:00Z"}}
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """A stack in a workspace of somebody else, whose principal has one password."""
+
+    project: Project
+    workspace: str
+    outputs: dict[str, Any]
+
+    def choose(self, current: str, *names: str, **changed: Any) -> None:  # noqa: ANN401 - YAML
+        """Write the stack file: these passwords, and the one that the connection has."""
+        passwords = {**{name: PASSWORDS[name] for name in (current, *names)}, **changed}
+        configure(
+            self.project,
+            registry={"mode": "standalone"},
+            principal={"kind": "service-principal", "passwords": passwords, "current": current},
+            workspace={"id": self.workspace},
+        )
+
+    @property
+    def passwords(self) -> set[str]:
+        """Names of the passwords in the state."""
+        names = [each["urn"] for each in self.project.state()["deployment"]["resources"] if each["type"] == PASSWORD]
+        return {name.rpartition("-")[2] for name in names}
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Project:
+def rotated(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Iterator[Rotated]:
     own_only(azure.cloud)
-    return served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
+    project = served(Project.copied(tmp_path_factory.mktemp("project") / "copy", azure))
+    with workspace(azure.cloud) as theirs:
+        stack = Rotated(project, theirs, {})
+        stack.choose("first")
+        with standing(project) as outputs:
+            stack.outputs.update(outputs)
+            yield stack
+
+
+@pytest.fixture
+def old(rotated: Rotated) -> str:
+    """The password that the stack has."""
+    (name,) = rotated.passwords
+    return name
+
+
+@pytest.fixture
+def new(old: str) -> str:
+    """The one that takes over."""
+    (name,) = PASSWORDS.keys() - {old}
+    return name
 
 
 @dataclass
@@ -57,10 +102,11 @@ class Puller:
 
 
 @contextmanager
-def pulling(cloud: Cloud, project: Project, outputs: dict[str, Any]) -> Iterator[Puller]:
+def pulling(cloud: Cloud, rotated: Rotated) -> Iterator[Puller]:
     """Pull all the while."""
+    outputs = rotated.outputs
     registry = LocalRegistry(cloud, outputs["registry"]["id"], outputs["registry"]["loginServer"])
-    puller = Puller(registry, project.resource(CONNECTION)["id"], outputs["image"])
+    puller = Puller(registry, rotated.project.resource(CONNECTION)["id"], outputs["image"])
     stop = threading.Event()
 
     def loop() -> None:
@@ -84,75 +130,57 @@ def pulling(cloud: Cloud, project: Project, outputs: dict[str, Any]) -> Iterator
         thread.join()
 
 
-def _passwords(project: Project) -> set[str]:
-    names = [each["urn"] for each in project.state()["deployment"]["resources"] if each["type"] == PASSWORD]
-    return {name.rpartition("-")[2] for name in names}
+def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(
+    rotated: Rotated, azure: LocalAzure, old: str, new: str
+) -> None:
+    project = rotated.project
+    with pulling(azure.cloud, rotated) as puller:
+        rotated.choose(new, old)
+        preview = project.preview()
+        assert preview.code == 0, preview.text
+        assert PASSWORDS[new]["expires"] in preview.text, "the preview does not tell when the new password ends"
+        overlap = project.up()
+        assert overlap.code == 0, overlap.text
+        assert rotated.passwords == {old, new}
+        until(lambda: puller.passwords[1:], "a pull with the new password")
+        rotated.choose(new)
+        ended = project.up()
+        assert ended.code == 0, ended.text
+        assert rotated.passwords == {new}
+        assert answer(rotated.outputs)
+        _an_end_that_is_taken_out_is_told_and_stays(rotated, new)
+    assert puller.failed == []
 
 
-def _choose(project: Project, theirs: str, passwords: dict[str, Any], current: str) -> None:
-    configure(
-        project,
-        registry={"mode": "standalone"},
-        principal={"kind": "service-principal", "passwords": passwords, "current": current},
-        workspace={"id": theirs},
-    )
-
-
-def test_a_client_that_pulls_all_the_while_never_fails_in_a_rotation(project: Project, azure: LocalAzure) -> None:
-    with workspace(azure.cloud) as theirs:
-        _choose(project, theirs, {"first": FIRST}, "first")
-        with standing(project) as outputs, pulling(azure.cloud, project, outputs) as puller:
-            _choose(project, theirs, {"first": FIRST, "second": SECOND}, "second")
-            preview = project.preview()
-            assert preview.code == 0, preview.text
-            assert SECOND["expires"] in preview.text, "the preview does not tell when the new password ends"
-            overlap = project.up()
-            assert overlap.code == 0, overlap.text
-            assert _passwords(project) == {"first", "second"}
-            until(lambda: puller.passwords[1:], "a pull with the new password")
-            _choose(project, theirs, {"second": SECOND}, "second")
-            ended = project.up()
-            assert ended.code == 0, ended.text
-            assert _passwords(project) == {"second"}
-            assert answer(outputs)
-            _an_end_that_is_taken_out_is_told_and_stays(project, theirs)
-        assert puller.failed == []
-
-
-def _an_end_that_is_taken_out_is_told_and_stays(project: Project, theirs: str) -> None:
-    before = project.resource(PASSWORD)["id"]
-    _choose(project, theirs, {"second": {}}, "second")
-    for run in (project.preview(), project.up("--expect-no-changes")):
+def _an_end_that_is_taken_out_is_told_and_stays(rotated: Rotated, name: str) -> None:
+    before = rotated.project.resource(PASSWORD)["id"]
+    rotated.choose(name, **{name: {}})
+    for run in (rotated.project.preview(), rotated.project.up("--expect-no-changes")):
         assert run.code == 0, run.text
         warned = [
-            line for line in told(run) if "principal.passwords.second.expires: it is not written any more" in line
+            line for line in told(run) if f"principal.passwords.{name}.expires: it is not written any more" in line
         ]
         assert len(warned) == 1, run.text
-        assert SECOND["expires"] in warned[0]
-    assert project.resource(PASSWORD)["id"] == before
+        assert PASSWORDS[name]["expires"] in warned[0]
+    assert rotated.project.resource(PASSWORD)["id"] == before
 
 
 def test_the_old_password_is_refused_once_it_is_taken_out_and_dies_after_the_connection_has_changed(
-    project: Project, azure: LocalAzure
+    rotated: Rotated, azure: LocalAzure, new: str
 ) -> None:
-    with workspace(azure.cloud) as theirs:
-        _choose(project, theirs, {"first": FIRST}, "first")
-        with standing(project) as outputs:
-            with pulling(azure.cloud, project, outputs) as puller:
-                pass
-            # All at once, in one up: what is listed takes over before what is not listed dies.
-            _choose(project, theirs, {"second": SECOND}, "second")
-            run = project.up()
-            assert run.code == 0, run.text
-            steps = [
-                line for line in run.text.splitlines() if "WorkspaceConnection" in line or "ApplicationPassword" in line
-            ]
-            done = [n for n, line in enumerate(steps) if "updated" in line and "WorkspaceConnection" in line]
-            dead = [n for n, line in enumerate(steps) if "deleted" in line or "deleting" in line]
-            assert done
-            assert dead
-            assert max(done) < min(dead), run.text
-            user = outputs["principal"]["clientId"]
-            repository = outputs["image"].removeprefix(f"{puller.registry.login_server}/").partition("@")[0]
-            refused = puller.registry.token((user, puller.passwords[0]), f"repository:{repository}:pull")
-            assert not refused.is_success, refused.text
+    with pulling(azure.cloud, rotated) as puller:
+        pass
+    # All at once, in one up: what is listed takes over before what is not listed dies.
+    rotated.choose(new)
+    run = rotated.project.up()
+    assert run.code == 0, run.text
+    steps = [line for line in run.text.splitlines() if "WorkspaceConnection" in line or "ApplicationPassword" in line]
+    done = [n for n, line in enumerate(steps) if "updated" in line and "WorkspaceConnection" in line]
+    dead = [n for n, line in enumerate(steps) if "deleted" in line or "deleting" in line]
+    assert done
+    assert dead
+    assert max(done) < min(dead), run.text
+    user = rotated.outputs["principal"]["clientId"]
+    repository = rotated.outputs["image"].removeprefix(f"{puller.registry.login_server}/").partition("@")[0]
+    refused = puller.registry.token((user, puller.passwords[0]), f"repository:{repository}:pull")
+    assert not refused.is_success, refused.text

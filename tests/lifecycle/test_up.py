@@ -27,7 +27,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, azure: LocalAzure) -> Proj
 def first(project: Project) -> str:
     """What `make up` prints of the first run, before any test changes a thing."""
     rows = [("WHAT", "NAME"), *tools.existing(project.state()["deployment"])]
-    return f"{tools.table(rows)}\nThis run: {tools.counts(project.azure.tell('stats'))}."
+    counts, link = tools.counts(project.azure.tell("stats")), tools.invitation(project.azure.tell("page"))
+    return f"{tools.table(rows)}\nThis run: {counts}.\n{link}"
 
 
 def test_the_readme_shows_what_a_first_up_makes(project: Project, first: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.project import PATIENCE, ROOT, LocalAzure, Project
-from tests.registries import BASE
 from tests.samples import is_printed
+from tools import base_image
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ INFERENCE = {
     "sourceDirectory": "./old",
     "environment": {
         "name": "old-env",
-        "docker": {"baseImage": BASE, "enabled": True, "shmSize": "2g"},
+        "docker": {"baseImage": base_image.NAME, "enabled": True, "shmSize": "2g"},
         "environmentVariables": {"UNIT": "m"},
         "python": {"userManagedDependencies": True, "interpreterPath": "python3"},
     },
@@ -89,7 +89,7 @@ def test_v1s_files_become_a_stack_that_answers_as_before(old: Project) -> None:
 def test_the_documents_own_file_deploys_up_to_what_cannot_be_had_here(old: Project) -> None:
     document = json.loads((ROOT / "tests" / "v1" / "document.json").read_text())
     # The document's base image lies in a registry that tests do not reach; this one has no conda and a newer Python.
-    document["environment"]["docker"]["baseImage"] = BASE
+    document["environment"]["docker"]["baseImage"] = base_image.NAME
     convert(old, {**document, "sourceDirectory": "./old"}, "document", "--model", str(old.folder / "weights"))
     sections = yaml.safe_load((old.folder / "Pulumi.document.yaml").read_text())["config"]
     file = old.folder / "Pulumi.old.yaml"

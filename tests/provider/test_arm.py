@@ -184,6 +184,16 @@ def test_an_operation_by_location_ends_in_its_result() -> None:
     assert azure.slept == [7.0, 9.0]
 
 
+def test_milliseconds_come_before_seconds_where_azure_tells_both() -> None:
+    azure = FakeAzure()
+    both = {"Location": f"{HOST}/results/1", "Retry-After": "7", "x-ms-retry-after-ms": "50"}
+    azure.on("POST", "/scheduleRun", lambda _: (202, both, None))
+    answers: list[Answer] = [(202, {"Retry-After": "9", "retry-after-ms": "soon"}, None), (200, {}, {"name": "ca1"})]
+    azure.on("GET", "/results/1", lambda _: answers.pop(0))
+    assert azure.arm().post(f"{ENDPOINT}/scheduleRun", ML_API) == {"name": "ca1"}
+    assert azure.slept == [0.05, 9.0]
+
+
 def test_a_put_by_location_ends_in_the_document_and_not_in_the_operations_result() -> None:
     azure = FakeAzure()
     document = {"properties": {"provisioningState": "Succeeded"}}

@@ -7,13 +7,13 @@ import pytest
 
 from tests import registries
 from tests.conftest import Cloud
-from tests.registries import LocalRegistry, docker, push_base_image, registry_in_group, service_principal
+from tests.registries import LocalRegistry, docker, push_image, registry_in_group, service_principal
 
 
 @pytest.fixture(scope="module")
 def registry(azure: Cloud) -> Iterator[LocalRegistry]:
     with registry_in_group(azure) as found:
-        push_base_image(found)
+        push_image(found)
         yield found
 
 
@@ -57,7 +57,7 @@ def test_principal_with_acr_pull_cannot_delete(registry: LocalRegistry) -> None:
 
 
 def test_acr_delete_alone_deletes_but_does_not_pull(registry: LocalRegistry) -> None:
-    push_base_image(registry, "deletable")
+    push_image(registry, "deletable")
     puller, deleter = service_principal(registry.cloud), service_principal(registry.cloud)
     registry.grant(puller, registries.PULL)
     registry.grant(deleter, registries.DELETE)
@@ -133,7 +133,7 @@ def test_a_refresh_token_is_worthless_in_another_registry(registry: LocalRegistr
 
 def test_nobody_pulls_anonymously_until_it_is_allowed(azure: Cloud) -> None:
     with registry_in_group(azure) as registry:
-        push_base_image(registry)
+        push_image(registry)
         assert not _pull(registry, None)[0]
         registry.change(anonymousPullEnabled=True)
         assert _pull(registry, None)[0]

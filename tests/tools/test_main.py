@@ -127,6 +127,15 @@ def test_error_is_one_line_and_an_exit_status(
     assert told.err == f"error: no local Azure on {tmp_path.anchor}\n"
 
 
+@pytest.mark.parametrize(("words", "place"), [(["env"], "''"), (["env", "--inside"], "'inside'")])
+def test_a_shell_is_inside_the_networks_where_it_asks_for_it(
+    words: list[str], place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(azure, "environment", lambda: {"A": "b"})
+    assert tools.main(words) == 0
+    assert capsys.readouterr().out == f"export A='b'\nexport LOCAL_AZURE_ADDRESS={place}\n"
+
+
 def test_run_without_a_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert tools.main(["run"]) == 1
     assert capsys.readouterr().err.startswith("error: run: no command; give one")

@@ -280,8 +280,15 @@ class OperationPolling(ARMPolling):
         return self._in_pipeline()
 
     def retry_after(self) -> float:
-        """Seconds that Azure asks to wait before the next poll; 0 where it does not."""
-        return self._extract_delay()
+        """Seconds that Azure asks to wait before the next poll; 0 where it does not.
+
+        Milliseconds come first, as in azcore for Go (`RetryAfter` in sdk/azcore/internal/shared/shared.go); azure-core
+        for Python reads them only without a `Retry-After`.
+        """
+        milliseconds = self.response.headers.get("retry-after-ms") or self.response.headers.get(
+            "x-ms-retry-after-ms", ""
+        )
+        return int(milliseconds) / 1000 if milliseconds.isdecimal() else self._extract_delay()
 
     def check_success(self, request: str) -> None:
         """Raise the error of an operation that has ended without success."""

@@ -26,14 +26,19 @@ from emulator.protocols.providers.base import (
     ResourceHandler,
     Step,
     Values,
+    client,
     error_text,
 )
 from emulator.services.keyvault import data as keyvault
+from emulator.services.network import access as network
 
 _NOT_FOUND = 404
 _HALF_MADE = "it exists but its provisioning failed"
 _COMMON = frozenset({"id", "name", "type", "systemData", "azureApiVersion"})
 _RANDOM_DIGITS = 8
+_RULES = "networkRuleSet"
+_ADDRESS = ("iPAddressOrRange", "value")
+"""How the SDK (`x-ms-client-name`) and ARM call the address of such a rule."""
 _SECRET = "azure-native:keyvault:Secret"  # noqa: S105 - a type token
 _WHOLE_IDS = frozenset({"scope", "resourceUri"})
 """Path parameters that are ids of their own."""
@@ -69,6 +74,8 @@ class ResourceSpec:
     """Properties that ARM spells `Like_This`, where the SDK says `likeThis`."""
     renamed: tuple[tuple[str, str], ...] = ()
     """Properties with another name in ARM: the SDK's and ARM's."""
+    wrapped: frozenset[str] = frozenset()
+    """Lists whose entries have `properties` of their own in ARM, which the SDK lifts (`x-ms-client-flatten`)."""
     getter: str = ""
     """The function that reads it, such as `getRegistry`; derived from the token by default."""
     parameters: tuple[str, ...] = field(init=False)
@@ -85,6 +92,9 @@ class ResourceSpec:
 
 _GROUP = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
 _WORKSPACE = _GROUP + "/providers/Microsoft.MachineLearningServices/workspaces/{workspaceName}"
+
+_NETWORK = _GROUP + "/providers/Microsoft.Network"
+_ZONE = _NETWORK + "/privateDnsZones/{privateZoneName}"
 
 
 def _spec(token: str, path: str, version: str, **more: Any) -> ResourceSpec:  # noqa: ANN401 - the fields of ResourceSpec
@@ -116,7 +126,7 @@ TYPES = (
             "statusOfPrimary",
         },
         replaces={"location", "isHnsEnabled"},
-        renamed=(("enableHttpsTrafficOnly", "supportsHttpsTrafficOnly"),),
+        renamed=(("enableHttpsTrafficOnly", "supportsHttpsTrafficOnly"), ("networkRuleSet", "networkAcls")),
     ),
     _spec(
         "keyvault:Vault",
@@ -254,6 +264,73 @@ TYPES = (
         replaces=set(),
     ),
     _spec(
+        "machinelearningservices:ManagedNetworkSettingsRule",
+        _WORKSPACE + "/outboundRules/{ruleName}",
+        "2025-12-01",
+        envelope=set(),
+        flat=False,
+        read_only=(("properties", "status"),),
+    ),
+    _spec(
+        "containerregistry:AgentPool",
+        _GROUP + "/providers/Microsoft.ContainerRegistry/registries/{registryName}/agentPools/{agentPoolName}",
+        "2019-06-01-preview",
+        computed={"provisioningState"},
+    ),
+    _spec(
+        "network:VirtualNetwork",
+        _NETWORK + "/virtualNetworks/{virtualNetworkName}",
+        "2024-05-01",
+        envelope={"location", "tags", "extendedLocation"},
+        computed={"etag", "provisioningState", "resourceGuid"},
+        wrapped={"subnets"},
+    ),
+    _spec(
+        "network:Subnet",
+        _NETWORK + "/virtualNetworks/{virtualNetworkName}/subnets/{subnetName}",
+        "2024-05-01",
+        envelope=set(),
+        computed={"etag", "privateEndpoints", "provisioningState"},
+    ),
+    _spec(
+        "network:PrivateEndpoint",
+        _NETWORK + "/privateEndpoints/{privateEndpointName}",
+        "2024-05-01",
+        envelope={"location", "tags", "extendedLocation"},
+        computed={"customDnsConfigs", "etag", "networkInterfaces", "provisioningState"},
+        wrapped={"privateLinkServiceConnections", "manualPrivateLinkServiceConnections"},
+    ),
+    _spec(
+        "network:PrivateDnsZoneGroup",
+        _NETWORK + "/privateEndpoints/{privateEndpointName}/privateDnsZoneGroups/{privateDnsZoneGroupName}",
+        "2024-05-01",
+        envelope=set(),
+        computed={"etag", "provisioningState"},
+        wrapped={"privateDnsZoneConfigs"},
+    ),
+    _spec(
+        "privatedns:PrivateZone",
+        _ZONE,
+        "2024-06-01",
+        computed={
+            "etag",
+            "internalId",
+            "maxNumberOfRecordSets",
+            "maxNumberOfVirtualNetworkLinks",
+            "maxNumberOfVirtualNetworkLinksWithRegistration",
+            "numberOfRecordSets",
+            "numberOfVirtualNetworkLinks",
+            "numberOfVirtualNetworkLinksWithRegistration",
+            "provisioningState",
+        },
+    ),
+    _spec(
+        "privatedns:VirtualNetworkLink",
+        _ZONE + "/virtualNetworkLinks/{virtualNetworkLinkName}",
+        "2024-06-01",
+        computed={"etag", "provisioningState", "virtualNetworkLinkState"},
+    ),
+    _spec(
         "monitor:AutoscaleSetting",
         _GROUP + "/providers/Microsoft.Insights/autoscaleSettings/{autoscaleSettingName}",
         "2021-05-01-preview",
@@ -349,6 +426,8 @@ class ArmHandler(ResourceHandler):
         try:
             if self.spec.token == _SECRET:
                 vault = self._azure.find(id_.rpartition("/secrets/")[0])
+                if not network.is_open(vault):
+                    keyvault.pass_firewall(self._azure, vault, self._principal, client())
                 keyvault.delete_secret(self._azure, self._principal, vault, id_.rpartition("/")[2])
                 return
             self._wait(self._ask("DELETE", id_))
@@ -447,7 +526,10 @@ class ArmHandler(ResourceHandler):
         if not self.spec.flat:
             return {**envelope, "properties": inputs.get("properties") or {}}
         names = self.spec.arm_names
+        inputs = _addressed(inputs, *_ADDRESS)
         properties = {names.get(n, n): v for n, v in inputs.items() if n not in self.spec.envelope}
+        for name in self.spec.wrapped & properties.keys():
+            properties[name] = [_wrapped(each) for each in properties[name]]
         return {**envelope, "properties": properties} if properties else envelope
 
     def _outputs(self, body: Values) -> Values:
@@ -457,6 +539,9 @@ class ArmHandler(ResourceHandler):
             for name, value in (body.get("properties") or {}).items()
             if name not in self.spec.private
         }
+        properties = _addressed(properties, *reversed(_ADDRESS))
+        for name in self.spec.wrapped & properties.keys():
+            properties[name] = [_lifted(each) for each in properties[name]]
         outer = {name: value for name, value in body.items() if name not in {"properties", "id"} and value is not None}
         inner = properties if self.spec.flat else {"properties": properties}
         # `id` is the resource's own; the engine keeps it apart from the outputs.
@@ -472,6 +557,27 @@ class ArmHandler(ResourceHandler):
         except AzureError:
             return ""
         return str(group.get("location", ""))
+
+
+def _addressed(values: Values, old: str, new: str) -> Values:
+    """Rename the address in each rule of a registry's or storage account's network."""
+    rules = values.get(_RULES)
+    if not isinstance(rules, dict) or "ipRules" not in rules:
+        return values
+    renamed = [{new if name == old else name: each[name] for name in each} for each in rules["ipRules"]]
+    return {**values, _RULES: {**rules, "ipRules": renamed}}
+
+
+def _wrapped(entry: Values) -> Values:
+    """Write an entry of a list as ARM has it."""
+    outer = {name: value for name, value in entry.items() if name in {"id", "name"}}
+    inner = {name: value for name, value in entry.items() if name not in outer}
+    return {**outer, "properties": inner} if inner else outer
+
+
+def _lifted(entry: Values) -> Values:
+    """Read an entry of a list as the SDK has it."""
+    return {**{name: value for name, value in entry.items() if name != "properties"}, **entry.get("properties", {})}
 
 
 def _without(values: Values, path: Path) -> Values:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -24,6 +25,9 @@ from emulator.core import peers
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.journal import Entry
+from emulator.core.ports import HOST
+from emulator.services.network import access as network
+from emulator.services.network.access import Client
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +37,19 @@ UNKNOWN = rpc.UNKNOWN
 Values = dict[str, Any]
 Path = tuple[str | int, ...]
 
+_CONNECTION: ContextVar[tuple[int, int]] = ContextVar("connection")
+"""The ports of the connection by which the present call has come: the engine's and ours."""
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the engine's mark of a secret, not one
 _MESSAGE_LIMIT = 400 * 1024 * 1024
 _WORKERS = 64
 _OLDEST_SCHEMA = 0
+
+
+def client() -> Client:
+    """From where the engine of the present call asks: there its provider would stand."""
+    peer, own = _CONNECTION.get()
+    return network.client_of((HOST, peer), (HOST, own))
 
 
 # -- property values ---------------------------------------------------------------------------------------------------
@@ -569,8 +581,10 @@ class _OwnUser(grpc.ServerInterceptor):  # type: ignore[misc] # grpc has no type
             return None
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - any message
-            if not peers.is_own(int(context.peer().rpartition(":")[2]), self.port):
+            peer = int(context.peer().rpartition(":")[2])
+            if not peers.is_own(peer, self.port):
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "the local Azure belongs to another user")
+            _CONNECTION.set((peer, self.port))
             return handler.unary_unary(request, context)
 
         return grpc.unary_unary_rpc_method_handler(guarded, handler.request_deserializer, handler.response_serializer)

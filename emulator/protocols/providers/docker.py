@@ -30,8 +30,11 @@ from emulator.protocols.providers.base import (
     ResourceHandler,
     Step,
     Values,
+    client,
     has_unknown,
 )
+from emulator.services.containerregistry import access as registry_access
+from emulator.services.network import access as network
 
 _BAD_REQUEST = 400
 _SHOWN_LINES = 3
@@ -102,7 +105,7 @@ class Image(ResourceHandler):
         command += ["--network", str(build["network"])] if build.get("network") else []
         command += [part for host in build.get("addHosts") or [] for part in ("--add-host", str(host))]
         registry = new.get("registry") or {}
-        with signed_in(registry) as environment:
+        with signed_in(self._azure, registry) as environment:
             with self._azure.writing("builds"):
                 run_docker(
                     [*command, *docker_engine.pip_secret(), str(context)],
@@ -141,7 +144,7 @@ class RegistryImage(ResourceHandler):
 
     def create(self, step: Step, new: Values) -> tuple[str, Values]:  # noqa: ARG002
         """Push."""
-        with signed_in(self._credentials(new)) as environment, self._azure.writing("uploads"):
+        with signed_in(self._azure, self._credentials(new)) as environment, self._azure.writing("uploads"):
             digest = push(str(new["name"]), environment).rpartition("@")[2]
         return digest, {**new, "sha256Digest": digest}
 
@@ -223,11 +226,18 @@ def run_docker(command: list[str], environment: Mapping[str, str]) -> list[str]:
 
 
 @contextmanager
-def signed_in(registry: Mapping[str, object]) -> Iterator[dict[str, str]]:
-    """The CLI's environment with a registry's credentials; without any, the user's own logins hold."""
+def signed_in(azure: Azure, registry: Mapping[str, object]) -> Iterator[dict[str, str]]:
+    """The CLI's environment with a registry's credentials; without any, the user's own logins hold.
+
+    Docker's engine stands where Pulumi's does: the real provider would reach it by a socket.
+    """
     server, user, password = (str(registry.get(key) or "") for key in ("server", "username", "password"))
     if not (server and user and password):
         yield dict(os.environ)
         return
-    with docker_engine.environment({server.removeprefix("https://").rstrip("/"): (user, password)}) as environment:
+    host = server.removeprefix("https://").rstrip("/")
+    found = registry_access.find(azure, host)
+    if found is not None and not network.is_open(found):
+        user, password = registry_access.login_from(azure, found, user, password, client())
+    with docker_engine.environment({host: (user, password)}) as environment:
         yield environment

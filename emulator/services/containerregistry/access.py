@@ -12,7 +12,7 @@ import hmac
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jwt
@@ -27,6 +27,8 @@ from emulator.core.rbac import Principal
 from emulator.core.store import Document
 from emulator.services.graph import access as entra
 from emulator.services.graph import data as graph
+from emulator.services.network import access as network
+from emulator.services.network.access import Client
 
 SERVICE = "Container Registry"
 """What the journal calls the token service."""
@@ -38,6 +40,8 @@ TOKEN_USER = "00000000-0000-0000-0000-000000000000"  # noqa: S105 - a public con
 PORT = "http"
 ACCESS_LIFETIME = 900
 REFRESH_LIFETIME = 3 * 3600
+_GROUP = "registry"
+"""What a private endpoint to a registry leads to."""
 _ISSUER = "Azure Container Registry"
 _KEY = "registry-token-key"
 _LEEWAY = 60
@@ -68,6 +72,9 @@ class Caller:
     rights: frozenset[str] = frozenset()
     #: A service of Azure, which a firewall may let pass.
     trusted: bool = False
+    #: The virtual network in which it has proved who it is: its refresh token lets in from there. Docker's engine
+    #: presents one for a client, and has no place of its own.
+    network: str = ""
 
 
 ANONYMOUS = Caller("anonymous", rights=frozenset({"pull"}))
@@ -150,16 +157,18 @@ def pull_role(registry: Document) -> str:
     return "Container Registry Repository Reader" if is_abac else "AcrPull"
 
 
-def pass_firewall(registry: Document, caller: Caller) -> None:
-    """Refuse a caller whom the registry's network settings exclude."""
-    properties = registry.properties
-    if properties.get("publicNetworkAccess", "Enabled") == "Enabled":
-        return
-    if caller.trusted and properties.get("networkRuleBypassOptions", "AzureServices") == "AzureServices":
+def pass_firewall(azure: Azure, registry: Document, caller: Caller, client: Client) -> None:
+    """Refuse a caller whom the registry's network settings exclude.
+
+    https://learn.microsoft.com/azure/container-registry/container-registry-troubleshoot-access
+    https://learn.microsoft.com/azure/container-registry/allow-access-trusted-services
+    """
+    client = replace(client, network=client.network or caller.network)
+    bypass = registry.properties.get("networkRuleBypassOptions", "AzureServices")
+    if (caller.trusted and bypass == "AzureServices") or not network.refusal(azure, registry, client, _GROUP):
         return
     raise DeniedError(
-        f"client with IP '127.0.0.1' is not allowed access, refer https://aka.ms/acr/firewall to grant access to"
-        f" '{properties['loginServer']}'",
+        f"client with IP '{client.address}' is not allowed access, refer https://aka.ms/acr/firewall to grant access",
         403,
         "DENIED",
     )
@@ -168,12 +177,20 @@ def pass_firewall(registry: Document, caller: Caller) -> None:
 # Proof
 
 
-def login(azure: Azure, registry: Document, principal: Principal) -> tuple[str, str]:
+def login(azure: Azure, registry: Document, principal: Principal, network: str = "") -> tuple[str, str]:
     """A user name and a password (a refresh token) with which one of Azure's services acts as an identity here.
 
     For pulls by managed identities. Says nothing of what the identity may do: the registry decides, at each token.
     """
-    return TOKEN_USER, refresh_token(azure, registry, Caller(principal.name, principal, trusted=True))
+    return TOKEN_USER, refresh_token(azure, registry, Caller(principal.name, principal, trusted=True, network=network))
+
+
+def login_from(azure: Azure, registry: Document, user: str, password: str, client: Client) -> tuple[str, str]:
+    """Credentials that Docker's engine presents for a client: they let in from where that is."""
+    if not client.network:
+        return user, password
+    caller = replace(by_password(azure, registry, user, password), network=client.network)
+    return TOKEN_USER, refresh_token(azure, registry, caller)
 
 
 def by_password(azure: Azure, registry: Document, user: str, password: str) -> Caller:
@@ -210,7 +227,9 @@ def by_refresh_token(azure: Azure, registry: Document, token: str) -> Caller:
     principal = graph.find_principal(azure, claims["sub"]) if claims.get("principal") else None
     if claims.get("principal") and principal is None:
         raise DeniedError("the principal of the refresh token does not exist any more")
-    return Caller(claims["name"], principal, frozenset(claims["rights"]), bool(claims.get("trusted")))
+    return Caller(
+        claims["name"], principal, frozenset(claims["rights"]), bool(claims.get("trusted")), claims.get("network", "")
+    )
 
 
 # Tokens
@@ -228,6 +247,7 @@ def refresh_token(azure: Azure, registry: Document, caller: Caller, lifetime: fl
             "principal": caller.principal is not None,
             "rights": sorted(caller.rights),
             "trusted": caller.trusted,
+            "network": caller.network,
             "grant_type": "refresh_token",
         },
     )

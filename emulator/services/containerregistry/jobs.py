@@ -1,7 +1,7 @@
 """Build agents of ACR Tasks: they build and push with a real docker CLI, and write the logs.
 
 A request is read in `backends.task_file`, sources are extracted in `backends.archive`. Quick runs only: no stored
-tasks, agent pools or triggers.
+tasks or triggers.
 https://learn.microsoft.com/rest/api/containerregistry/registries/schedule-run (2019-06-01-preview)
 
 Faults: `build-delay` (seconds before the first step), `build-fails` (a text, or true: the first step fails with it).
@@ -33,6 +33,7 @@ from emulator.core.rbac import Principal
 from emulator.core.store import Document
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.containerregistry.access import ABAC, REGISTRIES, TOKEN_USER, Caller
+from emulator.services.network.access import network_of_subnet
 
 RUNS = f"{REGISTRIES}/runs"
 #: Builds that go on at the same time; more wait in the queue.
@@ -69,6 +70,8 @@ class _ActiveRun:
     task: Task
     caller: Principal
     log: Path
+    #: The network of the registry's own agents, where the run asks for those.
+    network: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
     status: str = ""
     process: subprocess.Popen[bytes] | None = None
@@ -118,6 +121,7 @@ class Agent:
             now = datetime.now(UTC)
             run = Run(run_id, login_server, registry.id.name.lower(), f"{now:%Y%m%d-%H%M%S}z")
             task = read(request.body, run)
+            pool = self._pool(registry, request.body.get("agentPoolName"))
             if not signed_blobs.blob_path(self.azure, _source_blob(registry, task.source)).is_file():
                 raise AzureError(
                     400,
@@ -130,11 +134,19 @@ class Agent:
         log = log_blob(document)
         path = signed_blobs.blob_path(self.azure, log)
         path.write_text("", encoding="utf-8")
-        active = _ActiveRun(document, registry, task, request.principal, path)
+        active = _ActiveRun(document, registry, task, request.principal, path, pool)
         self._active[document.id.key] = active
         active.thread = threading.Thread(target=self._work, args=(active,), name=f"run {run_id}", daemon=True)
         active.thread.start()
         return document.body
+
+    def _pool(self, registry: Document, name: str | None) -> str:
+        """The network of the agent pool that a run asks for; empty for the service's own agents."""
+        if name is None:
+            return ""
+        pool = self.azure.find(registry.id.child("agentPools", name).path)
+        subnet = pool.properties.get("virtualNetworkSubnetResourceId")
+        return network_of_subnet(subnet) if subnet else ""
 
     def cancel(self, run: Document) -> bool:
         """End a run; False where it has ended already."""
@@ -264,9 +276,9 @@ class Agent:
         allowed = bool(active.registry.properties.get("networkRuleBypassAllowedForTasks"))
         as_agent = active.task.acts_as == "agent"
         if active.task.acts_as == "caller":
-            caller = Caller(active.caller.name, active.caller, trusted=allowed)
+            caller = Caller(active.caller.name, active.caller, trusted=allowed, network=active.network)
         elif as_agent and active.registry.properties.get("roleAssignmentMode") != ABAC:
-            caller = Caller(_AGENT.name, rights=_AGENT.rights, trusted=allowed)
+            caller = Caller(_AGENT.name, rights=_AGENT.rights, trusted=allowed, network=active.network)
         else:
             if as_agent:
                 active.log_event(
@@ -385,6 +397,7 @@ def _document(registry: Document, run_id: str, task: Task, body: dict[str, Any],
         "lastUpdatedTime": stamp,
         "platform": {"os": system, "architecture": architecture},
         "agentConfiguration": body.get("agentConfiguration") or {"cpu": 2},
+        **({"agentPoolName": body["agentPoolName"]} if body.get("agentPoolName") else {}),
         "isArchiveEnabled": bool(body.get("isArchiveEnabled")),
         "provisioningState": "Succeeded",
     }

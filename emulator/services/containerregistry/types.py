@@ -1,8 +1,8 @@
-"""Container registries and the runs of their ACR Tasks.
+"""Container registries, the runs of their ACR Tasks, and agent pools of their own.
 
-Owns Microsoft.ContainerRegistry/registries with its actions and the registry server behind each, and registries/runs.
-Who may pull or push is decided by `containerregistry.access`, builds are `containerregistry.jobs`. Networks,
-encryption, replications and webhooks are stored without an effect.
+Owns Microsoft.ContainerRegistry/registries with its actions and the registry server behind each, registries/runs and
+registries/agentPools. Who may pull or push, and from where, is decided by `containerregistry.access`, builds are
+`containerregistry.jobs`. Encryption, replications and webhooks are stored without an effect.
 https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registries
 """
 
@@ -23,13 +23,15 @@ from emulator.core import api_versions
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
-from emulator.core.rules import between, default_action, one_of
+from emulator.core.rules import between, network_rules, one_of
 from emulator.core.store import Document
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.containerregistry import data as imports
 from emulator.services.containerregistry import jobs as tasks
 from emulator.services.containerregistry.access import REGISTRIES
 from emulator.services.managedidentity import access as identity
+from emulator.services.network.rules import SUBNETS
+from emulator.services.network.types import POOLS, with_connections
 from emulator.services.resources.types import quota_id
 
 _NAME = re.compile(r"[a-zA-Z0-9]{5,50}")
@@ -48,6 +50,8 @@ _PASSWORDS = ("password", "password2")
 _MOST_KEPT = 365
 """Days after which untagged manifests can be deleted, at most."""
 _ATTEMPTS = 5
+_MOST_AGENTS = 1000
+_POOL_TIERS = ("S1", "S2", "S3", "I6")
 _CHOICES = {
     "publicNetworkAccess": ("Enabled", "Disabled"),
     "networkRuleBypassOptions": ("AzureServices", "None"),
@@ -167,6 +171,10 @@ class Registry(ResourceType):
             servers, self._servers = list(self._servers.values()), {}
         for server in servers:
             self._stop(server)
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """With the private endpoints that lead to it."""
+        return with_connections(self.azure, document, super().show(document))
 
     def _stop(self, server: Server) -> None:
         if self.fronts is not None:
@@ -321,6 +329,49 @@ class Runs(ResourceType):
         return signed_blobs.blob_path(self.azure, tasks.log_blob(document))
 
 
+class AgentPool(ResourceType):
+    """Microsoft.ContainerRegistry/registries/agentPools: agents of a registry's own, in a virtual network.
+
+    https://learn.microsoft.com/azure/container-registry/tasks-agent-pools
+    """
+
+    type = POOLS
+    required: ClassVar[tuple[str, ...]] = ("location",)
+    long = True
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        """Premium registries only; the count alone can be changed."""
+        registry = self.azure.find(new.id.parent.path if new.id.parent else "")
+        if registry.body["sku"]["name"] != "Premium":
+            raise AzureError(
+                400,
+                "BadRequest",
+                f"Agent pools are not supported for the SKU {registry.body['sku']['name']}: it must be Premium.",
+            )
+        requested, previous = new.properties, old.properties if old else {}
+        between("count", requested.get("count"), 0, _MOST_AGENTS)
+        one_of("os", requested.get("os"), ("Linux",))
+        tier = one_of("tier", requested.get("tier"), _POOL_TIERS)
+        subnet = requested.get("virtualNetworkSubnetResourceId")
+        if subnet and self.azure.linked(subnet, SUBNETS) is None:
+            raise AzureError(
+                400, "BadRequest", f"virtualNetworkSubnetResourceId '{subnet}' is not a subnet that exists."
+            )
+        properties = {"count": 1, "os": "Linux", **requested, "tier": tier}
+        for field in ("tier", "virtualNetworkSubnetResourceId"):
+            if old is not None and str(previous.get(field)).lower() != str(properties.get(field)).lower():
+                raise AzureError(400, "BadRequest", f"'{field}' of agent pool '{new.id.name}' cannot be changed.")
+        return Document(new.id, {**new.body, "properties": properties})
+
+    def action(self, document: Document, name: str, request: Request) -> Response:
+        """How many runs wait."""
+        if name.lower() != "listqueuestatus":
+            return super().action(document, name, request)
+        runs = self.azure.store.of_type(tasks.RUNS, document.id.parent)
+        waiting = [each for each in runs if each.properties.get("agentPoolName") == document.id.name]
+        return Response(200, {"count": sum(each.properties["status"] == "Queued" for each in waiting)})
+
+
 def _port_name(document: Document) -> str:
     return f"registry {document.id.name.lower()}"
 
@@ -353,7 +404,11 @@ def _properties(new: Document, sku: str) -> dict[str, Any]:
     for name in _SWITCHES:
         if not isinstance(properties[name], bool):
             raise AzureError(400, "InvalidRequestContent", f"{name} '{properties[name]}' is neither true nor false.")
-    default_action("networkRuleSet", requested.get("networkRuleSet"))
+    network_rules("networkRuleSet", requested.get("networkRuleSet"))
+    if (requested.get("networkRuleSet") or {}).get("defaultAction") == "Deny" and sku != "Premium":
+        # https://learn.microsoft.com/azure/container-registry/container-registry-access-selected-networks: Premium. The
+        # words are not Azure's.
+        raise AzureError(400, "BadRequest", f"Network rules are not supported for the SKU {sku}: it must be Premium.")
     for name, policy in (requested.get("policies") or {}).items():
         one_of(f"policies.{name}.status", policy.get("status"), ("enabled", "disabled"))
         between(f"policies.{name}.days", policy.get("days"), 0, _MOST_KEPT)

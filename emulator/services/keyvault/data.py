@@ -16,6 +16,8 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.rbac import Principal
 from emulator.core.store import Document
+from emulator.services.network import access as network
+from emulator.services.network.access import Client
 
 VAULTS = "Microsoft.KeyVault/vaults"
 SECRETS = "Microsoft.KeyVault/vaults/secrets"
@@ -50,6 +52,26 @@ def vault_named(azure: Azure, name: str) -> Document:
         if vault.id.name.lower() == name.lower():
             return vault
     raise AzureError(404, "VaultNotFound", f"The vault '{name}' does not exist.")
+
+
+def pass_firewall(azure: Azure, vault: Document, principal: Principal, client: Client) -> None:
+    """Refuse a client whom the vault's network settings exclude.
+
+    https://learn.microsoft.com/azure/key-vault/general/common-error-codes, and with the words of both:
+    https://github.com/Azure/secrets-store-csi-driver-provider-azure/issues/873
+    """
+    refused = network.refusal(azure, vault, client, "vault")
+    if not refused:
+        return
+    issuer = f"https://sts.windows.net/{azure.tenant}/"
+    caller = f"Caller: appid={principal.app_id};oid={principal.object_id};iss={issuer}"
+    where = f"Vault: {vault.id.name};location={vault.body['location']}"
+    if refused == network.DISABLED:
+        text = "Public network access is disabled and request is not from a trusted service nor via an approved private"
+        raise AzureError(403, "Forbidden", f"{text} link.\r\n{caller}\r\n{where}", "ForbiddenByConnection")
+    text = "Client address is not authorized and caller is not a trusted service."
+    address = f"Client address: {client.address}"
+    raise AzureError(403, "Forbidden", f"{text}\r\n{address}\r\n{caller}\r\n{where}", "ForbiddenByFirewall")
 
 
 def set_secret(azure: Azure, principal: Principal, vault: Document, name: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 from emulator.core.azure import Azure, Request, ResourceType, Response
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
-from emulator.core.rules import between, default_action, one_of, taken
+from emulator.core.rules import between, network_rules, one_of, taken
 from emulator.core.soft_delete import Deleted, RecycleBin
 from emulator.core.store import Document
 from emulator.services.keyvault.data import (
@@ -28,6 +28,7 @@ from emulator.services.keyvault.data import (
     uri_of,
     with_versions,
 )
+from emulator.services.network.types import with_connections
 
 _DELETED_VAULTS = "Microsoft.KeyVault/deletedVaults"
 _VAULT_NAME = re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
@@ -78,7 +79,7 @@ class Vault(ResourceType):
             raise AzureError(400, "BadRequest", "The vault lacks 'properties.sku.name' (standard or premium).")
         one_of("properties.sku.family", sku.get("family"), ("A",))
         one_of("properties.publicNetworkAccess", requested.get("publicNetworkAccess"), ("Enabled", "Disabled"))
-        default_action("properties.networkAcls", requested.get("networkAcls"))
+        network_rules("properties.networkAcls", requested.get("networkAcls"))
         policies = requested.get("accessPolicies")
         uses_roles = bool(requested.get("enableRbacAuthorization"))
         if policies is None and not uses_roles and old is None:
@@ -147,6 +148,10 @@ class Vault(ResourceType):
             " key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft"
             " delete.",
         )
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """With the private endpoints that lead to it."""
+        return with_connections(self.azure, document, super().show(document))
 
     def remove(self, document: Document) -> None:
         """Close the data plane; its port is free again."""

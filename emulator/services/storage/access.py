@@ -17,7 +17,9 @@ from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.store import Document
 from emulator.services.graph import access as entra
-from emulator.services.storage.data import ACCOUNTS
+from emulator.services.network import access as network
+from emulator.services.network.access import Client
+from emulator.services.storage import data as storage_data
 
 _VERSION = "2021-12-02"
 #: The fields of a service SAS from version 2020-12-06 on, in the order in which they are signed.
@@ -57,9 +59,7 @@ class Asked:
 
 def demand(azure: Azure, account: str, container: str, name: str, asked: Asked, permission: str) -> None:  # noqa: PLR0913, PLR0917 - a request has these parts
     """Refuse, as Azure Storage does, what neither signature, nor key, nor role allows; `permission` as in a SAS."""
-    document = next((each for each in azure.store.of_type(ACCOUNTS) if each.id.name == account), None)
-    if document is None:
-        raise AzureError(404, "ResourceNotFound", f"There is no storage account '{account}'.")
+    document = storage_data.account_named(azure, account)
     scheme, _, proof = asked.headers.get("authorization", "").partition(" ")
     if scheme == "SharedKey":
         _demand_key(document, asked, proof)
@@ -67,6 +67,15 @@ def demand(azure: Azure, account: str, container: str, name: str, asked: Asked, 
         _demand_role(azure, document, proof, permission)
     elif not _is_signed(document, container, name, asked.query, permission):
         raise _unproven()
+
+
+def pass_firewall(azure: Azure, account: Document, client: Client) -> None:
+    """Refuse a client whom the account's network settings exclude.
+
+    https://learn.microsoft.com/troubleshoot/azure/azure-storage/blobs/authentication/storage-troubleshoot-403-errors
+    """
+    if network.refusal(azure, account, client, "blob"):
+        raise AzureError(403, "AuthorizationFailure", "This request is not authorized to perform this operation.")
 
 
 def _is_signed(account: Document, container: str, name: str, query: Mapping[str, str], permission: str) -> bool:

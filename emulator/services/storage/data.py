@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
+from emulator.core.store import Document
 
 ACCOUNTS = "Microsoft.Storage/storageAccounts"
 #: A blob's file ends so, which parts of uploads that are under way do not.
@@ -22,6 +23,14 @@ _LONGEST = 1024
 def account_url(azure: Azure, account: str) -> str:
     """The blob endpoint of an account, without a slash at the end."""
     return f"{azure.url}/storage/{account}"
+
+
+def account_named(azure: Azure, account: str) -> Document:
+    """An account by its name, which is unique in the whole of Azure."""
+    for document in azure.store.of_type(ACCOUNTS):
+        if document.id.name == account:
+            return document
+    raise AzureError(404, "ResourceNotFound", f"There is no storage account '{account}'.")
 
 
 def blob_path(azure: Azure, account: str, container: str, name: str) -> Path:

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 from emulator.core.azure import Request, ResourceType, Response
 from emulator.core.errors import AzureError
-from emulator.core.rules import default_action, flag, one_of, taken
+from emulator.core.rules import flag, network_rules, one_of, taken
 from emulator.core.store import Document
 from emulator.services.managedidentity import access as identity
+from emulator.services.network.types import with_connections
 from emulator.services.storage import data as storage_data
 
 _NAME = re.compile(r"[a-z0-9]{3,24}")
@@ -60,7 +61,7 @@ class StorageAccount(ResourceType):
         one_of("properties.minimumTlsVersion", requested.get("minimumTlsVersion"), _TLS)
         one_of("properties.publicNetworkAccess", requested.get("publicNetworkAccess"), _SWITCH)
         one_of("properties.accessTier", requested.get("accessTier"), _TIERS)
-        default_action("properties.networkAcls", requested.get("networkAcls"))
+        network_rules("properties.networkAcls", requested.get("networkAcls"))
         for field in _FLAGS:
             flag(f"properties.{field}", requested.get(field))
         if old is not None:
@@ -99,6 +100,10 @@ class StorageAccount(ResourceType):
         """What lies in it goes too, and its own identity."""
         storage_data.drop(self.azure, document.id.name)
         identity.release(self.azure, document)
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """With the private endpoints that lead to it."""
+        return with_connections(self.azure, document, super().show(document))
 
     def action(self, document: Document, name: str, request: Request) -> Response:
         """Answer listKeys and regenerateKey."""

@@ -23,6 +23,7 @@ from emulator.protocols.providers.azuread import AzureAd
 from emulator.protocols.providers.base import UNKNOWN, Properties, Step, Values, differences, listen, refreshed_inputs
 from emulator.services.graph import access as entra
 from emulator.services.graph import data as graph
+from tests.emulator.conftest import InProcessAzure
 from tests.registries import OWNED_BY
 
 Stub = provider_pb2_grpc.ResourceProviderStub
@@ -689,7 +690,7 @@ def test_a_real_build_makes_a_real_image(images: Provider, context: Path) -> Non
         subprocess.run(["docker", "image", "rm", name], check=False, capture_output=True)
 
 
-def test_the_credentials_folder_is_readable_by_nobody_else() -> None:
-    with docker.signed_in({"server": "s", "username": "u", "password": "p"}) as environment:
+def test_the_credentials_folder_is_readable_by_nobody_else(local: InProcessAzure) -> None:
+    with docker.signed_in(local.azure, {"server": "s", "username": "u", "password": "p"}) as environment:
         file = Path(environment["DOCKER_CONFIG"]) / "config.json"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600

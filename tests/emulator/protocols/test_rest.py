@@ -81,6 +81,7 @@ def test_a_long_put_is_followed_by_its_operation(azure: Cloud, group: str) -> No
     assert answer.status_code == 202
     assert answer.json()["properties"]["provisioningState"] == "Creating"
     assert int(answer.headers["retry-after"]) <= 1
+    assert int(answer.headers["x-ms-retry-after-ms"]) < 1000
     assert azure.finish(answer)["status"] == "Succeeded"
     headers = {"Authorization": f"Bearer {azure.token()}"}
     result = azure.http.get(answer.headers["location"], headers=headers)

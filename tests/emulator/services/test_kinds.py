@@ -237,7 +237,10 @@ def test_a_managed_deployment_has_fifty_instances_at_most(local: InProcessAzure)
 def test_egress_cannot_be_shut_twice(local: InProcessAzure) -> None:
     with scene(local, listen=False) as found:
         assert found.deploy("blue", egressPublicNetworkAccess="Disabled")
+        local.ask("DELETE", ENDPOINT)
         local.ask("PATCH", WORKSPACE, {"properties": {"managedNetwork": {"isolationMode": "AllowInternetOutbound"}}})
+        local.ask("POST", f"{WORKSPACE}/provisionManagedNetwork")
+        local.ask("PUT", ENDPOINT, endpoint_body())
         with pytest.raises(AzureError, match="the workspace has a managed network"):
             found.deploy("blue", egressPublicNetworkAccess="Disabled")
 

@@ -238,7 +238,7 @@ def test_the_common_instance_types_are_known() -> None:
 
 def test_a_docker_engine_that_is_away_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    containers = Containers(tmp_path, lambda _: {})
+    containers = Containers(tmp_path, lambda _: {}, lambda *_: None)
     with pytest.raises(AzureError, match="DockerEngineUnavailable: The Docker engine does not answer at ") as refused:
         containers.running()
     assert "\n" not in str(refused.value)

@@ -11,8 +11,8 @@ from emulator.services.machinelearningservices.assets.jobs import RecipeError, n
 from tests.conftest import Cloud
 from tests.emulator.conftest import InProcessAzure
 from tests.ml import ENVIRONMENT, scene
-from tests.registries import BASE
 from tests.scoring import ROUTES, Stage, stage
+from tools import base_image
 
 PIP = "dependencies:\n  - python=3.11\n  - pip\n  - pip: [azureml-inference-server-http==1.5.0, six]\n"
 GIVEN = {"image": "base:1", "condaFile": PIP}
@@ -59,8 +59,8 @@ def test_an_environment_that_needs_a_build_needs_a_registry_and_code(local: InPr
 
 @pytest.fixture(scope="module")
 def built(azure: Cloud) -> Iterator[Stage]:
-    """A workspace whose own registry is the registry."""
-    with stage(azure) as made:
+    """A workspace whose own registry is the registry, with an image that has pip."""
+    with stage(azure, base_image.NAME) as made:
         body = azure.ask("GET", made.workspace).json()
         body["properties"]["containerRegistry"] = made.registry.id
         azure.put(made.workspace, body)
@@ -69,7 +69,7 @@ def built(azure: Cloud) -> Iterator[Stage]:
 
 def _register(made: Stage, version: str, **properties: Any) -> str:  # noqa: ANN401 - JSON
     path = f"{made.workspace}/environments/conda/versions/{version}"
-    made.cloud.put(path, {"properties": {"image": BASE, "inferenceConfig": ROUTES, **properties}})
+    made.cloud.put(path, {"properties": {"image": base_image.NAME, "inferenceConfig": ROUTES, **properties}})
     return path
 
 

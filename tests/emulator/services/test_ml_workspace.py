@@ -15,7 +15,7 @@ def test_a_workspace_gets_its_uris_and_an_identity_of_its_own(local: InProcessAz
     made = make_workspace(local)
     given = made["properties"]
     assert given["mlFlowTrackingUri"].startswith("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/")
-    assert given["discoveryUrl"] == "https://westeurope.api.azureml.ms/discovery"
+    assert given["discoveryUrl"] == f"{local.azure.url}/discovery/workspaces/{given['workspaceId']}"
     assert given["publicNetworkAccess"] == "Enabled"
     assert given["provisioningState"] == "Succeeded"
     assert graph.find_principal(local.azure, made["identity"]["principalId"]) is not None

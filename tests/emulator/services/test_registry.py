@@ -29,7 +29,7 @@ from azure.mgmt.containerregistry.models import (
 from tests import registries
 from tests.conftest import PATIENCE, ROOT, Cloud, local_azure
 from tests.project import LocalAzure, until
-from tests.registries import LocalRegistry, push_base_image, registry_in_group, service_principal
+from tests.registries import LocalRegistry, push_image, registry_in_group, service_principal
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_credentials_are_refused_while_the_admin_user_is_off(
 
 def test_an_image_is_imported_with_the_same_digest(sdk: ContainerRegistryManagementClient, azure: Cloud) -> None:
     with registry_in_group(azure) as source, registry_in_group(azure) as target:
-        push_base_image(source)
+        push_image(source)
         reader = service_principal(azure)
         for registry in (source, target):
             registry.grant(reader, registries.PULL)
@@ -148,7 +148,7 @@ def test_an_image_is_imported_with_the_same_digest(sdk: ContainerRegistryManagem
 def test_images_and_the_address_survive_a_restart(tmp_path: Path) -> None:
     with local_azure(tmp_path / "state") as azure:
         registry = _open_one(azure)
-        push_base_image(registry)
+        push_image(registry)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{registry.login_server}/v2/", trust_env=False)
     with local_azure(tmp_path / "state") as azure:

@@ -10,6 +10,7 @@ import pytest
 
 from tests import registries
 from tests.conftest import PATIENCE, Cloud, local_azure
+from tests.network import SUBNET, Network
 from tests.registries import BASE, LocalRegistry, docker, registry_in_group, service_principal
 
 TASK = """
@@ -28,8 +29,8 @@ def registry(azure: Cloud) -> Iterator[LocalRegistry]:
         yield found
 
 
-def _schedule(registry: LocalRegistry, tag: str, files: dict[str, str], task: str = TASK) -> str:
-    answer = registry.schedule(registry.upload(files), task, values=[{"name": "tag", "value": tag}])
+def _schedule(registry: LocalRegistry, tag: str, files: dict[str, str], task: str = TASK, **more: str) -> str:
+    answer = registry.schedule(registry.upload(files), task, values=[{"name": "tag", "value": tag}], **more)
     assert answer.status_code == 200, answer.text
     found: str = answer.json()["properties"]["runId"]
     return found
@@ -245,3 +246,18 @@ def test_runs_are_refused_where_a_subscription_lives_on_free_credits(registry: L
     finally:
         registry.cloud.tell("fault", "quota-id")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "TasksOperationsNotAllowed")
+
+
+@pytest.mark.slow
+def test_without_public_access_only_agents_of_the_registrys_own_get_in(azure: Cloud) -> None:
+    with registry_in_group(azure, "Premium", publicNetworkAccess="Disabled") as shut:
+        group, _, name = shut.id.partition("/providers/")
+        files = {"Dockerfile": DOCKERFILE, "some": "thing"}
+        run_id = _schedule(shut, "one", files)
+        assert shut.wait(run_id)["status"] == "Failed"
+        assert "is not allowed access, refer https://aka.ms/acr/firewall" in shut.log(run_id).text
+        Network(azure.put, group).make().link(f"providers/{name}", "registry")
+        pool = {"location": "westeurope", "properties": {"virtualNetworkSubnetResourceId": f"{group}/{SUBNET}"}}
+        azure.put(f"{shut.id}/agentPools/inside", pool)
+        run = shut.wait(_schedule(shut, "two", files, agentPoolName="inside"))
+        assert (run["status"], run["agentPoolName"]) == ("Succeeded", "inside")

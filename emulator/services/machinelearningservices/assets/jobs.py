@@ -199,7 +199,9 @@ def _build(azure: Azure, workspace: Document, job: _Job) -> str:
         raise _failed(job.what, str(error)) from error
     server = registry.properties["loginServer"]
     image = f"{server}/azureml/azureml_{job.name}"
-    caller = Caller(workspace.id.name, rights=_RIGHTS, trusted=True)
+    # https://learn.microsoft.com/azure/machine-learning/how-to-managed-network#configure-image-builds
+    allowed = bool(registry.properties.get("networkRuleBypassAllowedForTasks"))
+    caller = Caller(workspace.id.name, rights=_RIGHTS, trusted=allowed)
     login = (TOKEN_USER, registry_access.refresh_token(azure, registry, caller))
     with (
         azure.writing("builds"),

@@ -19,7 +19,9 @@ from emulator.core.rbac import Principal
 from emulator.core.store import Document
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.graph import data as graph
+from emulator.services.machinelearningservices.managednetworks.types import is_linked, workspace_of
 from emulator.services.machinelearningservices.onlineendpoints.rules import ENDPOINTS, parent_of
+from emulator.services.network.access import LINKED
 
 SCORE = f"{ENDPOINTS}/score/action"
 PULL_ROLE = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
@@ -45,6 +47,7 @@ class Route:
 
     id: ResourceId
     auth_mode: str = "Key"
+    managed: bool = True
     public: bool = True
     keys: tuple[str, ...] = field(default=(), repr=False)
     token_key: str = field(default="", repr=False)
@@ -106,7 +109,10 @@ def pull_of(azure: Azure, deployment: ResourceId, image: str) -> Pull:
         f"principal '{principal.name}' (client id '{principal.app_id}', object id '{principal.object_id}'; identity of"
         f" endpoint '{endpoint.id.name}')"
     )
-    return Pull(host, registry, description, principal, Login(*registry_access.login(azure, registry, principal)))
+    workspace = workspace_of(azure, deployment)
+    network = LINKED if is_linked(azure, workspace, registry, "registry") else ""
+    login = Login(*registry_access.login(azure, registry, principal, network))
+    return Pull(host, registry, description, principal, login)
 
 
 def pull_failure(azure: Azure, deployment: ResourceId, image: str, pull: Pull, error: PullError) -> AzureError:

@@ -11,6 +11,7 @@ import re
 import secrets
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jwt
@@ -29,6 +30,7 @@ from emulator.services.machinelearningservices.assets import data as asset_data
 from emulator.services.machinelearningservices.assets import jobs as images
 from emulator.services.machinelearningservices.assets.rules import MODEL_VERSIONS, ROUTES, VERSIONS
 from emulator.services.machinelearningservices.computes.types import COMPUTES, compute_of
+from emulator.services.machinelearningservices.managednetworks.types import approve, demand_provisioned, isolation_of
 from emulator.services.machinelearningservices.onlineendpoints import rules as endpoint_rules
 from emulator.services.machinelearningservices.onlineendpoints.access import (
     PULL_ROLE,
@@ -236,6 +238,7 @@ class OnlineEndpoint(ResourceType):
         route = Route(
             document.id,
             properties["authMode"],
+            document.body["kind"] == "Managed",
             properties["publicNetworkAccess"] == "Enabled",
             tuple(document.private[key] for key in _KEY_NAMES.values()),
             document.private["tokenKey"],
@@ -330,7 +333,7 @@ class OnlineDeployment(ResourceType):
 
     def __init__(self, azure: Azure) -> None:
         super().__init__(azure)
-        self.fleet = Fleet(azure.folder, lambda version: asset_data.files(azure, version))
+        self.fleet = Fleet(azure.folder, lambda version: asset_data.files(azure, version), partial(approve, azure))
 
     def check(self, new: Document, old: Document | None) -> Document:
         """All that can be said before the image is pulled."""
@@ -364,6 +367,8 @@ class OnlineDeployment(ResourceType):
         kind = properties["endpointComputeType"]
         if kind != endpoint.body["kind"]:
             raise bad_argument(f"Deployment '{name}' is of kind {kind}, its endpoint of kind {endpoint.body['kind']}")
+        if kind == "Managed":
+            demand_provisioned(self.azure, new.id)
         endpoint_rules.check_network(properties, kind, name, self.azure.find(parent_of(endpoint.id).path))
         endpoint_rules.check_collector(properties.get("dataCollector"), name)
         sku = {"name": "Default", "tier": "Standard", **(new.body.get("sku") or {})}
@@ -551,6 +556,7 @@ class OnlineDeployment(ResourceType):
             cpu=share.cpu,
             memory=share.memory,
             gpus=share.gpus,
+            isolation=isolation_of(self.azure, deployment) if properties["endpointComputeType"] == "Managed" else "",
             scale=scaling(properties["scaleSettings"]),
         )
 

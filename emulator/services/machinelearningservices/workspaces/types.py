@@ -9,6 +9,7 @@ https://learn.microsoft.com/rest/api/azureml/workspace-connections
 import re
 import secrets
 import uuid
+from functools import partial
 from typing import Any, ClassVar
 
 from emulator.core.azure import Azure, Request, ResourceType, Response
@@ -16,7 +17,10 @@ from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.soft_delete import RecycleBin
 from emulator.core.store import Document
+from emulator.services.machinelearningservices.managednetworks import rules as network_rules
+from emulator.services.machinelearningservices.managednetworks import types as managed_networks
 from emulator.services.managedidentity import access as identity
+from emulator.services.network.types import with_connections
 
 WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 CONNECTIONS = f"{WORKSPACES}/connections"
@@ -88,6 +92,7 @@ class Workspace(ResourceType):
             raise _invalid(f"publicNetworkAccess '{access}' is neither 'Enabled' nor 'Disabled'")
         if not (new.body.get("identity") or {}).get("type"):
             raise _invalid(f"Workspace '{new.id.name}' lacks 'identity': give it one of type 'SystemAssigned'")
+        self._check_isolation(new, old)
         return self._filled(Document(new.id, identity.assign(self.azure, new.body, old), new.private), old, linked)
 
     def _filled(self, new: Document, old: Document | None, linked: dict[str, str]) -> Document:
@@ -97,10 +102,11 @@ class Workspace(ResourceType):
         if known is not None:
             fixed = {name: known.properties[name] for name in _FIXED_BY_AZURE}
         else:
+            number = str(uuid.uuid4())
             fixed = {
-                "workspaceId": str(uuid.uuid4()),
+                "workspaceId": number,
                 "mlFlowTrackingUri": f"azureml://{region}.api.azureml.ms/mlflow/v1.0{new.id.path}",
-                "discoveryUrl": f"https://{region}.api.azureml.ms/discovery",
+                "discoveryUrl": discovery_url(self.azure, number),
                 "notebookInfo": None,
             }
         private = {} if old else {"storageKey": secrets.token_urlsafe(64)}
@@ -113,9 +119,13 @@ class Workspace(ResourceType):
             "storageHnsEnabled": False,
         }
         properties = {**defaults, **new.properties, **linked, **fixed, "tenantId": self.azure.tenant}
+        managed = network_rules.settings(new, old)
+        if managed is not None:
+            properties["managedNetwork"] = managed
         body = {**new.body, "sku": new.body.get("sku") or {"name": "Basic", "tier": "Basic"}}
         body["kind"] = body.get("kind") or "Default"
-        return Document(new.id, body, new.private).having(private, **properties)
+        rules = network_rules.described(new, managed)
+        return Document(new.id, body, new.private).having({**private, "outboundRules": rules}, **properties)
 
     def _linked(self, name: str, path: str) -> str:
         document = self.azure.linked(path, _LINKED[name])
@@ -128,6 +138,7 @@ class Workspace(ResourceType):
 
     def provision(self, new: Document, old: Document | None) -> Document:
         """Its default datastore comes with it; a recovered one gets back what lay in it."""
+        new = managed_networks.begin(self.azure, new, old)
         if old is None:
             self.azure.store.put(_datastore(new))
         if old is None and (deleted := self.bin.get(new.id.key)):
@@ -142,7 +153,7 @@ class Workspace(ResourceType):
         https://learn.microsoft.com/azure/machine-learning/concept-soft-delete
         """
         if not _purges(query):
-            lost = ("/onlineendpoints/", "/computes/")
+            lost = ("/onlineendpoints/", "/computes/", "/privateendpointconnections/")
             assets = [child for child in children if not any(part in child.id.key for part in lost)]
             self.bin.add(document.id.key, document, assets, _RETENTION_DAYS)
 
@@ -179,8 +190,35 @@ class Workspace(ResourceType):
         """The workspace's own principal goes too."""
         identity.release(self.azure, document)
 
+    def show(self, document: Document) -> dict[str, Any]:
+        """With the private endpoints that lead to it, and the rules of its managed network."""
+        body = with_connections(self.azure, document, super().show(document))
+        if "managedNetwork" in document.properties:
+            body["properties"]["managedNetwork"] = managed_networks.shown(self.azure, document)
+        return body
+
+    def _check_isolation(self, new: Document, old: Document | None) -> None:
+        """Refuse a managed network beside managed endpoints that are outside of it.
+
+        https://learn.microsoft.com/azure/machine-learning/how-to-managed-network#migration-of-compute-resources
+        """
+        disabled = network_rules.DISABLED
+        if old is None or network_rules.mode_of(old) != disabled or network_rules.mode_of(new) == disabled:
+            return
+        for each in self.azure.store.of_type(f"{WORKSPACES}/onlineEndpoints", new.id):
+            if each.body["kind"] == "Managed":
+                raise _invalid(
+                    f"Workspace '{new.id.name}' cannot get a managed network while it has the managed online endpoint"
+                    f" '{each.id.name}': delete that first"
+                )
+
     def action(self, document: Document, name: str, request: Request) -> Response:
-        """`listKeys`."""
+        """`listKeys` and `provisionManagedNetwork`."""
+        if name.lower() == "provisionmanagednetwork":
+            if network_rules.mode_of(document) == network_rules.DISABLED:
+                raise _invalid(f"Workspace '{document.id.name}' has no managed network: its isolationMode is Disabled")
+            work = partial(managed_networks.provision, self.azure, document.id)
+            return Response(202, None, self.azure.operations.start(document.id.path, work))
         if name.lower() != "listkeys":
             return super().action(document, name, request)
         insights = self.azure.store.get(ResourceId.parse(document.properties["applicationInsights"]))
@@ -237,6 +275,11 @@ class Connection(ResourceType):
             return super().action(document, name, request)
         body = self.show(document)
         return Response(200, {**body, "properties": {**body["properties"], **document.private}})
+
+
+def discovery_url(azure: Azure, number: str) -> str:
+    """Where a workspace's own API says what it consists of; by the workspace's number."""
+    return f"{azure.url}/discovery/workspaces/{number}"
 
 
 def _purges(query: dict[str, str]) -> bool:
