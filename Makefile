@@ -47,7 +47,7 @@ test: lint docs ## pass the tests (ARGS=tests/... for some, WORKERS=6)
 slow: .venv/ready ## pass the slow tests: every mode, builder, language and command on the real engine
 	@$(TOOLS) ready
 	@$(PYTEST) -m slow
-torture: .venv/ready ## kill each process at each write of an up, then recover (ARGS="--victim engine --step 4", WORKERS=6)
+torture: .venv/ready ## do all that could break a stack: kills, faults, load, … (ARGS="--part graphs", WORKERS=6)
 	@$(TOOLS) ready
 	@$(TOOLS) run .venv/bin/python -m tests.torture --workers $(WORKERS) $(ARGS)
 acceptance: .venv/ready ## try each claim about Azure, and Azure's own clients (CLOUD=azure: on a real subscription; ARGS=--help)
@@ -58,13 +58,10 @@ clients: .venv/ready ## let Azure's own clients (azure-cli, azure-ai-ml, …) us
 	@$(TOOLS) ready
 	@$(INSTALL_CLIENTS)
 	@CLIENTS=$(CACHE)/clients $(TOOLS) run .venv/bin/python -m pytest tests/clients tests/lifecycle/test_adopt.py $(ARGS)
-bench: .venv/ready ## measure, as ratios within one run
+bench: .venv/ready ## measure, and keep the figures in docs/performance.json (ARGS="context gateway" for some parts)
 	@$(TOOLS) ready
 	@$(TOOLS) browser
-	@$(TOOLS) run .venv/bin/python -m tests.performance.bench
-	@.venv/bin/python -m tests.performance.context_bench
-	@.venv/bin/python -m tests.performance.report_bench
-	@.venv/bin/python -m tests.performance.page_bench
+	@$(TOOLS) run .venv/bin/python -m tests.performance.bench $(ARGS)
 
 # One virtual environment from the lock file; uv itself is found, or kept in the cache.
 .venv/ready: pyproject.toml uv.lock tools/bootstrap.sh

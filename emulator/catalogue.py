@@ -10,6 +10,8 @@ from emulator.services.kubernetes.types import ConnectedCluster, Extension, Mana
 from emulator.services.machinelearningservices.assets.types import (
     Code,
     CodeVersion,
+    Data,
+    DataVersion,
     Environment,
     EnvironmentVersion,
     Model,
@@ -82,6 +84,8 @@ TYPES: tuple[type[ResourceType], ...] = (
     ModelVersion,
     Code,
     CodeVersion,
+    Data,
+    DataVersion,
     VirtualNetwork,
     Subnet,
     PrivateZone,

@@ -38,6 +38,8 @@ class StubServer(ThreadingHTTPServer):
     """A server that answers every GET, POST and PATCH by one function."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """Connections that wait: more clients than the library's 5 ask at once."""
 
     def __init__(self, answer: Callable[[Request], Answer], host: str = "127.0.0.1", port: int = 0) -> None:
         super().__init__((host, port), _Handler)

@@ -1,8 +1,9 @@
-"""Models, code and registered environments of deployments, each version created once however many deployments use it.
+"""Models, code, environments and collected data of deployments: each version once, however many deployments use it.
 
 Refuses to own which files they have (`plan/assets.py`) and the upload (`provider/`).
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,8 +11,9 @@ import pulumi
 
 from azureml_scoring.plan.assets import AssetPlan
 from azureml_scoring.plan.stack import MountPlan
-from azureml_scoring.sdk import CodeVersion, ModelVersion, VersionPin
-from azureml_scoring.settings.arguments import CodeVersionArgs, ModelVersionArgs, VersionPinArgs
+from azureml_scoring.sdk import CodeVersion, DataVersion, ModelVersion, VersionPin
+from azureml_scoring.settings.arguments import CodeVersionArgs, DataVersionArgs, ModelVersionArgs, VersionPinArgs
+from azureml_scoring.settings.rules import TAG_LENGTH
 from azureml_scoring.workspace_context import WorkspaceContext
 
 
@@ -62,6 +64,23 @@ class Assets:
             self._versions[key] = Asset(version.id, f"{key[1]}:{key[2]}")
         return self._versions[key]
 
+    def collected(self, name: str, asset_name: str, data: str) -> pulumi.Output[str]:
+        """Return the id of the data asset that a collection is stored to; a folder of a datastore gets registered."""
+        if data.startswith("/"):
+            return pulumi.Output.from_input(data)
+        if not data.startswith("azureml://"):
+            return self._version("data", data.removeprefix("azureml:")).id
+        key = hashlib.sha256(data.encode()).hexdigest()
+        args = DataVersionArgs(
+            workspace_id=self._context.workspace_id,
+            asset_name=asset_name,
+            version=key[:TAG_LENGTH],
+            content_key=key,
+            path=data,
+            tags=dict(self._context.tags),
+        )
+        return DataVersion(f"{self._name}-{name}-data", args, self._context.opts).id
+
     def _arguments(self, files: AssetPlan, **more: str) -> dict[str, Any]:
         return {
             "workspace_id": self._context.workspace_id,
@@ -78,10 +97,8 @@ class Assets:
         if not reference.startswith("azureml:") or reference.startswith("azureml://"):
             return _named(reference)
         title = reference.removeprefix("azureml:")
-        name, _, version = title.rpartition(":")
-        if not version.endswith("@latest"):
-            path = f"/{kind}/{name}/versions/{version}"
-            return Asset(pulumi.Output.concat(self._context.workspace_id, path), title)
+        if not title.endswith("@latest"):
+            return self._version(kind, title)
         key = (kind, title, "latest")
         if key not in self._versions:
             asset = title.removesuffix("@latest")
@@ -89,6 +106,11 @@ class Assets:
             pin = VersionPin(f"{self._name}-{kind.removesuffix('s')}-{asset}-pin", args, self._context.opts)
             self._versions[key] = Asset(pin.version_id, title)
         return self._versions[key]
+
+    def _version(self, kind: str, title: str) -> Asset:
+        """Return NAME:VERSION of the workspace."""
+        name, _, version = title.rpartition(":")
+        return Asset(pulumi.Output.concat(self._context.workspace_id, f"/{kind}/{name}/versions/{version}"), title)
 
     def _resource_name(self, kind: str, deployment: str) -> str:
         return f"{self._name}-{deployment}-{kind}" if deployment else f"{self._name}-{kind}"

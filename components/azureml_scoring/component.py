@@ -3,8 +3,8 @@
 Owns the type token and the registration of outputs. Refuses to own any resource.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar, cast
 
 import pulumi
 from pydantic.alias_generators import to_camel
@@ -15,6 +15,7 @@ from azureml_scoring.settings.section import Section
 Inputs = Mapping[str, Any]
 """Inputs of a component as plain values, by Python's or by the wire's names."""
 Options = pulumi.ResourceOptions | None
+T = TypeVar("T")
 
 
 class Component(pulumi.ComponentResource):
@@ -43,3 +44,19 @@ class Component(pulumi.ComponentResource):
     def finish(self) -> None:
         """Register the outputs; the last step of every component."""
         self.register_outputs(self.outputs())
+
+
+def after(value: pulumi.Output[T], resources: list[pulumi.Resource]) -> pulumi.Output[T]:
+    """Return a value whose users wait for resources that it does not come from; previews know it as before.
+
+    `Output.all` would not do: while one of the resources is created, no preview would know the value, and would show
+    everything replaced that hangs on it.
+    """
+
+    async def together() -> set[pulumi.Resource]:
+        return {*await value.resources(), *resources}
+
+    if not resources:
+        return value
+    known = cast("Awaitable[T]", value.future(with_unknowns=True))
+    return pulumi.Output(together(), known, value.is_known(), value.is_secret())

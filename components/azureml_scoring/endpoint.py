@@ -38,6 +38,7 @@ from azureml_scoring.settings.arguments import (
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.deployment import DEPLOYMENT, ENVIRONMENT, DeploymentSettings, RouteSettings
 from azureml_scoring.settings.endpoint import ENDPOINT, TRAFFIC, EndpointSettings
+from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ModelSettings
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import RegistryLogin
@@ -95,6 +96,8 @@ class ScoringEndpointArgs(Section):
     """Tags of every resource."""
     plan: Internal[EndpointPlan] = OPTIONAL
     """What the files of deployments hold, where they were read already."""
+    images: Internal[Mapping[str, pulumi.Output[str]]] = OPTIONAL
+    """Images of deployments that are built or imported, by digest."""
 
 
 class ScoringEndpoint(Component):
@@ -117,7 +120,7 @@ class ScoringEndpoint(Component):
 
     def __init__(self, name: str, args: ScoringEndpointArgs | Inputs, opts: Options = None) -> None:
         args = parse(ScoringEndpointArgs, args)
-        plan = args.plan or plan_endpoint(At.root(args))
+        plan = args.plan or plan_endpoint(_without_builds(At.root(args)))
         super().__init__(name, opts)
         names = Names(pulumi.get_project(), pulumi.get_stack(), name, args.name_seed)
         endpoint_name = args.endpoint.name or names.of("endpoint")
@@ -135,6 +138,7 @@ class ScoringEndpoint(Component):
         }
         deployments = []
         for key, settings in args.deployments.items():
+            collected = _collected(assets, endpoint_name, key, settings)
             deployment = OnlineDeployment(
                 f"{name}-{key}",
                 OnlineDeploymentArgs(
@@ -144,7 +148,7 @@ class ScoringEndpoint(Component):
                     environment_id=environments[key],
                     pull_grant=grant,
                     **_mounted(assets, plan.mounts[key], _tags(args, key, plan, images.get(key))),
-                    **_hosting(settings, kubernetes=compute is not None),
+                    **_hosting(settings, collected, kubernetes=compute is not None),
                 ),
                 # Azure deletes deployments with their endpoint, and refuses to delete one that has traffic.
                 pulumi.ResourceOptions(parent=self, deleted_with=endpoint),
@@ -250,10 +254,12 @@ class ScoringEndpoint(Component):
         return [ensure_role(f"{name}-endpoint-role", role, principal, registry, endpoint_name, self).id]
 
     def _image(self, name: str, key: str, args: ScoringEndpointArgs, image: ImagePlan) -> pulumi.Output[str]:
-        """Pin the image that a deployment has instead of the stack's."""
+        """Return the image that a deployment has instead of the stack's; one that exists gets pinned."""
+        if image.reference is None:
+            return (args.images or {})[key]
         log_findings(f"deployments.{key}.image", image, self)
         target = ImportTarget(args.pull_registry_id or "", args.pull_login_server or "")
-        return pullable(f"{name}-{key}", image.reference or "", args.login, target, self)
+        return pullable(f"{name}-{key}", image.reference, args.login, target, self)
 
     def _environment(
         self,
@@ -295,6 +301,16 @@ class ScoringEndpoint(Component):
         ).id
 
 
+def _without_builds(settings: At) -> At:
+    """Refuse a deployment's image that would have to be built: that is the stack's to do."""
+    for _, deployment in settings.deployments.entries():
+        if deployment.image and not deployment.image.reference:
+            raise SettingsError(
+                deployment.image.refused("ScoringStack builds it; build it by CustomImage, and name it by reference")
+            )
+    return settings
+
+
 def _tags(
     args: ScoringEndpointArgs, key: str, plan: EndpointPlan, image: pulumi.Output[str] | None
 ) -> dict[str, pulumi.Input[str]]:
@@ -302,7 +318,7 @@ def _tags(
     built = plan.environments.get(key)
     content: pulumi.Input[str] | None = plan.references.get(key) or (built.version if built else None)
     if content is None:
-        content = args.image_tag if image is None else image.apply(short)
+        content = args.image_tag if image is None else plan.images[key].tag or image.apply(short)
     named = {CONTENT_TAG: content} if content is not None else {}
     return {**args.tags, **args.deployments[key].tags, **named}
 
@@ -319,9 +335,23 @@ def _mounted(assets: Assets, mount: MountPlan, tags: Mapping[str, pulumi.Input[s
     }
 
 
-def _hosting(settings: DeploymentSettings, *, kubernetes: bool) -> dict[str, Any]:
+def _collected(assets: Assets, endpoint: str, key: str, settings: DeploymentSettings) -> dict[str, pulumi.Output[str]]:
+    """Return the ids of the data assets of a deployment's collections that name a place of their own."""
+    collections = settings.data_collector.collections if settings.data_collector else {}
+    return {
+        name: assets.collected(f"{key}-{name}", f"{endpoint}-{key}-{name}", each.data)
+        for name, each in collections.items()
+        if each.data
+    }
+
+
+def _hosting(
+    settings: DeploymentSettings, collected: Mapping[str, pulumi.Output[str]], *, kubernetes: bool
+) -> dict[str, Any]:
     """Return the arguments of a deployment for its own settings."""
     hosting = arguments(settings, DEPLOYMENT)
+    for name, data_id in collected.items():
+        hosting["data_collector"]["collections"][name]["dataId"] = data_id
     if kubernetes:
         hosting["kind"] = "Kubernetes"
     if settings.autoscale is not None:

@@ -47,6 +47,8 @@ class CustomImageArgs(Section):
     """User name that pushes, not with builder `acr`; the Docker engine's own login (`az acr login`) by default."""
     push_password: Secret | None = OPTIONAL
     """Password of `pushUsername`."""
+    agent_pool: In[str | None] = OPTIONAL
+    """Name of the registry's agent pool that builds, with builder `acr`; ACR Tasks' own machines by default."""
     plan: Internal[ImagePlan] = OPTIONAL
     """What the build context holds, where it was read already."""
 
@@ -102,6 +104,7 @@ class CustomImage(Component):
             files=dict(plan.provenance.files),
             bases=list(plan.provenance.bases),
             packages=dict(plan.provenance.packages),
+            agent_pool=args.agent_pool or None,
             **arguments(args.image, BUILD),
         )
         return ImageBuild(f"{name}-build", build, self.child).image

@@ -6,23 +6,28 @@ https://learn.microsoft.com/azure/templates/microsoft.containerregistry/registri
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_azure_native import authorization, containerregistry, machinelearningservices
 
-from azureml_scoring.component import Component, Inputs, Options
+from azureml_scoring.component import Component, Inputs, Options, after
 from azureml_scoring.lookups import examined, refuse, registry_id_at
+from azureml_scoring.network import PrivateNetwork, PrivatePart, provisioned
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.plan.needs import Name, created_names
+from azureml_scoring.plan.network import registry_access
 from azureml_scoring.plan.workspace import PlannedWorkspace
 from azureml_scoring.sdk import RegistryAttachment
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.arguments import RegistryAttachmentArgs
 from azureml_scoring.settings.errors import SettingsError, error_line
+from azureml_scoring.settings.network import NetworkSettings
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import RegistrySettings, WorkspaceSettings
 from azureml_scoring.settings.section import Section
-from azureml_scoring.workspace import OwnedWorkspace, Site, resource_group
+from azureml_scoring.site import Site
+from azureml_scoring.workspace import OwnedWorkspace, resource_group
 
 
 class WorkspaceRegistryArgs(Section):
@@ -34,6 +39,10 @@ class WorkspaceRegistryArgs(Section):
     """Which registry holds the image."""
     workspace: WorkspaceSettings = WorkspaceSettings()
     """The workspace and what Azure demands beside it."""
+    network: NetworkSettings = NetworkSettings()
+    """Who reaches what is made, and what deployments reach."""
+    builds: bool = False
+    """Whether ACR Tasks builds in the registry: one that is closed to the internet gets an agent pool."""
     name_seed: str = ""
     """Any text; another one gives other names where one is taken or held."""
     tags: rules.Tags = {}
@@ -48,6 +57,8 @@ class Registry:
     """ARM id."""
     login_server: pulumi.Output[str]
     """Its address."""
+    made: bool = False
+    """Whether the stack makes it."""
 
 
 class WorkspaceRegistry(Component):
@@ -74,6 +85,8 @@ class WorkspaceRegistry(Component):
     """ARM id of the workspace's storage account."""
     log_workspace_id: pulumi.Output[str]
     """ARM id of the Log Analytics workspace; empty where the workspace exists already."""
+    agent_pool: pulumi.Output[str]
+    """Name of the registry's agent pool; empty without one."""
 
     def __init__(self, name: str, args: WorkspaceRegistryArgs | Inputs, opts: Options = None) -> None:
         args = parse(WorkspaceRegistryArgs, args)
@@ -87,10 +100,15 @@ class WorkspaceRegistry(Component):
             group = ArmId.parse(adopted).resource_group
         site = Site(name, names, args.location, group, args.tags, self.child)
         mode = args.registry.mode
-        registry = self._registry(site, args.registry) if adopted is None or mode == "standalone" else None
+        registry = self._registry(site, args) if adopted is None or mode == "standalone" else None
+        parts = [PrivatePart("registry", "registry", registry.id)] if registry and registry.made else []
+        ready: list[pulumi.Resource] = []
         if adopted is None:
-            own = registry if registry and mode == "workspace" else self._created(site, "ownRegistry", _OWN)
-            owned = OwnedWorkspace(site, planned, own.id)
+            own = registry if registry and mode == "workspace" else self._created(site, "ownRegistry", args)
+            owned = OwnedWorkspace(site, planned, own.id, args.network)
+            if own is not registry:
+                parts.append(PrivatePart("own-registry", "registry", own.id))
+            parts += owned.private_parts
             registry = own if mode == "private" else registry
             workspace_id, vault_id, storage_id, logs_id = (
                 owned.workspace.id,
@@ -108,25 +126,36 @@ class WorkspaceRegistry(Component):
                 registry, workspace_id = self._registry_of(site, workspace, adopted, args.registry.id)
 
         nothing = pulumi.Output.from_input("")
-        self.registry_id = registry.id if registry else nothing
+        agent_pool = nothing
+        if args.network.private_endpoints is not None:
+            private = PrivateNetwork(site, args.network.private_endpoints, parts)
+            ready = private.ready
+            if registry and registry.made and args.builds and args.network.limited("registry"):
+                agent_pool = private.agent_pool(after(registry.id, ready))
+        if args.network.isolation != "none" and adopted is None:
+            beside = registry.id if registry and mode == "standalone" else None
+            workspace_id = provisioned(site, args.network, owned.workspace, beside)
+        self.registry_id = after(registry.id, ready) if registry else nothing
         self.login_server = registry.login_server if registry else nothing
-        self.workspace_id = workspace_id
+        self.workspace_id = after(workspace_id, ready)
         self.workspace_name = workspace_id.apply(lambda id_: ArmId.parse(id_).name)
         self.resource_group_name = pulumi.Output.from_input(group)
-        self.vault_id = vault_id
+        self.vault_id = after(vault_id, ready)
         self.storage_id = storage_id
         self.log_workspace_id = logs_id
+        self.agent_pool = agent_pool
         self.finish()
 
-    def _registry(self, site: Site, settings: RegistrySettings) -> Registry | None:
+    def _registry(self, site: Site, args: WorkspaceRegistryArgs) -> Registry | None:
         """Create or read the registry that holds the image; none where it belongs to others."""
+        settings = args.registry
         if settings.mode == "workspace":
-            return self._created(site, "registry", settings)
+            return self._created(site, "registry", args)
         if settings.mode != "standalone":
             return None
         existing = settings.id or registry_id_at(settings.login_server)
         if existing is None:
-            return self._created(site, "registry", settings)
+            return self._created(site, "registry", args)
         return self._read(site, existing)
 
     def _registry_of(
@@ -152,7 +181,10 @@ class WorkspaceRegistry(Component):
         registry = containerregistry.Registry.get(f"{site.name}-registry", id_, opts=self.child)
         return Registry(registry.id, registry.login_server)
 
-    def _created(self, site: Site, kind: str, settings: RegistrySettings) -> Registry:
+    def _created(self, site: Site, kind: str, args: WorkspaceRegistryArgs) -> Registry:
+        # The workspace's own registry, where images come from another, holds next to nothing.
+        own = RegistrySettings(sku="Premium" if args.network.premium else "Basic")
+        settings = args.registry if kind == "registry" else own
         id_ = containerregistry.Registry(
             f"{site.name}-{'registry' if kind == 'registry' else 'own-registry'}",
             registry_name=settings.name or site.names.of(kind),
@@ -161,9 +193,9 @@ class WorkspaceRegistry(Component):
             sku={"name": settings.sku},
             admin_user_enabled=False,
             anonymous_pull_enabled=False,
-            public_network_access="Enabled",
             tags=site.tags,
             opts=site.opts,
+            **registry_access(args.network, settings.sku),
         ).id
         # Asked for by the id: a preview of an update knows no output, and what hangs on it would be shown to change.
         created = containerregistry.get_registry_output(
@@ -171,11 +203,7 @@ class WorkspaceRegistry(Component):
             resource_group_name=id_.apply(lambda each: ArmId.parse(each).resource_group),
             opts=pulumi.InvokeOutputOptions(parent=self),
         )
-        return Registry(id_, created.login_server)
-
-
-_OWN = RegistrySettings(sku="Basic")
-"""The workspace's own registry, where images come from another, holds next to nothing."""
+        return Registry(id_, created.login_server, made=True)
 
 
 def _examined(args: WorkspaceRegistryArgs, names: Names, opts: Options) -> PlannedWorkspace:
@@ -185,12 +213,15 @@ def _examined(args: WorkspaceRegistryArgs, names: Names, opts: Options) -> Plann
     """
     asking = pulumi.InvokeOptions(parent=opts.parent if opts else None)
     config = authorization.get_client_config(opts=asking)
-    planned = PlannedWorkspace.of(args.workspace, names, args.location, config.subscription_id)
+    isolation = args.network.isolation
+    planned = PlannedWorkspace.of(args.workspace, names, args.location, config.subscription_id, isolation)
     try:
         existing = machinelearningservices.get_workspace(planned.id.resource_group, planned.id.name, opts=asking)
     except Exception:  # noqa: BLE001 - Pulumi's own type for whatever an invoke fails with; the next client says why
         return examined(planned, _created_names(args, names))
-    linked = {"keyVault": existing.key_vault, "storageAccount": existing.storage_account}
+    linked: dict[str, Any] = {"keyVault": existing.key_vault, "storageAccount": existing.storage_account}
+    if existing.managed_network is not None:
+        linked["managedNetwork"] = {"isolationMode": existing.managed_network.isolation_mode}
     refuse(planned.differences({"location": existing.location, "properties": linked}))
     return planned
 

@@ -13,11 +13,13 @@ from pydantic.alias_generators import to_camel
 from azureml_scoring.settings.arguments import (
     PACKAGE,
     CodeVersionArgs,
+    DataVersionArgs,
     EndpointTrafficArgs,
     EnvironmentVersionArgs,
     ImageBuildArgs,
     ImageImportArgs,
     ImagePinArgs,
+    ManagedNetworkArgs,
     ModelVersionArgs,
     OnlineDeploymentArgs,
     OnlineEndpointArgs,
@@ -113,6 +115,10 @@ class CodeVersion(OwnResource[CodeVersionArgs]):
     """An immutable version of code, uploaded to the container that Azure ML opens for it."""
 
 
+class DataVersion(OwnResource[DataVersionArgs]):
+    """An immutable version of a data asset: a folder of a datastore, which others fill."""
+
+
 class VersionPin(OwnResource[VersionPinArgs]):
     """The version of a model or an environment that was the latest when it was first asked for."""
 
@@ -129,6 +135,15 @@ class RegistryAttachment(OwnResource[RegistryAttachmentArgs]):
 
     workspace_id = Out[str]()
     """ARM id of the workspace, once it has the registry."""
+
+
+class ManagedNetwork(OwnResource[ManagedNetworkArgs]):
+    """The managed network of a workspace, provisioned. It goes with its workspace."""
+
+    workspace_id = Out[str]()
+    """ARM id of the workspace, once its network stands."""
+    status = Out[str]()
+    """Active, once it is provisioned."""
 
 
 class RoleAssignment(OwnResource[RoleAssignmentArgs]):

@@ -4,6 +4,8 @@ Owns the order of the four, which is stated here and nowhere else, and that noth
 all settings are checked, and all files are read, before the first resource. Refuses to own any Azure resource itself.
 """
 
+from typing import Any
+
 import pulumi
 
 from azureml_scoring.component import Component, Inputs, Options
@@ -14,6 +16,7 @@ from azureml_scoring.plan.roles import STORAGE_READER
 from azureml_scoring.plan.stack import StackPlan, plan_stack
 from azureml_scoring.principal import PullPrincipal, PullPrincipalArgs, assign_role
 from azureml_scoring.registry import WorkspaceRegistry, WorkspaceRegistryArgs
+from azureml_scoring.settings.endpoint import EndpointSettings
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import PrincipalSettings, RegistryLogin
 from azureml_scoring.settings.stack import ScoringStackArgs
@@ -70,6 +73,8 @@ class ScoringStack(Component):
                 location=args.location,
                 registry=args.registry,
                 workspace=args.workspace,
+                network=args.network,
+                builds=args.acr_builds,
                 name_seed=args.name_seed,
                 tags=args.tags,
             ),
@@ -95,7 +100,7 @@ class ScoringStack(Component):
             ScoringEndpointArgs(
                 workspace_id=registry.workspace_id,
                 location=args.location,
-                endpoint=args.endpoint,
+                endpoint=_reached(args),
                 deployments=args.deployments,
                 image=image,
                 image_tag=tag,
@@ -115,6 +120,7 @@ class ScoringStack(Component):
                 name_seed=args.name_seed,
                 tags=args.tags,
                 plan=plan.endpoint,
+                images=self._images_of_deployments(name, args, registry, plan, image),
             ),
             self.child,
         )
@@ -177,20 +183,45 @@ class ScoringStack(Component):
             return pulumi.Output.from_input(environment.base), pulumi.Output.from_input(environment.version)
         if args.image is None:
             return None
-        image = CustomImage(
+        image = self._custom_image(name, args, registry, image=args.image, plan=plan.image, login=login)
+        return image.image, image.tag
+
+    def _images_of_deployments(
+        self,
+        name: str,
+        args: ScoringStackArgs,
+        registry: WorkspaceRegistry,
+        plan: StackPlan,
+        image: pulumi.Output[str] | None,
+    ) -> dict[str, pulumi.Output[str]]:
+        """Create the images that deployments have of their own, unless they exist; the same content is built once."""
+        made = {} if plan.image is None or image is None else {plan.image.content: image}
+        plans = {key: each for key, each in plan.endpoint.images.items() if each.reference is None}
+        for key, each in plans.items():
+            if each.content not in made:
+                image_of = {"image": args.deployments[key].image, "plan": each}
+                made[each.content] = self._custom_image(f"{name}-{key}", args, registry, **image_of).image
+        return {key: made[each.content] for key, each in plans.items()}
+
+    def _custom_image(
+        self,
+        name: str,
+        args: ScoringStackArgs,
+        registry: WorkspaceRegistry,
+        **image: Any,  # noqa: ANN401 - inputs of `CustomImage`
+    ) -> CustomImage:
+        return CustomImage(
             name,
             CustomImageArgs(
-                image=args.image,
                 registry_id=registry.registry_id,
                 login_server=registry.login_server,
-                login=login,
                 push_username=args.push_username,
                 push_password=args.push_password,
-                plan=plan.image,
+                agent_pool=registry.agent_pool,
+                **image,
             ),
             self.child,
         )
-        return image.image, image.tag
 
 
 def _repository(plan: StackPlan) -> str:
@@ -198,6 +229,12 @@ def _repository(plan: StackPlan) -> str:
     if plan.endpoint.environment is not None:
         return plan.endpoint.environment.name
     return plan.image.repository if plan.image else ""
+
+
+def _reached(args: ScoringStackArgs) -> EndpointSettings:
+    """Return the endpoint's settings, closed to the internet where either section says so."""
+    public = args.endpoint.public_network_access and args.network.public_access.endpoint
+    return args.endpoint.model_copy(update={"public_network_access": public})
 
 
 def _login(args: ScoringStackArgs) -> RegistryLogin | None:

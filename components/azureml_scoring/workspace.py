@@ -6,7 +6,6 @@ https://learn.microsoft.com/azure/templates/microsoft.machinelearningservices/wo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import pulumi
@@ -20,24 +19,15 @@ from pulumi_azure_native import (
     storage,
 )
 
+from azureml_scoring.network import PrivatePart
 from azureml_scoring.plan.names import Names
+from azureml_scoring.plan.network import storage_access, vault_access, workspace_access
 from azureml_scoring.plan.workspace import PlannedWorkspace
+from azureml_scoring.settings.network import NetworkSettings
 from azureml_scoring.settings.registry import WorkspaceSettings
+from azureml_scoring.site import Site
 
 _LOG_DAYS: Final = 30
-
-
-@dataclass(frozen=True)
-class Site:
-    """What the resources around a workspace share."""
-
-    name: str
-    """Start of their logical names."""
-    names: Names
-    location: str
-    resource_group: pulumi.Input[str]
-    tags: Mapping[str, str]
-    opts: pulumi.ResourceOptions
 
 
 def resource_group(  # noqa: PLR0913, PLR0917 - a site needs the group first
@@ -65,13 +55,26 @@ def resource_group(  # noqa: PLR0913, PLR0917 - a site needs the group first
 class OwnedWorkspace:
     """A workspace that the stack creates, with its vault, storage and logs."""
 
-    def __init__(self, site: Site, planned: PlannedWorkspace, registry_id: pulumi.Input[str]) -> None:
+    def __init__(
+        self, site: Site, planned: PlannedWorkspace, registry_id: pulumi.Input[str], network: NetworkSettings
+    ) -> None:
         self._site = site
         self._planned = planned
+        self._network = network
         self.vault = self._vault()
         self.logs = self._logs()
         self.storage = self._storage()
         self.workspace = self._workspace(registry_id)
+
+    @property
+    def private_parts(self) -> list[PrivatePart]:
+        """What private endpoints lead to."""
+        return [
+            PrivatePart("vault", "vault", self.vault.id),
+            PrivatePart("blob", "blob", self.storage.id),
+            PrivatePart("file", "file", self.storage.id),
+            PrivatePart("workspace", "amlworkspace", self.workspace.id),
+        ]
 
     def _vault(self) -> "keyvault.Vault":
         """Create the vault, opened by roles only: access policies would be a second list of who may what."""
@@ -92,6 +95,7 @@ class OwnedWorkspace:
                 enable_purge_protection=True if settings.purge_protection else None,
                 # Sent while the vault is deleted, and never again: it says how a vault comes to be, not what it is.
                 create_mode=keyvault.CreateMode.RECOVER if self._planned.recovers_vault else None,
+                **vault_access(self._network),
             ),
             tags=site.tags,
             opts=site.opts,
@@ -124,6 +128,7 @@ class OwnedWorkspace:
             minimum_tls_version="TLS1_2",
             tags=site.tags,
             opts=site.opts,
+            **storage_access(self._network),
         )
 
     def _insights(self) -> "applicationinsights.Component":
@@ -155,7 +160,7 @@ class OwnedWorkspace:
             key_vault=self.vault.id,
             application_insights=self._insights().id,
             container_registry=registry_id,
-            public_network_access="Enabled",
             tags=site.tags,
             opts=site.opts,
+            **workspace_access(self._network),
         )

@@ -65,9 +65,9 @@ def forget(images: list[str]) -> None:
 def names_in(login_server: str) -> list[str]:
     """The names (tags and digests) by which the engine holds images of a registry."""
     with connected() as client:
-        names = [
-            name for image in client.images.list() for name in (*image.tags, *(image.attrs.get("RepoDigests") or []))
-        ]
+        # One answer: `images.list` asks for each image again, and fails where another process removes one meanwhile.
+        listed = client.api.images()
+    names = [name for image in listed for kind in ("RepoTags", "RepoDigests") for name in image.get(kind) or []]
     return [name for name in names if name.startswith(f"{login_server}/")]
 
 

@@ -67,9 +67,15 @@ class Isolation:
         """Take away the networks that have no container any more."""
         with self._lock, docker_engine.connected() as client:
             labels = [f"{name}={value}" for name, value in self._state.items()]
-            gone = client.networks.prune(filters={"label": [*labels, _LABEL]}).get("NetworksDeleted") or []
-            for name in gone:
-                if proxy := self._proxies.pop(name.removeprefix(_PREFIX), None):
+            # One by one: the engine refuses to prune while it prunes for somebody else.
+            for network in client.networks.list(filters={"label": [*labels, _LABEL]}, greedy=True):
+                if network.containers:
+                    continue
+                try:
+                    network.remove()
+                except docker.errors.APIError:  # a container has come, or the network has gone
+                    continue
+                if proxy := self._proxies.pop(str(network.name).removeprefix(_PREFIX), None):
                     proxy.stop()
 
     def _address(self, key: str) -> str:

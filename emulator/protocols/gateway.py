@@ -15,18 +15,18 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import uvicorn
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as Path
+from starlette.types import Receive, Scope, Send
 
 from emulator.backends.containers import Replica
 from emulator.backends.fleet import AbsentError, FullError, Pool, RetiredError
+from emulator.backends.scoring_client import BrokenError, Reply, UnreachableError, exchange
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
@@ -43,16 +43,23 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 DEPLOYMENT = "azureml-model-deployment"
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
+_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"}
 _SCORING_PATH = "/score"
 _WHOLE = 100
 _ATTEMPTS = 20
 _PAUSE = 0.05
 _PATIENCE = 30.0
 _HOP_BY_HOP = {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
-_NOT_FORWARDED = _HOP_BY_HOP | {"authorization", "host", "proxy-authorization", "x-request-id", DEPLOYMENT}
-# httpx has decoded the content.
-_NOT_RETURNED = _HOP_BY_HOP | {"content-encoding", "date", "server", "x-request-id", DEPLOYMENT}
+# What is collected of an answer must be readable, so none is compressed.
+_NOT_FORWARDED = _HOP_BY_HOP | {
+    "accept-encoding",
+    "authorization",
+    "host",
+    "proxy-authorization",
+    "x-request-id",
+    DEPLOYMENT,
+}
+_NOT_RETURNED = _HOP_BY_HOP | {"date", "server", "x-request-id", DEPLOYMENT}
 _TRACE = re.compile(r"[\w-]{1,40}", re.ASCII)
 LONGEST_BODY = 100 << 20
 """Bytes of a request's body. Azure limits an endpoint's bandwidth and names no size; this bounds our memory."""
@@ -122,12 +129,10 @@ class Gateway:
         self._collector = Collector(azure)
         self._collecting: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
-        self._client: httpx.AsyncClient | None = None
 
     def start(self) -> None:
         """Open the ports of all endpoints. Call after the types are served; `PortInUseError` where one is taken."""
         self._thread.start()
-        self._client = asyncio.run_coroutine_threadsafe(_new_client(), self._loop).result(_PATIENCE)
         try:
             for document in self._azure.store.of_type(ENDPOINTS):
                 self.open(document.id)
@@ -146,8 +151,6 @@ class Gateway:
         self._endpoints.opened = self._endpoints.closed = lambda _: None
         for key in list(self._servers):
             self._end(key)
-        if self._client is not None:
-            asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(_PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE)
 
@@ -158,16 +161,18 @@ class Gateway:
                 return
             listening = self._azure.ports.bind(port_name(endpoint))
 
-            async def answer(request: Request) -> Response:
-                return await self._answer(endpoint, request)
+            async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+                response = await self._answer(endpoint, Request(scope, receive))
+                await response(scope, receive, send)
 
             config = uvicorn.Config(
-                Starlette(routes=[Path("/{path:path}", answer, methods=_METHODS)]),
+                answer,
                 http=HttpProtocol,
                 ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 lifespan="off",
                 timeout_graceful_shutdown=5,
             )
@@ -203,7 +208,7 @@ class Gateway:
         if _TRACE.fullmatch(trace):
             headers["x-ms-client-request-id"] = trace
         try:
-            _check_target(request)
+            _check(request)
             route = self._route(endpoint)
             await self._admit(route, request)
             response = await self._forward(route, request, await _body(request), headers)
@@ -287,7 +292,7 @@ class Gateway:
             split.follow(route)
             if not requested and not route.traffic.get(name):
                 name = split.traffic.next()
-        self._fleet.record(route.deployment(str(name)), 0, httpx.codes.SERVICE_UNAVAILABLE)
+        self._fleet.record(route.deployment(str(name)), 0, HTTPStatus.SERVICE_UNAVAILABLE)
         text = f"Deployment '{name}' has no container that is ready; try again later."
         raise _RefusedError(503, "ServiceUnavailable", text)
 
@@ -302,7 +307,7 @@ class Gateway:
         except (AbsentError, RetiredError):
             return None
         except FullError:
-            self._fleet.record(key, 0, httpx.codes.TOO_MANY_REQUESTS)
+            self._fleet.record(key, 0, HTTPStatus.TOO_MANY_REQUESTS)
             text = f"Deployment '{name}' has too many pending requests (at most {pool.spec.limit})."
             raise _RefusedError(429, "TooManyRequests", text) from None
 
@@ -318,12 +323,12 @@ class Gateway:
         try:
             async with asyncio.timeout(spec.timeout):
                 reply = await self._send((slot.replica.host, slot.replica.ports[spec.port]), spec.scoring, forwarded)
-        except (httpx.ConnectError, KeyError):
+        except (UnreachableError, KeyError):
             return None
         except TimeoutError:
             response = _error(408, "RequestTimeout", f"Deployment '{name}' took longer than {spec.timeout:g} s.")
-        except httpx.HTTPError as error:
-            text = f"Deployment '{name}' broke the connection off: {type(error).__name__}."
+        except BrokenError as error:
+            text = f"Deployment '{name}' broke the connection off: {error}."
             response = _error(502, "BadGateway", text)
         else:
             failing = self._azure.faults.get("scoring-fails")
@@ -359,21 +364,14 @@ class Gateway:
         self._collecting.add(task)
         task.add_done_callback(self._collecting.discard)
 
-    async def _send(self, address: tuple[str, int], scoring: str, forwarded: "_Forwarded") -> httpx.Response:
-        if self._client is None:
-            raise httpx.ConnectError("the gateway stops")
+    async def _send(self, address: tuple[str, int], scoring: str, forwarded: "_Forwarded") -> Reply:
         source = forwarded.request
         # The scoring URI leads to the environment's scoring route; any other path is the container's own.
         path = scoring.encode() if source.scope["path"] == _SCORING_PATH else source.scope["raw_path"]
         own = [(name.encode(), value.encode()) for name, value in forwarded.headers.items()]
         # As bytes: a header's value need not be ASCII.
         headers = [(name, value) for name, value in source.headers.raw if name.decode("ascii") not in _NOT_FORWARDED]
-        return await self._client.request(
-            source.method,
-            httpx.URL(scheme="http", host=address[0], port=address[1], raw_path=_target(path, source)),
-            content=forwarded.body,
-            headers=[*headers, *own],
-        )
+        return await exchange(address, source.method, _target(path, source), [*headers, *own], forwarded.body)
 
     def _mirror(self, route: Route, split: _TrafficSplit, forwarded: "_Forwarded") -> None:
         """Send a copy to the deployment that traffic is mirrored to, if it is its turn; the answer is dropped."""
@@ -413,14 +411,15 @@ def _target(path: bytes, request: Request) -> bytes:
     return path + b"?" * bool(query) + query
 
 
-def _check_target(request: Request) -> None:
+def _check(request: Request) -> None:
+    if request.method not in _METHODS:
+        raise _RefusedError(405, "MethodNotAllowed", f"The method is none of {', '.join(sorted(_METHODS))}.")
     target = _target(request.scope["raw_path"], request)
     if len(target) > LONGEST_TARGET:
         raise _RefusedError(414, "UriTooLong", f"The path and query are longer than {LONGEST_TARGET} bytes.")
-    try:
-        httpx.URL(raw_path=target)
-    except httpx.InvalidURL as error:
-        raise _RefusedError(400, "BadRequest", f"The path or query is invalid: {error}") from None
+    # https://www.rfc-editor.org/rfc/rfc9112#section-3.2.1
+    if not target.startswith(b"/") or b"#" in target:
+        raise _RefusedError(400, "BadRequest", "The request is for no path that begins with '/'.")
 
 
 async def _body(request: Request) -> bytes:
@@ -446,23 +445,17 @@ def _error(status: int, code: str, text: str) -> Response:
     return JSONResponse({"error": {"code": code, "message": text}}, status, closing)
 
 
-def _returned(reply: httpx.Response, *, failing: bool) -> Response:
+def _returned(reply: Reply, *, failing: bool) -> Response:
     """A container's answer as Azure hands it on: a failure of the model becomes 424."""
-    status = httpx.codes.INTERNAL_SERVER_ERROR if failing else reply.status_code
-    broken = status >= httpx.codes.BAD_REQUEST
-    response = Response(reply.content, 424 if broken else status)
-    kept = [(name, value) for name, value in reply.headers.raw if name.decode("ascii").lower() not in _NOT_RETURNED]
+    status = HTTPStatus.INTERNAL_SERVER_ERROR if failing else reply.status
+    broken = status >= HTTPStatus.BAD_REQUEST
+    response = Response(bytes(reply.content), 424 if broken else status)
+    kept = [(name, value) for name, value in reply.headers if name.decode("ascii") not in _NOT_RETURNED]
     response.raw_headers += kept
     if broken:
         response.headers["ms-azureml-model-error-statuscode"] = str(int(status))
         response.headers["ms-azureml-model-error-reason"] = "model_error"
     return response
-
-
-async def _new_client() -> httpx.AsyncClient:
-    # No keep-alive: a connection that the container closes just then would fail a request, which must not be repeated.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    return httpx.AsyncClient(trust_env=False, timeout=None, limits=limits)  # noqa: S113 - each exchange has its own
 
 
 async def _serve(server: uvicorn.Server, listening: Any) -> None:  # noqa: ANN401 - a socket

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from azure.ai.ml import MLClient
-from azure.ai.ml.entities import CodeConfiguration, ManagedOnlineDeployment, ManagedOnlineEndpoint, ProbeSettings
+from azure.ai.ml.entities import (
+    CodeConfiguration,
+    DataCollector,
+    DeploymentCollection,
+    ManagedOnlineDeployment,
+    ManagedOnlineEndpoint,
+    ProbeSettings,
+)
 from azure.identity import ClientSecretCredential
 
 
@@ -27,7 +34,10 @@ def _client(workspace: str) -> MLClient:
 def _deployment(endpoint: str, arguments: dict[str, Any]) -> ManagedOnlineDeployment:
     probe = ProbeSettings(initial_delay=1, period=1, timeout=5, failure_threshold=120)
     code = arguments.pop("code", None)
-    configuration = {"code_configuration": CodeConfiguration(**code)} if code else {}
+    configuration: dict[str, Any] = {"code_configuration": CodeConfiguration(**code)} if code else {}
+    if collected := arguments.pop("collected", None):
+        collections = {name: DeploymentCollection(enabled="true") for name in collected}
+        configuration["data_collector"] = DataCollector(collections, rolling_rate="day", sampling_rate=0.5)
     probes = {"liveness_probe": probe, "readiness_probe": probe}
     return ManagedOnlineDeployment(endpoint_name=endpoint, **arguments, **configuration, **probes)
 

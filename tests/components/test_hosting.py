@@ -195,7 +195,13 @@ def scaled(tmp_path_factory: pytest.TempPathFactory) -> Cloud:
         "instance_type": "Standard_DS3_v2",
         "autoscale": {"min": 2.0, "max": 5, "default": 3, "rules": [rule]},
         "egress_public_network_access": False,
-        "data_collector": {"collections": {"request": {"sampling_rate": 0.5}}, "capture_headers": ["x-trace"]},
+        "data_collector": {
+            "collections": {
+                "request": {"sampling_rate": 0.5, "data": "azureml://datastores/logs/paths/seen"},
+                "response": {"data": "azureml:replies:2"},
+            },
+            "capture_headers": ["x-trace"],
+        },
     }
     office = {"days": ["Monday", "Friday"], "start": "08:00", "end": "18:30", "min": 2, "max": 4}
     busy = {"metric": "RequestLatency", "of": "endpoint", "above": 500, "change": 1}
@@ -258,8 +264,13 @@ def test_a_deployment_that_is_scaled_says_so_and_starts_at_the_default(scaled: C
     made = next(made.inputs for made in scaled.all("OnlineDeployment") if made.name == "scoring-blue")
     assert (made["instanceCount"], made["autoscaled"]) == (3, True)
     assert made["egressPublicNetworkAccess"] == "Disabled"
+    data = scaled.inputs("DataVersion")
+    assert (data["assetName"][-13:], data["path"]) == ("-blue-request", "azureml://datastores/logs/paths/seen")
+    request, response = (made["dataCollector"]["collections"][name] for name in ("request", "response"))
+    assert request == {"dataCollectionMode": "Enabled", "samplingRate": 0.5, "dataId": "scoring-blue-request-data-id"}
+    assert response["dataId"].endswith("/data/replies/versions/2")
     assert made["dataCollector"] == {
-        "collections": {"request": {"dataCollectionMode": "Enabled", "samplingRate": 0.5}},
+        "collections": {"request": request, "response": response},
         "rollingRate": "Hour",
         "requestLogging": {"captureHeaders": ["x-trace"]},
     }

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from azureml_scoring.endpoint import ScoringEndpoint
 from azureml_scoring.plan.content import Content, read_content
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.image import ImageSettings
 
-from tests.components.cloud import DIGEST, PASSWORD, SUBSCRIPTION, Cloud, arguments, up
-from tests.provider.fake_azure import FakeAzure
+from tests.components.cloud import DIGEST, PASSWORD, SUBSCRIPTION, Cloud, arguments, context, run, up
+from tests.provider.fake_azure import WORKSPACE, FakeAzure
 
 GROUP = f"{SUBSCRIPTION}/resourceGroups/shared/providers"
 ACR = f"{GROUP}/Microsoft.ContainerRegistry/registries/sharedacr"
@@ -661,6 +662,37 @@ def test_a_vault_that_does_not_tell_is_one_line_before_anything_is_registered(
         up(arguments(tmp_path, registry=registry, image={"reference": "ghcr.io/served"}), cloud)
     assert str(said.value) == told
     assert cloud.made == []
+
+
+def test_deployments_build_images_of_their_own_and_the_same_content_once(tmp_path: Path) -> None:
+    machine = {"instance_type": "Standard_DS3_v2"}
+    other = context(tmp_path / "other")
+    (other / "score.py").write_text("def run(x): return -x\n")
+    usual = {"context": str(context(tmp_path / "usual")), "repository": "scoring/sklearn"}
+    deployments = {
+        "blue": machine,
+        "green": {**machine, "image": {"context": str(other), "target": None}},
+        "grey": {**machine, "image": {"context": str(other)}},
+        "white": {**machine, "image": {**usual, "dockerfile": "Dockerfile"}},
+    }
+    cloud = up(
+        arguments(tmp_path / "context", image=usual, deployments=deployments, endpoint={"traffic": {"blue": 100}})
+    )
+    builds = {made.name: made.inputs for made in cloud.all("ImageBuild")}
+    assert sorted(builds) == ["scoring-build", "scoring-green-build"]
+    assert builds["scoring-green-build"]["repository"] == "other"
+    environments = {made.name: made.inputs for made in cloud.all("EnvironmentVersion")}
+    images = {key: environments[f"scoring-{key}-environment"]["image"] for key in deployments}
+    assert images["blue"] == images["white"] != images["green"] == images["grey"]
+    tags = {made.inputs["deploymentName"]: made.inputs["tags"]["image"] for made in cloud.all("OnlineDeployment")}
+    assert tags["green"] == builds["scoring-green-build"]["contentKey"][:12] != tags["blue"]
+
+
+def test_an_endpoint_alone_builds_nothing(tmp_path: Path) -> None:
+    blue = {"instance_type": "Standard_DS3_v2", "image": {"context": str(context(tmp_path))}}
+    args = {"workspace_id": WORKSPACE, "location": "westeurope", "deployments": {"blue": blue}}
+    with pytest.raises(SettingsError, match=r"deployments\.blue\.image = .*ScoringStack builds it"):
+        run(lambda: ScoringEndpoint("scoring", args))
 
 
 # -- models and code ---------------------------------------------------------------------------------------------------

@@ -82,6 +82,25 @@ def test_what_a_workspace_keeps_for_its_life_is_refused_with_the_value_it_has(
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("there", "wanted", "name"),
+    [
+        ("AllowOnlyApprovedOutbound", "none", "approved-outbound"),
+        ("AllowOnlyApprovedOutbound", "internet-outbound", "approved-outbound"),
+        ("AllowInternetOutbound", "approved-outbound", "internet-outbound"),
+        ("Disabled", "approved-outbound", "none"),
+    ],
+)
+def test_the_isolation_of_a_workspace_stays_for_its_life(tmp_path: Path, there: str, wanted: str, name: str) -> None:
+    made = workspace()
+    made["properties"]["managedNetwork"] = {"isolationMode": there}
+    registry = {"mode": "standalone", "sku": "Premium"}
+    assert refused(standing(made), tmp_path, network={"isolation": wanted}, registry=registry) == (
+        f'network.isolation = "{wanted}": workspace {NAME} was made with {name}, which Azure does not change under its '
+        f"endpoints; write {name}, or take the stack down first"
+    )
+
+
 def test_a_region_is_the_same_however_azure_spells_it(tmp_path: Path) -> None:
     up(arguments(tmp_path), standing(workspace(location="West Europe")))
 

@@ -157,6 +157,24 @@ def test_a_page_on_another_host_is_not_followed(azure: RetailList) -> None:
         _read(["Standard_DS3_v2"])
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_list_that_is_out_of_order_is_asked_again_and_named_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    asked: list[Request] = []
+
+    def answer(request: Request) -> Answer:
+        asked.append(request)
+        return Answer("busy", status)
+
+    with StubServer(answer).serving() as server:
+        monkeypatch.setattr(retail, "API", server.url)
+        monkeypatch.setattr(retail, "_RETRY", retail._RETRY.new(backoff_factor=0))
+        with pytest.raises(prices.PricesError, match=f"127.0.0.1: {status} .*, and no list of prices; try again later"):
+            _read(["Standard_DS3_v2"])
+    assert len(asked) == 5
+
+
 @pytest.mark.parametrize(
     "answer", [Answer("no", 404), Answer("<html>"), Answer({"Items": None}), Answer(["Items"])], ids=str
 )

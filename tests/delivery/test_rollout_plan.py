@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,6 +121,31 @@ def test_an_image_that_is_named_is_known_by_its_reference_and_not_taken_for_a_de
     theirs = own("ImagePin", urn="urn::scoring-blue-image-pin", outputs={"reference": "mcr/y:v1", "image": A})
     result = read_state(state(theirs, ours))
     assert (result.tag, result.image) == ("mcr/x:v1", B)
+
+
+def test_an_image_of_a_deployments_own_is_no_version_of_the_stacks_and_stays_where_versions_are_pinned() -> None:
+    export = state(
+        own("ImageImport", urn="urn::scoring-green-import", outputs={"source": "elsewhere", "image": C}),
+        own("ImageBuild", urn="urn::scoring-grey-build", outputs={"tag": "beef", "image": A}),
+        own("ImageBuild", urn="urn::scoring-build", outputs={"tag": "cafe", "image": B}),
+        *(own("EnvironmentVersion", id=f"/env/{each}", outputs={"image": each}) for each in (A, B, C)),
+        *(
+            own("OnlineDeployment", outputs={"deploymentName": name, "environmentId": f"/env/{image}"})
+            for name, image in {"blue": B, "green": C, "grey": A, "white": A}.items()
+        ),
+        own("EndpointTraffic", outputs={"traffic": {"blue": 100}}),
+    )
+    result = read_state(export)
+    assert (result.tag, result.image, result.source) == ("cafe", B, "")
+    assert result.own == {"green", "grey", "white"}
+    images = {"green": "host.io/x:1", "grey": {"context": "other"}}
+    deployments = {
+        name: {"instanceType": "x", **({"image": images[name]} if name in images else {})}
+        for name in ("blue", "green", "grey")
+    }
+    wanted = replace(desired(Step(Action.DONE, "blue"), result, None), kept=result.own)
+    changed = config_changes({"deployments": deployments}, wanted)["deployments"]
+    assert {name: each.get("image") for name, each in changed.items()} == {"blue": B, **images, "white": A}
 
 
 # -- the config --------------------------------------------------------------------------------------------------------

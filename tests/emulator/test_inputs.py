@@ -50,7 +50,6 @@ NOBODY_WRITES = {
     "Microsoft.Resources/subscriptions/providers",
     "Microsoft.Resources/subscriptions/resources",
     "Microsoft.ContainerRegistry/registries/runs",
-    "Microsoft.MachineLearningServices/workspaces/datastores",
     "Microsoft.ContainerRegistry/registries/privateEndpointConnections",
     "Microsoft.KeyVault/vaults/privateEndpointConnections",
     "Microsoft.Storage/storageAccounts/privateEndpointConnections",
@@ -193,6 +192,12 @@ CLUSTER = {
     "properties": {"dnsPrefix": "aks02", "agentPoolProfiles": [{"name": "one", "mode": "System"}]},
 }
 CONNECTED = {**PLACE, "identity": {"type": "SystemAssigned"}, "properties": {"agentPublicKeyCertificate": "MII"}}
+DATASTORE = {
+    "datastoreType": "AzureBlob",
+    "accountName": "sttest",
+    "containerName": "logs",
+    "credentials": {"credentialsType": "None"},
+}
 STORAGE = {**PLACE, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
 REGISTRY = {**PLACE, "sku": {"name": "Premium"}}
 LOGS = {**PLACE, "properties": {"sku": {"name": "PerGB2018"}}}
@@ -244,6 +249,18 @@ WELL: Mapping[str, tuple[str, Callable[[InProcessAzure], Body]]] = {
     "Microsoft.MachineLearningServices/workspaces/codes/versions": (
         f"{WORKSPACE}/codes/code/versions/1",
         _in_workspace({"properties": {"codeUri": URI}}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/data": (
+        f"{WORKSPACE}/data/seen",
+        _in_workspace({"properties": {"dataType": "uri_folder"}}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/data/versions": (
+        f"{WORKSPACE}/data/seen/versions/1",
+        _in_workspace({"properties": {"dataType": "uri_folder", "dataUri": URI}}),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/datastores": (
+        f"{WORKSPACE}/datastores/logs",
+        _in_workspace({"properties": DATASTORE}),
     ),
     "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": (ENDPOINT, _in_workspace(endpoint_body())),
     "Microsoft.MachineLearningServices/workspaces/computes": (f"{WORKSPACE}/computes/aks", _compute),
@@ -407,6 +424,20 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("properties.codeUri", _MISSING, "codeUri"),
         ("properties.codeUri", "C:\\code", "codeUri"),
     ),
+    "Microsoft.MachineLearningServices/workspaces/data": (
+        ("properties", [], "properties"),
+        ("properties.dataType", "paper", "dataType 'paper'"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/data/versions": (
+        ("properties.dataType", _MISSING, "dataType 'None'"),
+        ("properties.dataUri", "C:\\data", "dataUri"),
+    ),
+    "Microsoft.MachineLearningServices/workspaces/datastores": (
+        ("properties.datastoreType", "Tape", "datastoreType 'Tape'"),
+        ("properties.accountName", "stnone", "'stnone' of datastore 'logs' does not exist"),
+        ("properties.containerName", _MISSING, "needs 'containerName'"),
+        ("properties.credentials", _MISSING, "needs 'credentials'"),
+    ),
     "Microsoft.MachineLearningServices/workspaces/onlineEndpoints": (
         ("location", _MISSING, "location"),
         ("properties.authMode", _MISSING, "authMode"),
@@ -418,7 +449,7 @@ WRONG: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("identity", {"type": "UserAssigned"}, "userAssignedIdentities"),
         ("kind", "AKS", "kind 'AKS'"),
         ("kind", "Kubernetes", "is none that is attached to the workspace"),
-        ("properties.compute", "/x", "has no compute '/x'"),
+        ("properties.compute", "/x", "compute '/x' of endpoint 'score' is none that is attached"),
     ),
     "Microsoft.MachineLearningServices/workspaces/computes": (
         ("location", _MISSING, "location"),

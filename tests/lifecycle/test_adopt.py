@@ -16,6 +16,7 @@ from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
 from azureml_scoring.provider.framework import Context
 
 from tests.clients.clients import VENV
+from tests.modes import kubernetes_cluster
 from tests.project import PATIENCE, ROOT, LocalAzure, Project, Run, polling
 from tests.registries import PULL, STORAGE_READER, assign
 from tests.samples import is_printed
@@ -24,6 +25,15 @@ from tests.scoring import Endpoint, Stage, stage
 pytestmark = pytest.mark.slow
 
 MAKER = ROOT / "tests/clients/endpoint.py"
+KUBERNETES = {"endpointComputeType": "Kubernetes", "instanceType": "small"}
+KUBERNETES_BLUE = {
+    **KUBERNETES,
+    "containerResourceRequirements": {
+        "containerResourceRequests": {"cpu": "100m", "memory": "128Mi"},
+        "containerResourceLimits": {"cpu": "500m", "memory": "256Mi"},
+    },
+}
+KUBERNETES_GREEN = {**KUBERNETES, "scaleSettings": {"scaleType": "TargetUtilization", "maxInstances": 2}}
 NO_WRITE = {"writes": {}, "builds": 0, "uploads": 0}
 DEPLOYMENTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments"
 
@@ -32,6 +42,7 @@ DEPLOYMENTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/depl
     scope="module",
     params=[
         "requests",
+        "kubernetes",
         pytest.param("azure-ai-ml", marks=pytest.mark.skipif(not VENV, reason="`make clients` installs azure-ai-ml")),
     ],
 )
@@ -45,12 +56,25 @@ def endpoint(
         if request.param == "azure-ai-ml":
             yield _made_by_the_sdk(made, registered, folder)
             return
-        with made.endpoint(identity={"type": "SystemAssigned"}) as live:
-            for name, more in (("blue", registered), ("green", {})):
+        on_cluster = request.param == "kubernetes"
+        place = {"compute": _attached(made)} if on_cluster else {}
+        blue, green = (KUBERNETES_BLUE, KUBERNETES_GREEN) if on_cluster else ({}, {})
+        with made.endpoint(identity={"type": "SystemAssigned"}, **place) as live:
+            for name, more in (("blue", {**registered, **blue}), ("green", green)):
                 done = live.deploy(name, description=f"the {name} one", variables={"LEVEL": "info"}, **more)
                 assert done["status"] == "Succeeded", done
-            live.send({"blue": 100, "green": 0}, description="made by hand")
+            live.send({"blue": 100, "green": 0}, description="made by hand", **place)
             yield live
+
+
+def _attached(made: Stage) -> str:
+    """Attach a cluster to the workspace; the compute's id."""
+    compute = f"{made.workspace}/computes/aks"
+    attachment: dict[str, Any] = {"computeType": "Kubernetes", "resourceId": kubernetes_cluster(made.cloud)}
+    small = {"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
+    attachment["properties"] = {"namespace": "scoring", "instanceTypes": {"small": small}}
+    made.cloud.put(compute, {"location": "westeurope", "properties": attachment})
+    return compute
 
 
 def _made_by_the_sdk(made: Stage, registered: dict[str, Any], folder: Path) -> Endpoint:
@@ -59,6 +83,7 @@ def _made_by_the_sdk(made: Stage, registered: dict[str, Any], folder: Path) -> E
     assets = {
         "model": registered["model"],
         "code": {"code": code["codeId"], "scoring_script": code["scoringScript"]},
+        "collected": ["request"],
     }
     machine = {"environment": made.environment, "instance_type": "Standard_DS3_v2", "instance_count": 1}
     deployments = [
@@ -92,7 +117,7 @@ def _register(workspace: str, folder: Path, azure: LocalAzure) -> dict[str, Any]
             files.mkdir()
             (files / "score.py").write_text("def init(): ...\n")
             inputs = {"workspaceId": workspace, "assetName": "iris", "version": "1", "path": str(files)}
-            inputs["contentKey"] = asset_key(asset_files(files))
+            inputs["contentKey"] = asset_key(files, asset_files(files))
             ids.append(kind().create(Context("", preview=False, log=print, connect=connect), inputs)[0])
     return {"model": ids[0], "codeConfiguration": {"codeId": ids[1], "scoringScript": "score.py"}}
 

@@ -18,7 +18,12 @@ BLUE = {
     "instanceType": "Standard_DS3_v2",
     "autoscale": {"min": 1, "max": 3},
     "egressPublicNetworkAccess": False,
-    "dataCollector": {"collections": {"request": {"samplingRate": 0.5}, "response": {}}},
+    "dataCollector": {
+        "collections": {
+            "request": {"samplingRate": 0.5},
+            "response": {"data": "azureml://datastores/workspaceblobstore/paths/replies"},
+        }
+    },
     **PROBES,
 }
 GREEN = {"instanceType": "Standard_NC4as_T4_v3", **PROBES}
@@ -83,6 +88,7 @@ def test_two_deployments_answer_by_their_shares_with_what_was_set(outputs: dict[
     assert blue["properties"]["egressPublicNetworkAccess"] == "Disabled"
     assert blue["properties"]["dataCollector"]["collections"]["request"]["samplingRate"] == 0.5
     assert blue["tags"]["owner"] == "me"
+    assert len(list(cloud.folder.glob("storage/*/*/replies/2*/*/*/*/local.jsonl*"))) == 1
     told = cloud.tell("logs", _id(outputs, "green"))
     assert told.startswith("local Azure: Standard_NC4as_T4_v3 has GPUs, this machine's Docker has none")
     setting = f"{_endpoint(outputs)}/providers/Microsoft.Insights/diagnosticSettings/scoring"

@@ -17,25 +17,25 @@ from tests.provider.fake_azure import ENDPOINT, ENVIRONMENT, REGISTRY, WORKSPACE
 from tests.settings.test_json_schema import problems
 from tests.settings.values import value_of
 
+COMPUTE = f"{WORKSPACE}/computes/aks"
 INSIGHTS = "providers/Microsoft.Insights"
 
 
-def fields(model: type[Section], resource: str) -> dict[str, Any]:
-    """A value, not its default, of each field that a managed endpoint sends to Azure."""
+def fields(model: type[Section], resource: str, kind: str = "managed") -> dict[str, Any]:
+    """A value, not its default, of each field that an endpoint of a kind sends to Azure."""
     named = {path: field for path, field, arm in arm_fields(model, resource) if arm.places and "." not in path}
     kinds = {path: marker(field, Only) for path, field in named.items()}
     return {
         str(field.alias): value_of(field)
         for path, field in named.items()
-        if (only := kinds[path]) is None or only.kind == "managed"
+        if (only := kinds[path]) is None or only.kind == kind
     }
 
 
 def deployment(name: str = "blue", settings: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """What Azure has of a deployment."""
-    sent = arguments(
-        DeploymentSettings.model_validate({"instanceType": "Standard_DS3_v2", **(settings or {})}), DEPLOYMENT
-    )
+    machine = {} if "kind" in more else {"instanceType": "Standard_DS3_v2"}
+    sent = arguments(DeploymentSettings.model_validate({**machine, **(settings or {})}), DEPLOYMENT)
     args = OnlineDeploymentArgs(
         endpoint_id=ENDPOINT,
         deployment_name=name,
@@ -48,10 +48,12 @@ def deployment(name: str = "blue", settings: dict[str, Any] | None = None, **mor
     return {"id": args.path, "name": name, **document}
 
 
-def endpoint(settings: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def endpoint(settings: dict[str, Any] | None = None, compute: str = "", **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     """What Azure has of an endpoint whose traffic goes to blue."""
     sent = arguments(EndpointSettings.model_validate(settings or {}), ENDPOINT_RESOURCE)
-    args = OnlineEndpointArgs(workspace_id=WORKSPACE, endpoint_name="scoring", location="westeurope", **sent)
+    args = OnlineEndpointArgs(
+        workspace_id=WORKSPACE, endpoint_name="scoring", location="westeurope", compute=compute or None, **sent
+    )
     document = online_endpoint.body(args, None)
     document["properties"] |= {"traffic": {"blue": 100}, "scoringUri": "https://s", "provisioningState": "Succeeded"}
     document["properties"] |= properties
@@ -69,11 +71,33 @@ def described(*deployments: dict[str, Any], of: dict[str, Any] | None = None) ->
 def test_every_field_of_a_managed_deployment_comes_back() -> None:
     settings = fields(DeploymentSettings, DEPLOYMENT)
     assert len(settings) == 10
-    collected = {"collections": {"request": {"samplingRate": 0.5}}, "rollingRate": "day", "captureHeaders": ["x-id"]}
+    # azure-ai-ml registers a data asset for each collection.
+    kept = {"samplingRate": 0.5, "data": f"{WORKSPACE}/data/scoring-blue-request/versions/1"}
+    collected = {"collections": {"request": kept}, "rollingRate": "day", "captureHeaders": ["x-id"]}
     settings |= {"instanceType": "Standard_DS4_v2", "egressPublicNetworkAccess": False, "dataCollector": collected}
     config, lines = described(deployment(settings=settings))
     blue = config["deployments"]["blue"]
     assert blue.pop("environment") == {"reference": ENVIRONMENT}
+    assert DeploymentSettings.model_validate(blue).wire() == DeploymentSettings.model_validate(settings).wire()
+    assert lines == []
+
+
+def test_every_field_of_a_deployment_on_kubernetes_comes_back() -> None:
+    settings = fields(DeploymentSettings, DEPLOYMENT, "kubernetes")
+    assert {"scale", "resources"} < settings.keys()
+    for name in ("instanceCount", "dataCollector"):  # the cluster's choice, by `scale`; tried above
+        del settings[name]
+    settings |= {"instanceType": "gpu-small", "scale": {"maxInstances": 4}}
+    settings["resources"] = {"requests": {"cpu": "500m"}, "limits": {"cpu": "2", "memory": "1Gi", "gpu": 1}}
+    blue = deployment(settings=settings, kind="Kubernetes")
+    # What Azure fills in of its own accord.
+    blue["sku"]["capacity"] = 1
+    blue["properties"]["egressPublicNetworkAccess"] = "Enabled"
+    config, lines = described(blue, of=endpoint(compute=COMPUTE))
+    assert config["endpoint"]["kind"] == "kubernetes"
+    assert config["endpoint"]["compute"] == COMPUTE
+    blue = config["deployments"]["blue"]
+    del blue["environment"]
     assert DeploymentSettings.model_validate(blue).wire() == DeploymentSettings.model_validate(settings).wire()
     assert lines == []
 
@@ -159,11 +183,6 @@ def _collecting() -> dict[str, Any]:
 
 
 REFUSED = {
-    "a cluster": (
-        endpoint(compute=f"{WORKSPACE}/computes/k8s"),
-        deployment(),
-        "endpoint scoring runs on a cluster; only",
-    ),
     "no traffic": (
         endpoint(traffic={}),
         deployment(),

@@ -60,6 +60,9 @@ def test_a_registry_that_is_named_by_its_address_is_not_created() -> None:
     assert "registry.name" not in fields(found)
 
 
+COLLECTOR = {"collections": {"request": {"data": "azureml://datastores/logs/paths/seen"}}}
+
+
 @pytest.mark.parametrize(
     ("sections", "action"),
     [
@@ -67,13 +70,29 @@ def test_a_registry_that_is_named_by_its_address_is_not_created() -> None:
         ({"principal": {"kind": "managed-identity"}}, "roleAssignments/write"),
         ({"model": {"path": "model"}}, "datastores/listSecrets/action"),
         ({"code": {"path": "code", "entryScript": "score.py"}}, "codes/versions/startPendingUpload/action"),
+        ({"deployments": {"blue": {"dataCollector": COLLECTOR}}}, "data/versions/write"),
         ({"endpoint": {"diagnostics": {}}}, "diagnosticSettings/write"),
         ({"deployments": {"blue": {"autoscale": {"min": 1, "max": 5}}}}, "autoscaleSettings/write"),
+        ({"network": {"privateEndpoints": {}}}, "privateEndpoints/privateDnsZoneGroups/write"),
+        ({"network": {"privateEndpoints": {}}}, "virtualNetworks/write"),
+        ({"network": {"isolation": "internet-outbound"}}, "workspaces/privateEndpointConnections/write"),
     ],
 )
 def test_a_section_takes_its_rights(sections: dict[str, Any], action: str) -> None:
     assert not any(each.endswith(action) for each in needs().actions)
     assert any(each.endswith(action) for each in needs(**sections).actions)
+
+
+@pytest.mark.parametrize("network", [{"privateEndpoints": {}}, {"isolation": "approved-outbound"}])
+def test_private_endpoints_need_the_provider_of_networks(network: dict[str, Any]) -> None:
+    assert "Microsoft.Network" not in needs().providers
+    assert "Microsoft.Network" in needs(network=network).providers
+
+
+def test_a_build_into_a_closed_registry_takes_the_right_to_make_an_agent_pool() -> None:
+    closed = {"privateEndpoints": {}, "publicAccess": False}
+    assert f"{REGISTRIES}/agentPools/write" in needs(network=closed).registry_actions
+    assert f"{REGISTRIES}/agentPools/write" not in needs(network={"privateEndpoints": {}}).registry_actions
 
 
 def test_only_a_build_by_acr_tasks_takes_their_rights() -> None:

@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import ServiceRequestError
 from azureml_scoring.plan.content import asset_files, asset_key
 from azureml_scoring.provider import blobs
-from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
+from azureml_scoring.provider.asset_version import CodeVersion, DataVersion, ModelVersion
 from azureml_scoring.provider.blobs import container_sas
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.values import Properties
@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def model(folder: Path, **more: object) -> Properties:
-    key = asset_key(asset_files(folder))
+    key = asset_key(folder, asset_files(folder))
     values = {"workspaceId": WORKSPACE, "assetName": "iris", "version": "7", "contentKey": key, "path": str(folder)}
     return ModelVersion().check({**values, **more}).inputs
 
@@ -106,6 +106,27 @@ def test_code_goes_where_azure_opens_a_place_for_it(folder: Path) -> None:
     assert storage.query == "sig=hush"
     pending = azure.of("POST", "startPendingUpload")[0]
     assert pending.body["pendingUploadType"] == "TemporaryBlobReference"
+
+
+@pytest.mark.parametrize("workspace", ["", f"{SHORT.removeprefix('/')}/"])
+def test_a_folder_of_a_datastore_is_registered_with_its_workspace_and_nothing_is_uploaded(workspace: str) -> None:
+    azure, path = FakeAzure(), f"azureml://{workspace}datastores/logs/paths/seen"
+    inputs = DataVersion().check(
+        {"workspaceId": WORKSPACE, "assetName": "seen", "version": "abc", "contentKey": "a" * 64, "path": path}
+    )
+    resource_id, state = DataVersion().create(azure.context(), inputs.inputs)
+    assert resource_id == f"{WORKSPACE}/data/seen/versions/abc"
+    assert azure.documents[resource_id]["properties"] == {
+        "dataUri": f"azureml:/{SHORT}/datastores/logs/paths/seen",
+        "dataType": "uri_folder",
+        "isArchived": False,
+        "tags": {},
+        "properties": {"contentKey": "a" * 64},
+    }
+    read = DataVersion().read(azure.context(), resource_id, state, inputs.inputs)
+    assert read is not None
+    assert not DataVersion().diff("", read.state, inputs.inputs).changed
+    assert [each.method for each in azure.sent if each.method != "GET"] == ["PUT"]
 
 
 def test_the_same_content_is_adopted_without_an_upload_or_a_write(folder: Path) -> None:

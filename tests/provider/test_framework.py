@@ -34,11 +34,13 @@ def reasons(name: str, news: Properties, *secrets: str) -> list[str]:
 def test_the_registry_holds_every_own_resource() -> None:
     assert sorted(token.rsplit(":", 1)[-1] for token in RESOURCES) == [
         "CodeVersion",
+        "DataVersion",
         "EndpointTraffic",
         "EnvironmentVersion",
         "ImageBuild",
         "ImageImport",
         "ImagePin",
+        "ManagedNetwork",
         "ModelVersion",
         "OnlineDeployment",
         "OnlineEndpoint",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from azureml_scoring.provider.arm import ML_API, Arm, find_cloud, find_credential
-from azureml_scoring.provider.asset_version import CodeVersion, ModelVersion
+from azureml_scoring.provider.asset_version import CodeVersion, DataVersion, ModelVersion
 from azureml_scoring.provider.environment_version import EnvironmentVersion
 from azureml_scoring.provider.framework import Context, Resource
 
@@ -14,10 +14,12 @@ from tests.scoring import stage
 
 MODEL = f"{WORKSPACE}/models/iris/versions/7"
 CODE = f"{WORKSPACE}/codes/app/versions/abc"
+DATA = f"{WORKSPACE}/data/seen/versions/abc"
 KINDS: list[tuple[Resource[Any], str, dict[str, Any]]] = [
     (EnvironmentVersion(), ENVIRONMENT, {"environmentId": ENVIRONMENT.upper()}),
     (ModelVersion(), MODEL, {"model": f"azureml:{MODEL}"}),
     (CodeVersion(), CODE, {"codeConfiguration": {"codeId": CODE, "scoringScript": "score.py"}}),
+    (DataVersion(), DATA, {"dataCollector": {"collections": {"request": {}, "response": {"dataId": DATA}}}}),
 ]
 
 

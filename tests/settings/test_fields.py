@@ -8,7 +8,7 @@ from azureml_scoring.provider.framework import Resource
 from azureml_scoring.provider.registry import RESOURCES
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.registry import RegistryLogin
-from azureml_scoring.settings.section import Arm, Section, arguments, arm_fields, marker, section_of
+from azureml_scoring.settings.section import Arm, Section, arguments, arm_fields, description, marker, section_of
 from azureml_scoring.settings.stack import StackFile
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
@@ -54,7 +54,7 @@ BASE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("section", "name"), FIELDS)
 def test_every_field_says_what_it_is(section: str, name: str) -> None:
-    assert (SECTIONS[section].model_fields[name].description or "").endswith((".", "…"))
+    assert description(SECTIONS[section], name).endswith((".", "…"))
 
 
 @pytest.mark.parametrize(("section", "name"), FIELDS)

@@ -237,7 +237,7 @@ BAD: list[tuple[str, object, str]] = [
         "deployments/blue/image",
         "azureml/served:12",
         (
-            'scoring:deployments.blue.image = "azureml/served:12": an image reference takes '
+            'scoring:deployments.blue.image.reference = "azureml/served:12": an image reference takes '
             "host/repository:tag, host/repository@sha256:… or both; repositories in small letters, Docker Hub's with "
             "docker.io/; "
             "write docker.io/azureml/served:12"
@@ -881,6 +881,19 @@ BAD: list[tuple[str, object, str]] = [
         "registry/password",
         "hunter2",
         'scoring:registry.password = "[hidden]": mode standalone takes none; write registry.mode: private',
+    ),
+    (
+        "network/isolation",
+        "internet-outbond",
+        'scoring:network.isolation = "internet-outbond": one of none, internet-outbound, approved-outbound',
+    ),
+    (
+        "network/allowedRanges",
+        ["10.0.0.0/8"],
+        (
+            'scoring:network.allowedRanges.0 = "10.0.0.0/8": rules know addresses of the internet only; private ones '
+            "come in by network.privateEndpoints"
+        ),
     ),
     ("endpoint/mirror", {"green": 10}, "scoring:endpoint.mirror.green = 10: no such deployment; one of blue"),
     ("deployments", {}, "scoring:deployments = {}: an endpoint without one answers nothing; describe at least one"),

@@ -447,7 +447,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a deployment with an image and an environment": (
         {"deployments": {"blue": {**MACHINE, "image": IMAGE, "environment": {"reference": "azureml:ours:1"}}}},
-        f'deployments.blue.image = "{IMAGE}": environment says already what runs; take out one of them',
+        "deployments.blue.image = {…}: environment says already what runs; take out one of them",
     ),
     "a folder of registered code": (
         {

@@ -112,9 +112,9 @@ def stand(folder: Path) -> Iterator[Stand]:
 def undisturbed(folder: Path) -> tuple[list[str], End]:
     """Run `up` without a fault: its writes, and what stands then."""
     with stand(folder) as made:
-        _good(made.project.up())
+        good(made.project.up())
         writes = made.writes()
-        _calm(made)
+        calm(made)
         return [f"{type_}#{n + 1}" for type_, count in writes.items() for n in range(count)], made.end()
 
 
@@ -132,8 +132,8 @@ def tried(point: Point, folder: Path, expected: End) -> None:
         for run in (made.project.delivery("recover", "--yes"), made.project.up()):
             with log.open("a") as file:
                 file.write(f"\n==== {run.code}\n{run.text}")
-            _good(run)
-        _calm(made)
+            good(run)
+        calm(made)
         if lines := differences(made.end(), expected):
             raise PointError("\n".join(lines))
 
@@ -185,15 +185,15 @@ def _relayed(made: Stand) -> Iterator[list[Relay]]:
             relay.cut()
 
 
-def _good(run: Run) -> None:
+def good(run: Run) -> None:
     if run.code != 0:
         raise PointError("\n".join(run.errors) or run.text[-2000:])
 
 
-def _calm(made: Stand) -> None:
+def calm(made: Stand) -> None:
     """One more `up` writes nothing."""
     made.reset()
-    _good(made.project.up())
+    good(made.project.up())
     if writes := made.writes():
         raise PointError(f"a second up writes: {writes}")
 

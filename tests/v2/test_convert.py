@@ -96,7 +96,10 @@ def test_every_field_of_a_managed_endpoint_and_deployment_is_read_or_gets_a_line
         "instanceCount": 2,
         "egressPublicNetworkAccess": False,
         "dataCollector": {
-            "collections": {"request": {"samplingRate": 0.5}, "model_inputs": {"samplingRate": 0.5}},
+            "collections": {
+                "request": {"samplingRate": 0.5},
+                "model_inputs": {"samplingRate": 0.5, "data": "azureml://datastores/d/paths/p"},
+            },
             "rollingRate": "hour",
             "captureHeaders": ["x-trace"],
         },
@@ -125,12 +128,32 @@ def test_every_field_of_a_managed_endpoint_and_deployment_is_read_or_gets_a_line
         "properties.other",
         "properties",
         "private_network_connection",
-        "data_collector.collections.model_inputs.data",
+        "data_collector.collections.model_inputs.data.data_id",
         "data_collector.collections.model_inputs.client_id",
         *(f"model.{each}" for each in ("description", "tags", "properties", "stage", "flavors", "system_metadata")),
         *(f"model.{each}" for each in ("datastore", "default_deployment_template", "allowed_deployment_templates")),
         *(f"environment.{each}" for each in ("description", "tags", "properties", "datastore", "auto_delete_setting")),
     }
+
+
+def test_deployments_that_build_from_different_contexts_have_images_of_their_own(folder: Path) -> None:
+    (folder / "az/second").mkdir()
+    (folder / "az/second/Dockerfile").write_text("FROM mcr.microsoft.com/x:1\n")
+    builds = {name: {"build": {"path": path}} for name, path in (("blue", "image"), ("green", "second"))}
+    files = [{**DEPLOYMENT, "name": name, "environment": environment} for name, environment in builds.items()]
+    named = {**DEPLOYMENT, "name": "grey", "environment": {"image": "acme.azurecr.io/prices:1"}}
+    config, _ = converted(folder, *files, named, {**files[0], "name": "white"}, location="westeurope")
+    assert config["image"] == {"context": "az/image"}
+    images = {name: each.get("image") for name, each in config["deployments"].items()}
+    expected = {"green": {"context": "az/second"}, "grey": "acme.azurecr.io/prices:1"}
+    assert images == {"blue": None, "white": None, **expected}
+
+
+def test_a_collection_may_name_a_registered_data_asset(folder: Path) -> None:
+    collections = {"request": {"enabled": "true", "data": "azureml:mine:1"}}
+    config, lines = deployed(folder, data_collector={"collections": collections})
+    assert config["deployments"]["blue"]["dataCollector"] == {"collections": {"request": {"data": "azureml:mine:1"}}}
+    assert not [line for line in lines if "data_collector" in line]
 
 
 def test_every_field_of_a_kubernetes_endpoint_and_deployment_is_read(folder: Path) -> None:

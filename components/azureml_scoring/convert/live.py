@@ -122,14 +122,13 @@ def config_of(live: LiveEndpoint) -> tuple[dict[str, Any], list[Note]]:
 def _endpoint(document: Document) -> dict[str, Any]:
     """Describe the endpoint with its traffic."""
     name = document["name"]
-    if str(document.get("kind") or "Managed").lower() != "managed" or document["properties"].get("compute"):
-        raise ConvertError(f"endpoint {name} runs on a cluster; only managed endpoints can be adopted")
     inputs = online_endpoint.as_inputs(str(document["id"]), dict(document))
     split = TrafficSplit.of(document)
     if (total := sum(split.traffic.values())) != WHOLE:
         raise ConvertError(f"endpoint {name} sends {total} percent of its traffic; a stack sends 100: set that first")
     section = {
         "name": name,
+        **({"kind": "kubernetes", "compute": inputs["compute"]} if "compute" in inputs else {}),
         **_identity(name, inputs),
         **_settings(f"endpoint {name}", EndpointSettings, ENDPOINT, inputs),
     }

@@ -111,8 +111,9 @@ class Change:
 
     @cached_property
     def roots(self) -> set[str]:
-        """The properties that differ, without what is below them."""
-        return {change.root for change in self.properties}
+        """The properties that differ, without what is below them; `properties` of ARM is no property of its own."""
+        parts = [_parts(change.path) for change in self.properties]
+        return {str(each[1] if each[0] == "properties" and len(each) > 1 else each[0]) for each in parts}
 
     @property
     def is_new_version(self) -> bool:
@@ -159,15 +160,21 @@ _RISKS: tuple[tuple[Risk, set[str], set[str]], ...] = (
     ),
     (
         Risk.NETWORK,
-        set(),
-        {"publicNetworkAccess", "networkRuleSet", "networkAcls", "egressPublicNetworkAccess", "anonymousPullEnabled"},
+        {
+            *("VirtualNetwork", "PrivateEndpoint", "PrivateDnsZoneGroup", "PrivateZone", "VirtualNetworkLink"),
+            *("ManagedNetwork", "ManagedNetworkSettingsRule"),
+        },
+        {
+            *("publicNetworkAccess", "networkRuleSet", "networkAcls", "managedNetwork"),
+            *("egressPublicNetworkAccess", "anonymousPullEnabled"),
+        },
     ),
     (Risk.SECRET, {"Secret", "ApplicationPassword", "WorkspaceConnection", "Connection"}, set()),
 )
 """What makes a change risky: the kind of resource, or the property that is updated."""
 
 
-_VERSIONS = {"EnvironmentVersion", "ModelVersion", "CodeVersion"}
+_VERSIONS = {"EnvironmentVersion", "ModelVersion", "CodeVersion", "DataVersion"}
 
 EXPLAINED = {
     "ImageBuild": (
@@ -179,12 +186,14 @@ EXPLAINED = {
     "Image": ("imageName", "repoDigest", "tags", "digest"),
     "EnvironmentVersion": ("image",),
     "OnlineDeployment": ("kind", "instanceType", "instanceCount", "autoscaled", "location"),
-    "Registry": ("sku", "location"),
-    "StorageAccount": ("location",),
-    "Vault": ("location",),
-    "Workspace": ("location",),
+    "Registry": ("sku", "location", "publicNetworkAccess", "networkRuleSet"),
+    "StorageAccount": ("location", "publicNetworkAccess", "networkRuleSet"),
+    "Vault": ("location", "properties"),
+    "Workspace": ("location", "publicNetworkAccess"),
+    "OnlineEndpoint": ("publicNetworkAccess",),
+    "ManagedNetworkSettingsRule": ("properties",),
 }
-"""What the report reads of a state beside what differs, by kind: images and costs."""
+"""What the report reads of a state beside what differs, by kind: images, costs, and who reaches what."""
 _PLAIN = {"files", "bases", "packages"}
 """What an image is built from: names of files and packages, of which some look like secrets, and parts of hashes."""
 

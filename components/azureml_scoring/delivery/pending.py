@@ -19,6 +19,8 @@ from azureml_scoring.errors import CommandError
 
 _GROUP: Final = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
 _WORKSPACE: Final = "MachineLearningServices/workspaces/{workspaceName}"
+_PRIVATE_ENDPOINT: Final = "Network/privateEndpoints/{privateEndpointName}"
+_ZONE: Final = "Network/privateDnsZones/{privateZoneName}"
 _TYPES: Final = {
     "storage:StorageAccount": ("Storage/storageAccounts/{accountName}", "2023-05-01"),
     "keyvault:Vault": ("KeyVault/vaults/{vaultName}", "2023-07-01"),
@@ -29,6 +31,19 @@ _TYPES: Final = {
     "machinelearningservices:Workspace": (_WORKSPACE, "2024-10-01"),
     "machinelearningservices:WorkspaceConnection": (f"{_WORKSPACE}/connections/{{connectionName}}", "2024-10-01"),
     "machinelearningservices:Compute": (f"{_WORKSPACE}/computes/{{computeName}}", "2024-10-01"),
+    "machinelearningservices:ManagedNetworkSettingsRule": (f"{_WORKSPACE}/outboundRules/{{ruleName}}", "2024-10-01"),
+    "containerregistry:AgentPool": (
+        "ContainerRegistry/registries/{registryName}/agentPools/{agentPoolName}",
+        "2019-06-01-preview",
+    ),
+    "network:VirtualNetwork": ("Network/virtualNetworks/{virtualNetworkName}", "2024-05-01"),
+    "network:PrivateEndpoint": (_PRIVATE_ENDPOINT, "2024-05-01"),
+    "network:PrivateDnsZoneGroup": (
+        f"{_PRIVATE_ENDPOINT}/privateDnsZoneGroups/{{privateDnsZoneGroupName}}",
+        "2024-05-01",
+    ),
+    "privatedns:PrivateZone": (_ZONE, "2024-06-01"),
+    "privatedns:VirtualNetworkLink": (f"{_ZONE}/virtualNetworkLinks/{{virtualNetworkLinkName}}", "2024-06-01"),
     "managedidentity:UserAssignedIdentity": ("ManagedIdentity/userAssignedIdentities/{resourceName}", "2023-01-31"),
     "monitor:AutoscaleSetting": ("Insights/autoscaleSettings/{autoscaleSettingName}", "2022-10-01"),
 }

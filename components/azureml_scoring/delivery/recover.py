@@ -133,7 +133,9 @@ class Azure:
         """Sign in to Graph with Resource Manager's credential."""
         base = self.arm.cloud.graph
         bearer = BearerTokenCredentialPolicy(self.arm.credential, f"{base}/.default")
-        object.__setattr__(self, "graph", HttpClient(f"{base}/v1.0", authentication=bearer))
+        object.__setattr__(
+            self, "graph", HttpClient(f"{base}/v1.0", authentication=bearer, transport=self.arm.transport)
+        )
 
     def require_access(self, subscription: str) -> None:
         """Raise where a subscription is not visible: there, everything would seem to be gone."""
@@ -177,7 +179,7 @@ class Azure:
     def remove_password(self, owner: str, key: str) -> None:
         """Remove a password of an application."""
         path = f"{_APPLICATION}{owner}/removePassword"
-        _checked(self.graph.send("POST", path, body={"keyId": key}), "POST", path)
+        _checked(self.graph.send("POST", path, body={"keyId": key}, once=True), "POST", path)
 
     def _entities(self, kind: str, name: str, value: str) -> list[dict[str, Any]]:
         quoted = value.replace("'", "''")

@@ -27,8 +27,9 @@ _PATTERNS = (
     # All before the host: user and password, or a token alone. A password may hold characters that an address may not.
     re.compile(r"(?<=://)[^\s/?#]+(?=@)"),
     re.compile(r"(?<=://)[^\s/?#@:]{0,200}:[^\s@]{1,500}(?=@)"),
+    # `code=` is the key of an Azure function; elsewhere it names an asset or an error: `code:1`, `"code": "…"`.
     re.compile(
-        r"(?i)((?:^|[?&;,\s\"'])(?:sig|code|pass|pat|access_token|client_secret|[\w.-]{0,60}(?:"
+        r"(?i)((?:^|[?&;,\s\"'])(?:sig|code(?==)|pass|pat|access_token|client_secret|[\w.-]{0,60}(?:"
         + _WORDS
         + r"))[\"']?\s*[=:]\s*[\"']?)(?!\[secret\])[^&;,\s\"'}\]]+"
     ),

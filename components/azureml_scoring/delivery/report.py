@@ -17,6 +17,7 @@ from typing import Any
 from azureml_scoring.delivery import image_diff
 from azureml_scoring.delivery.changes import UNKNOWN, Change, Credential, Finding, Preview, PropertyChange, Risk
 from azureml_scoring.delivery.dependencies import direct
+from azureml_scoring.delivery.exposure import exposure
 from azureml_scoring.delivery.markdown import code, label, row, text
 from azureml_scoring.delivery.prices import Cost, Item, Prices, difference
 
@@ -315,7 +316,7 @@ def effect(change: Change) -> str:
 
 
 def headline(preview: Preview) -> str:
-    """Return what the endpoint's clients notice."""
+    """Return who reaches what from now on, and what the endpoint's clients notice."""
     if any(severity == "error" for severity, _ in preview.messages):
         return "the preview failed"
     if preview.failed:
@@ -332,7 +333,7 @@ def headline(preview: Preview) -> str:
     roots = {(change.kind, root) for change in preview.changes if change.op == "update" for root in change.roots}
     effects += [effect for causes, effect in _UPDATES if roots & causes]
     effects += [_traffic(change) for change in preview.changes if change.risk is Risk.TRAFFIC and change.op == "update"]
-    if effects:
+    if effects := [*exposure(preview.changes), *effects]:
         return "; ".join(effects)
     return "nothing changes" if not preview.changes else "clients notice nothing"
 
@@ -354,7 +355,6 @@ _HEADLINES: tuple[tuple[set[tuple[str, str]], str], ...] = (
 
 _UPDATES: tuple[tuple[set[tuple[str, str]], str], ...] = (
     ({("OnlineEndpoint", "authMode")}, "clients sign in in another way"),
-    ({("OnlineEndpoint", "publicNetworkAccess")}, "which networks reach the endpoint changes"),
     (
         {("OnlineDeployment", name) for name in ("environmentVariables", "modelMountPath", "routes")},
         "answers may differ: a deployment gets other settings",

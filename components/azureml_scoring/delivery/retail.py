@@ -20,7 +20,7 @@ API = "https://prices.azure.com/api/retail/prices"
 _VERSION: Final = "2023-01-01-preview"
 _TIMEOUT: Final = 30
 """Seconds."""
-_RETRY: Final = Retry(4, backoff_factor=1, status_forcelist={429, 500, 502, 503, 504})
+_RETRY: Final = Retry(4, backoff_factor=1, status_forcelist={429, 500, 502, 503, 504}, raise_on_status=False)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def refreshed(currency: str, regions: Iterable[str], types: Iterable[str], today
     prices: dict[str, dict[str, Price]] = {}
     missing = []
     with requests.Session() as session:
-        session.mount("https://", HTTPAdapter(max_retries=_RETRY))
+        session.mount(API, HTTPAdapter(max_retries=_RETRY))
         for region, name in product(dict.fromkeys(regions), dict.fromkeys([*types, *SERVICES])):
             price = _read(session, region, name, currency)
             if price is None:

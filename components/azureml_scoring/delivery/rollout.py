@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -173,7 +173,8 @@ class Rollout:
                 continue
             row.version, row.deployment, row.result = short_digest(observed.images[serving]), serving, "is pinned"
             step = next_step(observed, file.deployments, "") if following else Step(Action.DONE, serving)
-            self._configure(file, desired(step, observed, observed.source or None))
+            state = desired(step, observed, observed.source or None)
+            self._configure(file, state if following else replace(state, kept=observed.own))
 
     # -- one stack -------------------------------------------------------------------------------------------------
 

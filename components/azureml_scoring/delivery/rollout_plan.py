@@ -5,6 +5,7 @@ comparison of replies. Refuses to own doing any of it (`rollout.py`). Nothing is
 stack's own state, so that an interrupted rollout can be continued on another machine.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -40,6 +41,8 @@ class ObservedState:
     """Where the stack's image was imported from; empty where it was built."""
     endpoint_id: str = ""
     """ARM id of the endpoint; empty before there is one."""
+    own: frozenset[str] = frozenset()
+    """Deployments that have another image than the stack's because their section says so."""
     since: Mapping[str, str] = field(default_factory=dict)
     """When each deployment got its image; RFC 3339, so that the texts sort."""
 
@@ -81,6 +84,8 @@ class DesiredState:
     traffic: Mapping[str, int]
     promote: str | None = None
     """Where the stack's image comes from; None: the stack builds or names it."""
+    kept: frozenset[str] = frozenset()
+    """Deployments whose section says already which image they have."""
 
 
 def digest_of(image: str) -> str:
@@ -96,26 +101,29 @@ def short_digest(image: str) -> str:
 def read_state(export: Mapping[str, Any]) -> ObservedState:
     """Read what `pulumi stack export` prints, without what a replacement still has to delete."""
     resources: Sequence[Mapping[str, Any]] = (export.get("deployment") or {}).get("resources") or []
+    standing = [each for each in resources if each["type"].startswith(f"{_OWN}:") and not each.get("delete")]
+    names = [str(each["outputs"]["deploymentName"]) for each in standing if each["type"] == f"{_OWN}:OnlineDeployment"]
+    # What is made for a deployment is called after it (`stack.py`, `endpoint.py`).
+    own = [each for each in standing if re.search(f"-({'|'.join(names)})-(build|import|pin)$", str(each.get("urn")))]
     outputs = {
-        kind: [
-            each.get("outputs") or {}
-            for each in resources
-            if each["type"] == f"{_OWN}:{kind}" and not each.get("delete")
-        ]
+        kind: [each.get("outputs") or {} for each in standing if each["type"] == f"{_OWN}:{kind}" and each not in own]
         for kind in ("ImageBuild", "ImageImport", "OnlineDeployment", "EndpointTraffic")
     }
     environments = {str(each.get("id")): each for each in resources if each["type"] == f"{_OWN}:EnvironmentVersion"}
     ids = {str(each["deploymentName"]): str(each.get("environmentId")) for each in outputs["OnlineDeployment"]}
     runs = {name: environments[id_] for name, id_ in ids.items() if id_ in environments}
     traffic = next(iter(outputs["EndpointTraffic"]), {}).get("traffic") or {}
+    images = {name: str(each["outputs"]["image"]) for name, each in runs.items()}
+    made = {str((each.get("outputs") or {}).get("image")) for each in own}
     tag, image = _stack_image(outputs, resources)
     return ObservedState(
-        {name: str(each["outputs"]["image"]) for name, each in runs.items()},
+        images,
         {name: int(share) for name, share in traffic.items() if share},
         tag,
         image,
         next((str(each["source"]) for each in outputs["ImageImport"]), ""),
         next((str(each["id"]) for each in resources if each["type"] == f"{_OWN}:OnlineEndpoint"), ""),
+        frozenset(name for name, each in images.items() if each in made),
         {name: str(each.get("created") or "") for name, each in runs.items()},
     )
 
@@ -204,8 +212,11 @@ def config_changes(config: Mapping[str, Any], desired_state: DesiredState) -> di
     )
     deployments: dict[str, Any] = {}
     for name, image in desired_state.images.items():
-        deployment = {key: value for key, value in current.get(name, template).items() if key != "image"}
-        deployments[name] = deployment if image is None else {**deployment, "image": image}
+        deployment = dict(current.get(name, template))
+        if name not in desired_state.kept or "image" not in current.get(name, {}):
+            deployment = {key: value for key, value in deployment.items() if key != "image"}
+            deployment |= {"image": image} if image is not None else {}
+        deployments[name] = deployment
     endpoint = dict(config.get("endpoint") or {})
     if not _may_mirror(desired_state, endpoint.get("mirror") or {}):
         endpoint.pop("mirror", None)

@@ -64,7 +64,7 @@ def _content_key(path: Path, field: At) -> str:
         files = asset_files(path)
         if not files:
             raise SettingsError(field.refused("there is no file in it, or all are ignored", str(path)))
-        return asset_key(files, ProgressLogger(field.path_))
+        return asset_key(path, files, ProgressLogger(field.path_))
 
 
 def _name(field: At, path: Path) -> str:

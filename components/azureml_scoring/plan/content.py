@@ -3,8 +3,8 @@
 Owns which files a build context has (`.dockerignore` honoured by `ignore.py`), which an asset has (`.amlignore` or
 `.gitignore`, as Azure ML does), and the key over them. The key is the same on every machine: order, times, owners,
 umask and empty folders do not count; bytes and names do, in a build also links and the executable bit. Refuses to own
-the upload and the build (`resources/`). Pure but for reading files; a file is read in blocks, so memory does not grow
-with the context's size.
+the upload and the build (`resources/`), and which digests of an earlier run still count (`digest_cache.py`). Pure but
+for reading files; a file is read in blocks, so memory does not grow with the context's size.
 https://docs.docker.com/build/concepts/context/#dockerignore-files and
 https://learn.microsoft.com/azure/machine-learning/how-to-save-write-experiment-files (ignore files)
 """
@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from pathspec import GitIgnoreSpec
 
+from azureml_scoring.plan.digest_cache import DigestCache
 from azureml_scoring.plan.ignore import Ignore, IgnoreError
 from azureml_scoring.plan.provenance import DIGITS, shortened
 from azureml_scoring.settings.at import At
@@ -129,12 +130,14 @@ def read_content(context: Path, image: ImageSettings, progress: Progress | None 
     for name, fact in sorted(facts.items()):
         _add(total, "fact", name, fact.encode())
     pieces: list[tuple[str, str]] = []
-    reader = _Reader(len(files), progress)
+    cache = DigestCache(context)
+    reader = _Reader(len(files), progress, cache)
     for entry in files:
         kind, value = _value(entry, reader)
         _add(total, kind, entry.name, value)
         piece = hashlib.sha256(value).digest() if kind == "link" else value
         pieces.append((_shown(entry.name), f"{piece[: DIGITS // 2].hex()}{_MARKS[kind]}"))
+    cache.save()
     return Content(total.hexdigest(), shortened(pieces))
 
 
@@ -143,16 +146,22 @@ _MARKS: Final = {"file": "", "program": "x", "link": "l"}
 
 
 class _Reader:
-    """Hashes files, counts files and bytes as they are read, and passes the counts on."""
+    """Hashes files that no cache knows, counts files and bytes as they are read, and passes the counts on."""
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
+    def __init__(self, total: int, progress: Progress | None, cache: DigestCache) -> None:
         self._total = total
         self._progress = progress
+        self._cache = cache
         self._files = self._bytes = 0
         self._block = memoryview(bytearray(_BLOCK))
 
     def digest(self, path: str | Path) -> tuple[bytes, int]:
         """Return the SHA-256 of one more file, and its mode."""
+        if not self._cache.is_empty:
+            status = os.stat(path)  # noqa: PTH116 - a `Path` for each of many files takes longer than its status
+            if known := self._cache.find(status):
+                self.skip()
+                return known, status.st_mode
         digest, done = hashlib.sha256(), 0
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -165,8 +174,8 @@ class _Reader:
                     self._report()
         finally:
             os.close(descriptor)
-        self._files += 1
-        self._report()
+        self._cache.add(status, digest.digest())
+        self.skip()
         return digest.digest(), status.st_mode
 
     def skip(self) -> None:
@@ -223,12 +232,14 @@ def asset_files(path: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def asset_key(files: Mapping[str, Path], progress: Progress | None = None) -> str:
-    """Compute the key of a model or of code as 64 hexadecimal digits."""
+def asset_key(path: Path, files: Mapping[str, Path], progress: Progress | None = None) -> str:
+    """Compute the key of a model or of code, by the files of its folder, as 64 hexadecimal digits."""
     total = hashlib.sha256(_FORMAT)
-    reader = _Reader(len(files), progress)
-    for name, path in files.items():
-        _add(total, "file", name, reader.digest(path)[0])
+    cache = DigestCache(path)
+    reader = _Reader(len(files), progress, cache)
+    for name, file in files.items():
+        _add(total, "file", name, reader.digest(file)[0])
+    cache.save()
     return total.hexdigest()
 
 
@@ -243,8 +254,8 @@ def _below(root: Path, path: Path) -> str:
 
 def _add(total: "hashlib._Hash", kind: str, name: str, value: bytes) -> None:
     """Add one fact; lengths stand before texts, so that no two lists of facts read the same."""
-    parts = (kind.encode(), name.encode("utf-8", "surrogateescape"), value)
-    total.update(b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)]))
+    for part in (kind.encode(), name.encode("utf-8", "surrogateescape"), value):
+        total.update(len(part).to_bytes(8, "big") + part)
 
 
 def _ignore_file(context: Path, dockerfile: str) -> str:

@@ -45,23 +45,23 @@ class ImagePlan:
     provenance: Provenance = field(default_factory=Provenance)
     """What it is built from, for people to compare; nothing for an existing image."""
 
+    @property
+    def content(self) -> tuple[str, str]:
+        """Tell apart what is built or imported: the same content in the same repository is one image."""
+        return self.repository, self.content_key or str(self.promote)
+
 
 def plan_image(image: At) -> ImagePlan:
     """Read what an image is built from; raise a `SettingsError` when there is nothing to build."""
     settings: ImageSettings = image()
     if settings.reference is not None:
-        return plan_reference(image.reference, settings.requirements)
+        findings = _accepted(check_reference(settings.reference, settings.requirements), image)
+        return ImagePlan(Reference.parse(settings.reference).repository, "", settings.reference, findings=findings)
     if settings.promote is not None:
-        findings = _accepted(check_reference(settings.promote, settings.requirements))
+        findings = _accepted(check_reference(settings.promote, settings.requirements), image)
         repository = Reference.parse(settings.promote).repository
         return ImagePlan(repository, short(settings.promote), promote=settings.promote, findings=findings)
     return _plan_build(image, settings)
-
-
-def plan_reference(reference: At, requirements: Mapping[str, str] | None = None) -> ImagePlan:
-    """Plan the use of an existing image by its name."""
-    findings = _accepted(check_reference(reference(), requirements))
-    return ImagePlan(Reference.parse(reference()).repository, "", reference(), findings=findings)
 
 
 def check_dockerfile(settings: ImageSettings, text: str, files: Mapping[str, str]) -> list[Finding]:
@@ -79,7 +79,7 @@ def _plan_build(image: At, settings: ImageSettings) -> ImagePlan:
         files = _requirements(context, named(text, settings.build_arguments))
     except DockerfileError as error:
         raise SettingsError(image.dockerfile.refused(str(error), settings.dockerfile)) from None
-    findings = _accepted(check_dockerfile(settings, text, files))
+    findings = _accepted(check_dockerfile(settings, text, files), image)
     with reading(context, image.context):
         content = read_content(context, settings, ProgressLogger(image.context.path_))
     repository = settings.repository or re.sub("[^a-z0-9]+", "-", context.name.lower()).strip("-") or "scoring"
@@ -132,9 +132,10 @@ def _decoded(name: str, data: bytes) -> str:
         return data.decode("utf-8", "replace")
 
 
-def _accepted(findings: list[Finding]) -> tuple[Finding, ...]:
+def _accepted(findings: list[Finding], image: At) -> tuple[Finding, ...]:
     """Raise what forbids the build, a line each; return the rest."""
     if errors := [finding for finding in findings if finding.level == "error"]:
-        lines = (f"image: {finding}; image.requirements.{finding.id}: warning lets it pass" for finding in errors)
+        path = image.path_
+        lines = (f"{path}: {finding}; {path}.requirements.{finding.id}: warning lets it pass" for finding in errors)
         raise SettingsError("\n".join(lines))
     return tuple(findings)

@@ -29,6 +29,7 @@ _SUFFIXES: Final = {
     "secret": "pull-password",
     "endpoint": "",
     "environment": "",
+    "network": "net",
 }
 """What a name ends in, by kind."""
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.plan.workspace import PlannedWorkspace
+from azureml_scoring.settings.network import MADE, NONE, NetworkSettings
 from azureml_scoring.settings.registry import RegistrySettings, WorkspaceSettings
 from azureml_scoring.settings.stack import StackSettings
 from azureml_scoring.settings.validation import default_principal
@@ -18,6 +19,7 @@ REGISTRIES: Final = "Microsoft.ContainerRegistry/registries"
 VAULTS: Final = "Microsoft.KeyVault/vaults"
 STORAGE: Final = "Microsoft.Storage/storageAccounts"
 WORKSPACES: Final = "Microsoft.MachineLearningServices/workspaces"
+NETWORKS: Final = "Microsoft.Network"
 IDENTITIES: Final = "Microsoft.ManagedIdentity/userAssignedIdentities"
 ASSIGN_ROLES: Final = "Microsoft.Authorization/roleAssignments/write"
 CREATE_GROUPS: Final = "Microsoft.Resources/subscriptions/resourceGroups/write"
@@ -31,6 +33,9 @@ PROVIDERS: Final = tuple(
 )
 """Resource providers of what a stack consists of.
 https://learn.microsoft.com/azure/machine-learning/how-to-move-workspace#prerequisites names the workspace's own."""
+NETWORK_PROVIDERS: Final = (NETWORKS,)
+"""Resource provider of private endpoints, the stack's own and those of a managed network.
+https://learn.microsoft.com/azure/machine-learning/how-to-managed-network#prerequisites"""
 ENDPOINT_PROVIDERS: Final = ("Microsoft.PolicyInsights", "Microsoft.Cdn")
 """Resource providers without which Azure ML makes no managed endpoint (`SubscriptionNotRegistered`).
 https://learn.microsoft.com/answers/questions/1983847/error-while-creating-a-managed-online-endpoint-in"""
@@ -88,25 +93,26 @@ def plan_needs(settings: StackSettings, names: Names, subscription: str, registr
     """
     workspace, registry = settings.workspace, settings.registry
     adopted = ArmId.parse(workspace.id) if workspace.id else None
-    planned = None if adopted else PlannedWorkspace.of(workspace, names, settings.location, subscription)
+    isolation = settings.network.isolation
+    planned = None if adopted else PlannedWorkspace.of(workspace, names, settings.location, subscription, isolation)
     place = planned.id if planned else ArmId.parse(workspace.id or "")
     group = f"/subscriptions/{place.subscription}/resourceGroups/{place.resource_group}"
     created = tuple(created_names(registry, workspace, names, has_registry=bool(registry_id or registry.id)))
     paths = [f"{group}/providers/{each.type}/{each.name}" for each in created if each.type == REGISTRIES]
     own = next(iter(paths), "") if registry.mode != "public" else ""
-    managed = settings.endpoint.kind == "managed"
+    managed, networked = settings.endpoint.kind == "managed", _is_networked(settings.network)
     return Needs(
         location=settings.location,
         group=group,
         creates_group=not (adopted or (workspace.resource_group and workspace.resource_group_exists)),
         workspace=planned,
         endpoint=f"{place}/onlineEndpoints/{settings.endpoint.name or names.of('endpoint')}",
-        providers=PROVIDERS + (ENDPOINT_PROVIDERS if managed else ()),
+        providers=PROVIDERS + (ENDPOINT_PROVIDERS if managed else ()) + (NETWORK_PROVIDERS if networked else ()),
         names=created,
         actions=frozenset({f"{each.type}/write" for each in created} | set(_actions(settings))),
         registry=registry_id or registry.id or own,
         registry_actions=frozenset(_registry_actions(settings)),
-        builds=_builds(settings),
+        builds=settings.acr_builds,
         machines=tuple(_machines(settings)) if managed else (),
     )
 
@@ -144,9 +150,35 @@ def _actions(settings: StackSettings) -> Iterator[str]:
         yield ASSIGN_ROLES
     if settings.endpoint.cluster:
         yield f"{WORKSPACES}/computes/write"
+    yield from _network_actions(settings)
     if settings.endpoint.diagnostics:
         yield "Microsoft.Insights/diagnosticSettings/write"
     yield from _deployment_actions(settings)
+
+
+def _is_networked(network: NetworkSettings) -> bool:
+    return network.private_endpoints is not None or network.isolation != "none"
+
+
+def _network_actions(settings: StackSettings) -> Iterator[str]:
+    """Return the actions of private endpoints and of a managed network.
+
+    https://learn.microsoft.com/azure/private-link/rbac-permissions
+    """
+    network, endpoints = settings.network, settings.network.private_endpoints
+    if network.isolation != "none":
+        yield f"{WORKSPACES}/privateEndpointConnections/write"
+    if network.outbound:
+        yield f"{WORKSPACES}/outboundRules/write"
+    if endpoints is None:
+        return
+    yield f"{NETWORKS}/privateEndpoints/write"
+    if endpoints.subnet == MADE:
+        yield f"{NETWORKS}/virtualNetworks/write"
+    if endpoints.dns == [MADE]:
+        yield from (f"{NETWORKS}/privateDnsZones/{each}write" for each in ("", "virtualNetworkLinks/"))
+    if endpoints.dns != [NONE]:
+        yield f"{NETWORKS}/privateEndpoints/privateDnsZoneGroups/write"
 
 
 def _deployment_actions(settings: StackSettings) -> Iterator[str]:
@@ -155,6 +187,9 @@ def _deployment_actions(settings: StackSettings) -> Iterator[str]:
         yield from (f"{WORKSPACES}/models/versions/write", f"{WORKSPACES}/datastores/listSecrets/action")
     if any((settings.code, *(deployment.code for deployment in deployments))):
         yield from (f"{WORKSPACES}/codes/versions/write", f"{WORKSPACES}/codes/versions/startPendingUpload/action")
+    collectors = [each.data_collector for each in deployments if each.data_collector]
+    if any(collection.data for each in collectors for collection in each.collections.values()):
+        yield f"{WORKSPACES}/data/versions/write"
     if any(deployment.autoscale for deployment in deployments):
         yield "Microsoft.Insights/autoscaleSettings/write"
 
@@ -165,10 +200,12 @@ def _registry_actions(settings: StackSettings) -> Iterator[str]:
         return
     if _assigns_roles(settings):
         yield ASSIGN_ROLES
-    if _builds(settings):
+    if settings.acr_builds:
         yield from (f"{REGISTRIES}/listBuildSourceUploadUrl/action", f"{REGISTRIES}/scheduleRun/action")
+        if settings.network.limited("registry") and settings.network.private_endpoints:
+            yield f"{REGISTRIES}/agentPools/write"
     # An image of a private registry is imported into the workspace's.
-    if mode == "private" or (settings.image and settings.image.promote):
+    if mode == "private" or any(image.promote for image in settings.images):
         yield f"{REGISTRIES}/importImage/action"
 
 
@@ -178,11 +215,6 @@ def _assigns_roles(settings: StackSettings) -> bool:
     if (settings.principal.kind or default_principal(registry.mode)) != "none" or endpoint.cluster:
         return True
     return not endpoint.identity and (registry.mode == "standalone" or registry.role_assignment_mode == "abac")
-
-
-def _builds(settings: StackSettings) -> bool:
-    image = settings.image
-    return bool(image and image.builder == "acr" and not image.reference and not image.promote)
 
 
 def _machines(settings: StackSettings) -> Iterator[Machines]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from azureml_scoring.plan.assets import AssetPlan, plan_code, plan_model
 from azureml_scoring.plan.environment import EnvironmentPlan, plan_environment
-from azureml_scoring.plan.image import ImagePlan, plan_image, plan_reference
+from azureml_scoring.plan.image import ImagePlan, plan_image
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.image import CodeSettings, ModelSettings
@@ -85,7 +85,7 @@ def plan_endpoint(settings: At) -> EndpointPlan:
     for name, deployment in settings.deployments.entries():
         source = deployment.environment or settings.environment
         if deployment.image:
-            images[name] = plan_reference(deployment.image)
+            images[name] = plan_image(deployment.image)
         elif source and source.reference:
             references[name] = source.reference()
         elif built := _built(deployment.environment) or environment:

@@ -14,6 +14,7 @@ from typing import Any
 
 from azureml_scoring.plan.names import ArmId, Names
 from azureml_scoring.settings.errors import error_line
+from azureml_scoring.settings.network import ISOLATION_MODES
 from azureml_scoring.settings.regions import short_form
 from azureml_scoring.settings.registry import VAULT, WORKSPACE, WorkspaceSettings
 
@@ -32,11 +33,15 @@ class PlannedWorkspace:
     seedless: ArmId
     """Where the workspace is without `nameSeed`: version 0.1.0 left the seed out of its name."""
     settings: WorkspaceSettings
+    isolation: str = "none"
+    """Isolation of its managed network, by the name that settings use."""
     recovers_vault: bool = False
     """Whether a deleted vault has to be brought back."""
 
     @classmethod
-    def of(cls, settings: WorkspaceSettings, names: Names, location: str, subscription: str) -> "PlannedWorkspace":
+    def of(
+        cls, settings: WorkspaceSettings, names: Names, location: str, subscription: str, isolation: str = "none"
+    ) -> "PlannedWorkspace":
         """Compute the names that are not written."""
         group = settings.resource_group or names.of("resourceGroup")
         id_ = ArmId(subscription, group, WORKSPACE, settings.name or names.of("workspace"))
@@ -48,6 +53,7 @@ class PlannedWorkspace:
             settings.storage_account or names.of("storageAccount"),
             replace(id_, name=settings.name or seedless),
             settings,
+            isolation,
         )
 
     def keeps(self, workspace: Document) -> bool:
@@ -68,6 +74,20 @@ class PlannedWorkspace:
             if there and there.lower() != wanted.lower():
                 kept = f"workspace {self.id.name} was made with {there} and keeps it for its life"
                 yield error_line(field, wanted, f"{kept}; write {there}, or take the stack down first")
+        yield from self._isolated(existing)
+
+    def _isolated(self, existing: Document) -> Iterator[str]:
+        """Refuse another isolation: Azure takes none back, and demands that all endpoints go before there is one.
+
+        https://learn.microsoft.com/azure/machine-learning/how-to-managed-network#limitations
+        """
+        mode = (existing["properties"].get("managedNetwork") or {}).get("isolationMode") or ISOLATION_MODES["none"]
+        there = next((name for name, each in ISOLATION_MODES.items() if each == mode), mode)
+        if there != self.isolation:
+            kept = f"workspace {self.id.name} was made with {there}, which Azure does not change under its endpoints"
+            yield error_line(
+                "network.isolation", self.isolation, f"{kept}; write {there}, or take the stack down first"
+            )
 
     def renamed_from(self, workspaces: Sequence[Document]) -> Iterator[ArmId]:
         """Find workspaces that can be this stack's under another name: they have its vault, or lack its seed."""

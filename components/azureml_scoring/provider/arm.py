@@ -10,6 +10,7 @@ ARM_CLIENT_SECRET, ARM_USE_OIDC or ARM_USE_MSI, else from the Azure CLI. TLS tru
 
 import functools
 import json
+import logging
 import os
 import re
 import time
@@ -24,7 +25,7 @@ from urllib.parse import urlsplit
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
-from azure.core.pipeline import PipelineContext, PipelineResponse
+from azure.core.pipeline import PipelineContext, PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     HeadersPolicy,
@@ -46,6 +47,13 @@ ACR_TASKS_API = "2019-06-01-preview"
 """Microsoft.ContainerRegistry: builds and runs; the version the Azure CLI uses for them."""
 METADATA_API = "2022-09-01"
 """/metadata/endpoints."""
+
+OUTAGES = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses that say nothing about the request: azure-core retries them, and whoever asked is not to blame.
+https://learn.microsoft.com/azure/architecture/best-practices/transient-faults"""
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+"""What may be sent again where no answer came: all that this package posts and patches ends the same when sent twice,
+but for what is sent with `once`."""
 
 PUBLIC_HOST = "management.azure.com"
 OPERATION_LIMIT = 3600.0
@@ -71,6 +79,7 @@ CAUSES = {
     "Temporary failure in name resolution": "the host name is unknown",
     "Remote end closed connection": "it closed the connection",
     "Connection reset": "it closed the connection",
+    "IncompleteRead": "it closed the connection",
     "timed out": "no answer in time",
     "non-https": "its address is not https, and tokens only travel over https",
 }
@@ -165,6 +174,19 @@ def _arm_error(status: int, error: object, request: str, default: tuple[str, str
     return ArmError(status, str(fields.get("code") or default[0]), " ".join(distinct) or default[1], request)
 
 
+def check_available(response: HttpResponse, method: str, url: str) -> HttpResponse:
+    """Return the response, or raise UnreachableError where it is an outage, with what Azure says about it."""
+    if response.status_code not in OUTAGES:
+        return response
+    error = error_of(response, "")
+    reason = "" if error.code.startswith("HTTP ") else f", {error.code}: {error.message.rstrip('.')}"
+    msg = (
+        f"{urlsplit(url).netloc} answered HTTP {response.status_code} ({request_name(method, url)}){reason}; "
+        "run it again later"
+    )
+    raise UnreachableError(msg)
+
+
 @contextmanager
 def connection_errors(method: str, url: str) -> Iterator[None]:
     """Turn a failure to get an answer into one line. The libraries' own texts repeat the URL, query and all."""
@@ -187,14 +209,14 @@ class HttpClient:
         *,
         authentication: BearerTokenCredentialPolicy[Any, Any] | None = None,
         transport: HttpTransport[Any, Any] | None = None,
-        retries: int = 5,
+        connection_retries: int = 3,
     ) -> None:
         policies = [
             RequestIdPolicy(),
             HeadersPolicy(),
             UserAgentPolicy(base_user_agent="azureml-scoring"),
             ProxyPolicy(),
-            RetryPolicy(retry_total=retries, retry_connect=min(3, retries), retry_backoff_factor=0.4),
+            RetryPolicy(retry_total=5, retry_connect=connection_retries, retry_backoff_factor=0.4),
             *([authentication] if authentication else []),
         ]
         self._client: PipelineClient[Any, Any] = PipelineClient(base_url, policies=policies, transport=transport)
@@ -209,8 +231,13 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         body: object = None,
         form: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> HttpResponse:
-        """Send one request and read the whole answer, whatever its status; UnreachableError without an answer."""
+        """Send one request and read the whole answer; UnreachableError for an outage that outlasts the retries.
+
+        A request that must not be carried out twice is sent `once`: it is repeated where Azure answers that it
+        failed, as every client of Azure does, but not where its answer is lost.
+        """
         request = HttpRequest(
             method,
             url if urlsplit(url).scheme else f"{self._base}{url}",
@@ -220,7 +247,14 @@ class HttpClient:
             data=dict(form) if form else None,
         )
         with connection_errors(method, request.url):
-            response = self._send(request)
+            response = self._send(request, retry_on_methods=METHODS - {"POST"} if once else METHODS)
+            response.read()
+        return check_available(response, method, request.url)
+
+    def try_once(self, method: str, url: str, *, headers: Mapping[str, str], body: object) -> HttpResponse:
+        """Send one request without a retry and return the answer, whatever its status."""
+        with connection_errors(method, url):
+            response = self._send(HttpRequest(method, url, headers=dict(headers), json=body), retry_total=0)
             response.read()
         return response
 
@@ -229,11 +263,13 @@ class HttpClient:
         """Send a GET; the body is for the caller to read with `iter_bytes`."""
         request = HttpRequest("GET", url, headers=dict(headers))
         with connection_errors("GET", url), self._send(request, stream=True) as response:
-            yield response
+            if response.status_code in OUTAGES:
+                response.read()
+            yield check_available(response, "GET", url)
 
-    def _send(self, request: HttpRequest, *, stream: bool = False) -> HttpResponse:
+    def _send(self, request: HttpRequest, **options: Any) -> HttpResponse:  # noqa: ANN401 - azure-core's own options
         response: HttpResponse = self._client.send_request(
-            request, stream=stream, connection_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS
+            request, connection_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, **options
         )
         return response
 
@@ -319,7 +355,8 @@ class Arm:
         self.tenant = tenant
         self.transport = transport or RequestsTransport()
         self.http = HttpClient(transport=self.transport)
-        self.no_retry = HttpClient(transport=self.transport, retries=0)
+        # A registry of somebody else's that cannot be reached is not waited for: a preview goes on without it.
+        self.http_elsewhere = HttpClient(transport=self.transport, connection_retries=0)
         self.sleep = sleep
         self.clock = clock
         self.credential = credential
@@ -354,9 +391,18 @@ class Arm:
                 return
             page = json_object(self._request("GET", str(link)))
 
-    def post(self, path: str, version: str, body: object = None, progress: Progress | None = None) -> dict[str, Any]:
-        """Call an action and wait until Azure is done; returns its result."""
-        return self._complete("POST", path, self._request("POST", path, {"api-version": version}, body), progress)
+    def post(
+        self,
+        path: str,
+        version: str,
+        body: object = None,
+        progress: Progress | None = None,
+        *,
+        once: bool = False,
+    ) -> dict[str, Any]:
+        """Call an action and wait until Azure is done; returns its result. `once`: see `HttpClient.send`."""
+        response = self._request("POST", path, {"api-version": version}, body, once=once)
+        return self._complete("POST", path, response, progress)
 
     def put(self, path: str, version: str, body: object, progress: Progress | None = None) -> dict[str, Any]:
         """Create or replace a document, and wait until Azure is done; returns the final document."""
@@ -432,15 +478,22 @@ class Arm:
             msg = f"the state of the operation cannot be read ({type(error).__name__})"
             raise ArmError(response.status_code, "InvalidResponse", msg, request) from None
 
-    def _request(
-        self, method: str, url: str, params: Mapping[str, str] | None = None, body: object = None, request: str = ""
+    def _request(  # noqa: PLR0913 - one request has these parts
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        request: str = "",
+        *,
+        once: bool = False,
     ) -> HttpResponse:
         """Send one request to Resource Manager; ArmError where it refuses. Our token goes to no other host."""
         own, link = urlsplit(self.cloud.resource_manager), urlsplit(url)
         if (link.scheme, link.netloc.lower()) not in {(own.scheme, own.netloc.lower()), ("", "")}:
             msg = f"Azure named {link.scheme}://{link.netloc}, which is not {self.cloud.resource_manager}; not followed"
             raise ResourceError(msg)
-        response = self._client.send(method, url, params=params, body=body)
+        response = self._client.send(method, url, params=params, body=body, once=once)
         if response.status_code >= HTTPStatus.BAD_REQUEST:
             raise error_of(response, request or request_name(method, url))
         return response
@@ -478,8 +531,41 @@ def find_cloud(environment: Mapping[str, str], transport: HttpTransport[Any, Any
         raise ResourceError(msg) from None
 
 
-def find_credential(environment: Mapping[str, str], cloud: Cloud) -> TokenCredential:
+class SignInRetryPolicy(RetryPolicy[Any, Any]):
+    """The retries of a sign-in. What is no answer of a token service is an error of its own.
+
+    azure-identity would read a page of a proxy as a token, and name neither host nor status of an outage.
+    """
+
+    def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        """Send it."""
+        method, url = request.http_request.method, request.http_request.url
+        with connection_errors(method, url):
+            result = super().send(request)
+        response: HttpResponse = result.http_response
+        response.read()
+        check_available(response, method, url)
+        request_ = request_name(method, url)
+        try:
+            body = json.loads(response.content)
+        except ValueError:
+            msg = (
+                f"{urlsplit(url).netloc} answered HTTP {response.status_code} without JSON ({request_}); "
+                "is a proxy in between?"
+            )
+            raise UnreachableError(msg) from None
+        if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
+            raise error_of(response, request_)  # Resource Manager's shape instead of a token service's
+        return result
+
+
+def find_credential(
+    environment: Mapping[str, str], cloud: Cloud, transport: HttpTransport[Any, Any] | None = None
+) -> TokenCredential:
     """Choose the credential as azure-native does: secret, OIDC, managed identity, else the Azure CLI."""
+    for name in ("azure", "msal"):
+        # What they log of a failure stands in the error; without a handler Python would print it, tracebacks and all.
+        logging.getLogger(name).addHandler(logging.NullHandler())
     # azure-identity takes a second to import: only steps that reach Azure pay for it.
     from azure.identity import (  # noqa: PLC0415
         AzureCliCredential,
@@ -489,7 +575,12 @@ def find_credential(environment: Mapping[str, str], cloud: Cloud) -> TokenCreden
     )
 
     tenant, client = environment.get("ARM_TENANT_ID", ""), environment.get("ARM_CLIENT_ID", "")
-    options: dict[str, Any] = {"authority": cloud.authority, "disable_instance_discovery": not cloud.public}
+    options: dict[str, Any] = {
+        "authority": cloud.authority,
+        "disable_instance_discovery": not cloud.public,
+        "retry_policy_class": SignInRetryPolicy,
+        **({"transport": transport} if transport else {}),
+    }
 
     def need(what: str) -> None:
         for name, value in (("ARM_TENANT_ID", tenant), ("ARM_CLIENT_ID", client)):
@@ -502,7 +593,7 @@ def find_credential(environment: Mapping[str, str], cloud: Cloud) -> TokenCreden
         return ClientSecretCredential(tenant, client, secret, **options)
     if environment.get("ARM_USE_OIDC", "").lower() in {"1", "true"}:
         need("ARM_USE_OIDC")
-        return ClientAssertionCredential(tenant, client, lambda: _assertion(environment), **options)
+        return ClientAssertionCredential(tenant, client, lambda: _assertion(environment, transport), **options)
     if environment.get("ARM_USE_MSI", "").lower() in {"1", "true"}:
         return ManagedIdentityCredential(client_id=client or None)
     return AzureCliCredential(tenant_id=tenant)
@@ -515,7 +606,7 @@ def connect() -> Arm:
     return Arm(cloud, find_credential(os.environ, cloud), tenant=os.environ.get("ARM_TENANT_ID", ""))
 
 
-def _assertion(environment: Mapping[str, str]) -> str:
+def _assertion(environment: Mapping[str, str], transport: HttpTransport[Any, Any] | None) -> str:
     """Return the identity token that the CI system gave this job."""
     if token := environment.get("ARM_OIDC_TOKEN"):
         return token
@@ -529,7 +620,7 @@ def _assertion(environment: Mapping[str, str]) -> str:
         )
         raise ResourceError(msg)
     separator = "&" if "?" in url else "?"
-    response = HttpClient().send(
+    response = HttpClient(transport=transport).send(
         "GET", f"{url}{separator}audience=api://AzureADTokenExchange", headers={"Authorization": f"Bearer {bearer}"}
     )
     token = json_object(response).get("value")
@@ -540,9 +631,10 @@ def _assertion(environment: Mapping[str, str]) -> str:
 
 
 def _no_sign_in(error: AzureError) -> UnreachableError:
-    """Name the variables; Entra's own text says which of them is wrong, and holds no secret."""
-    cause = _cause(error)
-    text = cause if cause != type(error).__name__ else clean(re.split(r"\s(?:Trace|Correlation) ID:", error.message)[0])
+    """Say why; where Entra refuses, its own text says which variable is wrong, and holds no secret."""
+    if isinstance(error.__cause__, ResourceError):
+        return UnreachableError(str(error.__cause__))  # azure-identity wraps what did not answer
+    text = clean(re.split(r"\s(?:Trace|Correlation) ID:", error.message)[0])
     msg = f"signing in to Azure failed: {text}; check ARM_CLIENT_ID, ARM_CLIENT_SECRET and ARM_TENANT_ID"
     return UnreachableError(msg)
 
@@ -553,4 +645,4 @@ def _cause(error: BaseException) -> str:
     for mark, words in CAUSES.items():
         if mark in text:
             return words
-    return type(error).__name__
+    return f"the connection failed ({type(error).__name__})"

@@ -1,20 +1,20 @@
-"""ModelVersion and CodeVersion: immutable versions of a workspace's models and codes, uploaded from this machine.
+"""ModelVersion, CodeVersion and DataVersion: immutable versions of a workspace's models, codes and data.
 
-Owns: the upload, creating or adopting the version, and archiving it. Refuses to own: which files there are and their
-key (`azureml_scoring.plan.content`), the names (`azureml_scoring.assets`), and deleting the files: they stay in the
-workspace's storage.
+Owns: the upload of models and code from this machine, creating or adopting the version, and archiving it. Refuses to
+own: which files there are and their key (`azureml_scoring.plan.content`), the names (`azureml_scoring.assets`), and
+deleting the files: they stay in the workspace's storage.
 
 Files go where Azure's own tools put them: a model's into the workspace's default datastore, with the account key that
 the datastore gives; code into a container that `startPendingUpload` opens. A version that exists with the same content
 key is adopted without an upload.
 
-ARM: Microsoft.MachineLearningServices/workspaces/models/versions, .../codes/versions, .../datastores.
+ARM: Microsoft.MachineLearningServices/workspaces/{models,codes,data}/versions, .../datastores.
 https://learn.microsoft.com/azure/machine-learning/how-to-deploy-with-rest
 https://learn.microsoft.com/rest/api/azureml/model-versions, https://learn.microsoft.com/rest/api/azureml/code-versions
+https://learn.microsoft.com/rest/api/azureml/data-versions
 """
 
 import re
-from abc import abstractmethod
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -28,7 +28,7 @@ from azureml_scoring.provider.fields import kept_tags
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.values import Properties
 from azureml_scoring.provider.version_use import keeps_version
-from azureml_scoring.settings.arguments import AssetVersionArgs, CodeVersionArgs, ModelVersionArgs
+from azureml_scoring.settings.arguments import AssetVersionArgs, CodeVersionArgs, DataVersionArgs, ModelVersionArgs
 
 STORAGE_API = "2023-05-01"
 """Microsoft.Storage/storageAccounts: read for its blob endpoint."""
@@ -38,6 +38,7 @@ KEY_PROPERTY = "contentKey"
 """Property of a version with the hash of its files."""
 WRITABLE = frozenset(
     {"description", "tags", "properties", "modelUri", "modelType", "codeUri", "flavors", "jobName", "isAnonymous"}
+    | {"dataUri", "dataType"}
 )
 """Properties of a version that a PUT repeats."""
 
@@ -50,7 +51,7 @@ InputsT = TypeVar("InputsT", bound=AssetVersionArgs)
 
 
 class AssetVersion(Resource[InputsT]):
-    """A version of either kind."""
+    """A version of any kind."""
 
     outputs = AssetVersionOutputs
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset({"path"})
@@ -114,9 +115,9 @@ class AssetVersion(Resource[InputsT]):
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
 
-    @abstractmethod
     def _destination(self, context: Context, inputs: InputsT) -> tuple[str, str, str]:
         """Return where to upload: a folder's URL, the query that signs it, and the folder's URI for Azure ML."""
+        raise NotImplementedError
 
     def _content(self, inputs: InputsT) -> dict[str, Any]:
         return {"isArchived": False, "tags": inputs.tags or {}, "properties": {KEY_PROPERTY: inputs.content_key}}
@@ -128,7 +129,7 @@ class AssetVersion(Resource[InputsT]):
     def _upload(self, context: Context, inputs: InputsT) -> str:
         """Upload every file; return the URI of their folder, or of the one file."""
         files = asset_files(Path(inputs.path))
-        if asset_key(files) != inputs.content_key:
+        if asset_key(Path(inputs.path), files) != inputs.content_key:
             msg = f"{inputs.path}: the files have changed since the run began; run up again"
             raise ResourceError(msg)
         url, query, uri = self._destination(context, inputs)
@@ -171,7 +172,7 @@ class ModelVersion(AssetVersion[ModelVersionArgs]):
         return (
             f"{_blob_endpoint(context, inputs.workspace_id)}/{container}/{folder}",
             container_sas(account, container, str(key)),
-            f"azureml:/{re.sub('(?i)/providers/[^/]+', '', datastore)}/paths/{folder}",
+            f"{_workspace_uri(datastore)}/paths/{folder}",
         )
 
 
@@ -191,6 +192,27 @@ class CodeVersion(AssetVersion[CodeVersionArgs]):
         if not query:
             raise ResourceError(f"Azure ML gave no URL to upload {inputs.title} to; run up again")
         return url.rstrip("/"), query, str(reference.get("blobUri") or url).rstrip("/")
+
+
+class DataVersion(AssetVersion[DataVersionArgs]):
+    """An immutable version of a data asset: a folder of a datastore, which others fill."""
+
+    name = "DataVersion"
+    inputs = DataVersionArgs
+    replace_on: ClassVar[frozenset[str]] = frozenset({"workspaceId", "assetName", "version", "contentKey"})
+    uri = "dataUri"
+
+    def _content(self, inputs: DataVersionArgs) -> dict[str, Any]:
+        return {**super()._content(inputs), "dataType": "uri_folder"}
+
+    def _upload(self, context: Context, inputs: DataVersionArgs) -> str:
+        """Upload nothing; return the folder's URI with its workspace."""
+        del context
+        return inputs.path.replace("azureml://datastores/", f"{_workspace_uri(inputs.workspace_id)}/datastores/")
+
+
+def _workspace_uri(workspace_id: str) -> str:
+    return f"azureml:/{re.sub('(?i)/providers/[^/]+', '', workspace_id)}"
 
 
 def _blob_endpoint(context: Context, workspace_id: str) -> str:

@@ -10,8 +10,9 @@ from typing import IO
 
 from azure.core.exceptions import HttpResponseError
 
-from azureml_scoring.provider.arm import CONNECT_SECONDS, READ_SECONDS, Arm, connection_errors
+from azureml_scoring.provider.arm import CONNECT_SECONDS, OUTAGES, READ_SECONDS, Arm, connection_errors
 from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.outside import refuse_outside
 
 BLOCK_SIZE = 8 << 20
 """Bytes that are held in memory at a time."""
@@ -36,8 +37,10 @@ def upload_blob(arm: Arm, url: str, stream: IO[bytes], title: str) -> None:
         except HttpResponseError as error:
             # The library's own text repeats the response, and the strings that were signed.
             code = getattr(error, "error_code", None) or error.reason
+            verb = "did not succeed" if error.status_code in OUTAGES else "was refused"
             reason = f"HTTP {error.status_code} {getattr(code, 'value', code)}"
-            raise ResourceError(f"the upload of {title} was refused: {reason}; run up again") from None
+            refuse_outside(f"the storage of {title}", error.status_code or 0, reason)
+            raise ResourceError(f"the upload of {title} {verb}: {reason}; run up again") from None
 
 
 def container_sas(account: str, container: str, key: str) -> str:

@@ -10,6 +10,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-safely-rollout-online-
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from azureml_scoring.provider.endpoint_metrics import Limits, measure
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.fields import last
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
+from azureml_scoring.provider.outside import OutsideError, refuse_outside
 from azureml_scoring.provider.registry_client import is_local
 from azureml_scoring.provider.traffic_split import TrafficSplit, bake_line, nonzero, put_traffic, step_line, steps
 from azureml_scoring.provider.values import Properties
@@ -32,6 +34,8 @@ RETRY_SECONDS = 1.0
 """Seconds before the second attempt; doubled for each further one."""
 SUCCESS = range(200, 300)
 """HTTP statuses of a deployment that answers."""
+_REASON = 300
+"""Bytes of a reply that say why a request failed."""
 
 
 class EndpointTrafficOutputs(Outputs):
@@ -184,7 +188,6 @@ class SmokeTest:
         self._context = context
         self._endpoint = document
         self._body = body
-        self._key = ""
 
     def run(self, deployments: Iterable[str]) -> None:
         """Test each; raise for the first that does not answer with a success. Without a body nothing is sent."""
@@ -193,31 +196,43 @@ class SmokeTest:
 
     def send(self, name: str, body: object) -> HttpResponse:
         """Send one request to one deployment, signed in as clients do."""
-        arm = self._context.arm
-        properties = self._endpoint.get("properties") or {}
-        url = str(properties.get("scoringUri") or "")
+        headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
+        response = self._context.arm.http.try_once("POST", self._url, headers=headers, body=body)
+        text = response.content[:_REASON].decode("utf-8", "replace")
+        refuse_outside(f"endpoint {last(str(self._endpoint['id']))}", response.status_code, text)
+        return response
+
+    @cached_property
+    def _url(self) -> str:
+        url = str((self._endpoint.get("properties") or {}).get("scoringUri") or "")
         if urlsplit(url).scheme != "https" and not is_local(urlsplit(url).netloc):
             msg = f"scoring URI {url or '(none)'} is not https; the key is not sent there"
             raise ResourceError(msg)
-        self._key = self._key or self._credential(str(properties.get("authMode") or "Key"))
-        headers = {"Authorization": f"Bearer {self._key}", "azureml-model-deployment": name}
-        return arm.no_retry.send("POST", url, headers=headers, body=body)
+        return url
+
+    @cached_property
+    def _key(self) -> str:
+        return self._credential(str((self._endpoint.get("properties") or {}).get("authMode") or "Key"))
 
     def _test(self, name: str) -> None:
         arm = self._context.arm
+        # What keeps us from asking at all is no fault of the deployment's, and not tried again here.
+        _ = self._url, self._key
         failure = "no answer"
         for attempt in range(ATTEMPTS):
             if attempt:
                 arm.sleep(RETRY_SECONDS * 2 ** (attempt - 1))
             try:
                 response = self.send(name, self._body)
+            except OutsideError:
+                raise
             except ResourceError as error:
                 failure = str(error)
                 continue
             if response.status_code in SUCCESS:
                 self._context.log(f"deployment {name} passes the smoke test")
                 return
-            failure = f"HTTP {response.status_code} {clean(response.content[:300].decode('utf-8', 'replace'))}"
+            failure = f"HTTP {response.status_code} {clean(response.content[:_REASON].decode('utf-8', 'replace'))}"
         remedy = "see its log, or correct endpoint.smokeTest"
         msg = f"deployment {name} did not pass the smoke test in {ATTEMPTS} attempts: {failure}; {remedy}"
         raise ResourceError(msg)

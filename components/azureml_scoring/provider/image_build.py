@@ -71,7 +71,7 @@ class ImageBuild(Resource[ImageBuildArgs]):
     outputs = ImageBuildOutputs
     replace_on: ClassVar[frozenset[str]] = frozenset({"registryId", "loginServer", "repository"})
     ignored_in_diff: ClassVar[frozenset[str]] = frozenset(
-        {"context", "requirements", "files", "bases", "packages", "buildSecrets"}
+        {"context", "requirements", "files", "bases", "packages", "buildSecrets", "agentPool"}
     )
     secret: ClassVar[frozenset[str]] = frozenset({"buildSecrets"})
 
@@ -148,7 +148,7 @@ def build(context: Context, inputs: ImageBuildArgs) -> ImageBuildOutputs:
         return ImageBuildOutputs(image=reference.at(digest), digest=digest, tag=inputs.tag)
     start = arm.clock()
     source = _upload_context(context, inputs)
-    run = arm.post(f"{inputs.registry_id}/scheduleRun", ACR_TASKS_API, run_request(inputs, source))
+    run = arm.post(f"{inputs.registry_id}/scheduleRun", ACR_TASKS_API, run_request(inputs, source), once=True)
     run_id = str((run.get("properties") or {}).get("runId") or run.get("name") or "")
     context.log(f"run {run_id} builds {inputs.repository}:{inputs.tag}; {_whole_log(inputs, run_id)} shows its log")
     try:
@@ -232,6 +232,7 @@ def run_request(inputs: ImageBuildArgs, source: str) -> dict[str, Any]:
         "platform": {"os": system.capitalize(), "architecture": processor},
         "timeout": RUN_SECONDS,
         **({"values": values} if values else {}),
+        **({"agentPoolName": inputs.agent_pool} if inputs.agent_pool else {}),
     }
 
 

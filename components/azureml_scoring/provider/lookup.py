@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from azureml_scoring.provider.arm import ML_API, Arm, ArmError, error_of, json_object, request_name
 from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.outside import refuse_outside
 
 SUBSCRIPTIONS_API = "2022-12-01"
 REGISTRIES_API = "2023-07-01"
@@ -56,6 +57,7 @@ def secret_at(arm: Arm, field: str, url: str) -> str:
     value = json_object(response).get("value")
     if response.status_code != HTTPStatus.OK or not isinstance(value, str):
         reason = error_of(response, request_name("GET", url)).message
+        refuse_outside(f'{field} = "{url}": the vault', response.status_code, reason)
         remedy = "give the deployer the role Key Vault Secrets User on it"
         raise ResourceError(f'{field} = "{url}": HTTP {response.status_code}; {remedy}; {reason}')
     return value

@@ -140,6 +140,8 @@ def as_inputs(path: str, document: dict[str, Any], olds: Properties) -> Properti
         if values.get("egressPublicNetworkAccess") == "Enabled":
             del values["egressPublicNetworkAccess"]  # Azure's own default
         read = {"instanceCount": 1, **{key: value for key, value in values.items() if value or key != "tags"}}
+        if "scaleSettings" in values:
+            del read["instanceCount"]  # the cluster's choice
     else:
         read = {key: seen(olds[key], values[key]) for key in olds if key in values and key != "tags"}
         # A model, code or kind that somebody added behind the program's back is a difference.

@@ -21,6 +21,7 @@ from azure.core.rest import HttpResponse
 from azureml_scoring.plan.reference import LATEST, Reference
 from azureml_scoring.provider.arm import Arm, HttpClient, clean, json_object
 from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.outside import refuse_outside
 
 MEDIA_TYPES = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -66,7 +67,7 @@ def resolve_digest(arm: Arm, image: Reference, credentials: Login | Literal["dep
     at Azure's registries then the deployer. The deployer's token goes to Azure's registries only.
     """
     server, repository = _address(image)
-    http = arm.http if credentials == "deployer" else arm.no_retry
+    http = arm.http if credentials == "deployer" else arm.http_elsewhere
     login = credentials if isinstance(credentials, Login) else None
 
     def as_deployer(challenge: HttpResponse) -> str:
@@ -224,6 +225,7 @@ def _post_for(arm: Arm, login_server: str, url: str, form: dict[str, str], name:
     value = body.get(name)
     if response.status_code != HTTPStatus.OK or not isinstance(value, str):
         reason = clean(str(body.get("errors") or body.get("error_description") or ""))
+        refuse_outside(login_server, response.status_code, reason)
         status = f"HTTP {response.status_code}"
         msg = f"{login_server} gave no {name} ({status}) {reason}; does the deployer have a role on it?"
         raise ResourceError(msg)

@@ -4,14 +4,11 @@ Owns Pulumi's type language. Owns no description: each stands at its field, clas
 https://www.pulumi.com/docs/iac/guides/building-extending/packages/schema/
 """
 
-import ast
 import importlib
 import inspect
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
-from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -23,7 +20,7 @@ from pydantic_core import PydanticUndefined
 from azureml_scoring.component import Component
 from azureml_scoring.provider.framework import Resource
 from azureml_scoring.settings.arguments import PACKAGE
-from azureml_scoring.settings.section import Hidden, Section, marker
+from azureml_scoring.settings.section import Hidden, Section, attribute_docstrings, description, marker
 
 _COMPONENTS: Final = {
     "WorkspaceRegistry": "registry",
@@ -75,7 +72,7 @@ def package_schema(resources: Iterable[Resource[Any]]) -> dict[str, Any]:
 
 def _component(kind: type[Component], types: dict[str, Any]) -> dict[str, Any]:
     outputs = {name: annotation for name, annotation in kind.__annotations__.items() if name in [*kind.output_names()]}
-    descriptions = _attribute_docstrings(kind)
+    descriptions = attribute_docstrings(kind)
     return {
         "isComponent": True,
         "description": inspect.cleandoc(kind.__doc__ or ""),
@@ -112,11 +109,14 @@ def _fields(model: type[Section]) -> dict[str, FieldInfo]:
 
 
 def _properties(model: type[Section], types: dict[str, Any], *, plain: bool) -> dict[str, Any]:
-    return {str(field.alias): _property(field, types, plain=plain) for field in _fields(model).values()}
+    return {
+        str(field.alias): {**_property(field, types, plain=plain), "description": description(model, name)}
+        for name, field in _fields(model).items()
+    }
 
 
 def _property(field: FieldInfo, types: dict[str, Any], *, plain: bool) -> dict[str, Any]:
-    described = {**_type(field.annotation, types), "description": " ".join((field.description or "").split())}
+    described = _type(field.annotation, types)
     if "SecretStr" in str(field.annotation):
         described["secret"] = True
     elif plain and "_pass_outputs" not in str(field.metadata) and "$ref" not in str(described):
@@ -157,16 +157,3 @@ def _section(model: type[Section], types: dict[str, Any]) -> str:
             "required": sorted(required),
         }
     return token
-
-
-def _attribute_docstrings(owner: type) -> dict[str, str]:
-    """Read what stands below each attribute of a class."""
-    return dict(_docstrings(ast.parse(textwrap.dedent(inspect.getsource(owner)))))
-
-
-def _docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    (definition,) = tree.body
-    for attribute, below in pairwise(definition.body if isinstance(definition, ast.ClassDef) else []):
-        match attribute, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                yield name, " ".join(words.split())

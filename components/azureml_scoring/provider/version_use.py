@@ -1,4 +1,4 @@
-"""Whether deployments still run a version of an environment, a model or code: then it is not archived.
+"""Whether deployments still use a version of an environment, a model, code or data: then it is not archived.
 
 An archived version still serves, but is hidden from lists, so that nobody finds what runs.
 https://learn.microsoft.com/azure/machine-learning/how-to-manage-environments-v2#archive
@@ -35,7 +35,7 @@ def keeps_version(context: Context, version_id: str) -> bool:
 
 def _users(arm: Arm, version_id: str) -> Iterator[str]:
     """Name the deployments that run a version, as ENDPOINT/DEPLOYMENT."""
-    workspace = re.split("(?i)/(?:environments|models|codes)/", version_id)[0]
+    workspace = re.split("(?i)/(?:environments|models|codes|data)/", version_id)[0]
     for endpoint in arm.list_all(f"{workspace}/onlineEndpoints", ML_API):
         if state_of(endpoint) == "deleting":
             continue
@@ -46,7 +46,9 @@ def _users(arm: Arm, version_id: str) -> Iterator[str]:
 
 
 def _versions(properties: Mapping[str, Any]) -> set[str]:
-    """Return the ids of environment, model and code of a deployment, in lower case: ids have no case."""
+    """Return the ids of what a deployment runs and collects to, in lower case: ids have no case."""
     code = (properties.get("codeConfiguration") or {}).get("codeId")
-    ids = (properties.get("environmentId"), properties.get("model"), code)
+    collections = ((properties.get("dataCollector") or {}).get("collections") or {}).values()
+    data = (each.get("dataId") for each in collections)
+    ids = (properties.get("environmentId"), properties.get("model"), code, *data)
     return {str(each).lower().removeprefix("azureml:") for each in ids if each}

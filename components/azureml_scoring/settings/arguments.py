@@ -21,6 +21,7 @@ from azureml_scoring.settings.section import (
     In,
     Only,
     Section,
+    Taken,
     arm_fields,
     default,
     holds_output,
@@ -47,7 +48,7 @@ def derived(resource: str, *sections: type[Section]) -> Callable[[type[ArgsT]], 
     def derive(base: type[ArgsT]) -> type[ArgsT]:
         fields: dict[str, Any] = {}
         for section in sections:
-            for _, field, arm in arm_fields(section, resource):
+            for path, field, arm in arm_fields(section, resource):
                 kind = arm.encoded if arm.encode else field.annotation
                 if not arm.encode and section_of(field.annotation):
                     kind = dict[str, Any]
@@ -55,8 +56,9 @@ def derived(resource: str, *sections: type[Section]) -> Callable[[type[ArgsT]], 
                     each for each in field.metadata if isinstance(each, Only) or not (arm.encode or each is arm)
                 ]
                 value = arm.value(field.get_default(call_default_factory=True))
-                annotated: Any = Annotated[Optional[kind] if value is None else kind, *constraints, arm]  # noqa: UP045
-                fields[to_snake(arm.argument)] = (In[annotated], Field(default=value, description=field.description))
+                constraints += [arm, Taken(section, path)]
+                annotated: Any = Annotated[Optional[kind] if value is None else kind, *constraints]  # noqa: UP045
+                fields[to_snake(arm.argument)] = (In[annotated], Field(default=value))
         return create_model(base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
 
     return derive
@@ -78,6 +80,8 @@ class ImageBuildArgs(ResourceArgs):
     """Folder with the Dockerfile and all it copies. Its path is no part of the diff."""
     files: In[dict[str, str]] = default({})
     """A piece of each file's hash, for reports: what a new content key changes."""
+    agent_pool: In[str | None] = OPTIONAL
+    """Name of the registry's agent pool that builds; ACR Tasks' own machines by default."""
     bases: In[list[str]] = default([])
     """Base images of the Dockerfile, for reports."""
     packages: In[dict[str, str]] = default({})
@@ -205,6 +209,14 @@ class CodeVersionArgs(AssetVersionArgs):
     kind: ClassVar[str] = "codes"
 
 
+class DataVersionArgs(AssetVersionArgs):
+    """Which folder of a datastore becomes which version of a data asset."""
+
+    kind: ClassVar[str] = "data"
+    path: In[str]
+    """URI of the folder, azureml://…/datastores/NAME/paths/FOLDER."""
+
+
 class VersionPinArgs(ResourceArgs):
     """Which asset's latest version is meant."""
 
@@ -228,6 +240,15 @@ class RegistryAttachmentArgs(ResourceArgs):
     """ARM id of the workspace."""
     registry_id: In[rules.RegistryId]
     """ARM id of the registry."""
+
+
+class ManagedNetworkArgs(ResourceArgs):
+    """Which workspace's managed network is provisioned, with which rules."""
+
+    workspace_id: In[rules.WorkspaceId]
+    """ARM id of the workspace."""
+    outbound_rules: In[list[str]] = default([])
+    """ARM ids of its outbound rules; they are waited for."""
 
 
 class RoleAssignmentArgs(ResourceArgs):

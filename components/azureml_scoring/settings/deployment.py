@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from azureml_scoring.settings import rules
 from azureml_scoring.settings.endpoint import enabled, is_enabled
-from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ModelSettings
+from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ImageSettings, ModelSettings
 from azureml_scoring.settings.section import Arm, In, Only, Section
 
 DEPLOYMENT: Final = "OnlineDeployment"
@@ -166,6 +166,11 @@ class CollectionSettings(Section):
 
     sampling_rate: Annotated[float, Field(ge=0, le=1), rules.NotBool] = 1
     """Share of the requests: 0 to 1."""
+    data: rules.CollectedData | None = None
+    """Where it is stored: a folder of a datastore, azureml://datastores/NAME/paths/FOLDER, which gets registered as a
+    data asset, or a registered data asset, azureml:NAME:VERSION or its ARM id. By default
+    modelDataCollector/ENDPOINT/DEPLOYMENT/COLLECTION of the workspace's default datastore. Elsewhere the endpoint's
+    identity needs the role Storage Blob Data Contributor."""
 
 
 class DataCollectorSettings(Section):
@@ -185,11 +190,24 @@ def _resources(resources: ResourcesSettings) -> dict[str, dict[str, str]] | None
     return {name: part for name, part in amounts.items() if part} or None
 
 
+def _resources_of(requirements: Mapping[str, Any]) -> dict[str, Any]:
+    parts = {name: requirements.get(f"containerResource{name.capitalize()}") or {} for name in ("requests", "limits")}
+    return {
+        name: {key: int(value) if key == "gpu" else value for key, value in part.items()}
+        for name, part in parts.items()
+        if part
+    }
+
+
 def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
     headers = {"requestLogging": {"captureHeaders": collector.capture_headers}} if collector.capture_headers else {}
     return {
         "collections": {
-            name: {"dataCollectionMode": "Enabled", "samplingRate": each.sampling_rate}
+            name: {
+                "dataCollectionMode": "Enabled",
+                "samplingRate": each.sampling_rate,
+                **({"dataId": each.data} if each.data else {}),
+            }
             for name, each in collector.collections.items()
         },
         "rollingRate": collector.rolling_rate.capitalize(),
@@ -199,13 +217,18 @@ def _collector(collector: DataCollectorSettings) -> dict[str, Any]:
 
 def _collector_of(collector: Mapping[str, Any]) -> dict[str, Any]:
     collections = {
-        name: {"samplingRate": each.get("samplingRate", 1)}
+        name: {"samplingRate": each.get("samplingRate", 1), **({"data": data} if (data := each.get("dataId")) else {})}
         for name, each in (collector.get("collections") or {}).items()
         if is_enabled(str(each.get("dataCollectionMode")))
     }
     headers = (collector.get("requestLogging") or {}).get("captureHeaders")
     rolling = str(collector.get("rollingRate") or "hour").lower()
     return {"collections": collections, "rollingRate": rolling, **({"captureHeaders": headers} if headers else {})}
+
+
+def _image(written: object) -> object:
+    """Read a plain text as the name of an image that exists."""
+    return {"reference": written} if isinstance(written, str) else written
 
 
 class DeploymentSettings(Section):
@@ -237,6 +260,7 @@ class DeploymentSettings(Section):
             "properties.containerResourceRequirements",
             encode=_resources,
             encoded=dict[str, dict[str, str]],
+            decode=_resources_of,
         ),
     ] = None
     """Resources of one container."""
@@ -263,8 +287,12 @@ class DeploymentSettings(Section):
         ),
     ] = None
     """What is stored of requests and replies."""
-    image: rules.ImageReference | None = None
-    """Another image than the stack's, written as `image.reference` is."""
+    image: Annotated[
+        ImageSettings | None,
+        BeforeValidator(_image, json_schema_input_type=ImageSettings | rules.ImageReference | None),
+    ] = None
+    """Another image than the stack's, written as `image` is; a text is its `reference`. Builds of the same content
+    are one."""
     environment: EnvironmentSettings | None = None
     """Another environment than the stack's."""
     model: ModelSettings | None = None

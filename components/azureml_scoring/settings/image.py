@@ -55,6 +55,11 @@ class ImageSettings(Section):
     requirements: Annotated[dict[RequirementId, RequirementLevel], Arm(BUILD, argument="requirements")] = {}
     """Levels of single image checks by id, `{AML-IMG-011: error}`: off, info, warning or error."""
 
+    @property
+    def acr_builds(self) -> bool:
+        """Whether ACR Tasks builds it."""
+        return self.builder == "acr" and not (self.reference or self.promote)
+
 
 class EnvironmentSettings(Section):
     """What Azure ML builds by itself, in the workspace's registry, instead of an image; or what is registered."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from azureml_scoring.settings.section import Arm, Only, Section, marker, section_of
+from azureml_scoring.settings.section import Arm, Only, Section, description, marker, section_of
 from azureml_scoring.settings.stack import StackFile
 from azureml_scoring.settings.stack_file import NAMESPACE
 
@@ -105,8 +105,9 @@ def _annotate(model: type[Section], schema: dict[str, Any]) -> None:
     """Add what JSON Schema has no word for: the endpoint kind that has a field, and its place in ARM."""
     schema.pop("title", None)
     for name, field in model.model_fields.items():
-        described = schema["properties"][field.alias or name]
-        described["description"] = " ".join((field.description or "").split())
+        key = field.alias or name
+        described = dict(sorted({**schema["properties"][key], "description": description(model, name)}.items()))
+        schema["properties"][key] = described
         if (only := marker(field, Only)) is not None:
             described["x-sides"] = [only.kind]
         if (arm := marker(field, Arm)) is not None and arm.places:

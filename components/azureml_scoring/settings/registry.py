@@ -9,6 +9,7 @@ from azureml_scoring.settings.section import OPTIONAL, Arm, Secret, Section
 
 REGISTRY: Final = "Microsoft.ContainerRegistry/registries"
 VAULT: Final = "Microsoft.KeyVault/vaults"
+STORAGE: Final = "Microsoft.Storage/storageAccounts"
 WORKSPACE: Final = "Microsoft.MachineLearningServices/workspaces"
 
 
@@ -57,7 +58,7 @@ class WorkspaceSettings(Section):
     """Use an existing resource group instead of creating one."""
     vault: Annotated[rules.VaultName | None, Arm(VAULT, "name")] = None
     """Name of the key vault that is created; computed by default."""
-    storage_account: Annotated[rules.StorageAccountName | None, Arm("Microsoft.Storage/storageAccounts", "name")] = None
+    storage_account: Annotated[rules.StorageAccountName | None, Arm(STORAGE, "name")] = None
     """Name of the storage account that is created; computed by default."""
     purge_protection: Annotated[bool, Arm(VAULT, "properties.enablePurgeProtection")] = False
     """Whether nobody can purge the deleted vault before its retention ends; it cannot be turned off again."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from ipaddress import ip_interface
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -101,6 +102,8 @@ _CREDENTIALS: Final = "|".join(
     )
 )
 """Headers by which a client says who it is."""
+_HOST_LABEL: Final = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_STORAGE_HOST: Final = rf"[^.]+\.(blob|file|queue|table|dfs)\.{_any_case('core.windows.net')}$"
 _WORD: Final = "[a-zA-Z0-9][a-zA-Z0-9_-]*"
 _ASSET: Final = "[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 _LABEL: Final = "[a-zA-Z][a-zA-Z0-9-]*[a-zA-Z0-9]"
@@ -329,6 +332,15 @@ RULES: Mapping[str, Rule] = {
         "azureml:NAME:VERSION, azureml:NAME@latest, azureml://registries/R/environments/NAME/versions/V, or an ARM id",
         "azureml:sklearn:4",
     ),
+    "collectedData": Rule(
+        "a place of collected data",
+        # https://learn.microsoft.com/azure/machine-learning/how-to-collect-production-data
+        rf"azureml://(subscriptions/{_UUID}/resource[gG]roups/{_GROUP}/workspaces/{_WORD}/)?datastores/{_WORD}"
+        rf"/paths/[^/\\?#%\s{_INVISIBLE}][^\\?#%\s{_INVISIBLE}]*"
+        rf"|azureml:{_ASSET}:[a-zA-Z0-9_.-]+|{_id(f'{_ML}/workspaces/data/versions')}",
+        "azureml://datastores/NAME/paths/FOLDER, azureml:NAME:VERSION of a registered data asset, or its ARM id",
+        "azureml://datastores/workspaceblobstore/paths/collected",
+    ),
     "endpointId": Rule(
         "an endpoint's ARM id",
         _id(f"{_ML}/workspaces/onlineEndpoints"),
@@ -433,6 +445,80 @@ RULES: Mapping[str, Rule] = {
         "no characters of control but tabs and ends of lines",
         "a text",
         (0, 65536),
+    ),
+    "network": Rule(
+        "a virtual network",
+        "[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9_])?",
+        "2 to 50 letters, digits and . _ -",
+        "scoring-dev-net",
+        # Azure takes 64; names of its private endpoints begin with it.
+        (2, 50),
+    ),
+    "subnet": Rule(
+        "a subnet",
+        f"made|{_id('Microsoft.Network/virtualNetworks/subnets')}",
+        "made, or /subscriptions/…/Microsoft.Network/virtualNetworks/NAME/subnets/NAME",
+        "what `az network vnet subnet show --vnet-name NAME --name NAME --resource-group GROUP --query id` prints",
+    ),
+    "privateZone": Rule(
+        "a private DNS zone",
+        f"made|none|{_id('Microsoft.Network/privateDnsZones')}",
+        "made, none, or /subscriptions/…/Microsoft.Network/privateDnsZones/NAME",
+        "what `az network private-dns zone show --name NAME --resource-group GROUP --query id` prints",
+    ),
+    "resourceId": Rule(
+        "a resource's ARM id",
+        f"{_any_case('/subscriptions/')}{_UUID}{_any_case('/resourceGroups/')}{_GROUP}{_any_case('/providers/')}"
+        "[a-zA-Z.]+(/[a-zA-Z]+/[a-zA-Z0-9._-]+)+",
+        "/subscriptions/…/resourceGroups/…/providers/PROVIDER/TYPE/NAME",
+        "what `az resource show --query id` prints",
+    ),
+    # The name's pattern in ARM's `outboundRules`.
+    "outboundRule": Rule(
+        "an outbound rule", "[a-zA-Z0-9][a-zA-Z0-9_-]*", "3 to 33 letters, digits, - and _", "packages", (3, 33)
+    ),
+    "fqdn": Rule(
+        "a host name",
+        rf"(\*\.)?({_HOST_LABEL}\.)+{_HOST_LABEL}",
+        "a full host name, or *. and a domain, without https://, port and path",
+        "packages.example.com",
+        (4, 255),
+        # https://learn.microsoft.com/azure/machine-learning/how-to-managed-network#limitations
+        (
+            (
+                _STORAGE_HOST,
+                "a managed network reaches no storage account by its name; write privateEndpoint and target",
+            ),
+        ),
+    ),
+    "serviceTag": Rule(
+        "a service tag",
+        r"[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9]+)?",
+        "its name, with .REGION where it has one",
+        "AzureMonitor",
+    ),
+    "ports": Rule(
+        "a list of ports",
+        r"[0-9]{1,5}(-[0-9]{1,5})?(, ?[0-9]{1,5}(-[0-9]{1,5})?)*|\*",
+        "ports and ranges with commas between them, or *",
+        "443",
+        (1, 255),
+    ),
+    "groupId": Rule("a part of a resource", "[a-zA-Z][a-zA-Z0-9_]*", "its group id", "blob", (1, 80)),
+    "range": Rule(
+        "a range of addresses",
+        r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?",
+        "an IPv4 address, or a range in CIDR notation",
+        "203.0.113.0/24",
+        (7, 18),
+        (
+            (r"0\.0\.0\.0(/|$)|.*/0$", "that is the whole internet; take it out, and write publicAccess: true"),
+            # https://learn.microsoft.com/azure/storage/common/storage-network-security-limitations
+            (
+                r"10\.|172\.(1[6-9]|2[0-9]|3[01])\.|192\.168\.",
+                "rules know addresses of the internet only; private ones come in by network.privateEndpoints",
+            ),
+        ),
     ),
     # https://www.rfc-editor.org/rfc/rfc7617#section-2
     "username": Rule("a user name", rf"[^:{_INVISIBLE}]+", "one line without a colon", "deploy", (1, 255)),
@@ -541,6 +627,17 @@ def _in_calendar(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    """Refuse what is no range, or names addresses inside one: https://www.rfc-editor.org/rfc/rfc4632#section-3.1."""
+    try:
+        interface = ip_interface(text)
+    except ValueError:
+        raise ValueError("there is no such address; for instance 203.0.113.0/24") from None
+    if interface.ip != interface.network.network_address:
+        raise ValueError(f"a range begins with its first address; write {interface.network}")
+    return text
+
+
 def _json(value: dict[str, Any]) -> dict[str, Any]:
     """Refuse what no request can send: dates of YAML, infinite numbers, halves of characters."""
     try:
@@ -600,11 +697,21 @@ EnvironmentReference = Annotated[str, _of("environmentReference")]
 BaseImage = Annotated[str, _of("baseImage")]
 PythonVersion = Annotated[str, _of("python")]
 EnvironmentName = Annotated[str, _of("environment")]
+CollectedData = Annotated[str, _of("collectedData")]
 MountPath = Annotated[str, _of("mountPath")]
 EntryScript = Annotated[str, _of("entryScript")]
 ClusterId = Annotated[str, _of("clusterId")]
 IdentityId = Annotated[str, _of("identityId")]
 LogWorkspaceId = Annotated[str, _of("logWorkspaceId")]
+Subnet = Annotated[str, _of("subnet")]
+PrivateZone = Annotated[str, _of("privateZone")]
+ResourceId = Annotated[str, _of("resourceId")]
+OutboundName = Annotated[str, _of("outboundRule")]
+Fqdn = Annotated[str, _of("fqdn")]
+ServiceTag = Annotated[str, _of("serviceTag")]
+Ports = Annotated[str, _of("ports")]
+GroupId = Annotated[str, _of("groupId")]
+Range = Annotated[str, _of("range"), AfterValidator(_network)]
 Namespace = Annotated[str, _of("namespace")]
 Cpu = Annotated[str, _of("cpu")]
 Memory = Annotated[str, _of("memory")]

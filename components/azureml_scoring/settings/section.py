@@ -4,9 +4,13 @@ Owns the base class and the markers of a field: where it lies in ARM, which endp
 file of this machine, whether it may be an output of another resource. Refuses to own any field. Pure.
 """
 
+import ast
+import functools
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, get_args, overload
 
@@ -162,7 +166,7 @@ class Section(BaseModel):
         alias_generator=to_camel,
         validate_by_name=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
+        defer_build=True,
         arbitrary_types_allowed=True,
     )
 
@@ -198,6 +202,48 @@ def _markers(parts: tuple[Any, ...], kind: type[M]) -> Iterator[M]:
         if isinstance(part, kind):
             yield part
         yield from _markers((*getattr(part, "__metadata__", ()), *get_args(part)), kind)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Marks a field that another section declares."""
+
+    section: "type[Section]"
+    path: str
+    """Names of fields, with dots between them."""
+
+
+def description(model: type[Section], name: str) -> str:
+    """Return what stands below a field's declaration. It is read from the source: schemas alone need it."""
+    field = model.model_fields[name]
+    if field.description:
+        return field.description
+    if (taken := marker(field, Taken)) is not None:
+        *parents, name = taken.path.split(".")
+        model = taken.section
+        for parent in parents:
+            model = section_of(model.model_fields[parent].annotation) or model
+        return description(model, name)
+    owners = (each for each in model.__mro__ if issubclass(each, Section) and each is not Section)
+    return next((found[name] for found in map(_docstrings_of, owners) if name in found), "")
+
+
+def attribute_docstrings(owner: type) -> dict[str, str]:
+    """Read what stands below each attribute of a class."""
+    return dict(_docstrings(ast.parse(textwrap.dedent(inspect.getsource(owner)))))
+
+
+@functools.cache
+def _docstrings_of(model: type[Section]) -> dict[str, str]:
+    return attribute_docstrings(model)
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    (definition,) = tree.body
+    for attribute, below in pairwise(definition.body if isinstance(definition, ast.ClassDef) else []):
+        match attribute, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                yield name, " ".join(words.split())
 
 
 def section_of(annotation: object) -> type[Section] | None:

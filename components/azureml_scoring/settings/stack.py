@@ -8,6 +8,7 @@ from azureml_scoring.settings import rules
 from azureml_scoring.settings.deployment import DeploymentSettings
 from azureml_scoring.settings.endpoint import EndpointSettings
 from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ImageSettings, ModelSettings
+from azureml_scoring.settings.network import NetworkSettings
 from azureml_scoring.settings.registry import PrincipalSettings, RegistrySettings, WorkspaceSettings
 from azureml_scoring.settings.section import OPTIONAL, LocalPath, Secret, Section
 
@@ -35,11 +36,23 @@ class StackSettings(Section):
     """The endpoint and how its traffic is split."""
     deployments: Annotated[dict[rules.DeploymentName, DeploymentSettings], Field(max_length=20), rules.Distinct]
     """What runs behind the endpoint, by name."""
+    network: NetworkSettings = NetworkSettings()
+    """Who reaches the parts of the stack, and what its deployments reach."""
     tags: rules.Tags = {}
     """Tags of every resource that can have them."""
     name_seed: Annotated[rules.Lines, Field(max_length=64)] = ""
     """Any text; another one gives registry, storage account, vault, workspace and endpoint other names, for when one is
     taken, or held by what was deleted."""
+
+    @property
+    def images(self) -> list[ImageSettings]:
+        """The stack's image and those of deployments."""
+        return [image for image in (self.image, *(each.image for each in self.deployments.values())) if image]
+
+    @property
+    def acr_builds(self) -> bool:
+        """Whether ACR Tasks builds an image."""
+        return any(image.acr_builds for image in self.images)
 
 
 class ScoringStackArgs(StackSettings):

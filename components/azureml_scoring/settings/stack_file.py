@@ -32,8 +32,11 @@ def load(root: Path) -> StackFile:
         _demand_secret(path)
     if settings.registry.password is not None:
         _demand_sealed("registry.password")
-    for name in (settings.image and settings.image.build_secrets) or {}:
-        _demand_sealed(f"image.buildSecrets.{name}")
+    images = {"image": settings.image}
+    images |= {f"deployments.{name}.image": each.image for name, each in settings.deployments.items()}
+    for section, image in images.items():
+        for name in (image and image.build_secrets) or {}:
+            _demand_sealed(f"{section}.buildSecrets.{name}")
     return settings.rooted(root)
 
 

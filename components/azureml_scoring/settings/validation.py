@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import HIDDEN, SettingsError
 from azureml_scoring.settings.image import PLATFORM
+from azureml_scoring.settings.network_validation import network_problems
 from azureml_scoring.settings.rules import (
     METRICS,
     MIRROR_LIMIT,
@@ -79,12 +80,11 @@ def _problems(settings: At, now: datetime) -> Iterator[str]:
     yield from _workspace(settings.workspace)
     yield from _principal(settings, now)
     yield from _sources(settings)
-    yield from _build_secrets(settings.image)
-    yield from _platforms(settings.image)
     yield from _tags(settings)
     yield from _endpoint(settings)
     yield from _models(settings)
     yield from _endpoint_kind(settings)
+    yield from network_problems(settings)
 
 
 def _registry(settings: At) -> Iterator[str]:
@@ -191,38 +191,39 @@ def _passwords(principal: At, kind: str, now: datetime) -> Iterator[str]:
             yield password.expires.refused("it is over; add another password and make it principal.current")
 
 
-def _image(settings: At) -> Iterator[str]:
-    image, registry = settings.image, settings.registry
-    mode = registry.mode()
+def _image(image: At, registry: At) -> Iterator[str]:
+    mode, reference = registry.mode(), image.reference.path_
     if image.promote:
         yield from _promoted(image, mode)
     elif image.reference:
         for name in image().model_fields_set - {"reference", "requirements", "build_secrets"}:
-            yield getattr(image, name).refused("image.reference names an image that is built; take out one of them")
+            yield getattr(image, name).refused(f"{reference} names an image that is built; take out one of them")
     elif mode in _READ_ONLY:
-        yield image.context.refused(f"a {mode} registry is only read; name the image by image.reference")
+        yield image.context.refused(f"a {mode} registry is only read; name the image by {reference}")
     elif not image.context:
-        yield image.context.refused("name the folder to build from, or an existing image by image.reference")
+        yield image.context.refused(f"name the folder to build from, or an existing image by {reference}")
     elif registry.role_assignment_mode() == "abac" and image.builder() == "acr":
         yield image.builder.refused(
             "ACR Tasks has no rights in a registry with roleAssignmentMode abac; write docker or docker-build, or "
-            "image.reference"
+            f"{reference}"
         )
+    yield from _build_secrets(image)
+    yield from _platforms(image)
 
 
 def _promoted(image: At, mode: str) -> Iterator[str]:
     """Check an image that is imported. Fields of a build may stay; it is imported instead of built."""
     if image.reference:
-        yield image.promote.refused("image.reference names an image that is used where it is; take out one of them")
+        yield image.promote.refused(f"{image.reference.path_} names an image that is used where it is; take out one")
     elif mode in _READ_ONLY:
-        yield image.promote.refused(f"a {mode} registry is only read; name the image there by image.reference")
+        yield image.promote.refused(f"a {mode} registry is only read; name the image there by {image.reference.path_}")
 
 
 def _build_secrets(image: At) -> Iterator[str]:
     secrets = image.build_secrets
     names = ", ".join(secrets() or {})
     if names and image.reference:
-        yield secrets.refused("image.reference names an image that is built; take out one of them", names)
+        yield secrets.refused(f"{image.reference.path_} names an image that is built; take out one of them", names)
     elif names and image.builder() == "docker":
         yield secrets.refused("pulumi-docker can pass none to a build; write builder: acr or docker-build", names)
 
@@ -230,8 +231,7 @@ def _build_secrets(image: At) -> Iterator[str]:
 def _platforms(image: At) -> Iterator[str]:
     platforms = image.platforms
     names = ", ".join(platforms() or ())
-    builds = image and not image.reference and not image.promote
-    if builds and image.builder() == "acr" and not _ACR_PLATFORM.fullmatch(image.platform()):
+    if image and image().acr_builds and not _ACR_PLATFORM.fullmatch(image.platform()):
         yield image.platform.refused("ACR Tasks builds for amd64, 386, arm and arm64; write builder: docker-build")
     if not names or image.reference:
         return
@@ -241,7 +241,7 @@ def _platforms(image: At) -> Iterator[str]:
     elif PLATFORM not in platforms():
         yield platforms.refused(f"Azure ML runs {PLATFORM}; add it", names)
     if image().written("platform"):
-        yield image.platform.refused("image.platforms names them all; take out one of the two")
+        yield image.platform.refused(f"{platforms.path_} names them all; take out one of the two")
 
 
 def _sources(settings: At) -> Iterator[str]:
@@ -252,8 +252,10 @@ def _sources(settings: At) -> Iterator[str]:
         if settings.image:
             yield _named(environment).refused("image says already what runs; take out one of them")
     elif settings.image or not all(_is_served(each, settings) for _, each in settings.deployments.entries()):
-        yield from _image(settings)
+        yield from _image(settings.image, settings.registry)
     for _, deployment in settings.deployments.entries():
+        if deployment.image:
+            yield from _image(deployment.image, settings.registry)
         if deployment.environment:
             yield from _environment(deployment.environment, settings.registry.mode)
             if deployment.image:

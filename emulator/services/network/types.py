@@ -371,6 +371,10 @@ class _Connection(ResourceType):
         return old.having(privateLinkServiceConnectionState=state)
 
 
+_ACCOUNT = "Microsoft.Storage/storageAccounts"
+_VAULT = "Microsoft.KeyVault/vaults"
+
+
 class RegistryConnection(_Connection):
     """Microsoft.ContainerRegistry/registries/privateEndpointConnections."""
 
@@ -388,6 +392,10 @@ class AccountConnection(_Connection):
 
     type = f"Microsoft.Storage/storageAccounts/{CONNECTIONS}"
 
+    def show(self, document: Document) -> dict[str, Any]:
+        """In storage's spelling."""
+        return _spelled(super().show(document))
+
 
 class WorkspaceConnection(_Connection):
     """Microsoft.MachineLearningServices/workspaces/privateEndpointConnections."""
@@ -395,9 +403,20 @@ class WorkspaceConnection(_Connection):
     type = f"Microsoft.MachineLearningServices/workspaces/{CONNECTIONS}"
 
 
+def _spelled(connection: dict[str, Any]) -> dict[str, Any]:
+    """Spell a connection as storage does, which alone says `actionRequired`."""
+    state = dict(connection["properties"]["privateLinkServiceConnectionState"])
+    state["actionRequired"] = state.pop("actionsRequired")
+    return {**connection, "properties": {**connection["properties"], "privateLinkServiceConnectionState": state}}
+
+
 def with_connections(azure: Azure, target: Document, body: dict[str, Any]) -> dict[str, Any]:
     """What a resource shows, with the private endpoint connections that lead to it."""
     found = [each.body for each in azure.store.of_type(f"{target.id.type}/{CONNECTIONS}", target.id)]
+    if target.id.type == _ACCOUNT:
+        found = [_spelled(each) for each in found]
+    if target.id.type == _VAULT:
+        found = [{"id": each["id"], "properties": each["properties"]} for each in found]
     shown = found or CONNECTIONS in body["properties"]
     return {**body, "properties": {**body["properties"], **({CONNECTIONS: found} if shown else {})}}
 

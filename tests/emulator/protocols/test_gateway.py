@@ -11,6 +11,7 @@ import pytest
 
 from emulator.backends.containers import Replica
 from emulator.backends.fleet import DeploymentMetrics, Pool
+from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
 from emulator.core.ports import PortInUseError
 from emulator.protocols.gateway import Gateway, Shares
@@ -19,9 +20,10 @@ from emulator.services.graph import access as entra
 from emulator.services.machinelearningservices.onlineendpoints.types import serving
 from tests.conftest import PATIENCE
 from tests.emulator.conftest import InProcessAzure
-from tests.ml import ENDPOINT, ENVIRONMENT, Model, Scene, scene
+from tests.ml import ENDPOINT, ENVIRONMENT, WORKSPACE, Model, Scene, scene
 from tests.scoring import PORT, until
 
+WRITER = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 DATA_SCIENTIST = "f6c7c914-8db3-469d-8ca1-694a8f32e121"
 
 
@@ -132,6 +134,37 @@ def test_payloads_are_kept_in_the_workspaces_storage_at_their_rate(local: InProc
         assert kept["response"][0]["data"] == {"name": "blue", "asked": {"x": 1}}
         assert kept["response"][0]["type"] == "azureml.inference.response"
         assert found.key_value not in str(kept)
+
+
+def test_a_collection_is_stored_where_its_data_asset_says_once_the_endpoint_may_write_there(
+    local: InProcessAzure, caplog: pytest.LogCaptureFixture
+) -> None:
+    with scene(local, Model("blue")) as found:
+        store = {"datastoreType": "AzureBlob", "accountName": "sttest", "containerName": "logs"}
+        local.ask(
+            "PUT",
+            f"{WORKSPACE}/datastores/logs",
+            {"properties": {**store, "credentials": {"credentialsType": "None"}}},
+        )
+        asset = f"{WORKSPACE}/data/seen/versions/1"
+        folder = {"dataType": "uri_folder", "dataUri": "azureml://datastores/logs/paths/team/seen/"}
+        local.ask("PUT", asset, {"properties": folder})
+        # In azure-ai-ml's spelling.
+        collection = {"dataCollectionMode": "enabled", "dataId": f"{local.group}/{asset}"}
+        found.deploy("blue", dataCollector={"collections": {"request": collection}, "rollingRate": "year"})
+        found.send({"blue": 100})
+        found.score()
+        until(lambda: "lacks role 'Storage Blob Data Contributor'" in caplog.text, "the refusal")
+        account = f"{local.group}/providers/Microsoft.Storage/storageAccounts/sttest"
+        principal = local.ask("GET", ENDPOINT)["identity"]["principalId"]
+        container = ResourceId.parse(f"{account}/blobServices/default/containers/logs")
+        authorization.grant(local.azure, principal, WRITER, container)
+        found.score()
+        pattern = "sttest/logs/team/seen/2*/local.jsonl*"
+        until(lambda: len(list((local.azure.folder / "storage").glob(pattern))) == 1, "the payload")
+        missing = {**collection, "dataId": f"{local.group}/{WORKSPACE}/data/none/versions/1"}
+        with pytest.raises(AzureError, match=r"dataId '.*none/versions/1' of deployment 'blue' was not found"):
+            found.deploy("blue", dataCollector={"collections": {"request": missing}})
 
 
 def _kept(local: InProcessAzure, collection: str) -> list[dict[str, Any]]:

@@ -101,6 +101,10 @@ def test_what_is_odd_is_answered_and_what_is_too_long_refused(served: Scene) -> 
     assert wrong == {}
 
 
+def test_a_method_that_is_none_of_http_is_405(served: Scene) -> None:
+    assert status(sent(served, request(served).replace(b"POST", b"BREW", 1))) == 405
+
+
 @pytest.mark.parametrize("mode", ["Key", "AMLToken", "AADToken"])
 def test_a_token_of_any_bytes_is_401(local: InProcessAzure, mode: str) -> None:
     with scene(local, authMode=mode) as found:

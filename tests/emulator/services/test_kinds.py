@@ -89,8 +89,10 @@ def test_an_endpoint_on_kubernetes_needs_a_compute_of_its_workspace(local: InPro
             local, ENDPOINT, _on_cluster(local, compute=wrong)
         )
     assert "is none of Managed, Kubernetes" in refused(local, ENDPOINT, {**endpoint_body(), "kind": "AKS"})
-    managed = endpoint_body(compute=f"{local.group}/{COMPUTE}")
+    compute = endpoint_body(compute=f"{local.group}/{COMPUTE}")
+    managed = {**compute, "kind": "Managed"}
     assert "is managed, so it has no compute" in refused(local, ENDPOINT, managed)
+    assert local.ask("PUT", ENDPOINT, compute)["kind"] == "Kubernetes", "azure-ai-ml sends no kind"
 
 
 def test_an_endpoint_on_kubernetes_is_not_private(local: InProcessAzure) -> None:

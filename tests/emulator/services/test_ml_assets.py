@@ -42,7 +42,7 @@ def test_a_workspace_has_a_datastore_whose_secret_is_the_accounts_key(local: InP
     listed = local.ask("POST", "providers/Microsoft.Storage/storageAccounts/sttest/listKeys")["keys"]
     assert key == listed[0]["value"]
     assert key not in str(shown)
-    with pytest.raises(AzureError, match="cannot be written"):
+    with pytest.raises(AzureError, match="is the workspace's own"):
         local.ask("PUT", STORE, body(datastoreType="AzureBlob"))
 
 

@@ -1,12 +1,11 @@
 """Turns the YAML of a deployment into an entry of `deployments`, with what it runs. Owns what each field becomes."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from azureml_scoring.convert.reading import Part
-from azureml_scoring.convert.v2.assets import Base, Source, read_code, read_model, read_source
+from azureml_scoring.convert.v2.assets import Base, Source, read_code, read_model, read_source, reference
 from azureml_scoring.convert.v2.endpoint import READ_ONLY, switch
 from azureml_scoring.settings.rules import duration_of
 
@@ -127,10 +126,10 @@ def _collector(part: Part) -> dict[str, Any]:
     for name in list(collections.rest):
         each = collections.part(name)
         is_on, own_rate = each.flag("enabled"), each.number("sampling_rate")
-        _collected(each)
+        share, data = own_rate if own_rate is not None else rate, _collected(each)
         if is_on:
-            share = own_rate if own_rate is not None else rate
-            listed[name] = {"samplingRate": share} if share is not None else {}
+            values = {"samplingRate": share, "data": data}
+            listed[name] = {key: value for key, value in values.items() if value is not None}
     part.end()
     if not listed:
         return {}
@@ -140,11 +139,17 @@ def _collector(part: Part) -> dict[str, Any]:
     return collector | ({"captureHeaders": list(headers)} if headers else {})
 
 
-def _collected(part: Part) -> None:
-    """Drop where a collection's data is kept: the config has the workspace's default storage only."""
-    data = part.take("data")
-    if data is not None:
-        shown = data.get("path") or data.get("name") if isinstance(data, Mapping) else data
-        part.note("dropped", "data", "it is kept in the workspace's default storage", shown)
+def _collected(part: Part) -> str | None:
+    """Read where a collection is stored: a registered data asset, or the folder that one gets registered for."""
     part.drop("client_id", reason="the endpoint's identity writes")
+    if isinstance(part.rest.get("data"), str):
+        data: str | None = reference(part, "data", part.text("data"))
+    else:
+        asset = part.part("data")
+        data = asset.text("path") or None
+        asset.drop("data_id", reason="az ml does not read it")
+        named = "endpoint, deployment and collection give its name, the path its version"
+        asset.drop("name", "version", reason=named, kind="changed")
+        asset.end()
     part.end()
+    return data

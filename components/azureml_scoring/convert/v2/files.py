@@ -171,21 +171,24 @@ def _references(read: Read) -> set[str]:
 
 
 def _shared(deployments: Sequence[Deployment]) -> dict[str, Any]:
-    """Return the sections that all deployments have in common; a build is the stack's in any case."""
+    """Return the sections that all deployments have in common; the first build is the stack's in any case."""
     shared: dict[str, Any] = {}
-    builds = [each.source.build for each in deployments if each.source.build]
-    if any(each != builds[0] for each in builds):
-        raise ConvertError("environment.build: a stack builds one image; build the others, and name them by image")
-    images = {each.source.image for each in deployments}
-    if builds:
-        shared["image"] = builds[0]
-    elif len(images) == 1 and (image := next(iter(images))):
-        shared["image"] = {"reference": image}
+    images = [_image(each) for each in deployments]
+    if (first := next((each for each in images if "context" in each), images[0])) and (
+        "context" in first or all(each == first for each in images)
+    ):
+        shared["image"] = first
     for name in ("environment", "model", "code"):
         first, *others = (_section(each, name) for each in deployments)
         if first and all(each == first for each in others) and (name != "environment" or "image" not in shared):
             shared[name] = first
     return shared
+
+
+def _image(deployment: Deployment) -> dict[str, str]:
+    """Return the section of the image that a deployment runs; an empty one where it runs an environment."""
+    source = deployment.source
+    return source.build or ({"reference": source.image} if source.image else {})
 
 
 def _section(deployment: Deployment, name: str) -> dict[str, Any]:
@@ -196,8 +199,8 @@ def _section(deployment: Deployment, name: str) -> dict[str, Any]:
 def _own(deployment: Deployment, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a deployment's entry: what it does not share is its own."""
     own = dict(deployment.section)
-    if deployment.source.image and "image" not in config:
-        own["image"] = deployment.source.image
+    if (image := _image(deployment)) and image != config.get("image"):
+        own["image"] = image.get("reference") or image
     for name in ("environment", "model", "code"):
         if (section := _section(deployment, name)) and name not in config:
             own[name] = section

@@ -95,14 +95,20 @@ def files(azure: Azure, version: str) -> dict[str, Any]:
 
 def _url(azure: Azure, version: ResourceId, uri: str) -> str:
     """The https address of what a version's URI names."""
+    if not DATASTORE_URI.fullmatch(uri):
+        return uri
+    datastore, path = folder_of(azure, version, uri)
+    account = account_of(azure, datastore)
+    return f"{storage_data.account_url(azure, account.id.name)}/{datastore.properties['containerName']}/{path}"
+
+
+def folder_of(azure: Azure, version: ResourceId, uri: str) -> tuple[Document, str]:
+    """The datastore and the path in it that a version's URI names."""
     named = DATASTORE_URI.fullmatch(uri)
     if named is None:
-        return uri
+        raise _bad(f"'{uri}' of '{full_name(version)}' names no folder of a datastore")
     workspace = "/".join(version.path.split("/")[:-4])
-    datastore = azure.find(f"{workspace}/datastores/{named['datastore']}")
-    account = account_of(azure, datastore)
-    container = f"{storage_data.account_url(azure, account.id.name)}/{datastore.properties['containerName']}"
-    return f"{container}/{named['path'].rstrip('/')}"
+    return azure.find(f"{workspace}/datastores/{named['datastore']}"), named["path"].rstrip("/")
 
 
 def version_of(azure: Azure, path: str, field: str, type_: str, deployment: str) -> Document:

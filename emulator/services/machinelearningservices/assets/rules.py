@@ -1,4 +1,4 @@
-"""Names, versions and properties that Azure ML accepts of environments, models and codes. Pure.
+"""Names, versions and properties that Azure ML accepts of environments, models, codes and data. Pure.
 
 https://learn.microsoft.com/rest/api/azureml/environment-versions
 """
@@ -78,6 +78,9 @@ MODELS = f"{WORKSPACES}/models"
 MODEL_VERSIONS = f"{MODELS}/versions"
 CODES = f"{WORKSPACES}/codes"
 CODE_VERSIONS = f"{CODES}/versions"
+DATA = f"{WORKSPACES}/data"
+DATA_VERSIONS = f"{DATA}/versions"
+DATA_TYPES = ("uri_folder", "uri_file", "mltable")
 MODEL_TYPES = ("custom_model", "mlflow_model", "triton_model")
 
 

@@ -1,6 +1,6 @@
-"""Environments, models and codes of a workspace: a container of one name each, and versions that never change.
+"""Environments, models, codes and data of a workspace: a container of one name each, and versions that never change.
 
-Owns Microsoft.MachineLearningServices/workspaces/{environments,models,codes} and their versions. Builds no image
+Owns Microsoft.MachineLearningServices/workspaces/{environments,models,codes,data} and their versions. Builds no image
 (`assets.jobs`) and holds no files (`assets.data`).
 https://learn.microsoft.com/rest/api/azureml/environment-versions
 https://learn.microsoft.com/rest/api/azureml/model-versions
@@ -21,6 +21,9 @@ from emulator.core.store import Document
 from emulator.services.machinelearningservices.assets.rules import (
     CODE_VERSIONS,
     CODES,
+    DATA,
+    DATA_TYPES,
+    DATA_VERSIONS,
     DATASTORE_URI,
     ENVIRONMENTS,
     MODEL_TYPES,
@@ -46,13 +49,15 @@ class Container(ResourceType):
 
     versions: ClassVar[str]
     what: ClassVar[str]
+    more: ClassVar[tuple[str, ...]] = ()
+    """Properties that containers of this kind have besides."""
 
     def check(self, new: Document, old: Document | None) -> Document:  # noqa: ARG002 - as all types
         """Check the name; `show` adds the versions' numbers."""
         check_name(self.what, new.id.name)
         properties = {
             name: new.properties[name]
-            for name in ("description", "isArchived", "properties", "tags")
+            for name in ("description", "isArchived", "properties", "tags", *self.more)
             if name in new.properties
         }
         return Document(new.id, {**new.body, "properties": {"isArchived": False, **properties}}, new.private)
@@ -69,7 +74,8 @@ class Container(ResourceType):
             "latestVersion": versions[-1] if versions else None,
             "nextVersion": str(max(numbers, default=0) + 1),
         }
-        return {**document.body, "properties": {**document.properties, **computed}}
+        body = super().show(document)
+        return {**body, "properties": {**body["properties"], **computed}}
 
 
 class Version(ResourceType):
@@ -79,6 +85,8 @@ class Version(ResourceType):
     what: ClassVar[str]
     fixed: ClassVar[tuple[str, ...]]
     defaults: ClassVar[dict[str, Any]] = {}
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Properties that the container gets from its first version."""
 
     def check_envelope(self, id_: ResourceId, body: dict[str, Any]) -> dict[str, Any]:
         """A first version brings its container along."""
@@ -88,6 +96,7 @@ class Version(ResourceType):
             self.azure.find(parent.parent.path)
             self.examine(id_, body.get("properties") or {})
             properties = {"isArchived": False, "provisioningState": "Succeeded"}
+            properties |= {name: body["properties"][name] for name in self.shared}
             container = {"id": parent.path, "name": parent.name, "type": self.container, "properties": properties}
             self.azure.store.put(Document(parent, {**container, "systemData": {"createdAt": now()}}))
         return body
@@ -183,6 +192,50 @@ class Code(Container):
     type = CODES
     versions = CODE_VERSIONS
     what = "Code"
+
+
+def _check_data_type(properties: dict[str, Any]) -> None:
+    if properties.get("dataType") not in DATA_TYPES:
+        raise invalid(f"dataType '{properties.get('dataType')}' is none of {', '.join(DATA_TYPES)}")
+
+
+class Data(Container):
+    """Microsoft.MachineLearningServices/workspaces/data."""
+
+    type = DATA
+    stateless = True
+    versions = DATA_VERSIONS
+    what = "Data"
+    more = ("dataType",)
+
+    def check(self, new: Document, old: Document | None) -> Document:
+        """Demand the type that its versions have."""
+        _check_data_type(new.properties)
+        return super().check(new, old)
+
+
+class DataVersion(Version):
+    """Microsoft.MachineLearningServices/workspaces/data/versions.
+
+    https://learn.microsoft.com/rest/api/azureml/data-versions
+    """
+
+    type = DATA_VERSIONS
+    stateless = True
+    container = DATA
+    what = "Data"
+    fixed = ("dataUri", "dataType")
+    shared = ("dataType",)
+
+    def examine(self, id_: ResourceId, properties: dict[str, Any]) -> None:
+        """The type is one of three, and the URI says where the data lies."""
+        check_name(self.what, id_.path.split("/")[-3])
+        if not VERSION_NAME.fullmatch(id_.name):
+            raise invalid(f"Data version '{id_.name}' is invalid: letters, digits, '_', '.' and '-'")
+        _check_data_type(properties)
+        uri = str(properties.get("dataUri") or "")
+        if not uri.startswith("https://") and not DATASTORE_URI.fullmatch(uri):
+            raise invalid(f"dataUri '{uri}' is neither https://… nor azureml://…/datastores/NAME/paths/PATH")
 
 
 class ModelVersion(Version):

@@ -98,7 +98,7 @@ def pull_of(azure: Azure, deployment: ResourceId, image: str) -> Pull:
     host = registry_host(image)
     registry = registry_access.find(azure, host)
     anonymous = Pull(host, registry)
-    principals = _identities(azure, endpoint)
+    principals = identities(azure, endpoint)
     if registry is None or not principals:
         return anonymous
     able = [each for each in principals if registry_access.may(azure, registry, each)]
@@ -135,7 +135,8 @@ def user_assigned(azure: Azure, endpoint: Document) -> list[Principal]:
     return [principal for each in identities if (principal := graph.find_principal(azure, each["principalId"]))]
 
 
-def _identities(azure: Azure, endpoint: Document) -> list[Principal]:
+def identities(azure: Azure, endpoint: Document) -> list[Principal]:
+    """All identities of an endpoint."""
     own = (endpoint.body.get("identity") or {}).get("principalId")
     system_assigned = graph.find_principal(azure, own) if own else None
     return [*user_assigned(azure, endpoint), *([system_assigned] if system_assigned else [])]

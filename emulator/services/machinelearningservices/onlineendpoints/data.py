@@ -18,10 +18,16 @@ from typing import Any
 from emulator.core.azure import Azure
 from emulator.core.errors import AzureError
 from emulator.core.ids import ResourceId
-from emulator.services.machinelearningservices.workspaces.types import DATASTORE
+from emulator.core.store import Document
+from emulator.services.machinelearningservices.assets.data import folder_of
+from emulator.services.machinelearningservices.onlineendpoints.access import identities
+from emulator.services.machinelearningservices.onlineendpoints.rules import parent_of
+from emulator.services.machinelearningservices.workspaces.types import DATASTORE, account_of
 from emulator.services.storage import data as storage_data
 
 _FOLDERS = {"Minute": "%Y/%m/%d/%H/%M", "Hour": "%Y/%m/%d/%H", "Day": "%Y/%m/%d", "Month": "%Y/%m", "Year": "%Y"}
+_CONTAINERS = "/blobServices/default/containers"
+_WRITE = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write"
 _log = logging.getLogger(__name__)
 
 
@@ -66,14 +72,40 @@ class Collector:
         return int((before + 1) * rate) > int(before * rate)
 
     def _write(self, deployment: ResourceId, name: str, settings: dict[str, Any], event: dict[str, Any]) -> None:
-        parts = deployment.path.split("/")
-        workspace = self._azure.find("/".join(parts[:-4]))
-        container = self._azure.find(f"{workspace.id.path}/datastores/{DATASTORE}").properties["containerName"]
-        account = str(workspace.properties["storageAccount"]).rpartition("/")[2]
+        datastore, path = self._folder(deployment, name, settings)
+        account, container = account_of(self._azure, datastore), datastore.properties["containerName"]
+        self._demand_writer(deployment, datastore, ResourceId.parse(f"{account.id.path}{_CONTAINERS}/{container}"))
         folder = datetime.now(UTC).strftime(_FOLDERS[settings.get("rollingRate", "Hour")])
-        blob = f"modelDataCollector/{parts[-3]}/{deployment.name}/{name}/{folder}/local.jsonl"
-        with self._lock, storage_data.blob_path(self._azure, account, container, blob).open("a") as file:
+        blob = f"{path}/{folder}/local.jsonl"
+        with self._lock, storage_data.blob_path(self._azure, account.id.name, container, blob).open("a") as file:
             file.write(json.dumps(event) + "\n")
+
+    def _folder(self, deployment: ResourceId, name: str, settings: dict[str, Any]) -> tuple[Document, str]:
+        """Where a collection is stored: where its data asset says, else in the workspace's default datastore."""
+        if data_id := settings["collections"][name].get("dataId"):
+            version = self._azure.find(str(data_id))
+            return folder_of(self._azure, version.id, str(version.properties["dataUri"]))
+        *_, endpoint, _, own = deployment.path.split("/")
+        workspace = deployment.path.partition("/onlineEndpoints/")[0]
+        datastore = self._azure.find(f"{workspace}/datastores/{DATASTORE}")
+        return datastore, f"modelDataCollector/{endpoint}/{own}/{name}"
+
+    def _demand_writer(self, deployment: ResourceId, datastore: Document, container: ResourceId) -> None:
+        """Refuse where the endpoint may not write; the default datastore takes what its workspace's endpoints send.
+
+        https://learn.microsoft.com/azure/machine-learning/how-to-collect-production-data#collect-data-to-a-custom-blob-storage-container
+        """
+        who = identities(self._azure, self._azure.find(parent_of(deployment).path))
+        if datastore.properties["isDefault"] or any(
+            self._azure.access.allows(each, _WRITE, container, data=True) for each in who
+        ):
+            return
+        raise AzureError(
+            403,
+            "AuthorizationPermissionMismatch",
+            f"the identity of endpoint '{parent_of(deployment).name}' lacks role 'Storage Blob Data Contributor' on"
+            f" '{container.path}': assign it",
+        )
 
 
 def _event(deployment: ResourceId, name: str, settings: dict[str, Any], exchange: Exchange) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|[kMGT]|[KMGT]i)?")
 _UNITS = {"": 1.0, "m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | {
     f"{letter}i": 1024.0 ** (power + 1) for power, letter in enumerate("KMGT")
 }
-_MODES = ("Enabled", "Disabled")
+_MODES = ("Disabled", "Enabled")
 _ROLLING = ("Hour", "Minute", "Day", "Month", "Year")
 _SCALE_DEFAULTS = {
     "minInstances": 1,
@@ -142,22 +142,29 @@ def share(properties: dict[str, Any], compute: Document, name: str) -> Share:
     return Share(limits.get("cpu"), None if memory is None else int(memory), int(gpus))
 
 
-def check_collector(collector: dict[str, Any] | None, name: str) -> None:
-    """Collections with a mode and a rate each."""
-    if collector is None:
-        return
-    if not isinstance(collector.get("collections"), dict) or not collector["collections"]:
+def collector(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    """A data collector with Azure's spelling of its modes: azure-ai-ml writes them small."""
+    collections = settings.get("collections")
+    if not isinstance(collections, dict) or not collections:
         raise bad_argument(f"dataCollector of deployment '{name}' lacks 'collections'")
-    _one_of(collector.get("rollingRate", "Hour"), _ROLLING, f"dataCollector.rollingRate of deployment '{name}'")
-    for collection, settings in collector["collections"].items():
-        what = f"dataCollector.collections.{collection} of deployment '{name}'"
-        _one_of((settings or {}).get("dataCollectionMode", "Disabled"), _MODES, f"{what}: dataCollectionMode")
-        rate = (settings or {}).get("samplingRate", 1)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-            raise bad_argument(f"{what}: samplingRate '{rate}' is not a number from 0 to 1")
-    headers = (collector.get("requestLogging") or {}).get("captureHeaders") or []
+    headers = (settings.get("requestLogging") or {}).get("captureHeaders") or []
     if not isinstance(headers, list) or not all(isinstance(each, str) for each in headers):
         raise bad_argument(f"dataCollector.requestLogging.captureHeaders of deployment '{name}' is not a list of texts")
+    rolling = _one_of(settings.get("rollingRate"), _ROLLING, f"dataCollector.rollingRate of deployment '{name}'")
+    checked = {
+        each: _collection(value or {}, f"dataCollector.collections.{each} of deployment '{name}'")
+        for each, value in collections.items()
+    }
+    return {**settings, "rollingRate": rolling, "collections": checked}
+
+
+def _collection(settings: dict[str, Any], what: str) -> dict[str, Any]:
+    """One collection, with a mode and a rate."""
+    rate = settings.get("samplingRate", 1)
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+        raise bad_argument(f"{what}: samplingRate '{rate}' is not a number from 0 to 1")
+    mode = _one_of(settings.get("dataCollectionMode"), _MODES, f"{what}: dataCollectionMode")
+    return {**settings, "dataCollectionMode": mode}
 
 
 def _amounts(quantities: dict[str, Any], what: str) -> dict[str, float]:
@@ -173,9 +180,12 @@ def _positive(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer() and value >= 1
 
 
-def _one_of(value: object, allowed: tuple[str, ...], what: str) -> None:
-    if value not in allowed:
+def _one_of(value: object, allowed: tuple[str, ...], what: str) -> str:
+    """A value as Azure spells it; the first one by default."""
+    spelled = {each.lower(): each for each in allowed}
+    if (match := spelled.get(str(value or allowed[0]).lower())) is None:
         raise bad_argument(f"{what} '{value}' is none of {', '.join(allowed)}")
+    return match
 
 
 def parent_of(id_: ResourceId) -> ResourceId:

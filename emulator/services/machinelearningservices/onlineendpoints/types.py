@@ -28,7 +28,7 @@ from emulator.services.authorization import types as authorization
 from emulator.services.containerregistry import access as registry_access
 from emulator.services.machinelearningservices.assets import data as asset_data
 from emulator.services.machinelearningservices.assets import jobs as images
-from emulator.services.machinelearningservices.assets.rules import MODEL_VERSIONS, ROUTES, VERSIONS
+from emulator.services.machinelearningservices.assets.rules import DATA_VERSIONS, MODEL_VERSIONS, ROUTES, VERSIONS
 from emulator.services.machinelearningservices.computes.types import COMPUTES, compute_of
 from emulator.services.machinelearningservices.managednetworks.types import approve, demand_provisioned, isolation_of
 from emulator.services.machinelearningservices.onlineendpoints import rules as endpoint_rules
@@ -203,8 +203,11 @@ class OnlineEndpoint(ResourceType):
         self._publish(self.azure.store.put(endpoint.having(**shares)))
 
     def _kind(self, new: Document, old: Document | None, properties: dict[str, Any]) -> str:
-        """Managed or Kubernetes, and the compute that only the latter has; neither ever changes."""
-        name, kind = new.id.name, new.body.get("kind") or "Managed"
+        """Managed or Kubernetes, and the compute that only the latter has; neither ever changes.
+
+        azure-ai-ml sends no kind: the compute says it.
+        """
+        name, kind = new.id.name, new.body.get("kind") or ("Kubernetes" if properties.get("compute") else "Managed")
         if kind not in ENDPOINT_KINDS:
             raise bad_argument(f"kind '{kind}' of endpoint '{name}' is none of {', '.join(ENDPOINT_KINDS)}")
         if old is not None and old.body["kind"] != kind:
@@ -370,7 +373,7 @@ class OnlineDeployment(ResourceType):
         if kind == "Managed":
             demand_provisioned(self.azure, new.id)
         endpoint_rules.check_network(properties, kind, name, self.azure.find(parent_of(endpoint.id).path))
-        endpoint_rules.check_collector(properties.get("dataCollector"), name)
+        properties |= self._collector(properties, name)
         sku = {"name": "Default", "tier": "Standard", **(new.body.get("sku") or {})}
         sku["capacity"] = endpoint_rules.count(sku, properties, kind, name)
         self._share(properties, endpoint, name)
@@ -507,6 +510,16 @@ class OnlineDeployment(ResourceType):
         if kind != "mlflow_model":
             raise bad_argument(f"Deployment '{new.id.name}' lacks 'environmentId'")
         return None
+
+    def _collector(self, properties: dict[str, Any], name: str) -> dict[str, Any]:
+        """The property `dataCollector`, whose data assets are there; nothing without one."""
+        if not properties.get("dataCollector"):
+            return {}
+        collector = endpoint_rules.collector(properties["dataCollector"], name)
+        for each in collector["collections"].values():
+            if each.get("dataId"):
+                asset_data.version_of(self.azure, str(each["dataId"]), "dataId", DATA_VERSIONS, name)
+        return {"dataCollector": collector}
 
     def _image(self, properties: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
         """The image that runs, and its routes."""

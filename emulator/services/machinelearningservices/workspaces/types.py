@@ -21,6 +21,7 @@ from emulator.services.machinelearningservices.managednetworks import rules as n
 from emulator.services.machinelearningservices.managednetworks import types as managed_networks
 from emulator.services.managedidentity import access as identity
 from emulator.services.network.types import with_connections
+from emulator.services.storage.data import ACCOUNTS
 
 WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 CONNECTIONS = f"{WORKSPACES}/connections"
@@ -29,7 +30,7 @@ DATASTORE = "workspaceblobstore"
 _NAME = re.compile(r"[a-zA-Z0-9][\w-]{1,254}")
 _CONNECTION_NAME = re.compile(r"[a-zA-Z0-9][\w-]{2,32}")
 _LINKED = {
-    "storageAccount": "Microsoft.Storage/storageAccounts",
+    "storageAccount": ACCOUNTS,
     "keyVault": "Microsoft.KeyVault/vaults",
     "applicationInsights": "Microsoft.Insights/components",
     "containerRegistry": "Microsoft.ContainerRegistry/registries",
@@ -277,6 +278,14 @@ class Connection(ResourceType):
         return Response(200, {**body, "properties": {**body["properties"], **document.private}})
 
 
+_DATASTORE_DEFAULTS = {
+    "endpoint": "core.windows.net",
+    "protocol": "https",
+    "serviceDataAccessAuthIdentity": "None",
+    "tags": {},
+}
+
+
 def discovery_url(azure: Azure, number: str) -> str:
     """Where a workspace's own API says what it consists of; by the workspace's number."""
     return f"{azure.url}/discovery/workspaces/{number}"
@@ -297,12 +306,9 @@ def _datastore(workspace: Document) -> Document:
         "datastoreType": "AzureBlob",
         "accountName": account.name,
         "containerName": f"azureml-blobstore-{workspace.properties['workspaceId']}",
-        "endpoint": "core.windows.net",
-        "protocol": "https",
         "isDefault": True,
         "credentials": {"credentialsType": "AccountKey"},
-        "serviceDataAccessAuthIdentity": "None",
-        "tags": {},
+        **_DATASTORE_DEFAULTS,
     }
     body = {"id": id_.path, "name": DATASTORE, "type": DATASTORES, "properties": properties}
     return Document(id_, {**body, "systemData": workspace.body["systemData"]})
@@ -313,29 +319,41 @@ def _invalid(text: str) -> AzureError:
 
 
 class Datastore(ResourceType):
-    """Microsoft.MachineLearningServices/workspaces/datastores: the default one, which comes with its workspace."""
+    """Microsoft.MachineLearningServices/workspaces/datastores: containers of blobs; one comes with its workspace."""
 
     type = DATASTORES
+    stateless = True
 
     def check(self, new: Document, old: Document | None) -> Document:
-        """Nobody writes here: the local Azure has no other datastores."""
+        """A container of an account that is there; credentials are never answered."""
         del old
-        raise AzureError(
-            400, "UserError", f"Datastore '{new.id.name}' cannot be written: the local Azure has '{DATASTORE}' only"
-        )
+        properties = new.properties
+        if new.id.name == DATASTORE:
+            raise _invalid(f"Datastore '{DATASTORE}' is the workspace's own: the local Azure does not change it")
+        if properties.get("datastoreType") != "AzureBlob":
+            raise _invalid(f"datastoreType '{properties.get('datastoreType')}' is not served here: write AzureBlob")
+        for name in ("accountName", "containerName", "credentials"):
+            if not properties.get(name):
+                raise _invalid(f"Datastore '{new.id.name}' needs '{name}'")
+        account_of(self.azure, new)
+        kind = {"credentialsType": properties["credentials"].get("credentialsType")}
+        return new.having(**{**_DATASTORE_DEFAULTS, **properties, "credentials": kind, "isDefault": False})
 
     def action(self, document: Document, name: str, request: Request) -> Response:
         """`listSecrets`: the account's key, where the account lets keys in."""
         if name.lower() != "listsecrets":
             return super().action(document, name, request)
         account = account_of(self.azure, document)
-        if account.properties.get("allowSharedKeyAccess") is False:
+        kind = document.properties["credentials"]["credentialsType"]
+        if kind != "AccountKey" or account.properties.get("allowSharedKeyAccess") is False:
             return Response(200, {"secretsType": "None"})
         return Response(200, {"secretsType": "AccountKey", "key": account.private["keys"][0]})
 
 
 def account_of(azure: Azure, datastore: Document) -> Document:
-    """The storage account of a datastore's workspace."""
-    parent = datastore.id.parent
-    workspace = azure.find(parent.path if parent is not None else "")
-    return azure.find(str(workspace.properties["storageAccount"]))
+    """The storage account of a datastore; its name is unique in all of Azure."""
+    name = str(datastore.properties["accountName"])
+    for account in azure.store.of_type(ACCOUNTS):
+        if account.id.name == name:
+            return account
+    raise _invalid(f"Storage account '{name}' of datastore '{datastore.id.name}' does not exist")
