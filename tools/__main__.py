@@ -250,6 +250,8 @@ def _pulumi(*words: str, quiet: bool = False) -> str:
     command = ["pulumi", *words]
     if not sys.stdout.isatty():
         command += ["--non-interactive", "--color=never"]
+        # Dots that a terminal draws over each other are a line each in a file; progress itself is told still.
+        command += ["--suppress-progress"] if words[0] in {"up", "destroy", "preview"} else []
     pipe = subprocess.PIPE if quiet else None
     done = subprocess.run(
         command,

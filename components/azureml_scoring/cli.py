@@ -121,14 +121,16 @@ def cli() -> None:
         "pulumi preview --json > dev.json; azureml-scoring report dev.json",
         "azureml-scoring report --limit azure-devops --out report.md previews/*.json",
         "azureml-scoring report --stack production=prod.json",
+        "pulumi preview --json --show-sames | azureml-scoring report --html --out report.html -",
         "pulumi preview --refresh --json | azureml-scoring report --drift -",
     ),
 )
 @click.argument("previews", nargs=-1, metavar="[PREVIEW.json]...")
 @click.option("--stack", "named", multiple=True, metavar="NAME=FILE", callback=_pairs, help="A preview of this stack.")
-@click.option("--limit", default="github", callback=_limit, help="Longest report: github, azure-devops or characters.")
+@click.option("--limit", default="github", callback=_limit, help="Longest comment: github, azure-devops or characters.")
 @click.option("--prices", "table", type=_FILE, metavar="FILE", help="Prices; else prices.json, or built-in ones.")
 @click.option("--drift", "show_drift", is_flag=True, help="Report drift, from `pulumi preview --refresh --json`.")
+@click.option("--html", "as_html", is_flag=True, help="Write one HTML page, with the graph of each stack drawn.")
 @click.option("--out", type=_OUTPUT, default="-", metavar="FILE", help="Write there instead of to standard output.")
 def write_report(  # noqa: PLR0913 - one parameter an option
     *,
@@ -137,9 +139,10 @@ def write_report(  # noqa: PLR0913 - one parameter an option
     limit: int,
     table: Path | None,
     show_drift: bool,
+    as_html: bool,
     out: TextIO,
 ) -> None:
-    """Write a Markdown report of previews for reviewers.
+    """Write a report of previews for reviewers: Markdown for a comment, or a page that needs no other file.
 
     PREVIEW.json holds the output of `pulumi preview --json`, classic or streaming; - reads standard input. The policy
     violations are read from PREVIEW.events beside it, where `--event-log` wrote it.
@@ -153,7 +156,12 @@ def write_report(  # noqa: PLR0913 - one parameter an option
     title = report.TITLE
     if show_drift:
         read, title = [drift.drifted(preview) for preview in read], drift.TITLE
-    out.write(report.render(read, limit, prices.load(table), title))
+    if as_html:
+        from azureml_scoring.delivery import html_report
+
+        out.write(html_report.render(read, prices=prices.load(table), title=title))
+    else:
+        out.write(report.render(read, limit, prices.load(table), title))
 
 
 @cli.command(

@@ -6,12 +6,16 @@ from dataclasses import replace
 import pytest
 from azureml_scoring.delivery.changes import Preview, read
 
-from tests.delivery.golden.__main__ import FOLDER, STREAMED, made, names, previews
+from tests.delivery.golden.__main__ import FOLDER, STACKED, STREAMED, made, made_page, names, previews
 
 
 @pytest.mark.parametrize("name", names())
 def test_the_report_is_as_it_was_reviewed(name: str) -> None:
     assert made(name) == (FOLDER / f"{name}.md").read_text()
+
+
+def test_the_page_is_as_it_was_reviewed() -> None:
+    assert made_page(STACKED) == (FOLDER / f"{STACKED}.html").read_text()
 
 
 def test_there_is_one_for_each_kind_of_change() -> None:
@@ -32,7 +36,14 @@ def test_both_formats_of_one_preview_read_alike_but_for_dependencies() -> None:
 
 
 def _without_dependencies(preview: Preview) -> Preview:
-    return replace(preview, changes=tuple(replace(change, dependencies=()) for change in preview.changes))
+    changed, same = (
+        [replace(change, dependencies=()) for change in changes]
+        for changes in (preview.changes, preview.unchanged_resources)
+    )
+    # Events come as they happen, the steps of a document in the order of its resources.
+    return replace(
+        preview, changes=tuple(changed), unchanged_resources=tuple(sorted(same, key=lambda change: change.urn))
+    )
 
 
 @pytest.mark.parametrize("name", [*names(), STREAMED])

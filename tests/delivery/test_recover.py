@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import socket
+import subprocess
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +18,7 @@ from azureml_scoring.delivery.recover import Azure, RecoverError, RecoveryPlan, 
 from azureml_scoring.provider.arm import Arm, find_cloud, find_credential
 
 from tests.conftest import Cloud
+from tests.project import until
 from tests.provider.fake_azure import FakeAzure
 
 STATES = Path(__file__).parent / "states"
@@ -251,6 +255,19 @@ def test_a_lock_of_another_machine_is_for_the_user_to_judge() -> None:
     lock = Lock("me", "elsewhere", 1, "2026-01-01T00:00:00")
     assert not lock.is_alive
     assert str(lock).endswith("on another machine: make sure that it has ended")
+
+
+def test_a_process_that_has_ended_holds_no_lock_though_its_parent_took_no_note(tmp_path: Path) -> None:
+    program = shutil.copy(shutil.which("sleep") or "/bin/sleep", tmp_path / "pulumi-works")
+    with subprocess.Popen(["sleep", "30"], executable=program) as running:
+        lock = Lock("me", socket.gethostname(), running.pid, "2026-01-01T00:00:00")
+        # A process gets its name a moment after it has begun.
+        until(lambda: lock.is_alive, "the process", 20, 0.01)
+        running.kill()
+        # Like wait(), but the process stays in the list of processes.
+        os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
+        assert Path(f"/proc/{running.pid}").exists()
+        assert not lock.is_alive
 
 
 def test_without_pulumi_it_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

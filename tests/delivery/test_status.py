@@ -36,9 +36,15 @@ def state(traffic: Mapping[str, int], since: str = "2026-03-06T12:00:00Z") -> di
 
 
 class Monitor:
-    """Azure Monitor: 90 requests answered, 10 refused, 43 ms."""
+    """Azure Monitor: 90 requests answered, 10 refused, 43 ms; and an endpoint, where there is one."""
 
-    def get(self, path: str, _version: str, query: Mapping[str, str]) -> dict[str, Any]:
+    def __init__(self, traffic: Mapping[str, int] | None = None) -> None:
+        self.traffic = traffic
+
+    def get(self, path: str, _version: str, query: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+        if query is None:
+            assert path == "/endpoint"
+            return None if self.traffic is None else {"properties": {"traffic": self.traffic}}
         assert path == "/endpoint/providers/Microsoft.Insights/metrics"
         assert query["timespan"] == "2026-03-09T12:20:00Z/2026-03-09T12:30:00Z"
         if query["metricnames"] == "RequestLatency_P95":
@@ -79,6 +85,11 @@ def test_each_deployment_of_each_stack_is_a_row() -> None:
         "prod   blue        0123456789ab  90 %     100       10.0 %  43 ms        1 h  2026-09-01",
         "prod   green       0123456789ab  10 %     100       10.0 %  43 ms        1 h  2026-09-01",
     ]
+
+
+def test_the_split_is_the_one_that_azure_has_while_the_state_is_behind() -> None:
+    entries = read({"dev": state({"blue": 100, "green": 0})}, lambda: Monitor({"blue": 50, "green": 50}))
+    assert [each.traffic for each in entries if each.deployment] == [50, 50]
 
 
 def test_a_stack_that_cannot_be_read_does_not_hide_the_others() -> None:

@@ -17,6 +17,7 @@ from jsonschema import Draft7Validator
 from docs._ext.command_reference import reference
 from tests.conftest import ROOT
 from tests.docs.test_reference import declared
+from tests.screenshots import IMAGES, recorded, size
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
@@ -54,6 +55,7 @@ COMMANDS = sorted(
 )
 FOLDERS = r"components|infra|emulator|examples|policy|schema|tools|tests|docs|\.github|\.azure-pipelines"
 README_LINES = 200
+MOST_PICTURES, LARGEST_PICTURE = 6, 100_000
 
 
 def test_the_readme_is_short() -> None:
@@ -154,6 +156,14 @@ def test_the_example_of_a_field_is_its_declaration() -> None:
     (block,) = re.findall(r"```python\n(.*?)```", PAGES["CONTRIBUTING.md"], re.DOTALL)
     code = (ROOT / "components/azureml_scoring/settings/deployment.py").read_text().splitlines()
     assert not [line for line in block.splitlines() if line not in code]
+
+
+def test_every_picture_is_shown_described_and_small() -> None:
+    shown = dict(re.findall(r"!\[(.+?)\]\(images/(\S+?)\.png\)", "\n".join(PAGES.values())))
+    assert sorted(shown.values()) == sorted(recorded()) == sorted(path.stem for path in IMAGES.glob("*.png"))
+    assert len(shown) <= MOST_PICTURES
+    assert all(len(description) > len(name) + 10 for description, name in shown.items())
+    assert [name for name in shown.values() if size(name) > LARGEST_PICTURE] == []
 
 
 def test_every_sample_is_shown() -> None:

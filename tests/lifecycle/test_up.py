@@ -1,6 +1,7 @@
 """One stack from nothing to a reply and back to nothing, on the real engine: what the README promises."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -90,6 +91,11 @@ def test_an_edit_of_the_entry_script_builds_once_and_no_request_fails(project: P
     assert after["imageTag"] in preview.text, "the preview did not name the new content key"
     assert project.azure.tell("stats")["builds"] == 1
     assert failed == []
+    progress, _, diagnostics = run.text.partition("Diagnostics:")
+    assert "step 6/6: COPY" in progress, "the build's steps are not shown"
+    assert not re.search(r"\r|\bCollecting |#\d+ ", run.text), "BuildKit's and pip's own lines are shown"
+    assert "az acr task logs" in diagnostics, "the place of the whole log is not shown"
+    assert "step 6/6" not in diagnostics, "progress is repeated at the end"
 
 
 def test_the_password_is_nowhere_in_plain_text(project: Project) -> None:

@@ -16,9 +16,10 @@ TESTS = (
     "tests/components/test_sdk.py",
     "tests/components/test_hosting.py",
     "tests/components/test_stack.py::test_builder_docker_pushes_the_same_content_to_the_same_place",
+    "tests/delivery/test_html_report.py",
     "tests/provider/test_plugin.py",
 )
-"""Every library of the ranges is met: the settings' validation, each kind of resource, the schema and gRPC."""
+"""Every library of the ranges is met: the settings' validation, each kind of resource, schema, gRPC, the report."""
 
 
 @pytest.mark.parametrize(("version", "resolution"), [("3.11", "lowest-direct"), ("3.13", "highest")])

@@ -83,7 +83,9 @@ class FakeAzure(HttpTransport):  # type: ignore[type-arg]
         )
 
     def context(self, *, preview: bool = False) -> Context:
-        return Context("urn:pulumi:s::p::t::n", preview, self.logged.append, self.arm, self.warned.append)
+        return Context(
+            "urn:pulumi:s::p::t::n", preview, self.logged.append, self.arm, self.warned.append, self.logged.append
+        )
 
     def accept(self, sent: Sent) -> Answer:
         """Answer a request as Resource Manager does; for handlers."""

@@ -71,6 +71,7 @@ class Kettle(Resource[KettleInputs]):
             raise KeyError("boiler")
         if inputs.litres == 50:
             self._boil(context)
+        context.progress("water is warm")
         context.log("water is boiling")
         return "kettle-1", KettleOutputs(serial="s1")
 
@@ -105,11 +106,14 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
 
     heard: list[tuple[str, str]] = field(default_factory=list)
     warned: list[tuple[str, str]] = field(default_factory=list)
+    ephemeral: list[tuple[str, str]] = field(default_factory=list)
 
     def Log(self, request: engine_pb2.LogRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: N802
         del context
         if request.severity == engine_pb2.WARNING:
             self.warned.append((request.urn, request.message))
+        elif request.ephemeral:
+            self.ephemeral.append((request.urn, request.message))
         elif request.severity != engine_pb2.DEBUG:
             self.heard.append((request.urn, request.message))
         return empty_pb2.Empty()
@@ -245,6 +249,7 @@ def test_a_remark_is_a_warning_and_no_difference(stub: Stub, engine: FakeEngine)
 def test_progress_reaches_the_engine_under_the_resources_urn(stub: Stub, engine: FakeEngine) -> None:
     stub.Create(provider_pb2.CreateRequest(urn=URN, properties=struct({"litres": 2})))
     assert engine.heard == [(URN, "water is boiling")]
+    assert engine.ephemeral == [(URN, "water is warm")], "the engine repeats it at the end of the run"
 
 
 def test_diff_tells_what_changes_and_what_forces_a_new_one(stub: Stub) -> None:

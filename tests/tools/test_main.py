@@ -27,6 +27,21 @@ def test_a_provider_that_cannot_be_had_is_one_line(tmp_path: Path, monkeypatch: 
     )
 
 
+@pytest.mark.parametrize("words", [("up", "--yes"), ("preview",), ("destroy",)])
+def test_a_run_whose_output_is_a_file_has_no_line_of_dots(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho $*\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setattr(azure, "environment", dict)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert tools._pulumi(*words, quiet=True).split()[len(words) :] == [
+        "--non-interactive",
+        "--color=never",
+        "--suppress-progress",
+    ]
+
+
 def test_writes_of_all_types_are_summed() -> None:
     told = tools.counts({"writes": {"a": 2, "b": 3}, "builds": 1, "uploads": 4})
     assert told == "5 provider writes, 1 builds, 4 uploads"

@@ -235,6 +235,8 @@ class Preview:
     findings: tuple[Finding, ...] = ()
     unjudged: tuple[str, ...] = ()
     """Policies that need values which are known only after the update."""
+    unchanged_resources: tuple[Change, ...] = ()
+    """Those that the preview lists (`--show-sames`); their count is `unchanged`."""
 
     @property
     def failed(self) -> bool:
@@ -359,15 +361,19 @@ def _preview(
     forbidden = any(finding.forbids for finding in collector.findings.values())
     if not forbidden and not any(severity == "error" for severity, _ in collector.messages):
         collector.messages += _incomplete(steps, counts)
+    changed = tuple(_change(step) for step in _reported(steps))
+    urns = {change.urn for change in changed}
+    same = (step for step in steps if step.op == "same" and step.urn not in urns)
     return Preview(
         stack or (steps[0].urn.split("::")[0].removeprefix("urn:pulumi:") if steps else ""),
-        tuple(_change(step) for step in _reported(steps)),
+        changed,
         # Unchanged resources are listed with --show-sames only, but always counted.
         (counts or {}).get("same") or sum(step.op == "same" for step in steps),
         tuple(collector.messages),
         tuple(_credentials(steps)),
         tuple(collector.findings.values()),
         tuple(collector.unjudged),
+        tuple(Change(step.urn, step.op, (), _needs(step)) for step in same),
     )
 
 
@@ -516,13 +522,17 @@ def _change(step: _Step) -> Change:
         step.urn,
         step.op,
         tuple(_properties(step)) if step.op in {"update", "replace"} else (),
-        tuple((step.new or step.old).get("dependencies") or ()),
+        _needs(step),
         _shown(before),
         _shown(after),
         frozenset(name for name in names if before.get(name) != after.get(name)),
         str(step.new.get("id") or "") if step.op in IMPORTS else "",
         bool(step.old.get("retainOnDelete")),
     )
+
+
+def _needs(step: _Step) -> tuple[str, ...]:
+    return tuple((step.new or step.old).get("dependencies") or ())
 
 
 def _explained(state: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

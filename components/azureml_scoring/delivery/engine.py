@@ -78,10 +78,14 @@ class Lock:
 
     @property
     def is_alive(self) -> bool:
-        """Whether that process still runs, as far as this machine can tell."""
+        """Whether that process still runs, as far as this machine can tell.
+
+        One that has ended is listed until its parent takes note, which not every container's first process does (Z).
+        https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+        """
         with suppress(OSError):
-            name = Path(f"/proc/{self.process}/comm").read_text(encoding="utf-8")
-            return self.is_local and name.startswith("pulumi")
+            name, _, rest = Path(f"/proc/{self.process}/stat").read_text(encoding="utf-8").rpartition(")")
+            return self.is_local and "(pulumi" in name and rest.split()[0] not in {"Z", "X"}
         return False
 
     def __str__(self) -> str:

@@ -7,15 +7,15 @@ _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]+"
 )
 """Invisible characters: controls, marks of writing direction, surrogates."""
-_JOINER = "\u2060"
+JOINER = "\u2060"
 """Invisible; keeps a service from turning a text into a link or mention after it has parsed the markup."""
 
 
 def text(value: str, longest: int = 200) -> str:
     """Escape a text, on one line: no markup, no HTML, no mentions, no links."""
-    plain = _short(value, longest)
-    plain = plain.replace("://", f":{_JOINER}//").replace("www.", f"www{_JOINER}.")
-    plain = plain.replace("@", f"@{_JOINER}").replace("#", f"#{_JOINER}")
+    plain = short(value, longest)
+    plain = plain.replace("://", f":{JOINER}//").replace("www.", f"www{JOINER}.")
+    plain = plain.replace("@", f"@{JOINER}").replace("#", f"#{JOINER}")
     return _SPECIAL.sub(lambda match: f"&#{ord(match.group(1))};", plain)
 
 
@@ -24,7 +24,7 @@ def code(value: str, longest: int = 200) -> str:
     if "|" in value:
         # In a table a bar ends the cell even in code, and before a bar a backslash has several meanings.
         return text(value, longest)
-    plain = _short(value, longest)
+    plain = short(value, longest)
     fence = "`"
     while fence in plain:
         fence += "`"
@@ -35,7 +35,7 @@ def code(value: str, longest: int = 200) -> str:
 def label(value: str) -> str:
     """Format a text for a quoted label of Mermaid."""
     return (
-        "".join(letter if letter.isalnum() or letter in "-_ ." else " " for letter in _short(value, 60)).strip() or "-"
+        "".join(letter if letter.isalnum() or letter in "-_ ." else " " for letter in short(value, 60)).strip() or "-"
     )
 
 
@@ -44,6 +44,7 @@ def row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _short(value: str, longest: int) -> str:
+def short(value: str, longest: int) -> str:
+    """Put a text on one line, without invisible characters, and cut it."""
     plain = _UNSEEN.sub(" ", value).strip()
     return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"

@@ -16,6 +16,7 @@ from typing import Any
 
 from azureml_scoring.delivery import image_diff
 from azureml_scoring.delivery.changes import UNKNOWN, Change, Credential, Finding, Preview, PropertyChange, Risk
+from azureml_scoring.delivery.dependencies import direct
 from azureml_scoring.delivery.exposure import exposure
 from azureml_scoring.delivery.markdown import code, label, row, text
 from azureml_scoring.delivery.prices import Cost, Item, Prices, difference
@@ -82,13 +83,22 @@ def render(
     """Return the report, at most `limit` characters long; with prices, it estimates costs."""
     parts = [_Part(0, "", lambda: (MARKER, f"## {text(title)}"))]
     for preview in previews:
-        parts += _stack_parts(preview, prices, today or datetime.now(UTC).date())
+        parts += [*_stack_parts(preview, prices, today), *_graph_parts(preview)]
+    return _within(limit, parts)
+
+
+def section(preview: Preview, limit: int, prices: Prices | None = None, today: date | None = None) -> str:
+    """Return the part of one stack, without title and graph, at most `limit` characters long."""
+    return _within(limit, _stack_parts(preview, prices, today))
+
+
+def _within(limit: int, parts: Sequence[_Part]) -> str:
     kept = _fitting(parts, limit)
     omitted = [part.name for position, part in enumerate(parts) if position not in kept]
     whole = _joined([kept[position] for position in sorted(kept)], omitted)
     if len(whole) <= limit:
         return whole
-    note_of_cut = "\n\n_Cut here: the headlines alone are longer than a comment may be._\n"
+    note_of_cut = "\n\n_Cut here: the headlines alone are longer than a report may be._\n"
     # Whole lines only: part of a line could leave markup open.
     return whole[: limit - len(note_of_cut)].rpartition("\n")[0] + note_of_cut
 
@@ -121,10 +131,10 @@ def _joined(texts: Iterable[str], omitted: list[str]) -> str:
         return body
     names = ", ".join(dict.fromkeys(omitted))
     shown = names if len(names) <= 400 else f"{len(omitted)} lines and tables"  # noqa: PLR2004 - a line's length
-    return f"{body}\n_Omitted, since a comment has a limit: {shown}. The job's log has the whole preview._\n"
+    return f"{body}\n_Omitted, since a report has a limit: {shown}. The job's log has the whole preview._\n"
 
 
-def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_Part]:
+def _stack_parts(preview: Preview, prices: Prices | None, today: date | None) -> list[_Part]:
     stack = text(preview.stack)
     parts = [_Part(0, "", lambda: ("", f"### {code(preview.stack)}: {headline(preview)}", "", counts(preview), ""))]
     for n, (severity, message) in enumerate(_by_severity(preview.messages)):
@@ -134,17 +144,19 @@ def _stack_parts(preview: Preview, prices: Prices | None, today: date) -> list[_
     explained = [
         (f"images of {stack}", images(preview.changes)),
         (f"costs of {stack}", costs(preview.changes, prices) if prices else []),
-        (f"credentials of {stack}", credentials(preview.credentials, today)),
+        (f"credentials of {stack}", credentials(preview.credentials, today or datetime.now(UTC).date())),
     ]
     parts += [_line(9, name, *lines) for name, lines in explained if lines]
     replaced = {change.urn: change.name for change in preview.changes if change.op == "replace"}
     for risk in Risk:
         if changes := [change for change in preview.changes if change.risk is risk]:
             parts += _risk_parts(preview.stack, risk, changes, replaced)
-    risky = [change for change in preview.changes if change.risk < Risk.IMPORTED]
-    if len(risky) > 1:
-        parts.append(_Part(100, f"graph of {stack}", lambda: graph(risky)))
     return parts
+
+
+def _graph_parts(preview: Preview) -> list[_Part]:
+    risky = [change for change in preview.changes if change.risk < Risk.IMPORTED]
+    return [_Part(100, f"graph of {text(preview.stack)}", lambda: graph(risky))] if len(risky) > 1 else []
 
 
 def _line(rank: int, name: str, *lines: str) -> _Part:
@@ -285,7 +297,7 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
 
 def counts(preview: Preview) -> str:
     """Return the line of numbers below a headline."""
-    numbers = Counter(_counted(change) for change in preview.changes)
+    numbers = Counter(effect(change) for change in preview.changes)
     order = [*dict.fromkeys(_OPERATIONS.values()), _NEW_VERSION, _STAYING]
     words = sorted(numbers, key=lambda word: order.index(word) if word in order else len(order))
     return ", ".join([*(f"{numbers[word]} {word}" for word in words), f"{preview.unchanged} unchanged"])
@@ -294,7 +306,8 @@ def counts(preview: Preview) -> str:
 _NEW_VERSION, _STAYING = "with a new version", "staying on Azure"
 
 
-def _counted(change: Change) -> str:
+def effect(change: Change) -> str:
+    """Return what happens to a resource, in a word or two."""
     if change.is_new_version:
         return _NEW_VERSION
     if change.op == "delete" and change.retained:
@@ -493,24 +506,9 @@ def graph(changes: Sequence[Change]) -> list[str]:
     for change in shown:
         words = f"{label(change.kind)}: {label(_OPERATIONS.get(change.op, 'changed'))}"
         lines.append(f'  {number[change.urn]}["{label(change.name)}<br/>{words}"]')
-    needs = {change.urn: [urn for urn in dict.fromkeys(change.dependencies) if urn in number] for change in shown}
-    for change in shown:
-        direct = needs[change.urn]
-        # Indirect dependencies follow from the arrows of the direct ones.
-        indirect = set().union(*(_dependencies(urn, needs) for urn in direct))
-        lines += [f"  {number[source]} --> {number[change.urn]}" for source in direct if source not in indirect]
+    for urn, sources in direct(shown).items():
+        lines += [f"  {number[source]} --> {number[urn]}" for source in sources]
     lines.append("```")
     if len(changes) > len(shown):
         lines.append(f"_The graph omits {len(changes) - len(shown)} less risky changes._")
     return lines
-
-
-def _dependencies(urn: str, needs: dict[str, list[str]]) -> set[str]:
-    """Return all that a resource depends on, also indirectly."""
-    seen: set[str] = set()
-    waiting = [urn]
-    while waiting:
-        new = [each for each in needs[waiting.pop()] if each not in seen]
-        seen.update(new)
-        waiting += new
-    return seen

@@ -1,6 +1,7 @@
 """What stacks serve now: versions, the split, requests and latency, age, and the end of the pull principal's password.
 
-Owns reading it (the state by the engine, the last minutes by Azure Monitor) and the table. Refuses to own any change.
+Owns reading it (versions from the state, the split from the endpoint, the last minutes from Azure Monitor) and the
+table. Refuses to own any change.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from azureml_scoring.errors import CommandError
 from azureml_scoring.provider.arm import Arm
 from azureml_scoring.provider.endpoint_metrics import Measurement, measure
 from azureml_scoring.provider.errors import ResourceError
+from azureml_scoring.provider.traffic_split import TrafficSplit, read_traffic
 
 HEADER: Final = (
     *("STACK", "DEPLOYMENT", "VERSION", "TRAFFIC", "REQUESTS", "ERRORS"),
@@ -90,8 +92,10 @@ class Status:
         return [self._deployment(stack, name, observed, expires) for name in sorted(observed.images)]
 
     def _deployment(self, stack: str, name: str, observed: ObservedState, expires: str) -> DeploymentStatus:
-        end, problem, measured = self.now(), "", None
+        end, problem, measured, split = self.now(), "", None, TrafficSplit(observed.traffic)
         try:
+            # While traffic shifts, and after a run that was killed, the state has the split of before.
+            split = read_traffic(self.arm(), observed.endpoint_id) or split
             measured = measure(self.arm(), observed.endpoint_id, name, end - timedelta(minutes=self.minutes), end)
         except ResourceError as error:
             problem = str(error)
@@ -99,7 +103,7 @@ class Status:
             stack,
             name,
             observed.images[name],
-            observed.traffic.get(name, 0),
+            split.traffic.get(name, 0),
             observed.since[name],
             *_measured(measured),
             password_expires=expires,

@@ -134,7 +134,7 @@ class AssetVersion(Resource[InputsT]):
             raise ResourceError(msg)
         url, query, uri = self._destination(context, inputs)
         total = sum(path.stat().st_size for path in files.values())
-        context.log(f"uploading {inputs.title}: {len(files)} files, {total / 1e6:.1f} MB")
+        context.progress(f"uploading {inputs.title}: {len(files)} files, {total / 1e6:.1f} MB")
         uploaded, logged = 0, context.arm.clock()
         for name, path in files.items():
             with path.open("rb") as stream:
@@ -142,7 +142,7 @@ class AssetVersion(Resource[InputsT]):
             uploaded += path.stat().st_size
             if context.arm.clock() - logged >= LOG_INTERVAL:
                 logged = context.arm.clock()
-                context.log(f"uploading {inputs.title}: {uploaded / 1e6:.1f} of {total / 1e6:.1f} MB")
+                context.progress(f"uploading {inputs.title}: {uploaded / 1e6:.1f} of {total / 1e6:.1f} MB")
         return f"{uri}/{Path(inputs.path).resolve().name}"
 
 

@@ -41,8 +41,9 @@ def _silent(text: str) -> None:
 class Context:
     """What the plugin hands to every step: whose step it is, where progress goes, and how Azure is reached.
 
-    `log` writes one progress line into `pulumi up`, `warn` one that stays. `connect` is only called when a step
-    needs Azure, so that a preview of an unchanged stack asks for no credentials.
+    `progress` writes a line into `pulumi up` that is of use while the step goes on, `log` one that Pulumi also repeats
+    at the end, `warn` one that it repeats as a warning. `connect` is only called when a step needs Azure, so that a
+    preview of an unchanged stack asks for no credentials.
     """
 
     urn: str
@@ -50,6 +51,7 @@ class Context:
     log: Callable[[str], None]
     connect: "Callable[[], Arm] | None" = None
     warn: Callable[[str], None] = _silent
+    progress: Callable[[str], None] = _silent
 
     @cached_property
     def arm(self) -> "Arm":

@@ -29,6 +29,7 @@ from azureml_scoring.plan.reference import Reference
 from azureml_scoring.plan.requirements import Checks, after
 from azureml_scoring.provider.arm import ACR_TASKS_API, clean, redact
 from azureml_scoring.provider.blobs import BLOCK_SIZE, upload_blob
+from azureml_scoring.provider.build_log import BuildProgress, plain
 from azureml_scoring.provider.errors import CancelledError, ResourceError
 from azureml_scoring.provider.fields import last
 from azureml_scoring.provider.framework import Checked, Context, Failure, Outputs, ReadResult, Resource
@@ -149,7 +150,7 @@ def build(context: Context, inputs: ImageBuildArgs) -> ImageBuildOutputs:
     source = _upload_context(context, inputs)
     run = arm.post(f"{inputs.registry_id}/scheduleRun", ACR_TASKS_API, run_request(inputs, source), once=True)
     run_id = str((run.get("properties") or {}).get("runId") or run.get("name") or "")
-    context.log(f"run {run_id} builds {inputs.repository}:{inputs.tag}")
+    context.log(f"run {run_id} builds {inputs.repository}:{inputs.tag}; {_whole_log(inputs, run_id)} shows its log")
     try:
         ended = _follow_run(context, inputs, run_id)
     except CancelledError:
@@ -285,7 +286,7 @@ def _upload_context(context: Context, inputs: ImageBuildArgs) -> str:
     with tempfile.TemporaryFile(prefix="azureml-scoring-") as file:
         archive = cast("IO[bytes]", file)
         count = pack(build_files(Path(inputs.context), inputs.dockerfile), archive)
-        context.log(f"uploading {count} files, {archive.tell() / 1e6:.1f} MB packed")
+        context.progress(f"uploading {count} files, {archive.tell() / 1e6:.1f} MB packed")
         archive.seek(0)
         upload_blob(context.arm, str(target["uploadUrl"]), archive, "the build context")
     return str(target["relativePath"])
@@ -303,9 +304,13 @@ def _follow_run(context: Context, inputs: ImageBuildArgs, run_id: str) -> dict[s
     if status.lower() == "succeeded":
         return run
     reason = " | ".join(errors_in(log.tail)) or clean(str(properties.get("runErrorMessage") or "no log"))
-    remedy = f"az acr task logs --registry {last(registry_id)} --run-id {run_id} shows the whole log"
+    remedy = f"{_whole_log(inputs, run_id)} shows the whole log"
     msg = f"image build {run_id} {status.lower()}: {redact(reason)}; {remedy}"
     raise ResourceError(msg)
+
+
+def _whole_log(inputs: ImageBuildArgs, run_id: str) -> str:
+    return f"`az acr task logs --registry {last(inputs.registry_id)} --run-id {run_id}`"
 
 
 def _ended_run(context: Context, path: str, log: "RunLog") -> dict[str, Any]:
@@ -320,7 +325,7 @@ def _ended_run(context: Context, path: str, log: "RunLog") -> dict[str, Any]:
 
 
 class RunLog:
-    """The log of a run as it grows: each part is read once and logged line by line; only its tail is held."""
+    """The log of a run as it grows: each part is read once, and a line a step is shown; only its tail is held."""
 
     TAIL_LENGTH = 64_000
 
@@ -333,6 +338,7 @@ class RunLog:
         self._url = ""
         self._read = 0
         self._open = b""
+        self._progress = BuildProgress()
 
     def advance(self) -> None:
         """Read and log the new part. A log that cannot be read does not fail a build."""
@@ -360,10 +366,11 @@ class RunLog:
 
     def _log(self, lines: Iterable[bytes]) -> None:
         for line in lines:
-            text = line.decode("utf-8", "replace").rstrip()
+            text = plain(line.decode("utf-8", "replace"))
             for hidden in self._hidden:
                 text = text.replace(hidden, "[hidden]")
             text = redact(text)
             if text:
-                self._context.log(text)
                 self.tail = f"{self.tail}\n{text}"[-self.TAIL_LENGTH :]
+                if shown := self._progress(text):
+                    self._context.progress(shown)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from azureml_scoring.plan.reference import Reference
-from azureml_scoring.provider.arm import Arm, ArmError
+from azureml_scoring.provider.arm import Arm, ArmError, log_states
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.framework import Context, Outputs, ReadResult, Resource
 from azureml_scoring.provider.lookup import REGISTRIES_API, find_registry
@@ -86,7 +86,8 @@ def import_image(context: Context, inputs: ImageImportArgs) -> ImageImportOutput
         return imported
     context.log(f"importing {inputs.repository}@{inputs.digest} from {inputs.server}")
     try:
-        arm.post(f"{inputs.registry_id}/importImage", REGISTRIES_API, request_body(arm, inputs))
+        progress = log_states(context.progress, f"import of {inputs.repository}")
+        arm.post(f"{inputs.registry_id}/importImage", REGISTRIES_API, request_body(arm, inputs), progress)
     except ArmError as error:
         reader, roles = (inputs.username, "") if inputs.username else ("the deployer", " (AcrPull, or Reader)")
         remedy = f"does {inputs.server} have it, and may {reader} read it there{roles}?"

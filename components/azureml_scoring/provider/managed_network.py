@@ -59,7 +59,7 @@ class ManagedNetwork(Resource[ManagedNetworkArgs]):
         name = last(inputs.workspace_id)
         if _status(context, inputs.workspace_id) != "Active":
             context.log(f"managed network of {name}: provisioning takes about half an hour, with a firewall longer")
-            progress = log_states(context.log, f"managed network of {name}")
+            progress = log_states(context.progress, f"managed network of {name}")
             path = f"{inputs.workspace_id}/provisionManagedNetwork"
             context.arm.post(path, ML_API, {"includeSpark": False}, progress)
         if (status := _status(context, inputs.workspace_id)) != "Active":

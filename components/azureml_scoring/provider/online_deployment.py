@@ -181,6 +181,7 @@ def seen(ours: object, theirs: object) -> Any:  # noqa: ANN401 - JSON
 def _put(context: Context, inputs: OnlineDeploymentArgs, current: int | None, *, first: bool = False) -> None:
     """PUT it, and again while its identity's roles are too new for a refusal to be believed; `first`: it is new."""
     name, arm = inputs.deployment_name, context.arm
+    context.progress(f"deployment {name}: {_whole_log(inputs)} shows its log")
     while True:
         begun = arm.clock()
         try:
@@ -190,7 +191,7 @@ def _put(context: Context, inputs: OnlineDeploymentArgs, current: int | None, *,
             age = _age(roles)
             if age is None or age - (arm.clock() - begun) >= _ROLE_SECONDS:
                 raise _failure(arm, inputs, error, [id_ for id_, created in roles.items() if created is None]) from None
-            context.log(
+            context.progress(
                 f"deployment {name}: {error.code}: its identity is not let in yet; a new role takes up to 10 minutes "
                 f"to take effect, and its newest is {age:.0f} s old: trying again in {_RETRY_SECONDS:.0f} s"
             )
@@ -199,6 +200,17 @@ def _put(context: Context, inputs: OnlineDeploymentArgs, current: int | None, *,
         arm.sleep(_RETRY_SECONDS)
         if first:
             _remove(context, inputs.path)
+
+
+def _whole_log(inputs: OnlineDeploymentArgs) -> str:
+    """Return the command that prints the log of its container.
+
+    https://learn.microsoft.com/cli/azure/ml/online-deployment#az-ml-online-deployment-get-logs
+    """
+    parts = inputs.endpoint_id.split("/")
+    group, workspace, endpoint = parts[4], parts[8], parts[10]
+    where = f"--resource-group {group} --workspace-name {workspace} --endpoint-name {endpoint}"
+    return f"`az ml online-deployment get-logs {where} --name {inputs.deployment_name}`"
 
 
 def _is_refusal(error: ArmError) -> bool:
@@ -269,4 +281,4 @@ def _remove(context: Context, path: str) -> None:
 
 
 def _progress(context: Context, name: str) -> Progress:
-    return log_states(context.log, f"deployment {name}")
+    return log_states(context.progress, f"deployment {name}")

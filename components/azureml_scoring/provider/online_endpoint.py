@@ -111,4 +111,4 @@ def _put(context: Context, path: str, inputs: OnlineEndpointArgs) -> OnlineEndpo
 
 
 def _progress(context: Context, name: str) -> Progress:
-    return log_states(context.log, f"endpoint {name}")
+    return log_states(context.progress, f"endpoint {name}")

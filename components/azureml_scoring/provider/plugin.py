@@ -116,12 +116,23 @@ class Engine:
         if address:
             self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address, options=_CHANNEL))
 
-    def log(self, urn: str, text: str, severity: "engine_pb2.LogSeverity.ValueType" = engine_pb2.INFO) -> None:
-        """Write one line; an engine that does not listen any more is no reason to fail."""
+    def log(
+        self,
+        urn: str,
+        text: str,
+        severity: "engine_pb2.LogSeverity.ValueType" = engine_pb2.INFO,
+        *,
+        ephemeral: bool = False,
+    ) -> None:
+        """Write one line; an engine that does not listen any more is no reason to fail.
+
+        One that is `ephemeral` is not repeated at the end of the run.
+        """
         if self._stub is None or not text.strip():
             return
         try:
-            self._stub.Log(engine_pb2.LogRequest(severity=severity, message=text, urn=urn), timeout=_LOG_SECONDS)
+            request = engine_pb2.LogRequest(severity=severity, message=text, urn=urn, ephemeral=ephemeral)
+            self._stub.Log(request, timeout=_LOG_SECONDS)
         except grpc.RpcError:
             return
 
@@ -341,6 +352,7 @@ class Plugin(ProviderServicer):
             lambda text: self._engine.log(urn, text),
             self._connect,
             lambda text: self._engine.log(urn, text, engine_pb2.WARNING),
+            lambda text: self._engine.log(urn, text, ephemeral=True),
         )
 
     def _connect(self) -> "Arm":

@@ -39,7 +39,7 @@ class RegistryAttachment(Resource[RegistryAttachmentArgs]):
             raise ResourceError(msg)
         if not current:
             body = {"properties": {"containerRegistry": inputs.registry_id}}
-            context.arm.patch(inputs.workspace_id, ML_API, body, log_states(context.log, f"workspace {name}"))
+            context.arm.patch(inputs.workspace_id, ML_API, body, log_states(context.progress, f"workspace {name}"))
         return f"{inputs.workspace_id}/containerRegistry/{last(inputs.registry_id)}", RegistryAttachmentOutputs()
 
     def _update(
