@@ -46,7 +46,7 @@ def test_the_pages_link_opens_it_once_and_only_with_it(azure: Cloud) -> None:
     address = f"{link.scheme}://{link.netloc}"
     with httpx.Client(trust_env=False) as browser, httpx.Client(trust_env=False) as other:
         assert browser.get(link.geturl()).status_code == 200
-        assert browser.get(f"{address}/data/overview").json()["nodes"] == []
+        assert "nodes" in browser.get(f"{address}/data/overview").json()
         assert other.get(link.geturl()).status_code == 401
         assert other.get(f"{address}/data/overview").status_code == 401
 

@@ -413,3 +413,5 @@ def test_a_registry_that_denies_names_the_missing_role() -> None:
 def test_telling_lines_are_picked_from_a_log() -> None:
     assert errors_in(LOG.decode()) == ["ERROR: no matching distribution for nonsense"]
     assert errors_in("a\nb\nc\nd") == ["b", "c", "d"]
+    log = "#2 ERROR: no answer\n------\n > [internal] load metadata for host/base:1:\n------\nsteps failed"
+    assert errors_in(log)[1:] == ["> [internal] load metadata for host/base:1:", "steps failed"]

@@ -269,7 +269,8 @@ def pack(files: Iterable[ContextFile], target: IO[bytes]) -> int:
 def errors_in(log: str) -> list[str]:
     """Pick the lines of a build log that say why it failed, else its last ones."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    matching = [line for line in lines if re.search(r"(?i)\b(error|failed|denied|not found|no such)\b", line)]
+    # BuildKit's ` > [step]:` names what failed: a command, or the image whose registry did not answer.
+    matching = [line for line in lines if re.search(r"(?i)^> \[|\b(error|failed|denied|not found|no such)\b", line)]
     reasons: list[str] = []
     for line in matching or lines:
         # Builders repeat themselves with ever more around it: the first wording is the shortest.

@@ -69,7 +69,9 @@ def endpoint_model(
         "scoringUri": properties.get("scoringUri"),
         "authMode": properties.get("authMode"),
         "deployments": [
-            deployment_model(each, traffic, mirror, fleet.pools.get(each.id.key), measured) for each in deployments
+            deployment_model(each, traffic, mirror, fleet.pools.get(each.id.key), measured)
+            # By name: each keeps its place and colour when another is replaced, and blue is blue.
+            for each in sorted(deployments, key=lambda each: each.id.key)
         ],
     }
 
