@@ -70,7 +70,7 @@ def endpoint_model(
         "authMode": properties.get("authMode"),
         "deployments": [
             deployment_model(each, traffic, mirror, fleet.pools.get(each.id.key), measured)
-            # By name: each keeps its place and colour when another is replaced, and blue is blue.
+            # By name: each keeps its place when another is replaced.
             for each in sorted(deployments, key=lambda each: each.id.key)
         ],
     }

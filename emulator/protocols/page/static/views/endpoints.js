@@ -43,20 +43,22 @@ const spoken = (endpoint, field) =>
 function bar(name, endpoint, field) {
   let x = 0;
   const parts = endpoint.deployments.map((each, index) => {
-    const part = s("rect", { x, y: 0, width: each[field], height: 10, class: `series-${index % 6}`, "data-key": each.key, "data-share": `${field} ${each.name}` });
+    const part = s("rect", { x, y: 0, width: each[field], height: 10, class: colour(each, index), "data-key": each.key, "data-share": `${field} ${each.name}` });
     x += each[field];
     return part;
   });
   return h(
     "div",
     { class: "split", "data-key": field },
-    h("p", { class: "legend" }, h("strong", {}, name), " ", x ? endpoint.deployments.map((each, index) => (each[field] ? swatch(index, `${each.name} ${each[field]} %`) : null)) : "none"),
+    h("p", { class: "legend" }, h("strong", {}, name), " ", x ? endpoint.deployments.map((each, index) => (each[field] ? swatch(each, index, `${each.name} ${each[field]} %`) : null)) : "none"),
     s("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: field, role: "img", "aria-label": `${name}: ${spoken(endpoint, field)}` }, parts),
   );
 }
 
-const swatch = (index, text) =>
-  h("span", { class: "swatch" }, s("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, s("rect", { width: 10, height: 10, rx: 3, class: `series-${index % 6}` })), ` ${text}`);
+// The slots that a rollout uses have the colours of their names, also where one stands alone.
+const colour = (each, index) => `series-${{ blue: 0, green: 1 }[each.name] ?? 2 + (index % 4)}`;
+const swatch = (each, index, text) =>
+  h("span", { class: "swatch" }, s("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, s("rect", { width: 10, height: 10, rx: 3, class: colour(each, index) })), ` ${text}`);
 
 const deployments = (endpoint) =>
   table(
@@ -65,7 +67,7 @@ const deployments = (endpoint) =>
     endpoint.deployments.map((each, index) =>
       row(
         each.key,
-        h("td", {}, swatch(index, ""), link(each.id, each.name)),
+        h("td", {}, swatch(each, index, ""), link(each.id, each.name)),
         h("td", {}, state(each.tone, each.state)),
         h("td", {}, instances(each)),
         number(each.requests),
@@ -134,7 +136,7 @@ function bars(endpoint, minutes, [figure], highest) {
     return endpoint.deployments.map((each, index) => {
       const size = ((each.series[figure][at] ?? 0) / highest) * room;
       y -= size;
-      return s("rect", { x: at * step + 2, y, width: step - 4, height: size, class: `series-${index % 6}`, "data-key": `${minute} ${each.key}` });
+      return s("rect", { x: at * step + 2, y, width: step - 4, height: size, class: colour(each, index), "data-key": `${minute} ${each.key}` });
     });
   });
 }
@@ -148,7 +150,7 @@ function lines(endpoint, minutes, figures, highest) {
       const points = each.series[figure].flatMap((value, at) => (value === null ? [] : [point(value, at)]));
       return s(
         "g",
-        { class: `line ${figure} series-${index % 6}`, "data-key": `${figure} ${each.key}` },
+        { class: `line ${figure} ${colour(each, index)}`, "data-key": `${figure} ${each.key}` },
         s("polyline", { points: points.map((each) => each.join(",")).join(" ") }),
         points.map(([cx, cy]) => s("circle", { cx, cy, r: 2.5 })),
       );
