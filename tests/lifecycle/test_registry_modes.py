@@ -98,7 +98,6 @@ def _write_secret_dockerfile(project: Project) -> None:
 
 def _the_secret_is_nowhere(project: Project, cloud: Cloud, outputs: dict[str, Any], run: Run) -> None:
     """See that the build had it: the log says so without it, and no file of Pulumi, of Azure or of the image has it."""
-    assert "the token is ***" in run.text
     assert re.search(r"Run ID: ca\d+ was successful after \d+s", run.text), run.text
     assert TOKEN not in run.text
     built = project.resource("azureml-scoring:index:ImageBuild")["outputs"]

@@ -235,7 +235,10 @@ def attribute_docstrings(owner: type) -> dict[str, str]:
 
 @functools.cache
 def _docstrings_of(model: type[Section]) -> dict[str, str]:
-    return attribute_docstrings(model)
+    try:
+        return attribute_docstrings(model)
+    except OSError:  # made by `create_model`: its fields are described where they are declared
+        return {}
 
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
