@@ -27,8 +27,7 @@ from tests.clients.clients import Clients, sign_in
 from tests.clients.journeys import JOURNEYS
 from tests.local_azure import ROOT, LocalAzure
 from tests.modes import kubernetes_cluster
-from tests.registries import BASE
-from tools import azure
+from tools import azure, base_image
 
 PUBLIC_BASE = "docker.io/library/python:3.11-slim-bookworm"
 _HOURS = 4
@@ -163,7 +162,7 @@ def local(folder: Path) -> Iterator[Stack]:
         for name, value in azure.environment(folder / "stack", started.folder).items():
             patch.setenv(name, value)  # clients find the trusted certificates there
         cluster = kubernetes_cluster(started.cloud)
-        yield Stack(folder / "stack", dict(os.environ), _name(), BASE, cluster=cluster)
+        yield Stack(folder / "stack", dict(os.environ), _name(), base_image.NAME, cluster=cluster)
 
 
 def real(folder: Path, location: str, base: str, cluster: str) -> Stack:
