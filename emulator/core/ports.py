@@ -106,10 +106,13 @@ def ephemeral() -> range:
 
 
 def _any() -> list[int]:
-    """Ports in no order, so that two local Azures do not ask for the same; 0, any, where all are ephemeral."""
+    """Ports in no order, so that two local Azures do not ask for the same; 0, any, where all are ephemeral.
+
+    By the system's own generator: one that a program has seeded gives every process the same order.
+    """
     taken = ephemeral()
     lasting = [port for port in range(_LOWEST, 1 << 16) if port not in taken]
-    return random.sample(lasting, min(len(lasting), 100)) or [0] * 100
+    return random.SystemRandom().sample(lasting, min(len(lasting), 100)) or [0] * 100
 
 
 def _free(preferred: int, used: set[int]) -> int:

@@ -1,3 +1,4 @@
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,15 @@ def test_a_port_is_chosen_once(store: Store) -> None:
 def test_a_taken_port_gives_way_to_the_next_free_one(store: Store, listener: socket.socket) -> None:
     wanted = listener.getsockname()[1]
     assert wanted < Ports(store).choose("scoring", wanted) < wanted + 100
+
+
+def test_two_local_azures_do_not_ask_for_the_same_ports_also_where_a_program_seeds_random(store: Store) -> None:
+    def chosen() -> list[int]:
+        random.seed(0)
+        store.put_fact("ports", {})
+        return [Ports(store).choose(name) for name in "abc"]
+
+    assert chosen() != chosen()
 
 
 def test_two_names_get_two_ports(store: Store) -> None:
