@@ -41,20 +41,24 @@ def client_of(peer: tuple[str, int], server: tuple[str, int]) -> Client:
     `LOCAL_AZURE_ADDRESS` in the environment of that process says it: `inside`, or the address on the internet from
     which it comes. Without it, or where it is neither, the connection's own address counts.
     """
-    told = peers.variable_of(peer, server, VARIABLE)
-    if told == INSIDE:
+    address = peers.variable_of(peer, server, VARIABLE)
+    if address == INSIDE:
         return Client(peer[0], INSIDE)
-    return Client(told if rules.is_address(told) else peer[0])
+    return Client(address if rules.is_address(address) else peer[0])
 
 
 def refusal(azure: Azure, resource: Document, client: Client, group: str) -> str:
     """Why a resource's network rules keep a client out: `DISABLED`, `FIREWALL`; empty where they let it in."""
     if is_private(azure, resource, client, group):
         return ""
-    properties = resource.properties
-    if properties.get("publicNetworkAccess") == "Disabled":
+    return _public_refusal(resource, client, public=resource.properties.get("publicNetworkAccess") != "Disabled")
+
+
+def _public_refusal(resource: Document, client: Client, *, public: bool) -> str:
+    """Why a client may not come by the internet."""
+    if not public:
         return DISABLED
-    ranges = _allowed(properties)
+    ranges = _allowed(resource.properties)
     return "" if ranges is None or rules.holds(ranges, client.address) else FIREWALL
 
 
@@ -97,21 +101,17 @@ def _is_in(client: Client, endpoint: Document) -> bool:
 
 
 def _network(endpoint: Document) -> str:
-    parent = subnet_of(endpoint).parent
-    return parent.key if parent is not None else ""
+    return _key_of_parent(subnet_of(endpoint))
 
 
 def _is_found(azure: Azure, resource: Document, endpoint: Document) -> bool:
     """Whether zones that are linked to the endpoint's network have all of the resource's names."""
-    linked = {
-        link.id.parent.key
-        for link in azure.store.of_type(rules.LINKS)
-        if link.id.parent is not None and network_of(link) == _network(endpoint)
-    }
+    network = _network(endpoint)
+    linked = {_key_of_parent(link.id) for link in azure.store.of_type(rules.LINKS) if network_of(link) == network}
     found = {
         (zone_name(record.id), record.id.name.lower())
         for record in azure.store.of_type(rules.RECORDS)
-        if record.id.parent is not None and record.id.parent.key in linked
+        if _key_of_parent(record.id) in linked
     }
     names = rules.names_of(resource, endpoint.private["group"])
     return all((each.zone, each.record.lower()) in found for each in names if each.needed)
@@ -125,10 +125,7 @@ def endpoint_refusal(azure: Azure, workspace: Document, client: Client, *, publi
     """
     if is_private(azure, workspace, client, WORKSPACE_GROUP):
         return ""
-    if not public:
-        return DISABLED
-    ranges = _allowed(workspace.properties)
-    return "" if ranges is None or rules.holds(ranges, client.address) else FIREWALL
+    return _public_refusal(workspace, client, public=public)
 
 
 def is_endpoint_open(workspace: Document, *, public: bool) -> bool:
@@ -138,5 +135,8 @@ def is_endpoint_open(workspace: Document, *, public: bool) -> bool:
 
 def network_of_subnet(path: str) -> str:
     """The key of the network that a subnet lies in."""
-    parent = ResourceId.parse(path).parent
-    return parent.key if parent is not None else ""
+    return _key_of_parent(ResourceId.parse(path))
+
+
+def _key_of_parent(child: ResourceId) -> str:
+    return child.parent.key if child.parent is not None else ""
