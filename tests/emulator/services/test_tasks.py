@@ -2,6 +2,7 @@
 
 import base64
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -224,7 +225,9 @@ def _running() -> list[str]:
 
 
 def test_no_credential_stands_in_the_arguments_of_a_command(registry: LocalRegistry) -> None:
-    run_id = _schedule(registry, "args", {"Dockerfile": f"FROM {BASE}\nRUN echo started && sleep 5\n"})
+    # Another step each time: one that the engine remembers is over before anybody looks.
+    step = f"RUN echo started {uuid.uuid4()} && sleep 5"
+    run_id = _schedule(registry, "args", {"Dockerfile": f"FROM {BASE}\n{step}\n"})
     end = time.monotonic() + PATIENCE
     while "started" not in registry.log(run_id).text:
         assert time.monotonic() < end
