@@ -24,7 +24,7 @@ def main() -> None:
     """Build the stack that the stack file describes."""
     # The project's own root: the stack file names paths from there, wherever Pulumi starts the program.
     settings = stack_file.load(Path(__file__).resolve().parents[1])
-    chosen: dict[str, Any] = {name: getattr(settings, name) for name in settings.model_fields_set - {"rollout"}}
+    chosen: dict[str, Any] = {name: getattr(settings, name) for name in settings.model_fields_set}
     args = ScoringStackArgs(**chosen, **_push())
     try:
         stack = ScoringStack("scoring", args)

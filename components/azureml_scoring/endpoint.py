@@ -42,6 +42,7 @@ from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ModelSettings
 from azureml_scoring.settings.parsing import parse
 from azureml_scoring.settings.registry import RegistryLogin
+from azureml_scoring.settings.rollout import RolloutSettings
 from azureml_scoring.settings.section import OPTIONAL, In, Internal, Section, arguments
 from azureml_scoring.settings.validation import default_traffic
 from azureml_scoring.workspace_context import WorkspaceContext
@@ -58,6 +59,8 @@ class ScoringEndpointArgs(Section):
     """Name, authentication and traffic."""
     deployments: dict[rules.DeploymentName, DeploymentSettings]
     """What runs behind it, by name."""
+    rollout: RolloutSettings = RolloutSettings()
+    """What a version must show before it serves."""
     image: In[str | None] = OPTIONAL
     """host/repository@sha256:…, of the deployments that name no image or environment of their own."""
     image_tag: In[str | None] = OPTIONAL
@@ -167,6 +170,7 @@ class ScoringEndpoint(Component):
                 endpoint_id=endpoint.id,
                 **{
                     **arguments(args.endpoint, TRAFFIC),
+                    **arguments(args.rollout.model_copy(update={"checks": plan.checks}), TRAFFIC),
                     "traffic": args.endpoint.traffic or default_traffic(args.deployments),
                 },
             ),

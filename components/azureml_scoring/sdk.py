@@ -166,6 +166,9 @@ class OnlineDeployment(OwnResource[OnlineDeploymentArgs]):
 class EndpointTraffic(OwnResource[EndpointTrafficArgs]):
     """The split of an endpoint's requests over its deployments, shifted in probed steps."""
 
+    served = Out[Mapping[str, str]]()
+    """The version that each deployment had when it last got requests, as a hash."""
+
     @property
     def traffic(self) -> pulumi.Output[Mapping[str, int]]:
         """The split that was confirmed, in percent."""

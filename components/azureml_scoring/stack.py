@@ -102,6 +102,7 @@ class ScoringStack(Component):
                 location=args.location,
                 endpoint=_reached(args),
                 deployments=args.deployments,
+                rollout=args.rollout,
                 image=image,
                 image_tag=tag,
                 repository=_repository(plan),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from azureml_scoring.delivery.rollout_events import engine_event
 from azureml_scoring.delivery.rollout_summary import Row, show, write_summary
+from azureml_scoring.provider.smoke_test import check_line
 from azureml_scoring.provider.traffic_split import TrafficSplit, bake_line, step_line
 
 BEGIN = datetime(2026, 11, 30, 4, 0, tzinfo=UTC)
@@ -42,6 +43,12 @@ def test_the_length_of_a_step_is_read_off_its_line_and_other_lines_are_about_res
     event = engine_event("dev", "green", f"    scoring-traffic: {bake_line('e-1', 900)}")
     assert (event.kind, event.seconds, event.percent) == ("bake", 900, None)
     assert engine_event("dev", "green", "    scoring-build: ImageBuild created").kind == "resource"
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_check_is_read_off_its_line(is_new: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    line = f"    scoring-traffic: {check_line('green', ['one.json', 'two.json'], is_new=is_new)}"
+    assert engine_event("dev", "green", line).kind == "check"
 
 
 def test_on_github_the_job_has_a_table_and_a_chart_of_the_shift(tmp_path: Path) -> None:

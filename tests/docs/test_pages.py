@@ -11,7 +11,7 @@ import pytest
 import yaml
 from azureml_scoring.settings.json_schema import stack_schema
 from azureml_scoring.settings.requirements import RULES
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 from jsonschema import Draft7Validator
 
 from docs._ext.command_reference import reference
@@ -121,7 +121,7 @@ def test_every_path_they_name_exists(page: str, path: str) -> None:
     assert (ROOT / path).exists(), page
 
 
-FIELDS = {f"{section}.{field}".removeprefix(".").replace("[]", "") for section, field in declared(StackFile)}
+FIELDS = {f"{section}.{field}".removeprefix(".").replace("[]", "") for section, field in declared(StackSettings)}
 SECTIONS = "|".join({field.partition(".")[0] for field in FIELDS})
 NAMED = sorted((page, code) for page, code in CODE if re.fullmatch(rf"({SECTIONS})(\.\w+)+", code))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import pytest
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
@@ -92,14 +92,14 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     return page.rows
 
 
-@pytest.mark.parametrize(("section", "field"), sorted(set(declared(StackFile))), ids=".".join)
+@pytest.mark.parametrize(("section", "field"), sorted(set(declared(StackSettings))), ids=".".join)
 def test_every_field_has_a_row_in_each_of_its_sections(rows: Rows, section: str, field: str) -> None:
     description, *_ = rows[anchor(section), field]
     assert description
 
 
 def test_no_row_is_of_a_field_that_nobody_declares(rows: Rows) -> None:
-    fields = {(anchor(section), field) for section, field in declared(StackFile)}
+    fields = {(anchor(section), field) for section, field in declared(StackSettings)}
     assert {row for row in rows if row[0].startswith("config-")} == fields
 
 

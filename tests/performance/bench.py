@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.performance import change, context, deployments, gateway, no_op, page, report
+from tests.performance import change, context, deployments, gateway, no_op, page, report, rollout
 from tests.performance.figures import Figure, save
 from tests.performance.no_op import demand
 from tests.project import LocalAzure, Project
@@ -15,6 +15,7 @@ ALONE: dict[str, tuple[str, Callable[[Path], list[Figure]]]] = {
     "context": ("Content key of a build context", context.measure),
     "report": ("Report of a large preview", report.measure),
     "page": ("Page of the local Azure", page.measure),
+    "rollout": ("A version through three stacks, without bake times", rollout.measure),
 }
 STACK: dict[str, tuple[str, Callable[[Path, Project], list[Figure]]]] = {
     "no-op": ("`pulumi up` that changes nothing", no_op.measure),

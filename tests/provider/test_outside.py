@@ -1,13 +1,15 @@
 """A closed network is told from missing rights, and from outside one line says so."""
 
 import pytest
-from azureml_scoring.provider.endpoint_traffic import SmokeTest
 from azureml_scoring.provider.errors import ResourceError
 from azureml_scoring.provider.outside import OutsideError, refuse_outside
+from azureml_scoring.provider.smoke_test import SmokeTest
+from azureml_scoring.settings.arguments import EndpointTrafficArgs
 
 from tests.provider.fake_azure import ENDPOINT, FakeAzure
 
 DOCUMENT = {"id": ENDPOINT, "properties": {"scoringUri": "https://scoring.test/score", "authMode": "Key"}}
+TESTED = EndpointTrafficArgs(endpoint_id=ENDPOINT, traffic={"blue": 100}, probe={"data": [1]})
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ def test_a_smoke_test_from_outside_ends_at_once_and_says_why() -> None:
     closed = {"error": {"code": "Forbidden", "message": "Public network access is disabled for endpoint 'scoring'."}}
     azure.on("POST", "/score", lambda _: (403, {}, closed))
     with pytest.raises(OutsideError, match="endpoint scoring does not let this machine in"):
-        SmokeTest(azure.context(), DOCUMENT, {"data": [1]}).run(["blue"])
+        SmokeTest(azure.context(), DOCUMENT, TESTED).run(["blue"])
     assert azure.count("POST", "/score") == 1
 
 
@@ -45,4 +47,4 @@ def test_a_smoke_test_with_a_wrong_key_is_tried_again() -> None:
     azure = FakeAzure()
     azure.on("POST", "/score", lambda _: (403, {}, {"error": "not yours"}))
     with pytest.raises(ResourceError, match="did not pass the smoke test in 5 attempts: HTTP 403"):
-        SmokeTest(azure.context(), DOCUMENT, {"data": [1]}).run(["blue"])
+        SmokeTest(azure.context(), DOCUMENT, TESTED).run(["blue"])

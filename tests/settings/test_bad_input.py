@@ -335,6 +335,19 @@ def test_a_file_that_cannot_be_read_is_one_line(root: Path, monkeypatch: pytest.
     )
 
 
+def test_a_check_whose_file_is_missing_or_no_json_is_told_before_anything_is_made(root: Path) -> None:
+    (root / "request.json").write_text("{")
+    rollout = {"checks": [{"request": "request.json", "reply": "reply.json"}]}
+    (line,) = refusals({**usual(), "rollout": rollout}, root)
+    assert line.startswith(f'scoring:rollout.checks.0.request = "{root}/request.json": it is not JSON (')
+    (root / "request.json").write_text("{}")
+    (line,) = refusals({**usual(), "rollout": rollout}, root)
+    assert line == (
+        f'scoring:rollout.checks.0.reply = "{root}/reply.json": it cannot be read (No such file or directory); '
+        "name a file of JSON"
+    )
+
+
 # -- sealed values -----------------------------------------------------------------------------------------------------
 
 

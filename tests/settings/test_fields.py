@@ -9,7 +9,7 @@ from azureml_scoring.provider.registry import RESOURCES
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.registry import RegistryLogin
 from azureml_scoring.settings.section import Arm, Section, arguments, arm_fields, description, marker, section_of
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
@@ -17,7 +17,7 @@ from tests.provider.fake_azure import ENDPOINT, ENVIRONMENT, WORKSPACE, FakeAzur
 from tests.settings.values import value_of
 
 
-def sections(model: type[Section] = StackFile) -> dict[str, type[Section]]:
+def sections(model: type[Section] = StackSettings) -> dict[str, type[Section]]:
     """Every section of a stack file by name."""
     below = [each for field in model.model_fields.values() if (each := section_of(field.annotation)) is not None]
     return {model.__name__: model}.__or__({name: each for part in below for name, each in sections(part).items()})

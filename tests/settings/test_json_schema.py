@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from azureml_scoring.settings import json_schema as schema
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 from jsonschema import Draft7Validator
 from pydantic import ValidationError
 
@@ -29,7 +29,7 @@ def _told(stack: object) -> list[str]:
 def _is_of_shape(given: dict[str, Any]) -> bool:
     """Whether the model itself has nothing against it: what is wrong lies in mixtures or files."""
     try:
-        StackFile.model_validate(given, by_alias=True, by_name=False)
+        StackSettings.model_validate(given, by_alias=True, by_name=False)
     except ValidationError:
         return False
     return True

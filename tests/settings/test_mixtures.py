@@ -13,7 +13,7 @@ import pytest
 from azureml_scoring.plan.stack import plan_file
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.section import Section, section_of
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
@@ -41,7 +41,7 @@ _BASES: tuple[dict[str, Any], ...] = (
             "compute": "aks",
             "traffic": {"blue": 100},
             "kind": "kubernetes",
-            "cluster": {"id": value_of(StackFile.model_fields["endpoint"])["cluster"]["id"]},
+            "cluster": {"id": value_of(StackSettings.model_fields["endpoint"])["cluster"]["id"]},
         },
         "deployments": {"blue": {}, "green": {}},
     },
@@ -86,7 +86,7 @@ _ODD: tuple[Any, ...] = (
 )
 
 
-def _fields(model: type[Section] = StackFile, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, FieldInfo]]:
+def _fields(model: type[Section] = StackSettings, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, FieldInfo]]:
     for field in model.model_fields.values():
         here = (*path, str(field.alias))
         yield here, field
@@ -106,7 +106,7 @@ def _needed(model: type[Section] | None) -> dict[str, Any]:
 
 def _put(values: Any, path: tuple[str | int, ...], value: object) -> None:  # noqa: ANN401 - JSON
     """Write a value at a path; what stands in the way stays."""
-    model: type[Section] | None = StackFile
+    model: type[Section] | None = StackSettings
     last = path[-1]
     for parent, following in pairwise(path):
         field = next((each for each in model.model_fields.values() if each.alias == parent), None) if model else None

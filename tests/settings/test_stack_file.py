@@ -8,7 +8,7 @@ import pytest
 import yaml
 from azureml_scoring.plan.stack import plan_file
 from azureml_scoring.settings.errors import SettingsError
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 from azureml_scoring.settings.stack_file import load, parse
 
 ROOT = Path(__file__).parents[2]
@@ -935,7 +935,9 @@ def test_a_bad_config_is_one_line_with_field_value_and_remedy(path: str, value: 
 
 
 def test_every_field_of_a_stack_has_a_bad_config() -> None:
-    assert {field.alias for field in StackFile.model_fields.values()} <= {path.partition("/")[0] for path, _, _ in BAD}
+    assert {field.alias for field in StackSettings.model_fields.values()} <= {
+        path.partition("/")[0] for path, _, _ in BAD
+    }
 
 
 def test_several_errors_are_several_lines(root: Path) -> None:
@@ -954,7 +956,7 @@ def test_the_context_is_seen_from_the_projects_root(root: Path) -> None:
 
 
 def test_the_model_is_frozen_and_closed() -> None:
-    config = StackFile.model_validate(usual())
+    config = StackSettings.model_validate(usual())
     with pytest.raises(ValueError, match="frozen"):
         config.registry.mode = "public"
 

@@ -200,11 +200,12 @@ def calm(made: Stand) -> None:
 
 def named(documents: Iterable[tuple[str, Any]], folder: str) -> End:
     """What stands, by name and number."""
+    bodies = ((name, json.dumps(_lasting(body), sort_keys=True).replace(folder, "")) for name, body in documents)
     counts, end = Counter[str](), {}
-    for name, body in documents:
-        steady = _steady(name)
-        counts[steady] += 1
-        end[f"{steady} {counts[steady]}"] = _steady(json.dumps(_lasting(body), sort_keys=True).replace(folder, ""))
+    # Sorted: of two that only differ in a random id, which was made first is chance.
+    for name, body in sorted((_steady(name), _steady(body)) for name, body in bodies):
+        counts[name] += 1
+        end[f"{name} {counts[name]}"] = body
     return end
 
 

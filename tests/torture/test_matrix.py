@@ -24,6 +24,13 @@ def test_ids_times_ports_and_folders_are_no_difference() -> None:
     assert differences(first, second) == []
 
 
+def test_two_of_one_name_may_be_made_in_any_order() -> None:
+    ids = ("0a0a0a0a-0000-0000-0000-000000000000", "0b0b0b0b-0000-0000-0000-000000000000")
+    pair = [(f"principal {id_}", {"name": name}) for id_, name in zip(ids, ("pull", "ml"), strict=True)]
+    assert differences(named(pair[::-1], "/folder"), named(pair, "/folder")) == []
+    assert differences(named(pair[:1] * 2, "/folder"), named(pair, "/folder")) != []
+
+
 def test_a_fifth_of_the_matrix_has_every_victim() -> None:
     every = points([f"type#{number}" for number in range(21)])
     assert len(every) == 21 * 2 * len(VICTIMS)

@@ -15,7 +15,7 @@ from azureml_scoring.convert.v1.files import with_paths
 from azureml_scoring.convert.v1.sizes import choose
 from azureml_scoring.plan.requirements import before
 from azureml_scoring.plan.stack import plan_file
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 
 from tests.settings.test_json_schema import problems
 
@@ -513,7 +513,7 @@ def test_out_writes_a_stack_file_and_the_build_into_the_source(
     assert out.read_text().startswith("# yaml-language-server: ")
     stack = yaml.safe_load(out.read_text())["config"]
     document = {key.removeprefix("scoring:"): value for key, value in stack.items()}
-    assert StackFile.model_validate(document)
+    assert StackSettings.model_validate(document)
     settings = plan_file(document, folder)[0].model_dump()
     assert settings["code"]["path"] == str(folder / "app")
     assert settings["environment"]["conda_file"] == str(folder / "app" / CONDA_FILE)

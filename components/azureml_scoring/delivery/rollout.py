@@ -1,12 +1,10 @@
 """One version through several stacks: built once, carried by digest, deployed beside the version that serves.
 
 Owns the steps on the engine and on Azure, the approval, the way back when a step fails, and the final table. Refuses to
-own what is next (`rollout_plan.py`), and the shift of traffic with its steps, limits and restoration, which belongs to
-the resource `EndpointTraffic`. Between two steps nothing is remembered: each reads the stack's state.
+own what is next (`rollout_plan.py`), and the shift of traffic with its checks, steps, limits and restoration, which
+belongs to the resource `EndpointTraffic`. Between two steps nothing is remembered: each reads the stack's state.
 """
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +27,6 @@ from azureml_scoring.delivery.rollout_plan import (
     Step,
     config_changes,
     desired,
-    difference,
     digest_of,
     format_split,
     next_step,
@@ -42,14 +39,12 @@ from azureml_scoring.delivery.rollout_summary import Row
 from azureml_scoring.errors import CommandError, ExitCode
 from azureml_scoring.plan.stack import StackPlan, plan_file
 from azureml_scoring.provider.arm import ML_API, Arm, connect
-from azureml_scoring.provider.endpoint_traffic import SUCCESS, SmokeTest
 from azureml_scoring.provider.errors import ResourceError
-from azureml_scoring.provider.framework import Context
-from azureml_scoring.settings import stack as stack_settings
 from azureml_scoring.settings.errors import SettingsError
+from azureml_scoring.settings.stack import StackSettings
 
-_STEPS: Final = 4
-"""Steps of one stack: deploy, shift, done, and one to spare."""
+_STEPS: Final = 3
+"""Steps of one stack: deploy or shift, done, and one to spare."""
 _TURNS: Final = 3
 """Turns of other runs that are waited for before a step."""
 _PAUSE: Final = 2.0
@@ -79,13 +74,13 @@ class StackFile:
 
     name: str
     config: Mapping[str, Any]
-    settings: stack_settings.StackFile
+    settings: StackSettings
     plan: StackPlan
-    checks: Sequence[tuple[str, object, object]] = ()
-    """Name, request and reply of each."""
-    tolerance: float = 0.0
-    """Relative difference that numbers of a reply may have."""
-    needs_approval: bool = False
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person must agree before the stack changes."""
+        return self.settings.rollout.approval == "required"
 
     @property
     def deployments(self) -> list[str]:
@@ -150,8 +145,7 @@ class Rollout:
             return
         with self._turn(row):
             try:
-                # Its replies were right when it served, and what is expected may have changed since.
-                self._execute(file, observed, step, digest_of(image), observed.source, compare=False)
+                self._execute(file, observed, step, digest_of(image), observed.source)
             except (CommandError, ResourceError) as error:
                 row.result = f"{step.serving} serves on: {error}"
                 raise
@@ -172,14 +166,14 @@ class Rollout:
                 row.result = f"left alone: traffic goes {format_split(observed.traffic)}"
                 continue
             row.version, row.deployment, row.result = short_digest(observed.images[serving]), serving, "is pinned"
-            step = next_step(observed, file.deployments, "") if following else Step(Action.DONE, serving)
+            step = self._next(file, _promoted(file), observed)[1] if following else Step(Action.DONE, serving)
             state = desired(step, observed, observed.source or None)
             self._configure(file, state if following else replace(state, kept=observed.own))
 
     # -- one stack -------------------------------------------------------------------------------------------------
 
     def load(self, name: str) -> StackFile:
-        """Read and check a stack file, and the replies that it expects."""
+        """Read and check a stack file, and the files that it names."""
         file = self.project / f"Pulumi.{name}.yaml"
         if not file.is_file():
             raise RolloutError(
@@ -187,12 +181,7 @@ class Rollout:
             )
         config = config_of(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
         settings, plan = plan_file(config, self.project)
-        rollout = settings.rollout
-        checks = [
-            (os.path.relpath(each.request, self.project), self._json(each.request), self._json(each.reply))
-            for each in rollout.checks
-        ]
-        return StackFile(name, config, settings, plan, checks, rollout.tolerance, rollout.approval == "required")
+        return StackFile(name, config, settings, plan)
 
     def _roll_stack(self, request: Request, file: StackFile, row: Row, version: str) -> str:
         """Take one stack to a version (empty: the one that it builds); return the image that it serves."""
@@ -251,23 +240,21 @@ class Rollout:
         digest = digest_of(version) or file.built_digest(observed)
         return digest, next_step(observed, file.deployments, digest)
 
-    def _execute(  # noqa: PLR0913 - a step, and what it is about
-        self, file: StackFile, observed: ObservedState, step: Step, digest: str, version: str, *, compare: bool = True
-    ) -> None:
-        """Carry out a step; the resource `EndpointTraffic` does the shift of traffic."""
+    def _execute(self, file: StackFile, observed: ObservedState, step: Step, digest: str, version: str) -> None:
+        """Carry out a step; the resource `EndpointTraffic` does checks and the shift of traffic."""
         name = step.deployment
         if step.action is Action.SHIFT:
             self._verify_digest(observed, name, digest)
-            self._check(file, observed, name, compare=compare)
             self._say(EventKind.SHIFT, file.name, f"traffic from {step.serving} to {name}", percent=0)
         else:
             beside = f"beside {step.serving}, at 0 %" if step.serving else "as the first version"
             kind, words = (EventKind.IMPORT, "importing") if version else (EventKind.BUILD, "building")
-            self._say(kind, file.name, f"{words}, then {name} {beside}")
+            self._say(kind, file.name, f"{words}, then {name} {beside}", percent=0 if step.serving else None)
+        if not file.settings.rollout.checks:
+            untested = f"{name} is not tested; name requests and replies by scoring:rollout.checks"
+            self._say(EventKind.CHECK, file.name, untested)
         self._configure(self.load(file.name), desired(step, observed, version or None))
         self._stack(file.name).up()
-        if step.action is Action.CREATE:
-            self._check(file, self._observe(file.name), name)
 
     def _restore(self, file: StackFile, step: Step) -> str:
         """Leave only the deployment that served before; say how that went."""
@@ -302,25 +289,6 @@ class Rollout:
 
     def _properties(self, path: str) -> Mapping[str, Any]:
         return (self.arm().get(path, ML_API) or {}).get("properties") or {}
-
-    def _check(self, file: StackFile, observed: ObservedState, name: str, *, compare: bool = True) -> None:
-        """Send the stack's requests to a deployment by name, and compare its replies with the expected ones."""
-        if not file.checks:
-            untested = f"{name} is not tested; name requests and replies by scoring:rollout.checks"
-            self._say(EventKind.CHECK, file.name, untested)
-            return
-        document = self.arm().get(observed.endpoint_id, ML_API) or {}
-        client = SmokeTest(Context("", preview=False, log=lambda _: None, connect=self.arm), document, None)
-        for request, body, expected in file.checks:
-            reply = client.send(name, body)
-            text = reply.content.decode("utf-8", "replace")
-            if reply.status_code not in SUCCESS:
-                raise RolloutError(f"deployment {name} answers {request} with HTTP {reply.status_code} {text[:200]}")
-            if compare and (problem := _problem(expected, text, file.tolerance)):
-                raise RolloutError(f"deployment {name} answers {request} {problem}")
-        how = "as expected" if compare else "well"
-        requests = ", ".join(request for request, _, _ in file.checks)
-        self._say(EventKind.CHECK, file.name, f"{name} answers {requests} {how}")
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
@@ -438,25 +406,6 @@ class Rollout:
             f"{file.name} waits for approval; to go on: azureml-scoring rollout {source}"
             f"{' '.join(request.stacks)} --approve {file.name}"
         )
-
-    def _json(self, name: str) -> object:
-        try:
-            document: object = json.loads((self.project / name).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RolloutError(f"scoring:rollout.checks: {name} cannot be read ({error.strerror})") from None
-        except ValueError as error:
-            raise RolloutError(f"scoring:rollout.checks: {name} is not JSON ({error})") from None
-        return document
-
-
-def _problem(expected: object, text: str, tolerance: float) -> str:
-    """Say what is wrong with a reply; empty where it is as expected."""
-    try:
-        actual = json.loads(text)
-    except ValueError:
-        return f"with text that is not JSON: {text[:200]}"
-    problem = difference(expected, actual, tolerance)
-    return problem and f"wrongly: {problem}"
 
 
 def _are_ours(locks: Sequence[Lock]) -> bool:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from azureml_scoring.provider.smoke_test import is_check_line
 from azureml_scoring.provider.traffic_split import read_bake, read_step
 
 
@@ -74,4 +75,4 @@ def engine_event(stack: str, deployment: str, line: str) -> Event:
         return Event(EventKind.SHIFT, stack, line, percent=split.get(deployment, 0))
     if (seconds := read_bake(line)) is not None:
         return Event(EventKind.BAKE, stack, line, seconds=seconds)
-    return Event(EventKind.RESOURCE, stack, line)
+    return Event(EventKind.CHECK if is_check_line(line) else EventKind.RESOURCE, stack, line)

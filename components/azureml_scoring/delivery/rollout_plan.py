@@ -1,8 +1,8 @@
 """What a rollout does next, from what a stack's state says. Pure.
 
-Owns the two deployments that versions alternate between, the next step, the config that a step needs, and the
-comparison of replies. Refuses to own doing any of it (`rollout.py`). Nothing is remembered between steps but the
-stack's own state, so that an interrupted rollout can be continued on another machine.
+Owns the two deployments that versions alternate between, the next step, and the config that a step needs. Refuses to
+own doing any of it (`rollout.py`). Nothing is remembered between steps but the stack's own state, so that an
+interrupted rollout can be continued on another machine.
 """
 
 import re
@@ -191,7 +191,7 @@ def desired(step: Step, observed: ObservedState, promote: str | None) -> Desired
         case Action.CREATE:
             return DesiredState({name: None}, {name: WHOLE}, promote)
         case Action.DEPLOY:
-            return DesiredState({serving: observed.images[serving], name: None}, {serving: WHOLE}, promote)
+            return DesiredState({serving: observed.images[serving], name: None}, {name: WHOLE}, promote)
         case Action.SHIFT | Action.DONE:
             return DesiredState(dict(observed.images), {name: WHOLE}, promote)
 
@@ -240,30 +240,3 @@ def _may_mirror(desired_state: DesiredState, mirror: Mapping[str, int]) -> bool:
 def format_split(traffic: Mapping[str, int]) -> str:
     """Write a split for the user."""
     return ", ".join(f"{name} {share} %" for name, share in sorted(traffic.items()) if share) or "nowhere"
-
-
-def difference(expected: object, actual: object, tolerance: float, path: str = "reply") -> str:
-    """Say where a reply is not the expected one; numbers may differ by a relative tolerance. Empty: it is the same."""
-    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
-        names = [*expected, *actual]
-        if lone := next((name for name in names if name not in actual or name not in expected), None):
-            return f"{path}.{lone} is {'not expected' if lone in actual else 'missing'}"
-        pairs = [(f"{path}.{name}", expected[name], actual[name]) for name in expected]
-    elif isinstance(expected, list) and isinstance(actual, list):
-        if len(expected) != len(actual):
-            return f"{path} has {len(actual)} entries instead of {len(expected)}"
-        pairs = [(f"{path}[{at}]", *pair) for at, pair in enumerate(zip(expected, actual, strict=True))]
-    elif _is_number(expected) and _is_number(actual):
-        return "" if _is_close(expected, actual, tolerance) else f"{path} is {actual} instead of {expected}"
-    else:
-        is_same = type(expected) is type(actual) and expected == actual
-        return "" if is_same else f"{path} is {actual!r} instead of {expected!r}"
-    return next((text for at, one, other in pairs if (text := difference(one, other, tolerance, at))), "")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_close(a: Any, b: Any, tolerance: float) -> bool:  # noqa: ANN401 - numbers
-    return bool(abs(a - b) <= tolerance * max(abs(a), abs(b), 1.0))

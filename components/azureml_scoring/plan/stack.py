@@ -3,18 +3,20 @@
 Owns which parts of the settings are planned. Refuses to own how (`image.py`, `environment.py`, `assets.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from azureml_scoring.plan.assets import AssetPlan, plan_code, plan_model
+from azureml_scoring.plan.checks import plan_checks
 from azureml_scoring.plan.environment import EnvironmentPlan, plan_environment
 from azureml_scoring.plan.image import ImagePlan, plan_image
 from azureml_scoring.settings.at import At
 from azureml_scoring.settings.errors import SettingsError
 from azureml_scoring.settings.image import CodeSettings, ModelSettings
-from azureml_scoring.settings.stack import StackFile, StackSettings
+from azureml_scoring.settings.rollout import CheckSettings
+from azureml_scoring.settings.stack import StackSettings
 from azureml_scoring.settings.stack_file import parse, prefixed
 from azureml_scoring.settings.validation import validate
 
@@ -48,6 +50,8 @@ class EndpointPlan:
     """Images of the deployments that name one of their own."""
     mounts: Mapping[str, MountPlan] = field(default_factory=dict)
     """Model and code by deployment."""
+    checks: Sequence[CheckSettings] = ()
+    """Requests and replies by absolute path."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def plan_stack(settings: StackSettings) -> StackPlan:
     return StackPlan(plan_image(root.image) if settings.image is not None else None, endpoint)
 
 
-def plan_file(values: Mapping[str, Any], root: Path) -> tuple[StackFile, StackPlan]:
+def plan_file(values: Mapping[str, Any], root: Path) -> tuple[StackSettings, StackPlan]:
     """Check a stack file and all files that it names; raise a `SettingsError` with a line for each problem."""
     settings = parse(values)
     try:
@@ -77,7 +81,7 @@ def plan_file(values: Mapping[str, Any], root: Path) -> tuple[StackFile, StackPl
 
 
 def plan_endpoint(settings: At) -> EndpointPlan:
-    """Plan the deployments; `settings` has the sections deployments, environment, model and code."""
+    """Plan the deployments; `settings` has the sections deployments, environment, model, code, rollout."""
     environment = _built(settings.environment)
     model_files = plan_model(settings.model) if settings.model else None
     code_files = plan_code(settings.code) if settings.code else None
@@ -99,7 +103,7 @@ def plan_endpoint(settings: At) -> EndpointPlan:
             plan_code(deployment.code) if own_code else code_files,
             name if own_code else "",
         )
-    return EndpointPlan(environment, environments, references, images, mounts)
+    return EndpointPlan(environment, environments, references, images, mounts, plan_checks(settings.rollout.checks))
 
 
 def _built(environment: At) -> EnvironmentPlan | None:

@@ -15,6 +15,7 @@ from azureml_scoring.settings.deployment import DEPLOYMENT, ENVIRONMENT, Deploym
 from azureml_scoring.settings.endpoint import ENDPOINT, TRAFFIC, EndpointSettings, TrafficSteps
 from azureml_scoring.settings.errors import error_line
 from azureml_scoring.settings.image import BUILD, ImageSettings
+from azureml_scoring.settings.rollout import CheckSettings, RolloutSettings
 from azureml_scoring.settings.section import (
     OPTIONAL,
     Arm,
@@ -358,9 +359,9 @@ class OnlineDeploymentArgs(ResourceArgs):
         return f"{self.endpoint_id}/deployments/{self.deployment_name}"
 
 
-@derived(TRAFFIC, EndpointSettings)
+@derived(TRAFFIC, EndpointSettings, RolloutSettings)
 class EndpointTrafficArgs(ResourceArgs):
-    """Who gets how much, how fast it shifts, and what must be answered first."""
+    """Who gets how much, how fast it shifts, and what must be answered before."""
 
     endpoint_id: In[rules.EndpointId]
     """ARM id of the endpoint."""
@@ -372,6 +373,8 @@ class EndpointTrafficArgs(ResourceArgs):
     mirror_first: In[int] = OPTIONAL
     error_percent: In[float | None] = OPTIONAL
     latency_milliseconds: In[float | None] = OPTIONAL
+    checks: In[list[CheckSettings]] = OPTIONAL
+    tolerance: In[float] = OPTIONAL
 
     @model_validator(mode="after")
     def _shares_are_whole(self) -> "EndpointTrafficArgs":

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from azureml_scoring.settings.section import Arm, Only, Section, description, marker, section_of
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 from azureml_scoring.settings.stack_file import NAMESPACE
 
 FILE: Final = Path("schema") / "pulumi-stack.schema.json"
@@ -65,10 +65,10 @@ class _Generate(GenerateJsonSchema):
 
 def stack_schema() -> dict[str, Any]:
     """Make the JSON Schema of a stack file."""
-    described = StackFile.model_json_schema(by_alias=True, schema_generator=_Generate)
+    described = StackSettings.model_json_schema(by_alias=True, schema_generator=_Generate)
     definitions = described.pop("$defs")
-    _annotate(StackFile, described)
-    for model in _sections(StackFile):
+    _annotate(StackSettings, described)
+    for model in _sections(StackSettings):
         _annotate(model, definitions[model.__name__])
     keys = {f"{NAMESPACE}:{name}": _or_secret(section) for name, section in described["properties"].items()}
     known = "|".join(described["properties"])

@@ -189,6 +189,8 @@ class Section(BaseModel):
                 changed[name] = value.rooted(root)
             elif isinstance(value, Mapping) and any(isinstance(each, Section) for each in value.values()):
                 changed[name] = {key: each.rooted(root) for key, each in value.items()}
+            elif isinstance(value, list) and name in self.model_fields_set and section_of(field.annotation):
+                changed[name] = [each.rooted(root) for each in value]
         return self.model_copy(update=changed)
 
 

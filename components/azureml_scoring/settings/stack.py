@@ -1,6 +1,6 @@
 """Settings of a whole stack: what a stack file and the component `ScoringStack` choose."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,11 +10,12 @@ from azureml_scoring.settings.endpoint import EndpointSettings
 from azureml_scoring.settings.image import CodeSettings, EnvironmentSettings, ImageSettings, ModelSettings
 from azureml_scoring.settings.network import NetworkSettings
 from azureml_scoring.settings.registry import PrincipalSettings, RegistrySettings, WorkspaceSettings
-from azureml_scoring.settings.section import OPTIONAL, LocalPath, Secret, Section
+from azureml_scoring.settings.rollout import RolloutSettings
+from azureml_scoring.settings.section import OPTIONAL, Secret, Section
 
 
 class StackSettings(Section):
-    """All that a stack chooses: one section a step."""
+    """All that a stack chooses, one section a step: `Pulumi.STACK.yaml` below `config`, each key with `scoring:`."""
 
     location: rules.Location
     """Azure region, short form: `westeurope`."""
@@ -38,6 +39,8 @@ class StackSettings(Section):
     """What runs behind the endpoint, by name."""
     network: NetworkSettings = NetworkSettings()
     """Who reaches the parts of the stack, and what its deployments reach."""
+    rollout: RolloutSettings = RolloutSettings()
+    """What a version must show before it serves."""
     tags: rules.Tags = {}
     """Tags of every resource that can have them."""
     name_seed: Annotated[rules.Lines, Field(max_length=64)] = ""
@@ -62,30 +65,3 @@ class ScoringStackArgs(StackSettings):
     """User name that pushes, not with builder `acr`; the Docker engine's own login by default."""
     push_password: Secret | None = OPTIONAL
     """Password of `pushUsername`."""
-
-
-class CheckSettings(Section):
-    """A request, and the reply that a good version gives to it."""
-
-    request: LocalPath
-    """File with the request."""
-    reply: LocalPath
-    """File with the reply that is expected."""
-
-
-class RolloutSettings(Section):
-    """What a version must show before it serves. Read by `azureml-scoring rollout`, not by the program."""
-
-    checks: list[CheckSettings] = []
-    """Requests that a version is tested with, and its replies."""
-    tolerance: Annotated[float, Field(ge=0, le=1), rules.NotBool] = 0.00001
-    """How far numbers of a reply may be off, relative to the larger one."""
-    approval: Literal["required", "none"] = "none"
-    """Whether a person must approve before this stack changes."""
-
-
-class StackFile(StackSettings):
-    """All that a stack file chooses: `Pulumi.STACK.yaml` below `config`, each key with the prefix `scoring:`."""
-
-    rollout: RolloutSettings = RolloutSettings()
-    """What a version must show before it serves."""

@@ -15,7 +15,7 @@ import yaml
 from azureml_scoring.settings.errors import HIDDEN, SettingsError, error_line
 from azureml_scoring.settings.parsing import parse as parse_section
 from azureml_scoring.settings.section import Section, section_of
-from azureml_scoring.settings.stack import StackFile
+from azureml_scoring.settings.stack import StackSettings
 
 NAMESPACE: Final = "scoring"
 PREFIX: Final = f"{NAMESPACE}:"
@@ -25,7 +25,7 @@ _READABLE: Final = (
 )
 
 
-def load(root: Path) -> StackFile:
+def load(root: Path) -> StackSettings:
     """Read the selected stack's config from Pulumi; paths are seen from the project's root."""
     settings = parse(_config())
     for path in _sealed(root):
@@ -40,9 +40,9 @@ def load(root: Path) -> StackFile:
     return settings.rooted(root)
 
 
-def parse(values: Mapping[str, Any]) -> StackFile:
+def parse(values: Mapping[str, Any]) -> StackSettings:
     """Check each value of config that is read already; raise a `SettingsError` with one line for each problem."""
-    return parse_section(StackFile, values, PREFIX, file=True)
+    return parse_section(StackSettings, values, PREFIX, file=True)
 
 
 def prefixed(error: SettingsError) -> SettingsError:
@@ -52,7 +52,7 @@ def prefixed(error: SettingsError) -> SettingsError:
 
 def _demand_secret(path: list[str]) -> None:
     """Refuse a sealed value where a field is no secret: it would be read in the image, in Azure or in the state."""
-    model: type[Section] | None = StackFile
+    model: type[Section] | None = StackSettings
     for part in path:
         field = next((each for each in (model.model_fields if model else {}).values() if each.alias == part), None)
         if field is not None:
@@ -97,7 +97,7 @@ def _config() -> dict[str, Any]:
 
 def _read(name: str, text: str) -> Any:  # noqa: ANN401 - JSON
     """Read a section; a plain text (such as the location) stays one."""
-    field = next((field for field in StackFile.model_fields.values() if field.alias == name), None)
+    field = next((field for field in StackSettings.model_fields.values() if field.alias == name), None)
     if field is not None and field.annotation is str:
         return text
     try:
