@@ -158,7 +158,7 @@ OF_OTHERS = {
     *(f"RoleAssignment.{each}" for each in ("assignmentName", "scope")),
     # The program's own: what it waits for, how it shifts traffic, from where it uploads and by which key it knows that.
     *("OnlineDeployment.pullGrant", "OnlineDeployment.autoscaled"),
-    *(f"EndpointTraffic.{each}" for each in ("bakeSeconds", "mirrorFirst")),
+    *(f"EndpointTraffic.{each}" for each in ("bakeSeconds", "mirrorFirst", "tolerance")),
     *(f"{kind}Version.{each}" for kind in ("Model", "Code", "Data") for each in ("path", "contentKey")),
 }
 """Inputs that are no field of Azure's document."""
