@@ -202,6 +202,19 @@ def test_files_that_a_kill_leaves_half_written_are_known_and_the_state_can_be_re
     assert stack.export() == whole
 
 
+def test_a_stack_that_a_kill_left_unreadable_need_not_be_named(project: Path) -> None:
+    states = project / "state" / ".pulumi" / "stacks" / "azureml-scoring"
+    kept = {name: (states / f"{name}.json.attrs").read_text() for name in ("dev", "other")}
+    (states / "dev.json.attrs").write_text("")
+    assert selected_stack(project) == "dev", "the CLI cannot say which one is selected, and this one is in its way"
+    (states / "other.json.attrs").write_text("")
+    with pytest.raises(EngineError, match="left the states of dev, other half written; name one"):
+        selected_stack(project)
+    for name, text in kept.items():
+        (states / f"{name}.json.attrs").write_text(text)
+    assert selected_stack(project) == "other"
+
+
 def test_what_the_cli_refuses_is_one_line(project: Path) -> None:
     with pytest.raises(EngineError, match=r"^no stack named 'missing' found$"):
         PulumiStack(project, "missing").export()

@@ -209,6 +209,13 @@ class PulumiStack:
         files = (file for pattern in patterns for file in self._backend.glob(pattern))
         return tuple(sorted(file for file in files if file.suffix == ".tmp" or _is_empty_attributes(file)))
 
+    def unreadable(self) -> list[str]:
+        """Return the names of the project's stacks whose state has lost its attributes: none can be listed then."""
+        if self._backend is None:
+            return []
+        files = (self._backend / "stacks" / self._project_name).glob("*.json.attrs")
+        return sorted(file.name.removesuffix(".json.attrs") for file in files if _is_empty_attributes(file))
+
     @cached_property
     def _backend(self) -> Path | None:
         """The folder of a backend that is one."""
@@ -220,8 +227,11 @@ class PulumiStack:
     @property
     def _path(self) -> str:
         """The stack's path below the folders of a backend."""
-        project = yaml.safe_load((self.project / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
-        return f"{project}/{self.name.rpartition('/')[2]}"
+        return f"{self._project_name}/{self.name.rpartition('/')[2]}"
+
+    @property
+    def _project_name(self) -> str:
+        return str(yaml.safe_load((self.project / "Pulumi.yaml").read_text(encoding="utf-8"))["name"])
 
     def _run(self, *words: str) -> str:
         """Run a command that the Automation API has no fitting call for."""
@@ -235,11 +245,23 @@ def _is_empty_attributes(file: Path) -> bool:
 
 
 def selected_stack(project: Path) -> str:
-    """Return the name of the stack that is selected in a project."""
-    with _errors():
-        if selected := _workspace(project).stack():
-            return str(selected.name)
-    raise EngineError("no stack is selected; name one")
+    """Return the name of the stack that is selected in a project.
+
+    Where a kill has left the attributes of a stack's state empty the CLI lists no stack: then it is that one.
+    """
+    try:
+        with _errors():
+            selected = _workspace(project).stack()
+    except EngineError:
+        names = PulumiStack(project, "").unreadable()
+        if len(names) > 1:
+            raise EngineError(f"a killed run left the states of {', '.join(names)} half written; name one") from None
+        if not names:
+            raise
+        return names[0]
+    if selected is None:
+        raise EngineError("no stack is selected; name one")
+    return str(selected.name)
 
 
 def _lock(document: Mapping[str, Any]) -> Lock:
