@@ -194,7 +194,7 @@ def test_files_that_a_kill_leaves_half_written_are_known_and_the_state_can_be_re
     for file in (history, lock, *others):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
-    with pytest.raises(EngineError, match="failed to load checkpoint: EOF"):
+    with pytest.raises(EngineError, match="failed to load checkpoint: EOF; a killed run left a file half written"):
         stack.export()
     assert set(stack.half_written()) == {attributes, history, lock}
     for file in stack.half_written():

@@ -334,7 +334,11 @@ def reason_of(output: str) -> str:
     """Return the line of a command's output that says why it failed: the CLI's own errors are no events."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
-    return next(iter(errors), lines[-1] if lines else "no output")
+    reason = next(iter(errors), lines[-1] if lines else "no output")
+    is_half_written = reason.rpartition(": ")[2] == "EOF"
+    return (
+        f"{reason}; a killed run left a file half written: run `azureml-scoring recover`" if is_half_written else reason
+    )
 
 
 def config_of(document: Mapping[str, Any]) -> dict[str, Any]:
