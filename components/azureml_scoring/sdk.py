@@ -167,7 +167,7 @@ class EndpointTraffic(OwnResource[EndpointTrafficArgs]):
     """The split of an endpoint's requests over its deployments, shifted in probed steps."""
 
     served = Out[Mapping[str, str]]()
-    """The version that each deployment had when it last got requests, as a hash."""
+    """What each deployment ran when it last got requests: environment, model and code."""
 
     @property
     def traffic(self) -> pulumi.Output[Mapping[str, int]]:

@@ -8,8 +8,6 @@ ARM: `properties.traffic` and `mirrorTraffic` of Microsoft.MachineLearningServic
 https://learn.microsoft.com/azure/machine-learning/how-to-safely-rollout-online-endpoints
 """
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -25,17 +23,14 @@ from azureml_scoring.provider.values import Properties
 from azureml_scoring.settings.arguments import EndpointTrafficArgs
 from azureml_scoring.settings.rules import WHOLE
 
-_VERSION = ("environmentId", "model", "codeConfiguration")
-"""Properties of a deployment that make what it answers: another value is another version."""
-_HASHED = 16
-"""Hexadecimal digits that name a version."""
+_PROVIDER = "/providers/Microsoft.MachineLearningServices/"
 
 
 class EndpointTrafficOutputs(Outputs):
     """Beyond the inputs, of which `traffic` is the confirmed split, what has been tested."""
 
     served: dict[str, str] = {}
-    """The version that each deployment had when it last got requests, as a hash of its environment, model and code."""
+    """What each deployment ran when it last got requests: environment, model and code, with blanks between them."""
 
 
 class EndpointTraffic(Resource[EndpointTrafficArgs]):
@@ -187,10 +182,11 @@ def _deployments(arm: Arm, endpoint_id: str, wanted: TrafficSplit) -> dict[str, 
 
 
 def _version(deployment: Mapping[str, Any]) -> str:
-    """Name what a deployment runs."""
+    """Name what a deployment runs, by its ids in the resource group: environment, model, code and entry script."""
     properties = deployment.get("properties") or {}
-    text = json.dumps([properties.get(name) for name in _VERSION], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:_HASHED]
+    code = properties.get("codeConfiguration") or {}
+    parts = (properties.get("environmentId"), properties.get("model"), code.get("codeId"), code.get("scoringScript"))
+    return " ".join(str(each).rpartition(_PROVIDER)[2] for each in parts if each)
 
 
 def _restore(context: Context, endpoint_id: str, split: TrafficSplit, existing: Collection[str]) -> str:
