@@ -335,10 +335,9 @@ def reason_of(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
     reason = next(iter(errors), lines[-1] if lines else "no output")
-    is_half_written = reason.rpartition(": ")[2] == "EOF"
-    return (
-        f"{reason}; a killed run left a file half written: run `azureml-scoring recover`" if is_half_written else reason
-    )
+    if reason.rpartition(": ")[2] == "EOF":
+        reason += "; a killed run left a file half written: run `azureml-scoring recover`"
+    return reason
 
 
 def config_of(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,12 +70,12 @@ class EndpointTraffic(Resource[EndpointTrafficArgs]):
         if document is None:
             return None
         split = TrafficSplit.of(document)
-        found = {
+        current = {
             "endpointId": olds.get("endpointId") or endpoint_id,
             "traffic": _with_own_zeros(split.traffic, olds.get("traffic") or {}),
             "mirrorTraffic": _with_own_zeros(split.mirror, olds.get("mirrorTraffic") or {}),
         }
-        return ReadResult(f"{endpoint_id}/traffic", {**olds, **found}, {**inputs, **found})
+        return ReadResult(f"{endpoint_id}/traffic", {**olds, **current}, {**inputs, **current})
 
     def _delete(self, context: Context, resource_id: str, olds: Properties) -> None:
         """Leave the traffic unchanged: deleting a deployment takes its share."""

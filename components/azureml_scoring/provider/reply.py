@@ -14,8 +14,8 @@ def problem(expected: object, text: str, tolerance: float) -> str:
         actual = json.loads(text)
     except ValueError:
         return f"with text that is not JSON: {text[:_SHOWN]}"
-    found = difference(expected, actual, tolerance)
-    return found and f"wrongly: {found}"
+    deviation = difference(expected, actual, tolerance)
+    return deviation and f"wrongly: {deviation}"
 
 
 def difference(expected: object, actual: object, tolerance: float, path: str = "reply") -> str:
